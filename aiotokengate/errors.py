@@ -1,0 +1,324 @@
+"""Every error that the library raises, as one tree.
+
+::
+
+    TokenGateError
+    ├── StatusError                 the gateway answered, and said no
+    │   ├── RateLimited             too many requests or tokens for now; retried
+    │   ├── QuotaExhausted          the account's money or allowance is gone; never retried
+    │   ├── AuthenticationFailed    the key is missing, wrong, expired or switched off
+    │   ├── PermissionDenied        the key is good, but not for this
+    │   ├── ModelNotFound           no such model, or none for this key's group
+    │   ├── ContextLengthExceeded   the prompt does not fit into the model
+    │   ├── ContentFiltered         the prompt or the answer was refused as content
+    │   ├── BadRequest              the request is malformed in the gateway's eyes
+    │   ├── Overloaded              no room right now (503, 529, full queue); retried
+    │   └── ServerFailed            the gateway or a vendor broke (500, 502, 504 ...); retried
+    ├── TransportError              the network broke before an answer; retried
+    │   ├── ConnectFailed           no connection, or it died before any byte of an answer
+    │   └── TimedOut                a clock ran out; ``.phase`` says which
+    ├── StreamInterrupted           an answer began and did not finish; ``.partial`` has what came
+    ├── WireError                   the peer sent what is not the protocol
+    └── CallerError                 the call itself is wrong; nothing was sent
+
+``TimedOut`` is also a builtin :class:`TimeoutError`, ``ConnectFailed`` a :class:`ConnectionError`.
+Once a delta was handed out, the error is always :class:`StreamInterrupted`, its cause being
+``__cause__``.  No error ever holds an API key or a prompt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiotokengate.types import Attempt, Reply
+
+__all__ = [
+    "AuthenticationFailed",
+    "BadRequest",
+    "CallerError",
+    "ConnectFailed",
+    "ContentFiltered",
+    "ContextLengthExceeded",
+    "ModelNotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "QuotaExhausted",
+    "RateLimited",
+    "ServerFailed",
+    "StatusError",
+    "StreamInterrupted",
+    "TimedOut",
+    "TokenGateError",
+    "TransportError",
+    "WireError",
+]
+
+Phase = Literal["connect", "first_event", "stall", "total", "deadline"]
+
+SHORTEST_SECRET = 4
+"""Strings shorter than this are not looked for: blanking every ``hi`` would garble the message."""
+
+
+class TokenGateError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        message: what happened, in one line, without key or prompt.
+        status: the HTTP status, or the one inferred from an error inside a 200 answer.
+        code: the gateway's or vendor's own error code, as a string.
+        request_id: what to quote to the operator of the gateway.
+        attempts: every attempt made, the last being the one that failed.
+        hint: what to do about it, in English and 简体中文, or None.
+    """
+
+    retryable: bool = False
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Keep what is known; ``attempts`` is filled in by the session."""
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.attempts: tuple[Attempt, ...] = ()
+        self.hint = hint or self.default_hint
+
+    def __str__(self) -> str:
+        """Render the message, what identifies the failure, and the hint."""
+        known = {
+            "status": self.status,
+            "code": self.code,
+            "request id": self.request_id,
+            "attempts": len(self.attempts) if len(self.attempts) > 1 else None,
+        }
+        facts = ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+        lines = [f"{self.message} ({facts})" if facts else self.message]
+        if self.hint:
+            lines += [f"  {line}" for line in self.hint.splitlines()]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Name the class and the message only."""
+        return f"{type(self).__name__}({self.message!r})"
+
+    def redact(self, secrets: Iterable[str]) -> None:
+        """Blank each secret (the key, the prompt) wherever a peer echoed it."""
+        for secret in sorted(set(secrets), key=len, reverse=True):
+            if len(secret) >= SHORTEST_SECRET:
+                self._blank(secret)
+        self.args = (self.message,)
+
+    def _blank(self, secret: str) -> None:
+        self.message = self.message.replace(secret, "[…]")
+        if self.code is not None:
+            self.code = self.code.replace(secret, "[…]")
+
+
+class StatusError(TokenGateError):
+    """The gateway answered with an error, by status or inside a 200 answer.
+
+    Attributes:
+        type: the error's ``type`` word as it came, or None.
+        body: the error body as text, at most a few thousand characters, key and prompt blanked.
+        retry_after: seconds the gateway asked to wait, or None.
+        retryable: whether the same request may succeed later.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword for each fact of an error body
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+        type: str | None = None,  # noqa: A002 - the wire's own word
+        body: str = "",
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        """Keep the error body beside the common facts."""
+        super().__init__(message, status=status, code=code, request_id=request_id, hint=hint)
+        self.type = type
+        self.body = body
+        self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
+
+    def _blank(self, secret: str) -> None:
+        super()._blank(secret)
+        self.body = self.body.replace(secret, "[…]")
+
+
+class RateLimited(StatusError):
+    """Too many requests or tokens for now."""
+
+    retryable = True
+    default_hint = (
+        "hint: lower the concurrency, or wait; it was already retried with back-off\n"
+        "提示：请降低并发或稍后再试；库已自动退避重试"
+    )
+
+
+class QuotaExhausted(StatusError):
+    """The account's balance or allowance is used up; waiting a moment will not help."""
+
+    default_hint = (
+        "hint: top up the account or raise the key's quota\n提示：请充值或提高该 key 的额度"
+    )
+
+
+class AuthenticationFailed(StatusError):
+    """The key is missing, unknown, expired or disabled."""
+
+    default_hint = (
+        "hint: check TOKENGATE_API_KEY or TokenGate(api_key=...)\n"
+        "提示：请检查环境变量 TOKENGATE_API_KEY 或参数 TokenGate(api_key=...)"
+    )
+
+
+class PermissionDenied(StatusError):
+    """The key is good, but not for this model, group or address."""
+
+    default_hint = (
+        "hint: ask the gateway's operator which models and addresses this key may use\n"
+        "提示：请向网关管理员确认该 key 可用的模型与 IP 白名单"
+    )
+
+
+class ModelNotFound(StatusError):
+    """No such model, or none that this key may use."""
+
+    default_hint = (
+        "hint: see `aiotokengate models` for the exact names\n"
+        "提示：可用 `aiotokengate models` 查看准确的模型名"
+    )
+
+
+class ContextLengthExceeded(StatusError):
+    """The prompt (with ``max_tokens``) does not fit into the model."""
+
+    default_hint = (
+        "hint: shorten the messages or lower max_tokens\n提示：请缩短消息或减小 max_tokens"
+    )
+
+
+class ContentFiltered(StatusError):
+    """The prompt or the answer was refused as content."""
+
+    default_hint = "hint: rephrase; sending it again gives the same\n提示：请修改内容，重发无效"
+
+
+class BadRequest(StatusError):
+    """The gateway or the vendor finds the request malformed."""
+
+
+class Overloaded(StatusError):
+    """No room right now: a full queue, 503 or 529."""
+
+    retryable = True
+
+
+class ServerFailed(StatusError):
+    """The gateway, or a vendor behind it, broke."""
+
+    retryable = True
+
+
+class TransportError(TokenGateError):
+    """The network broke before an answer began."""
+
+    retryable = True
+
+
+class ConnectFailed(TransportError, ConnectionError):
+    """No connection could be made, or it died before any byte of an answer."""
+
+    default_hint = (
+        "hint: check the network, the proxy, and TOKENGATE_BASE_URL\n"
+        "提示：请检查网络、代理与 TOKENGATE_BASE_URL"
+    )
+
+
+class TimedOut(TransportError, TimeoutError):
+    """A clock ran out.
+
+    Attributes:
+        phase: ``connect``, ``first_event`` (nothing came), ``stall`` (it came and stopped),
+            ``total`` (one attempt) or ``deadline`` (the whole call).
+        seconds: the limit that was reached.
+    """
+
+    def __init__(self, phase: Phase, seconds: float) -> None:
+        """Say which clock ran out, and its limit."""
+        super().__init__(_TIMEOUTS[phase].format(seconds=seconds))
+        self.phase: Phase = phase
+        self.seconds = seconds
+        # A route that stays silent will be silent again: only the connection is tried anew.
+        self.retryable = phase == "connect"
+
+    def __reduce__(self) -> tuple[type[TimedOut], tuple[Phase, float], dict[str, object]]:
+        """Pickle by phase and limit, the arguments of the constructor."""
+        return type(self), (self.phase, self.seconds), self.__dict__
+
+
+_TIMEOUTS: dict[Phase, str] = {
+    "connect": "no connection within {seconds:g} s",
+    "first_event": "connected, but no content came within {seconds:g} s",
+    "stall": "no content came for {seconds:g} s",
+    "total": "the reply took longer than {seconds:g} s",
+    "deadline": "the deadline of {seconds:g} s passed",
+}
+
+
+class StreamInterrupted(TokenGateError):
+    """A reply began and did not finish.
+
+    A choice is finished when the gateway gave its finish reason; ``[DONE]``, the end of the body,
+    a reset or silence without one is this error.
+
+    Attributes:
+        partial: the :class:`~aiotokengate.types.Reply` so far, with ``status="interrupted"``.
+    """
+
+    retryable = True  # asked only while nothing was handed out yet
+
+    def __init__(self, message: str, *, partial: Reply, cause: TokenGateError | None = None) -> None:
+        """Take over the cause's status and code, so that nobody has to dig for them."""
+        super().__init__(
+            message,
+            status=cause.status if cause else None,
+            code=cause.code if cause else None,
+            request_id=(cause.request_id if cause else None) or partial.request_id,
+            hint=cause.hint if cause else None,
+        )
+        self.partial = partial
+        self.__cause__ = cause
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...], dict[str, object]]:
+        """Pickle with the partial reply and the cause."""
+        return _interrupted, (self.message, self.partial, self.__cause__), self.__dict__
+
+
+def _interrupted(message: str, partial: Reply, cause: TokenGateError | None) -> StreamInterrupted:
+    return StreamInterrupted(message, partial=partial, cause=cause)
+
+
+class WireError(TokenGateError):
+    """The peer sent what is not the protocol: HTML, half a JSON body, an endless event."""
+
+
+class CallerError(TokenGateError):
+    """The call itself is wrong: a bad argument, a wrong use of an object; nothing was sent."""

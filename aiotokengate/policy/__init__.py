@@ -1,0 +1,1 @@
+"""Decisions as values: pure, the time is passed in."""

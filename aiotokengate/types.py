@@ -1,0 +1,414 @@
+"""The values that users send and receive: messages, deltas, replies, usage.
+
+Deltas are made anew for each reader and cost one allocation; replies are frozen.  All of them are
+plain attrs values: comparable, picklable, convertible with :func:`attrs.asdict`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import attrs
+import orjson
+
+from aiotokengate.errors import CallerError
+
+__all__ = [
+    "AnswerDelta",
+    "Attempt",
+    "ChatParams",
+    "Choice",
+    "Citation",
+    "CitationDelta",
+    "Delta",
+    "FinishDelta",
+    "Media",
+    "MediaDelta",
+    "Message",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "Reply",
+    "Status",
+    "Timeline",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+    "UsageDelta",
+]
+
+Json: TypeAlias = Any
+"""Whatever JSON can hold; the wire is checked by the decoders, not by the type checker."""
+
+Status = Literal["complete", "stopped", "interrupted"]
+
+
+def _empty() -> Mapping[str, Json]:
+    return {}
+
+
+# --- what is sent -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Message:
+    """One message of a conversation, where a plain dict would do as well.
+
+    ``content`` is a string or a list of content parts in the API's own form; ``extra`` is merged
+    into the message as it is (``reasoning_content``, ``cache_control`` ...).
+    """
+
+    role: str
+    content: str | Sequence[Mapping[str, Json]] | None = None
+    name: str | None = None
+    tool_calls: Sequence[Mapping[str, Json]] | None = None
+    tool_call_id: str | None = None
+    extra: Mapping[str, Json] = attrs.field(factory=_empty)
+
+    def to_dict(self) -> dict[str, Json]:
+        """Give the message in the API's own form, without what is not set."""
+        own = {"role": self.role, "content": self.content}
+        optional = {
+            "name": self.name,
+            "tool_calls": self.tool_calls,
+            "tool_call_id": self.tool_call_id,
+        }
+        own.update({key: value for key, value in optional.items() if value is not None})
+        return {**own, **self.extra}
+
+
+class ChatParams(TypedDict, total=False):
+    """The API's own parameters of a chat request, under the API's own names.
+
+    Anything else goes through ``extra_body``.  Source: OpenAI's Chat Completions reference and
+    the request fields that new-api passes on.
+    """
+
+    audio: Mapping[str, Json]
+    chat_template_kwargs: Mapping[str, Json]
+    enable_search: bool
+    enable_thinking: bool
+    frequency_penalty: float
+    function_call: Json
+    functions: Sequence[Mapping[str, Json]]
+    logit_bias: Mapping[str, float]
+    logprobs: bool
+    max_completion_tokens: int
+    max_tokens: int
+    metadata: Mapping[str, Json]
+    modalities: Sequence[str]
+    n: int
+    parallel_tool_calls: bool
+    prediction: Mapping[str, Json]
+    presence_penalty: float
+    prompt_cache_key: str
+    prompt_cache_retention: str
+    reasoning_effort: str
+    reasoning_split: bool
+    response_format: Mapping[str, Json]
+    safety_identifier: str
+    search_parameters: Mapping[str, Json]
+    seed: int
+    service_tier: str
+    stop: str | Sequence[str]
+    store: bool
+    stream_options: Mapping[str, Json]
+    temperature: float
+    thinking: Mapping[str, Json]
+    tool_choice: Json
+    top_k: int
+    top_logprobs: int
+    top_p: float
+    user: str
+    verbosity: str
+    vl_high_resolution_images: bool
+    web_search: Mapping[str, Json]
+    web_search_options: Mapping[str, Json]
+
+
+# --- what comes, piece by piece -----------------------------------------------------------------
+
+
+@attrs.define
+class ReasoningDelta:
+    """A piece of the model's thinking."""
+
+    text: str
+    choice: int = 0
+
+
+@attrs.define
+class AnswerDelta:
+    """A piece of the answer."""
+
+    text: str
+    choice: int = 0
+
+
+@attrs.define
+class RefusalDelta:
+    """A piece of a refusal, which some vendors send beside the answer."""
+
+    text: str
+    choice: int = 0
+
+
+@attrs.define
+class ToolCallDelta:
+    """A piece of a tool call.
+
+    ``index`` counts the calls of the choice from 0 in order of appearance, whatever index the
+    vendor uses.  ``id`` and ``name`` are given with the first piece, "" in the later ones;
+    ``arguments`` is a fragment of JSON text.
+    """
+
+    choice: int
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@attrs.define
+class MediaDelta:
+    """An image, or other medium, that came beside the answer's text."""
+
+    media: Media
+    choice: int = 0
+
+
+@attrs.define
+class CitationDelta:
+    """A source that the answer rests on."""
+
+    citation: Citation
+    choice: int = 0
+
+
+@attrs.define
+class FinishDelta:
+    """The end of one choice: ``stop``, ``length``, ``tool_calls``, or a vendor's own word."""
+
+    choice: int
+    reason: str
+
+
+@attrs.define
+class UsageDelta:
+    """The token counts, once, after everything else."""
+
+    usage: Usage
+
+
+Delta: TypeAlias = (
+    ReasoningDelta
+    | AnswerDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | MediaDelta
+    | CitationDelta
+    | FinishDelta
+    | UsageDelta
+)
+
+
+# --- what it all comes to -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class Usage:
+    """Token counts of one call.
+
+    ``completion_tokens`` includes the reasoning, also where the vendor counts it apart (xAI).
+    A count that the gateway did not give is 0; ``extra`` is the usage object as it came.
+    ``estimated`` is True where the gateway gave none (a cut or stopped stream).
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    total_tokens: int = 0
+    estimated: bool = False
+    extra: Mapping[str, Json] = attrs.field(factory=_empty)
+
+
+@attrs.frozen
+class ToolCall:
+    """One function that the model wants called.
+
+    ``arguments`` is JSON text as the model wrote it; ``complete`` is False where the reply ended
+    inside it, and then it must not be run.  ``extra`` keeps what a vendor wants back with the
+    call (Gemini's thought signature).
+    """
+
+    id: str
+    name: str
+    arguments: str
+    complete: bool = True
+    extra: Mapping[str, Json] = attrs.field(factory=_empty)
+
+    def parse(self) -> Json:
+        """Parse the arguments; empty ones are ``{}``.
+
+        Raises:
+            CallerError: the call is incomplete, or its arguments are not JSON.
+        """
+        try:
+            return orjson.loads(self.arguments or "{}") if self.complete else _incomplete(self)
+        except orjson.JSONDecodeError as error:
+            message = f"expected JSON as arguments of {self.name!r}, got {error.msg}"
+            raise CallerError(message) from error
+
+    def to_dict(self) -> dict[str, Json]:
+        """Give the call in the API's own form, to send back in the next turn."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function, **self.extra}
+
+
+def _incomplete(call: ToolCall) -> Json:
+    message = f"the tool call {call.name!r} was cut short and must not be run"
+    raise CallerError(message)
+
+
+@attrs.frozen
+class Media:
+    """An image or other medium in a reply: a ``data:`` address or a web address."""
+
+    kind: str
+    url: str = attrs.field(repr=False)
+    mime: str | None = None
+
+    @property
+    def data(self) -> bytes | None:
+        """The bytes of a base64 ``data:`` address, or None where ``url`` has to be fetched."""
+        head, comma, payload = self.url.partition(",")
+        inline = comma and head.startswith("data:") and head.endswith(";base64")
+        return b64decode(payload) if inline else None
+
+
+@attrs.frozen
+class Citation:
+    """A source: address, title, and the span of the answer's text that rests on it."""
+
+    url: str
+    title: str | None = None
+    start: int | None = None
+    end: int | None = None
+    extra: Mapping[str, Json] = attrs.field(factory=_empty)
+
+
+@attrs.frozen
+class Attempt:
+    """One try at a call.
+
+    ``started`` and ``seconds`` count from the beginning of the call; ``error`` is the class name
+    of the error that ended the attempt, None for the one that answered; ``wait`` is the pause
+    after it before the next one, in seconds.
+    """
+
+    model: str
+    started: float
+    seconds: float
+    error: str | None = None
+    status: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    wait: float | None = None
+
+
+@attrs.define
+class Timeline:
+    """When what happened, in seconds since the call began; None where it did not happen."""
+
+    queued: float | None = 0.0
+    admitted: float | None = None
+    sent: float | None = None
+    headers: float | None = None
+    first_reasoning: float | None = None
+    first_answer: float | None = None
+    done: float | None = None
+
+
+@attrs.frozen
+class Choice:
+    """One of the alternatives of a reply (there is one, unless ``n`` was asked for).
+
+    ``raw`` is the assistant message as its vendor needs it back; ``extra`` keeps the fields of
+    the wire that have no name here.
+    """
+
+    index: int = 0
+    answer: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    status: Status = "interrupted"
+    logprobs: Sequence[Json] | None = None
+    media: tuple[Media, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    raw: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
+
+
+@attrs.frozen
+class Reply:
+    """A whole reply, or the part of one that came.
+
+    ``status`` is ``complete`` only when every choice has a finish reason; ``stopped`` after
+    :meth:`~aiotokengate.ChatStream.stop`; ``interrupted`` in
+    :attr:`StreamInterrupted.partial <aiotokengate.StreamInterrupted>`.
+    """
+
+    choices: tuple[Choice, ...] = (Choice(),)
+    status: Status = "interrupted"
+    usage: Usage = Usage(estimated=True)
+    model: str = ""
+    id: str = ""
+    request_id: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=_empty, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
+    notes: tuple[str, ...] = ()
+    parsed: Any = None
+    timeline: Timeline = attrs.field(factory=Timeline, repr=False)
+    attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def answer(self) -> str:
+        """All answer text of the first choice."""
+        return self.choices[0].answer
+
+    @property
+    def reasoning(self) -> str:
+        """All thinking of the first choice, every phase joined."""
+        return self.choices[0].reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the first choice, in order of appearance."""
+        return self.choices[0].tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended, in the vendor's word; None if it did not."""
+        return self.choices[0].finish_reason
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """Images and other media of the first choice."""
+        return self.choices[0].media
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """Sources of the first choice."""
+        return self.choices[0].citations
+
+    def message(self) -> dict[str, Json]:
+        """Give the assistant message to append to the history before the next turn.
+
+        It holds what the vendor needs returned: reasoning under the field name it came in, inline
+        tags unstripped, tool calls with all their fields.
+        """
+        return dict(self.choices[0].raw)
