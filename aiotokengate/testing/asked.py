@@ -1,0 +1,175 @@
+"""A chat request as the fake gateway reads it, and how it refuses what it can't serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import orjson
+
+from aiotokengate.testing import tokens
+from aiotokengate.testing.models import Model, find
+
+__all__ = ["Asked", "Refusal", "read_body", "read_chat"]
+
+Json: TypeAlias = Any
+
+_TEMPLATE_TOKENS = 9
+"""What a chat template adds to the prompt: 你好 is 11 tokens on the gateway's own page."""
+
+
+class Refusal(Exception):  # noqa: N818
+    """An answer that is no reply, in the shapes of the gateway's own errors (wire: new-api).
+
+    Attributes:
+        status: the HTTP status.
+        body: the error object, without the request id that the gateway adds to its message.
+    """
+
+    def __init__(self, status: int, message: str, **fields: Json) -> None:
+        """Refuse with that status; ``fields`` stand beside the message, ``type`` among them."""
+        super().__init__(message)
+        self.status = status
+        self.fields = {"type": "new_api_error", **fields}
+
+    def body(self, request_id: str) -> bytes:
+        """Give the error object, whose message quotes the request."""
+        message = f"{self} (request id: {request_id})"
+        return orjson.dumps({"error": {"message": message, **self.fields}})
+
+
+@attrs.frozen
+class Asked:
+    """What a chat request asks for, as far as the fake gateway looks at it."""
+
+    model: Model
+    body: Mapping[str, Json] = attrs.field(repr=False)
+    prompt: str = attrs.field(repr=False)
+    prompt_tokens: int = 0
+
+    @property
+    def stream(self) -> bool:
+        """Whether to stream."""
+        return self.body.get("stream") is True
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model is to think."""
+        return self.model.thinks_about(self.body)
+
+    @property
+    def choices(self) -> int:
+        """How many answers to give."""
+        return self.body.get("n") or 1
+
+    @property
+    def limit(self) -> int | None:
+        """How many tokens the model may produce for each choice."""
+        limit = self.body.get("max_completion_tokens")
+        return self.body.get("max_tokens") if limit is None else limit
+
+    @property
+    def stops(self) -> Sequence[str]:
+        """The texts at which an answer ends."""
+        stop = self.body.get("stop") or ()
+        return (stop,) if isinstance(stop, str) else stop
+
+    @property
+    def stream_options(self) -> Mapping[str, Json]:
+        """The options of the stream."""
+        return self.body.get("stream_options") or {}
+
+    @property
+    def answers_tool(self) -> bool:
+        """Whether the last message is the result of a tool."""
+        return self.body["messages"][-1].get("role") == "tool"
+
+
+def read_body(raw: bytes) -> Mapping[str, Json]:
+    """Read a request's JSON object.
+
+    Raises:
+        Refusal: 400, it is none.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _invalid(f"无效的请求 / invalid request: {error}") from None
+    if not isinstance(body, dict):
+        message = f"无效的请求 / invalid request: expected an object, got {_name(body)}"
+        raise _invalid(message)
+    return body
+
+
+def read_chat(body: Mapping[str, Json]) -> Asked:
+    """Read a chat request, in the order in which new-api looks at it.
+
+    Raises:
+        Refusal: 503 for a model that nobody serves, 400 for whatever else is wrong.
+    """
+    model = _model(body)
+    _check(body)
+    prompt = _text(body["messages"][-1].get("content"))
+    texts = (_text(message.get("content")) for message in body["messages"])
+    size = _TEMPLATE_TOKENS + sum(map(tokens.count, texts))
+    if size > model.context:
+        raise _too_long(model, size)
+    return Asked(model, body, prompt, size)
+
+
+def _model(body: Mapping[str, Json]) -> Model:
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        message = "未指定模型名称，模型名称不能为空 / model name not given"
+        raise _invalid(message)
+    model = find(name, body)
+    if model is None:
+        message = f"分组 default 下模型 {name} 无可用渠道 / no channel for model {name} (distributor)"
+        raise Refusal(503, message, param="", code="model_not_found")
+    return model
+
+
+def _check(body: Mapping[str, Json]) -> None:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        message = "field messages is required: expected at least one message"
+        raise _invalid(message)
+    if not all(isinstance(message, dict) and message.get("role") for message in messages):
+        message = "field messages: expected objects with a role"
+        raise _invalid(message)
+    for field in ("max_tokens", "max_completion_tokens", "n"):
+        _check_positive(body, field)
+
+
+def _check_positive(body: Mapping[str, Json], field: str) -> None:
+    value = body.get(field)
+    if value is not None and (type(value) is not int or value < 1):
+        message = f"field {field}: expected a positive integer, got {_name(value)}"
+        raise _invalid(message)
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(400, message, param="", code="invalid_request")
+
+
+def _too_long(model: Model, size: int) -> Refusal:
+    message = (
+        f"This model's maximum context length is {model.context} tokens."
+        f" However, your messages resulted in {size} tokens."
+    )
+    kind = "invalid_request_error"
+    return Refusal(400, message, type=kind, param="messages", code="context_length_exceeded")
+
+
+def _name(value: Json) -> str:
+    return repr(value) if isinstance(value, int | float) else type(value).__name__
+
+
+def _text(content: Json) -> str:
+    """Give the text of a message, whichever form its content has."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "\n".join(text for text in texts if isinstance(text, str))

@@ -1,0 +1,648 @@
+"""A TokenGate on loopback, for tests and for trying things without a key.
+
+Strategy.  aiohttp's server does the HTTP.  A request is recorded, its key is checked, and then
+the first of these answers: what a test has scripted for its path, the route of its path, or the
+404 of the gateway.  Whatever answers ends up as steps (``render.py``): bytes to write, and what
+to wait for between them.  All waiting goes through one function that can be replaced, and no
+state is kept but the list of requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from ssl import SSLContext
+from typing import Any, Self, TypeAlias
+
+import orjson
+from aiohttp import web
+
+from aiotokengate.testing.answers import compose, counts
+from aiotokengate.testing.asked import Asked, Refusal, read_body, read_chat
+from aiotokengate.testing.connection import Connection
+from aiotokengate.testing.dialects import Dialect, Exchange
+from aiotokengate.testing.models import MODELS, Model, find
+from aiotokengate.testing.render import Beat, Step, plain, stream
+from aiotokengate.testing.request import GatewayRequest
+from aiotokengate.testing.script import KeepAlive, Pace, Pause, Raw, Script, ScriptedReply
+from aiotokengate.testing.signals import Gate, Level
+
+__all__ = ["FakeGateway"]
+
+Json: TypeAlias = Any
+Sleep: TypeAlias = Callable[[float], Awaitable[object]]
+_Route: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
+
+CHAT = "/v1/chat/completions"
+MODELS_PATH = "/v1/models"
+REQUEST_ID = "X-Oneapi-Request-Id"
+
+_VERSION = "v0.9.0-fake"
+_BODY_LIMIT = 128 * 1024 * 1024
+_RELEASED = 1_767_225_600
+_EVENT_STREAM = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+class FakeGateway:
+    """A gateway that speaks TokenGate's wire, with every model's own way of answering.
+
+    In the test's own event loop, in a thread, or as the pytest fixture ``fake_gateway``::
+
+        async with FakeGateway() as gateway:
+            async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate:
+                gateway.script(ScriptedReply(reasoning="想一想", answer="你好！😊"))
+                reply = await gate.chat("qwen3.6-max-preview", "在吗？")
+                assert gateway.requests[0].json["stream"] is True
+
+        with FakeGateway() as gateway:      # a thread of its own; for any other client
+            ...
+
+    Without a script it answers by itself, always the same to the same question; it honours
+    ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options`` and each family's way of
+    asking for thinking.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str = "sk-fake-gateway-key-for-tests-only",
+        any_key: bool = False,
+        pace: Pace | None = None,
+        keep_alive: KeepAlive | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl: SSLContext | None = None,
+        sleep: Sleep = asyncio.sleep,
+        keep_requests: int = 10_000,
+        log: Callable[[str], object] | None = None,
+    ) -> None:
+        """Describe a gateway; it runs inside ``async with``, ``with``, or from ``start()``.
+
+        Args:
+            api_key: the key that is good.
+            any_key: whether any key that begins with ``sk-`` is good.
+            pace: how fast the models speak; None is as fast as possible.
+            keep_alive: the comments sent while a reply is silent; None sends none.
+            host: the address to listen on.
+            port: the port to listen on; 0 picks a free one.
+            ssl: a server's TLS context; then ``base_url`` is ``https``.
+            sleep: how to wait, in seconds; a virtual clock's may stand here.
+            keep_requests: how many of the last requests ``requests`` keeps.
+            log: called with one line for each answered request, without key or content.
+        """
+        self.api_key = api_key
+        self.requests: list[GatewayRequest] = []
+        self._any_key = any_key
+        self._pace = pace or Pace()
+        self._keep_alive = keep_alive
+        self._host = host
+        self._port = port
+        self._ssl = ssl
+        self._sleep = sleep
+        self._keep_requests = keep_requests
+        self._log = log
+        self._scripts: dict[str, deque[Script]] = {}
+        self._serial = itertools.count(1)
+        self._numbers = itertools.count(1)
+        self._received = Level()
+        self._open = Level()
+        self._busy = Level()
+        self._connections: dict[object, Connection] = {}
+        self._serving: dict[Connection, GatewayRequest] = {}
+        self._routes: dict[tuple[str, str], _Route] = {
+            ("GET", MODELS_PATH): self._list_models,
+            ("POST", CHAT): self._chat,
+        }
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._thread: _GatewayThread | None = None
+
+    def __repr__(self) -> str:
+        """Show where it listens, without its key."""
+        where = self.base_url if self._server else "not running"
+        return f"<FakeGateway {where}, {len(self.requests)} requests>"
+
+    # --- life -----------------------------------------------------------------------------------
+
+    @property
+    def base_url(self) -> str:
+        """Where to send requests, ``http://127.0.0.1:PORT/v1``.
+
+        Raises:
+            RuntimeError: the gateway isn't running.
+        """
+        if self._server is None or not self._server.sockets:
+            message = "expected a running gateway: enter it, or call start()"
+            raise RuntimeError(message)
+        host, port, *_ = self._server.sockets[0].getsockname()
+        scheme = "https" if self._ssl else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+    async def start(self) -> Self:
+        """Listen, in the running event loop.
+
+        Raises:
+            RuntimeError: it runs already.
+            OSError: the port is taken, or the address isn't ours.
+        """
+        if self._runner is not None:
+            message = "expected a gateway that isn't running yet"
+            raise RuntimeError(message)
+        self._runner = await self._set_up()
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                self._new_connection, self._host, self._port, ssl=self._ssl
+            )
+        except OSError:
+            await self.stop()
+            raise
+        return self
+
+    async def _set_up(self) -> web.AppRunner:
+        app = web.Application(client_max_size=_BODY_LIMIT)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        # A client that leaves must end its reply at once, also while the reply waits.
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        await runner.setup()
+        return runner
+
+    async def stop(self) -> None:
+        """Stop listening, and end what is still going on; harmless when it isn't running."""
+        runner, server = self._runner, self._server
+        self._runner = self._server = None
+        if server is not None:
+            server.close()
+        self._serving.clear()
+        for connection in list(self._connections.values()):
+            connection.abort()
+        await self._open.until(_is_zero)
+        await self._busy.until(_is_zero)
+        if runner is not None:
+            await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        """Start in the running event loop."""
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    def __enter__(self) -> Self:
+        """Start in a thread with an event loop of its own."""
+        self._thread = _GatewayThread(self)
+        self._thread.start_serving()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and end the thread."""
+        if self._thread is not None:
+            self._thread.stop_serving()
+            self._thread = None
+
+    # --- what tests ask and say -----------------------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return int(self._open.value)
+
+    def script(self, *replies: Script, path: str = CHAT) -> None:
+        """Queue answers for the next requests to a path, before the gateway's own.
+
+        Each request with a good key takes one, in order.  A tuple of replies is one answer
+        with a reply for each choice.
+        """
+        for reply in replies:
+            if not isinstance(reply, ScriptedReply | Raw | tuple) and not callable(reply):
+                got = type(reply).__name__
+                message = f"expected a ScriptedReply, a Raw or an async function, got {got}"
+                raise TypeError(message)
+        self._scripts.setdefault(path, deque()).extend(replies)
+
+    def unscript(self) -> None:
+        """Forget all queued answers."""
+        self._scripts.clear()
+
+    async def wait_requests(self, number: int = 1) -> GatewayRequest:
+        """Return once so many requests have arrived in all; give the last of them."""
+        await self._received.until(lambda value: value >= number)
+        return self.requests[-1]
+
+    async def wait_connections(self, number: int = 0) -> None:
+        """Return once exactly so many connections are open."""
+        await self._open.until(lambda value: value == number)
+
+    async def wait_disconnected(self, request: GatewayRequest | None = None) -> None:
+        """Return once the client left before its reply was done; None is the last request.
+
+        Raises:
+            IndexError: there was no request yet.
+        """
+        await (request or self.requests[-1]).disconnected.wait()
+
+    # --- connections ----------------------------------------------------------------------------
+
+    def _new_connection(self) -> Connection:
+        if self._runner is None or self._runner.server is None:  # stopped in this very moment
+            message = "expected a running gateway"
+            raise RuntimeError(message)
+        number = next(self._numbers)
+        return Connection(number, self._runner.server(), self._made, self._lost)
+
+    def _made(self, connection: Connection) -> None:
+        self._connections[connection.handler] = connection
+        self._open.change(1)
+
+    def _lost(self, connection: Connection) -> None:
+        self._connections.pop(connection.handler, None)
+        request = self._serving.pop(connection, None)
+        if request is not None and not request.finished:
+            request.disconnected.set()
+        self._open.change(-1)
+
+    # --- one request ----------------------------------------------------------------------------
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self._busy.change(1)
+        try:
+            return await self._serve(request)
+        finally:
+            self._busy.change(-1)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        connection = self._connections[request.protocol]
+        record = await self._record(request, connection)
+        self._serving[connection] = record
+        response: web.StreamResponse = web.Response()
+        try:
+            response = await self._answer(request, record)
+            await _send(request, response, record)
+        except ConnectionError:
+            self._note(record, "client left")
+        else:
+            self._note(record, str(response.status))
+        finally:
+            self._serving.pop(connection, None)
+        return response
+
+    def _note(self, record: GatewayRequest, outcome: str) -> None:
+        if self._log is not None:
+            self._log(f"{record.method} {record.path} {outcome}")
+
+    async def _record(self, request: web.Request, connection: Connection) -> GatewayRequest:
+        serial = next(self._serial)
+        record = GatewayRequest(
+            method=request.method,
+            path=request.path,
+            query=request.query_string,
+            headers=request.headers,
+            body=await request.read(),
+            connection=connection.number,
+            peername=request.transport.get_extra_info("peername") if request.transport else (),
+            request_id=f"{time.strftime('%Y%m%d%H%M%S')}{serial:016d}",
+        )
+        self.requests.append(record)
+        del self.requests[: -self._keep_requests]
+        self._received.change(1)
+        return record
+
+    async def _answer(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
+        try:
+            self._check_key(record)
+            return await self._route(request, record)
+        except Refusal as refusal:
+            body = refusal.body(record.request_id)
+            return web.Response(status=refusal.status, body=body, headers=_JSON)
+
+    def _check_key(self, record: GatewayRequest) -> None:
+        scheme, _, key = record.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise Refusal(401, "未提供令牌 / no token provided")
+        good = key.startswith("sk-") if self._any_key else key == self.api_key
+        if not good:
+            raise Refusal(401, "无效的令牌 / invalid token")
+
+    async def _route(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
+        if queue := self._scripts.get(record.path):
+            return await self._scripted(request, record, queue.popleft())
+        if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
+            return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
+        route = self._routes.get((record.method, record.path))
+        return await route(request, record) if route else _unknown_path(record)
+
+    # --- models ---------------------------------------------------------------------------------
+
+    async def _list_models(self, _: web.Request, __: GatewayRequest) -> web.StreamResponse:
+        rows = [_model_row(model) for model in MODELS.values()]
+        return _json({"data": rows, "object": "list", "success": True})
+
+    def _one_model(self, name: str) -> web.StreamResponse:
+        if name in MODELS:
+            return _json(_model_row(MODELS[name]))
+        message = f"The model '{name}' does not exist"
+        fields = {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
+        return _json({"error": {"message": message, **fields}}, 404)
+
+    # --- chat -----------------------------------------------------------------------------------
+
+    async def _chat(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
+        asked = read_chat(read_body(record.body))
+        return await self._reply(request, record, asked, compose(asked))
+
+    async def _scripted(
+        self, request: web.Request, record: GatewayRequest, script: Script
+    ) -> web.StreamResponse:
+        if isinstance(script, Raw):
+            return await self._raw(request, record, script)
+        if isinstance(script, ScriptedReply):
+            asked = _asked_anyhow(record, script)
+            return await self._reply(request, record, asked, (script,) * asked.choices)
+        if isinstance(script, tuple):
+            return await self._reply(request, record, _asked_anyhow(record, script[0]), script)
+        return await script(request)
+
+    async def _reply(
+        self,
+        request: web.Request,
+        record: GatewayRequest,
+        asked: Asked,
+        replies: tuple[ScriptedReply, ...],
+    ) -> web.StreamResponse:
+        dialect = self._dialect(record, asked)
+        usage = replies[0].usage
+        if usage is None:
+            usage = dialect.usage(counts(asked.prompt_tokens, replies))
+        if not asked.stream:
+            return await self._play(request, record, plain(dialect, replies, usage), _JSON)
+        swallow = asked.stream_options.get("include_usage") is False
+        steps = stream(dialect, replies, usage, swallow=swallow)
+        return await self._play(request, record, steps, _EVENT_STREAM)
+
+    def _dialect(self, record: GatewayRequest, asked: Asked) -> Dialect:
+        exchange = Exchange(
+            serial=int(record.request_id[14:]),
+            created=int(time.time()),
+            model=asked.model.id,
+            thinks=asked.thinks,
+            padded=asked.stream_options.get("include_obfuscation") is not False,
+        )
+        return asked.model.dialect(exchange)
+
+    async def _play(
+        self,
+        request: web.Request,
+        record: GatewayRequest,
+        steps: Iterable[Step],
+        headers: Mapping[str, str],
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers)
+        silence = self._keep_alive.line() if self._keep_alive else b""
+        if headers is _JSON:
+            silence = b"\n"  # what DeepSeek sends before a plain answer that is not ready yet
+        out = _Out(request, response, record, silence)
+        await self._write_all(out, steps)
+        await out.end()
+        return response
+
+    async def _write_all(self, out: _Out, steps: Iterable[Step]) -> None:
+        waits = self._pace.waits()
+        for step in steps:
+            if isinstance(step, bytes):
+                await out.write(step)
+            else:
+                await self._wait(out, step, waits)
+
+    async def _wait(self, out: _Out, step: Pause | Gate | Beat, waits: Iterator[float]) -> None:
+        seconds = next(waits) if isinstance(step, Beat) else getattr(step, "seconds", 0.0)
+        if isinstance(step, Gate):
+            await out.flush()
+            await self._idle(out, step.passed())
+        elif seconds > 0:
+            await out.flush()
+            await self._idle(out, _as_coroutine(self._sleep(seconds)))
+
+    async def _idle(self, out: _Out, waiting: Coroutine[Any, Any, object]) -> None:
+        """Wait for something, with keep-alive comments while it takes its time."""
+        if self._keep_alive is None:
+            await waiting
+            return
+        task = asyncio.ensure_future(waiting)
+        try:
+            while not task.done():
+                if not await self._sooner(task, self._keep_alive.every):
+                    await out.comment()
+            await task
+        finally:
+            task.cancel()
+
+    async def _sooner(self, task: asyncio.Future[object], seconds: float) -> bool:
+        """Wait for the task, at most so long; whether it is done."""
+        tick = asyncio.ensure_future(_as_coroutine(self._sleep(seconds)))
+        try:
+            await asyncio.wait({task, tick}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tick.cancel()
+        return task.done()
+
+    # --- bytes as they are ----------------------------------------------------------------------
+
+    async def _raw(
+        self, request: web.Request, record: GatewayRequest, raw: Raw
+    ) -> web.StreamResponse:
+        connection = self._connections[request.protocol]
+        response = web.StreamResponse(status=raw.status or 200, headers=raw.headers)
+        out: _Out = _BareOut(request, response, record, b"")
+        if raw.status is not None:
+            out = _Out(request, response, record, b"")
+            await out.begin()
+        for step in raw.steps():
+            await self._write_all(out, (step,))
+            if raw.end != "keep" or step is not raw.steps()[-1]:
+                await out.flush()
+                await connection.written()
+        await self._end_raw(out, connection, record, raw)
+        return response
+
+    async def _end_raw(
+        self, out: _Out, connection: Connection, record: GatewayRequest, raw: Raw
+    ) -> None:
+        if raw.end == "hang":
+            await asyncio.get_running_loop().create_future()
+        if raw.end == "keep" and raw.status is not None:
+            await out.end()
+            return
+        await out.flush()
+        record.finished.set()
+        if raw.end == "reset":
+            connection.reset()
+        else:
+            connection.close()
+
+
+class _Out:
+    """The body of a response on its way out, one piece behind.
+
+    The last piece leaves together with the end of the body: a client that closes when it sees
+    ``[DONE]`` must not look like one that left before the end.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        record: GatewayRequest,
+        silence: bytes,
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._record = record
+        self._silence = silence
+        self._held = b""
+
+    async def begin(self) -> None:
+        """Send the head."""
+        if not self._response.prepared:
+            _sign(self._response, self._record)
+            await self._response.prepare(self._request)
+
+    async def write(self, data: bytes) -> None:
+        """Take a piece, and let the one before go."""
+        await self.flush()
+        self._held = data
+        # In one loop with its client, the gateway must let the client have its turn.
+        await asyncio.sleep(0)
+
+    async def flush(self) -> None:
+        """Let go what is held."""
+        held, self._held = self._held, b""
+        if held:
+            await self.begin()
+            await self._response.write(held)
+
+    async def comment(self) -> None:
+        """Say that there is nothing to say."""
+        await self.begin()
+        await self._response.write(self._silence)
+
+    async def end(self) -> None:
+        """Let go what is held, with the end of the body."""
+        if not self._response.prepared:
+            self._response.content_length = None if _streams(self._response) else len(self._held)
+        await self.begin()
+        await self._response.write_eof(self._held)
+        self._record.finished.set()
+
+
+class _BareOut(_Out):
+    """Bytes without HTTP around them."""
+
+    async def flush(self) -> None:
+        """Write past aiohttp."""
+        held, self._held = self._held, b""
+        if held and self._request.transport is not None:
+            self._request.transport.write(held)
+
+
+class _GatewayThread:
+    """A thread with an event loop in which one gateway runs."""
+
+    def __init__(self, gateway: FakeGateway) -> None:
+        self._gateway = gateway
+        self._started: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="fake-gateway", daemon=True)
+
+    def start_serving(self) -> None:
+        self._thread.start()
+        self._started.result()
+
+    def stop_serving(self) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        try:
+            await self._gateway.start()
+        except Exception as error:  # noqa: BLE001  told to the thread that waits for the start
+            self._started.set_exception(error)
+            return
+        self._started.set_result(None)
+        await self._stop.wait()
+        await self._gateway.stop()
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, record: GatewayRequest
+) -> None:
+    """Send what was not sent yet, so that ``finished`` means what it says."""
+    if record.finished:
+        return
+    _sign(response, record)
+    await response.prepare(request)
+    await response.write_eof()
+    record.finished.set()
+
+
+def _sign(response: web.StreamResponse, record: GatewayRequest) -> None:
+    if not response.prepared:
+        response.headers.setdefault(REQUEST_ID, record.request_id)
+        response.headers.setdefault("X-New-Api-Version", _VERSION)
+
+
+def _streams(response: web.StreamResponse) -> bool:
+    return response.headers["Content-Type"] == _EVENT_STREAM["Content-Type"]
+
+
+async def _as_coroutine(waiting: Awaitable[object]) -> object:
+    return await waiting
+
+
+def _is_zero(value: float) -> bool:
+    return value == 0
+
+
+def _json(value: Json, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(value), headers=_JSON)
+
+
+def _unknown_path(record: GatewayRequest) -> web.Response:
+    message = f"Invalid URL ({record.method} {record.path})"
+    fields = {"type": "invalid_request_error", "param": "", "code": ""}
+    return _json({"error": {"message": message, **fields}}, 404)
+
+
+def _model_row(model: Model) -> Json:
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": _RELEASED,
+        "owned_by": model.owner,
+        "supported_endpoint_types": ["openai"],
+    }
+
+
+def _asked_anyhow(record: GatewayRequest, reply: ScriptedReply) -> Asked:
+    """Read a request whose answer is scripted: any model will do."""
+    body = read_body(record.body)
+    name = str(reply.model or body.get("model"))
+    model = find(name, body) or Model(name, Dialect, "aiotokengate")
+    return Asked(model, body, "", 9)
