@@ -1,0 +1,90 @@
+"""The asyncio client of TokenGate: reasoning and answer as two clean streams.
+
+::
+
+    from aiotokengate import TokenGate
+
+    async with TokenGate() as gate:
+        reply = await gate.chat("qwen3.6-max-preview", "你好")
+        print(reply.reasoning, reply.answer, reply.usage.reasoning_tokens)
+"""
+
+from aiotokengate.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    CallerError,
+    ConnectFailed,
+    ContentFiltered,
+    ContextLengthExceeded,
+    ModelNotFound,
+    Overloaded,
+    PermissionDenied,
+    QuotaExhausted,
+    RateLimited,
+    ServerFailed,
+    StatusError,
+    StreamInterrupted,
+    TimedOut,
+    TokenGateError,
+    TransportError,
+    WireError,
+)
+from aiotokengate.policy.retry import Retry
+from aiotokengate.policy.timeouts import Timeout
+from aiotokengate.session import TokenGate
+from aiotokengate.stream import ChatCall, ChatStream, TextStream
+from aiotokengate.types import (
+    AnswerDelta,
+    CitationDelta,
+    FinishDelta,
+    MediaDelta,
+    Message,
+    ReasoningDelta,
+    RefusalDelta,
+    Reply,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    UsageDelta,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnswerDelta",
+    "AuthenticationFailed",
+    "BadRequest",
+    "CallerError",
+    "ChatCall",
+    "ChatStream",
+    "CitationDelta",
+    "ConnectFailed",
+    "ContentFiltered",
+    "ContextLengthExceeded",
+    "FinishDelta",
+    "MediaDelta",
+    "Message",
+    "ModelNotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "QuotaExhausted",
+    "RateLimited",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "Reply",
+    "Retry",
+    "ServerFailed",
+    "StatusError",
+    "StreamInterrupted",
+    "TextStream",
+    "TimedOut",
+    "Timeout",
+    "TokenGate",
+    "TokenGateError",
+    "ToolCall",
+    "ToolCallDelta",
+    "TransportError",
+    "Usage",
+    "UsageDelta",
+    "WireError",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The running event loop's own time."""
+    """Real time, and the timers of the running event loop."""
 
     def now(self) -> float:
-        """Give the loop's monotonic time."""
-        return asyncio.get_running_loop().time()
+        """Give the monotonic time, which needs no running loop."""
+        return time.monotonic()
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Schedule on the running loop."""

@@ -59,7 +59,7 @@ __all__ = [
 Phase = Literal["connect", "first_event", "stall", "total", "deadline"]
 
 SHORTEST_SECRET = 4
-"""Strings shorter than this are not looked for: blanking every ``hi`` would garble the message."""
+"""Texts of fewer UTF-8 bytes are not looked for: blanking every ``hi`` would garble messages."""
 
 
 class TokenGateError(Exception):
@@ -116,7 +116,7 @@ class TokenGateError(Exception):
     def redact(self, secrets: Iterable[str]) -> None:
         """Blank each secret (the key, the prompt) wherever a peer echoed it."""
         for secret in sorted(set(secrets), key=len, reverse=True):
-            if len(secret) >= SHORTEST_SECRET:
+            if len(secret.encode("utf-8", "replace")) >= SHORTEST_SECRET:
                 self._blank(secret)
         self.args = (self.message,)
 

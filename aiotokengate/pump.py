@@ -1,0 +1,562 @@
+"""One reader at a time pulls the body of a reply; whoever else waits is woken.
+
+Strategy.  There is no task and no queue: the transcript is the only store, and a reader that has
+nothing left in it calls :meth:`Pump.pull`.  The first to do so awaits the network, the others park
+on a future; decoding and appending happen between two awaits, so a cancelled reader can neither
+lose nor half-apply anything, and the next one takes over.  Reading is cancel-safe because bytes
+that nobody took stay in the transport's buffer.
+
+``pull`` never raises what the wire did: it ends the pump and keeps the error, which every reader
+meets at the same place, after the last entry.
+
+Who owns what: readers hold a :class:`Guard`, the network call holds only the pump.  The frames of
+a cancelled task's traceback keep the pump alive, but not the guard, and when the last guard goes
+the body is closed at once (closing is synchronous).
+
+Clocks: one coarse :class:`Watch` for a session's loop looks at all its pumps; a stall is counted
+only while a reader waits for the network, and only content sets it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from aiotokengate.errors import (
+    CallerError,
+    StreamInterrupted,
+    TimedOut,
+    TokenGateError,
+    TransportError,
+    WireError,
+)
+from aiotokengate.types import Attempt, Reply, Status, Timeline
+from aiotokengate.wire.fold import fold
+from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.problems import find_problem, status_error
+from aiotokengate.wire.sse import SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from aiotokengate.clock import Clock, Timer
+    from aiotokengate.errors import Phase
+    from aiotokengate.policy.timeouts import Timeout
+    from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
+    from aiotokengate.wire.dialects import Dialect
+
+__all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "limited"]
+
+TICK = 0.25
+"""Seconds between two looks at the clocks of all streams of a session."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Body(Protocol):
+    """The body of an answer, as the transport gives it."""
+
+    @property
+    def read(self) -> Callable[[], Awaitable[bytes]]:
+        """Await the next bytes, b"" at the end; being cancelled loses nothing."""
+
+    def salvage(self) -> bytes:
+        """Give what had arrived before the error that ``read`` raised."""
+
+    def explain(self, error: Exception) -> TransportError:
+        """Translate an error that ``read`` raised."""
+
+    def close(self) -> None:
+        """Drop the connection now; a pending ``read`` raises."""
+
+    def release(self) -> None:
+        """Let the last bytes arrive, within a bound, so that the connection serves again."""
+
+
+@attrs.frozen
+class Terms:
+    """What a pump has to know of its call.
+
+    ``began`` is the clock's time at the beginning of the call, ``ends_at`` the earliest limit in
+    the same time, with the phase and the seconds to name when it passes.
+    """
+
+    clock: Clock
+    timeout: Timeout
+    began: float
+    ends_at: float | None
+    ends_as: TimedOut | None
+    max_reply_bytes: int
+    prompt_bytes: int
+
+
+class Abandonable(Protocol):
+    """Something that can be let go of, synchronously, from any thread."""
+
+    def abandon(self) -> None:
+        """Let go."""
+
+
+class Guard:
+    """Held by everyone who may still read; when the last holder is gone, the target is let go."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Abandonable) -> None:
+        self.target = target
+
+    def __del__(self) -> None:
+        """Let go at once: closing a response needs no await."""
+        self.target.abandon()
+
+
+class Watch:
+    """Looks at the clocks of all open streams of one session on one loop, a few times a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Stand still until there is something to watch."""
+        self.pumps: set[Pump] = set()
+        self._clock = clock
+        self._timer: Timer | None = None
+
+    def add(self, pump: Pump) -> None:
+        """Watch a stream until :meth:`discard`."""
+        self.pumps.add(pump)
+        if self._timer is None:
+            self._timer = self._clock.call_later(TICK, self._tick)
+
+    def discard(self, pump: Pump) -> None:
+        """Forget a stream; the tick stops by itself when none is left."""
+        self.pumps.discard(pump)
+
+    def stop(self) -> None:
+        """Stop ticking."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        for pump in tuple(self.pumps):
+            pump.tick(now)
+        self._timer = self._clock.call_later(TICK, self._tick) if self.pumps else None
+
+
+class Pump:
+    """Pulls one reply out of its body into its transcript.
+
+    Attributes:
+        log: the transcript.
+        ended: whether nothing more will come.
+        error: why it ended early, for every reader to meet after the last entry.
+        status: of the reply, once ended.
+        headers: of the answer.
+        request_id: of the answer.
+        timeline: what happened when; ``attempts``: what was tried.
+        on_end: called once, when the pump ends, whichever way.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        decoder: ChatCompletionsDecoder,
+        dialect: Dialect,
+        terms: Terms,
+        *,
+        headers: Mapping[str, str],
+        request_id: str | None,
+        timeline: Timeline,
+    ) -> None:
+        """Take over an answer whose headers have come."""
+        self.log = decoder.transcript
+        self.ended = False
+        self.error: TokenGateError | None = None
+        self.status: Status = "interrupted"
+        self.headers = headers
+        self.request_id = request_id
+        self.timeline = timeline
+        self.attempts: tuple[Attempt, ...] = ()
+        self.on_end: Callable[[Pump], None] = _nothing
+        self.opened_at = ""  # the place in the caller's code, for a warning in debug mode
+        self.clock = terms.clock
+        self._body = body
+        self._read = body.read
+        self._decoder = decoder
+        self._dialect = dialect
+        self._terms = terms
+        self._sse = SSEDecoder(max_event_bytes=min(terms.max_reply_bytes, 64 * 1024 * 1024))
+        self._take: Callable[[bytes], None] = self._sniff
+        self._whole: list[bytes] = []
+        self._events = False
+        self._received = 0
+        self._reading = False
+        self._parked: list[asyncio.Future[None]] = []
+        self._idle = 0.0
+        self._ticked = terms.clock.now()
+        self._grace: Timer | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._reply: Reply | None = None
+
+    # --- for readers ----------------------------------------------------------------------------
+
+    async def pull(self) -> None:
+        """Return when the transcript may have grown, or the pump has ended; never raise its error.
+
+        Raises:
+            CallerError: called from another event loop.
+        """
+        if self._loop is not asyncio.get_running_loop():
+            message = "a stream must be read in the event loop that opened it"
+            raise CallerError(message)
+        if self._reading:
+            await self._park()
+            return
+        self._reading = True
+        try:
+            data = await self._read()
+        except Exception as error:  # noqa: BLE001 - every way a transport can break
+            self._break(error)
+        else:
+            self._feed(data)
+        finally:
+            self._reading = False
+            self._wake()
+
+    async def pull_for(self, seconds: float) -> None:
+        """Pull, but give up after some seconds; nothing is lost then."""
+        try:
+            async with limited(self.clock, seconds):
+                await self.pull()
+        except TimeoutError:
+            return
+
+    async def prime(self) -> None:
+        """Pull until there is a first entry.
+
+        Raises:
+            TokenGateError: it ended before, so that another attempt is still allowed.
+        """
+        while not self.ended and not self.log.items:
+            await self.pull()
+        if self.error is not None and not self.log.items:
+            raise self.error
+
+    async def drain(self) -> Reply:
+        """Pull to the end.
+
+        Raises:
+            StreamInterrupted: it was cut, with the partial reply.
+        """
+        while not self.ended:
+            await self.pull()
+        self.check()
+        return self.reply()
+
+    def check(self) -> None:
+        """Raise the error that the pump ended with, if any; the same object for every reader."""
+        if self.error is not None:
+            # A traceback would keep the frames of whichever reader met the error first.
+            raise self.error.with_traceback(None)
+
+    def reply(self) -> Reply:
+        """Give the reply, or what there is of it."""
+        if self._reply is None or not self.ended:
+            reply = fold(self.log, self._dialect, self.status, self._terms.prompt_bytes)
+            self._reply = attrs.evolve(
+                reply,
+                headers=self.headers,
+                request_id=self.request_id,
+                timeline=self.timeline,
+                attempts=self.attempts,
+            )
+        return self._reply
+
+    def stop(self) -> None:
+        """End now and keep what came; nothing happens when it has ended already."""
+        if not self.ended:
+            self._decoder.end()
+            self._end("stopped")
+            self._body.close()
+
+    def abandon(self) -> None:
+        """Stop, from whichever thread the last reader was dropped in."""
+        if self.ended or self._loop.is_closed():
+            return
+        if threading.get_ident() == self._thread:
+            self.stop()
+        else:
+            self._loop.call_soon_threadsafe(self.stop)
+
+    def note_attempts(self, attempts: tuple[Attempt, ...]) -> None:
+        """Say on the reply, and on the error, what was tried."""
+        self.attempts = attempts
+        self._reply = None
+        if self.error is not None:
+            self.error.attempts = attempts
+        if isinstance(self.error, StreamInterrupted):
+            self.error.partial = attrs.evolve(self.error.partial, attempts=attempts)
+
+    # --- for the watch --------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Look at the clocks."""
+        elapsed, self._ticked = now - self._ticked, now
+        if self._terms.ends_at is not None and now >= self._terms.ends_at and self._terms.ends_as:
+            self._fail(self._terms.ends_as)
+            return
+        stall = self._terms.timeout.stall
+        if self._reading and self.log.items and stall is not None:
+            self._idle += elapsed
+            if self._idle >= stall:
+                self._fail(TimedOut("stall", stall))
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def _park(self) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._parked.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        if self._parked:
+            parked, self._parked = self._parked, []
+            for waiter in parked:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _feed(self, data: bytes) -> None:
+        """Take what a read gave."""
+        if self.ended:
+            return
+        before = len(self.log.items)
+        try:
+            if data:
+                self._count(len(data))
+                self._take(data)
+            else:
+                self._end_of_body()
+        except WireError as error:
+            self._fail(error)
+        if len(self.log.items) != before:
+            self._idle = 0.0
+            if self.timeline.first_answer is None:
+                self._note_first()
+        if not self.ended and self.log.finished:
+            self._look_for_end()
+
+    def _count(self, size: int) -> None:
+        self._received += size
+        if self._received > self._terms.max_reply_bytes:
+            limit = self._terms.max_reply_bytes
+            message = f"expected a reply of at most {limit} bytes (max_reply_bytes), got more"
+            raise WireError(message)
+
+    def _note_first(self) -> None:
+        kinds = {kind % 4 for kind in self.log.kinds}
+        passed = self.clock.now() - self._terms.began
+        if 0 in kinds and self.timeline.first_reasoning is None:
+            self.timeline.first_reasoning = passed
+        if 1 in kinds:
+            self.timeline.first_answer = passed
+
+    def _sniff(self, data: bytes) -> None:
+        """Decide by the first character what this is; the content type cannot be trusted."""
+        head = b"".join(self._whole) + data
+        self._whole.clear()
+        text = head.removeprefix(_BOM).lstrip()
+        if not text:
+            if _BOM.startswith(head):  # cut inside; elsewhere white space at the start is nothing
+                self._whole.append(head)
+        elif text[0] in b"{[<":
+            self._take = self._whole.append
+            self._take(text)
+        else:
+            self._take = self._take_events
+            self._take(head)
+
+    def _take_events(self, data: bytes) -> None:
+        decoder = self._decoder
+        for event in self._sse.feed(data):
+            self._events = True
+            decoder.feed(event.data)
+            if decoder.suspect is not None:
+                self._judge_suspect(event.data)
+                if self.ended:
+                    return
+        if self._sse.aside:
+            self._look_aside()
+
+    def _look_aside(self) -> None:
+        """Look at bare JSON lines: an error that came too late for a status, or a whole reply."""
+        lines, self._sse.aside = self._sse.aside, []
+        for line in lines:
+            try:
+                frame = loads(line)
+            except (ValueError, RecursionError):
+                self.log.skipped += 1
+                continue
+            self._events = True
+            self._take_frame(frame, line)
+
+    def _take_frame(self, frame: Any, raw: bytes) -> None:  # noqa: ANN401 - parsed JSON
+        self._decoder.take(frame)
+        if self._decoder.suspect is not None:
+            self._judge_suspect(raw)
+
+    def _judge_suspect(self, raw: bytes) -> None:
+        frame, self._decoder.suspect = self._decoder.suspect, None
+        problem = find_problem(frame)
+        if problem is None:
+            return
+        error = status_error(None, raw, self.headers, problem=problem)
+        if self.log.complete:
+            self.log.notes.append(f"error after the finish: {error.message}")
+        else:
+            self._fail(error)
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    def _look_for_end(self) -> None:
+        """End at ``[DONE]``, or at the usage once every choice has finished; wait a little for it."""
+        if self._decoder.done or (self.log.settled and self.log.usage is not None):
+            self._finish()
+        elif self.log.settled and self._grace is None:
+            wait = self._terms.timeout.after_finish
+            self._grace = self.clock.call_later(wait, self._finish_without_usage)
+
+    def _finish_without_usage(self) -> None:
+        if not self.ended:
+            self._finish()
+            self._body.close()
+
+    def _finish(self) -> None:
+        """Take a regular end, which is still an interruption if a choice did not finish."""
+        self._decoder.end()
+        if self.log.complete:
+            self._end("complete")
+            self._body.release()
+        else:
+            self._interrupt(self._why_interrupted())
+
+    def _why_interrupted(self) -> str:
+        if not self.log.choices:
+            return "the stream ended before its first token"
+        return "the stream ended without a finish reason"
+
+    def _end_of_body(self) -> None:
+        if self._take == self._take_events:
+            self._end_of_events()
+        elif self._whole:
+            self._end_of_whole(b"".join(self._whole))
+        if not self.ended:
+            self._finish()
+
+    def _end_of_events(self) -> None:
+        last = self._sse.close()
+        if last is not None:
+            self._events = True
+            self._decoder.feed(last.data)
+            if self._decoder.suspect is not None:
+                self._judge_suspect(last.data)
+        self._look_aside()
+        if not self._events and not self._sse.comments:
+            message = f"expected an event stream or JSON, got {self._received} bytes of other text"
+            raise WireError(message)
+
+    def _end_of_whole(self, body: bytes) -> None:
+        """Read a body that is not a stream: a whole reply, an error, or HTML."""
+        text = body.strip()
+        try:
+            frame = loads(text)
+        except (ValueError, RecursionError):
+            raise WireError(_not_json(text)) from None
+        if not isinstance(frame, dict):
+            message = f"expected a chat completion, got a JSON {type(frame).__name__}"
+            raise WireError(message)
+        self._take_frame(frame, text)
+        if not self.ended and not self.log.choices:
+            names = ", ".join(sorted(frame)[:8])
+            message = f"expected a chat completion, got a JSON object with the keys {names or '-'}"
+            raise WireError(message)
+
+    def _break(self, error: Exception) -> None:
+        """Take what the transport raised; what had arrived before it is not lost."""
+        if self.ended:
+            return
+        rest = self._body.salvage()
+        if rest:
+            self._feed(rest)
+        if not self.ended:
+            self._fail(self._body.explain(error))
+
+    def _fail(self, error: TokenGateError) -> None:
+        """End with an error: itself before the first entry, the cause of an interruption after."""
+        if self.ended:
+            return
+        self._decoder.end()
+        if self.log.complete:
+            self.log.notes.append(f"error after the finish: {error.message}")
+            self._end("complete")
+            self._body.close()
+        elif self.log.items:
+            self._interrupt(f"the reply was interrupted: {error.message}", error)
+        else:
+            error.request_id = error.request_id or self.request_id
+            self._end("interrupted", error)
+            self._body.close()
+
+    def _interrupt(self, message: str, cause: TokenGateError | None = None) -> None:
+        error = StreamInterrupted(message, partial=self.reply(), cause=cause)
+        error.attempts = self.attempts
+        self._end("interrupted", error)
+        self._body.close()
+
+    def _end(self, status: Status, error: TokenGateError | None = None) -> None:
+        self.timeline.done = self.clock.now() - self._terms.began
+        self.status = status
+        self.error = error
+        self.ended = True
+        if self._grace is not None:
+            self._grace.cancel()
+        self._wake()
+        self.on_end(self)
+
+
+def _nothing(_: Pump) -> None:
+    """Stand in for a callback that nobody set."""
+
+
+def _not_json(text: bytes) -> str:
+    if text.startswith(b"<"):
+        page = status_error(None, text, {}).message
+        return f"expected an event stream or JSON, got an HTML page: {page}"
+    return f"expected a JSON object, got {len(text)} bytes that are not one (cut short?)"
+
+
+@asynccontextmanager
+async def limited(clock: Clock, seconds: float | None) -> AsyncIterator[None]:
+    """Raise :class:`TimeoutError` when the body takes longer, on whichever clock."""
+    async with asyncio.timeout(None) as limit:
+        if seconds is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        timer = clock.call_later(seconds, lambda: limit.reschedule(loop.time()))
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def earliest(limits: Mapping[Phase, float | None]) -> tuple[Phase, float] | None:
+    """Give the phase whose limit comes first."""
+    known = [(seconds, phase) for phase, seconds in limits.items() if seconds is not None]
+    if not known:
+        return None
+    seconds, phase = min(known)
+    return phase, seconds

@@ -1,0 +1,160 @@
+"""Chat: arguments checked and encoded, a call made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from aiotokengate.errors import CallerError
+from aiotokengate.resources.base import Request
+from aiotokengate.stream import ChatCall
+from aiotokengate.types import ChatParams, Message
+from aiotokengate.wire.chat_completions import encode_request
+from aiotokengate.wire.dialects import DIALECTS
+
+if TYPE_CHECKING:
+    from aiotokengate.catalogue import Catalogue
+    from aiotokengate.policy.retry import Retry
+    from aiotokengate.policy.timeouts import Timeout
+    from aiotokengate.resources.base import Requester
+
+__all__ = ["ChatDefaults", "ChatOptions", "Messages", "make_call"]
+
+Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
+
+_PARAMS = frozenset(ChatParams.__annotations__)
+
+
+@attrs.frozen
+class ChatDefaults:
+    """What the session sets for every call."""
+
+    timeout: Timeout
+    retry: Retry
+    extra_body: Mapping[str, Any]
+    catalogue: Catalogue
+
+
+@attrs.frozen(kw_only=True)
+class ChatOptions:
+    """The options of one call; None takes the session's."""
+
+    stream: bool = True
+    tools: Sequence[Mapping[str, Any]] | None = None
+    retry: Retry | None = None
+    timeout: Timeout | None = None
+    deadline: float | None = None
+    extra_body: Mapping[str, Any] | None = None
+    extra_headers: Mapping[str, str] | None = None
+
+
+def make_call(  # noqa: PLR0913 - the parts of one call
+    requester: Requester,
+    defaults: ChatDefaults,
+    model: str,
+    messages: Messages,
+    options: ChatOptions,
+    params: Mapping[str, Any],
+) -> ChatCall:
+    """Check the arguments, and make the call; nothing is sent yet.
+
+    Raises:
+        CallerError: an argument is wrong; the error says which, and what was expected.
+    """
+    _check_model(model)
+    _check_params(params)
+    listed = _message_list(messages)
+    dialect = DIALECTS[defaults.catalogue.find(model).dialect]
+    body = encode_request(
+        model,
+        listed,
+        {**params, "tools": options.tools},
+        stream=options.stream,
+        extra_body=(defaults.extra_body, options.extra_body or {}),
+    )
+    request = Request(
+        method="POST",
+        path="/chat/completions",
+        body=body,
+        model=model,
+        dialect=dialect,
+        choices=_count(params.get("n")),
+        timeout=options.timeout or defaults.timeout,
+        retry=options.retry or defaults.retry,
+        deadline=_deadline(options.deadline),
+        headers=options.extra_headers or {},
+        secrets=lambda: _texts(listed),
+    )
+    return ChatCall(lambda: requester.open(request), model)
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, str) or not model.strip():
+        message = f"expected the name of a model, got {type(model).__name__} {model!r}"
+        raise CallerError(message)
+
+
+def _check_params(params: Mapping[str, Any]) -> None:
+    for name in params.keys() - _PARAMS:
+        near = get_close_matches(name, _PARAMS, n=1)
+        meant = f", did you mean {near[0]!r}?" if near else ""
+        message = f"unknown parameter {name!r}{meant} (pass it in extra_body={{...}} to send it as it is)"
+        raise CallerError(message)
+
+
+def _message_list(messages: object) -> list[Mapping[str, Any]]:
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}] if messages else []
+    if not isinstance(messages, list | tuple):
+        message = f"expected messages as str or a list of messages, got {type(messages).__name__}"
+        raise CallerError(message)
+    if not messages:
+        message = "expected at least one message, got none"
+        raise CallerError(message)
+    return [_message(entry, place) for place, entry in enumerate(messages)]
+
+
+def _message(entry: object, place: int) -> Mapping[str, Any]:
+    if isinstance(entry, Message):
+        return entry.to_dict()
+    if isinstance(entry, Mapping):
+        if not isinstance(entry.get("role"), str):
+            message = f"expected messages[{place}] to have a 'role', as in 'user'"
+            raise CallerError(message)
+        return entry
+    message = f"expected messages[{place}] as dict or Message, got {type(entry).__name__}"
+    raise CallerError(message)
+
+
+def _count(number: object) -> int:
+    if number is None:
+        return 1
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        message = f"expected n of 1 or more, got {number!r}"
+        raise CallerError(message)
+    return number
+
+
+def _deadline(seconds: float | None) -> float | None:
+    if seconds is not None and (not isinstance(seconds, int | float) or not seconds > 0):
+        message = f"expected deadline in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    return seconds
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Give every text of the prompt, to be blanked where an error echoes it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in ("role", "type"):
+                yield from _texts(item)
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _texts(item)
+
+

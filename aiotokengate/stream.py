@@ -1,0 +1,645 @@
+"""A call and its stream: one object to await, to iterate or to enter, and views of one transcript.
+
+Strategy.  Every view is a position in the transcript of one :class:`~aiotokengate.pump.Pump`; a
+view with nothing left pulls.  Iterators are classes and never generators: a ``break`` drops the
+last reference, which closes the response and frees what it held, with nothing left to finalise.
+
+Two rules keep that certain.  Each ``__anext__`` lets go of ``self`` before an exception leaves it,
+because the traceback of a cancelled task keeps the locals of every frame alive.  And a
+:class:`ChatCall` gives its opener away when it is used, so that a call kept in a variable does not
+keep the stream.
+
+Only iterating a call directly starts a task, for the opening alone: so that
+``wait_for(anext(deltas), 1)`` can run out again and again without sending the request twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import orjson
+
+from aiotokengate.errors import CallerError, TokenGateError
+from aiotokengate.pump import Guard, Pump
+from aiotokengate.types import Delta, Reply, ToolCall
+from aiotokengate.wire.chat_completions import encode_chunk
+from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["ChatCall", "ChatStream", "ChoiceView", "Phase", "TextStream"]
+
+Opener: TypeAlias = Callable[[], Awaitable[Pump]]
+Scope: TypeAlias = Literal["all", "phase"]
+
+
+class ChatCall(Coroutine[Any, Any, Reply]):
+    """One call, not yet sent.  Use it once, in one of three ways.
+
+    ::
+
+        reply = await gate.chat(...)                     # the whole reply
+        async for delta in gate.chat(...): ...           # deltas as they come
+        async with gate.chat(...) as stream: ...         # the stream itself
+
+    It is a coroutine object, so ``create_task``, ``gather``, ``wait_for`` and the like take it.
+
+    Raises:
+        CallerError: it is used a second time.
+        TokenGateError: see :mod:`aiotokengate.errors`.
+    """
+
+    __slots__ = ("__weakref__", "_coroutine", "_model", "_opener", "_pump", "_use")
+
+    def __init__(self, opener: Opener, model: str = "") -> None:
+        """Keep how to open the call; nothing is sent."""
+        self._opener: Opener | None = opener
+        self._model = model
+        self._use = "unused"
+        self._coroutine: Coroutine[Any, Any, Reply] | None = None
+        self._pump: Pump | None = None
+
+    def __repr__(self) -> str:
+        """Name the model and the state; never the messages."""
+        return f"<ChatCall {self._model} {self._use}>"
+
+    def _take(self, use: str) -> Opener:
+        if self._opener is None:
+            message = f"a call can be used once; this one is {self._use} already, make a new one"
+            raise CallerError(message)
+        opener, self._opener, self._use = self._opener, None, use
+        return opener
+
+    # --- await ----------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, Any, Reply]:
+        """Send, and give the whole reply."""
+        return _whole_reply(self._take("awaited")).__await__()
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up; a call that never ran stays silent."""
+        self._opener = None
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def _begun(self) -> Coroutine[Any, Any, Reply]:
+        if self._coroutine is None:
+            self._coroutine = _whole_reply(self._take("awaited"))
+        return self._coroutine
+
+    # --- async for, async with ------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """Send at the first step, and give the deltas."""
+        return _Deltas(None, None, self._take("iterated"))
+
+    async def __aenter__(self) -> ChatStream:
+        """Send, and give the stream once its first delta is there."""
+        pump = await self._take("entered")()
+        self._pump = pump
+        return ChatStream(pump, Guard(pump))
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Free everything, whether the stream was read to its end or not."""
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.stop()
+
+
+async def _whole_reply(opener: Opener) -> Reply:
+    pump = await opener()
+    try:
+        return await pump.drain()
+    finally:
+        pump.stop()
+
+
+class _Opening:
+    """The task that opens an iterated call."""
+
+    def __init__(self, opener: Opener) -> None:
+        self.task: asyncio.Task[Pump] = asyncio.ensure_future(_awaited(opener))
+
+    def abandon(self) -> None:
+        """Let go of it, and of what it opened."""
+        loop = self.task.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if not self.task.cancel() and not self.task.cancelled() and not self.task.exception():
+            self.task.result().stop()
+
+
+async def _awaited(opener: Opener) -> Pump:
+    return await opener()
+
+
+class _Deltas(AsyncIterator[Delta]):
+    """All deltas of a stream, from the first; opened by the first step if it is not open yet."""
+
+    __slots__ = ("_at", "_guard", "_opener", "_opening", "_pump")
+
+    def __init__(self, pump: Pump | None, guard: Guard | None, opener: Opener | None = None) -> None:
+        self._opening: _Opening | None = None
+        self._pump = pump
+        self._guard = guard
+        self._opener = opener
+        self._at = 0
+
+    async def __anext__(self) -> Delta:
+        try:
+            pump, at = self._pump or await self._open(), self._at
+            items = pump.log.items
+            while at >= len(items):
+                if pump.ended:
+                    pump.check()
+                    raise StopAsyncIteration
+                await pump.pull()
+            self._at = at + 1
+            return pump.log.delta(at)
+        finally:
+            del self
+
+    async def _open(self) -> Pump:
+        try:
+            if self._opener is not None:
+                self._opening = _Opening(self._opener)
+                self._guard, self._opener = Guard(self._opening), None
+            assert self._opening is not None  # noqa: S101 - for the type checker
+            assert self._guard is not None  # noqa: S101 - for the type checker
+            await asyncio.wait((self._opening.task,))
+            self._pump = self._guard.target = self._opening.task.result()
+            self._opening = None
+            return self._pump
+        finally:
+            del self
+
+
+class ChatStream:
+    """A reply that is arriving.  Iterate it for deltas, or read its views, in any order, also late,
+    twice, or several at a time.
+    """
+
+    __slots__ = ("__weakref__", "_guard", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard) -> None:
+        """Stand at the beginning."""
+        self._pump = pump
+        self._guard = guard
+
+    def __repr__(self) -> str:
+        """Say how far it is."""
+        pump = self._pump
+        state = pump.status if pump.ended else "open"
+        return f"<ChatStream {pump.log.model} {state} after {len(pump.log)} deltas>"
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """Give all deltas, from the first."""
+        return _Deltas(self._pump, self._guard)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer."""
+        return self._pump.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's id of the request."""
+        return self._pump.request_id
+
+    @property
+    def reasoning(self) -> TextStream:
+        """The thinking before the answer; ends the moment anything else begins."""
+        return self.choice(0).reasoning
+
+    @property
+    def answer(self) -> TextStream:
+        """All text of the answer."""
+        return self.choice(0).answer
+
+    @property
+    def tool_calls(self) -> AsyncIterator[ToolCall]:
+        """Each tool call, once it is complete."""
+        return self.choice(0).tool_calls
+
+    def phases(self) -> AsyncIterator[Phase]:
+        """Thinking, answer, thinking ... in order, each a stream of text of its own."""
+        return self.choice(0).phases()
+
+    def choice(self, index: int) -> ChoiceView:
+        """Give the views of one choice, where ``n`` asked for several."""
+        return ChoiceView(self._pump, self._guard, index)
+
+    def sse(self) -> AsyncIterator[bytes]:
+        """Give the stream again as Chat Completions events, to relay to a browser.
+
+        An interrupted reply is relayed with an error event in place of ``[DONE]``, and then raises.
+        """
+        return _Relay(self._pump, self._guard)
+
+    def stop(self) -> None:
+        """End now, and keep what came: the reply's status becomes ``stopped``."""
+        self._pump.stop()
+
+    async def reply(self) -> Reply:
+        """Read to the end, and give the whole reply.
+
+        Raises:
+            StreamInterrupted: it was cut; ``.partial`` has what came.
+        """
+        return await self._pump.drain()
+
+
+class ChoiceView:
+    """The views of one choice of a stream; see :class:`ChatStream`."""
+
+    __slots__ = ("_guard", "_index", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
+        """Look at choice ``index``."""
+        self._pump = pump
+        self._guard = guard
+        self._index = index
+
+    @property
+    def reasoning(self) -> TextStream:
+        """The thinking before the answer; ends the moment anything else begins."""
+        return TextStream(self._pump, self._guard, _Place(self._index, REASONING, "phase"))
+
+    @property
+    def answer(self) -> TextStream:
+        """All text of the answer."""
+        return TextStream(self._pump, self._guard, _Place(self._index, ANSWER, "all"))
+
+    @property
+    def tool_calls(self) -> AsyncIterator[ToolCall]:
+        """Each tool call, once it is complete."""
+        return _ToolCalls(self._pump, self._guard, self._index)
+
+    def phases(self) -> AsyncIterator[Phase]:
+        """Thinking, answer, thinking ... in order."""
+        return _Phases(self._pump, self._guard, self._index)
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+class _Place:
+    """Which text of the transcript a view shows: of a choice, of a kind, all or one phase."""
+
+    __slots__ = ("choice", "key", "kind", "scope", "start")
+
+    def __init__(self, choice: int, kind: int, scope: Scope, start: int = 0) -> None:
+        self.choice = choice
+        self.kind = kind
+        self.scope = scope
+        self.start = start
+        self.key = KINDS * choice + kind
+
+
+class _Cursor:
+    """A position among the texts of a place."""
+
+    __slots__ = ("_at", "_log", "_place", "over")
+
+    def __init__(self, log: Transcript, place: _Place) -> None:
+        self._log = log
+        self._place = place
+        self._at = place.start
+        self.over = False
+
+    @property
+    def at(self) -> int:
+        return self._at
+
+    def next(self) -> str | None:
+        """Give the next text, or None: there is none yet, or ``over`` says there never will be."""
+        return self._next_of_all() if self._place.scope == "all" else self._next_of_phase()
+
+    def _next_of_all(self) -> str | None:
+        kinds = self._log.kinds
+        try:
+            at = kinds.index(self._place.key, self._at)
+        except ValueError:
+            self._at = len(kinds)
+            return None
+        self._at = at + 1
+        return self._text(at)
+
+    def _next_of_phase(self) -> str | None:
+        kinds, place = self._log.kinds, self._place
+        breaks = range(KINDS * place.choice, KINDS * place.choice + BREAK + 1)
+        while self._at < len(kinds) and not self.over:
+            at, kind = self._at, kinds[self._at]
+            if kind == place.key:
+                self._at += 1
+                return self._text(at)
+            self.over = kind in breaks
+            self._at += not self.over
+        return None
+
+    def _text(self, at: int) -> str:
+        text = self._log.items[at]
+        assert isinstance(text, str)  # noqa: S101 - by the kind of the entry
+        return text
+
+
+class TextStream:
+    """One stream of text: iterate it for the pieces as they come.
+
+    Every use begins at its first piece: late and repeated reading gives all of it.
+    """
+
+    __slots__ = ("_guard", "_place", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
+        """Show a place of the transcript."""
+        self._pump = pump
+        self._guard = guard
+        self._place = place
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """Give the pieces as they come."""
+        return _Texts(self._pump, self._guard, self._place)
+
+    @property
+    def kind(self) -> Literal["reasoning", "answer"]:
+        """What the text is."""
+        return "answer" if self._place.kind == ANSWER else "reasoning"
+
+    def all(self) -> TextStream:
+        """Give the text of every phase, where the model thinks again after answering."""
+        return TextStream(
+            self._pump, self._guard, _Place(self._place.choice, self._place.kind, "all")
+        )
+
+    async def text(self) -> str:
+        """Wait for its end, and give the whole text."""
+        return "".join([piece async for piece in self])
+
+    def lines(self) -> AsyncIterator[str]:
+        """Give whole lines, without their line ends; the last one also without one."""
+        return _Lines(self._pump, self._guard, self._place)
+
+    def snapshots(self, every: float = 1.0) -> AsyncIterator[str]:
+        """Give all the text so far, at most once in ``every`` seconds, and always its last state."""
+        return _Timed(self._pump, self._guard, self._place, every, keep=True)
+
+    def bursts(self, every: float = 0.8) -> AsyncIterator[str]:
+        """Give all the text since the last burst, at most once in ``every`` seconds.
+
+        For bots that edit a message: a piece is shown at most ``every`` seconds after it came,
+        also when the stream falls silent.
+        """
+        return _Timed(self._pump, self._guard, self._place, every, keep=False)
+
+
+class Phase(TextStream):
+    """A run of thinking or of answer, between other things; see :meth:`ChatStream.phases`."""
+
+    __slots__ = ()
+
+
+class _TextReader:
+    """What the iterators over text share: a cursor, and how to wait for more."""
+
+    __slots__ = ("_cursor", "_guard", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
+        self._pump = pump
+        self._guard = guard
+        self._cursor = _Cursor(pump.log, place)
+
+
+class _Texts(_TextReader, AsyncIterator[str]):
+    __slots__ = ()
+
+    async def __anext__(self) -> str:
+        try:
+            pump, cursor = self._pump, self._cursor
+            while (text := cursor.next()) is None:
+                _end_if_over(pump, cursor)
+                await pump.pull()
+            return text
+        finally:
+            del self
+
+
+def _end_if_over(pump: Pump, cursor: _Cursor) -> None:
+    """End an iteration whose cursor gave nothing, when nothing more can come."""
+    if cursor.over:
+        raise StopAsyncIteration
+    if pump.ended:
+        pump.check()
+        raise StopAsyncIteration
+
+
+class _Lines(_TextReader, AsyncIterator[str]):
+    __slots__ = ("_begun", "_lines")
+
+    def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
+        super().__init__(pump, guard, place)
+        self._lines: list[str] = []
+        self._begun: list[str] = []
+
+    async def __anext__(self) -> str:
+        try:
+            pump, cursor = self._pump, self._cursor
+            while not self._lines:
+                text = cursor.next()
+                if text is not None:
+                    self._add(text)
+                elif self._begun and (cursor.over or pump.ended):
+                    self._add("\n")
+                else:
+                    _end_if_over(pump, cursor)
+                    await pump.pull()
+            return self._lines.pop(0)
+        finally:
+            del self
+
+    def _add(self, text: str) -> None:
+        *lines, rest = text.split("\n")
+        for line in lines:
+            self._lines.append("".join([*self._begun, line]))
+            self._begun.clear()
+        if rest:
+            self._begun.append(rest)
+
+
+class _Timed(_TextReader, AsyncIterator[str]):
+    """Snapshots (``keep``) or bursts: what came is shown when the interval is over."""
+
+    __slots__ = ("_due", "_every", "_keep", "_pieces", "_shown")
+
+    def __init__(
+        self, pump: Pump, guard: Guard, place: _Place, every: float, *, keep: bool
+    ) -> None:
+        super().__init__(pump, guard, place)
+        self._every = every
+        self._keep = keep
+        self._pieces: list[str] = []
+        self._shown = 0
+        self._due = pump.clock.now()
+
+    async def __anext__(self) -> str:
+        try:
+            pump, cursor = self._pump, self._cursor
+            while True:
+                self._collect()
+                over = cursor.over or pump.ended
+                news = len(self._pieces) > self._shown
+                wait = self._due - pump.clock.now()
+                if news and (over or wait <= 0):
+                    return self._show()
+                if over:
+                    _end_if_over(pump, cursor)
+                await (pump.pull_for(wait) if news else pump.pull())
+        finally:
+            del self
+
+    def _collect(self) -> None:
+        while (text := self._cursor.next()) is not None:
+            self._pieces.append(text)
+
+    def _show(self) -> str:
+        text = "".join(self._pieces)
+        self._pieces = [text] if self._keep else []
+        self._shown = len(self._pieces)
+        self._due = self._pump.clock.now() + self._every
+        return text
+
+
+# --- phases, tool calls, relay ------------------------------------------------------------------
+
+
+class _Phases(AsyncIterator[Phase]):
+    """The phases of a choice; one that was not read to its end is passed over."""
+
+    __slots__ = ("_cursor", "_guard", "_index", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
+        self._pump = pump
+        self._guard = guard
+        self._index = index
+        self._cursor: _Cursor | None = None
+
+    async def __anext__(self) -> Phase:
+        try:
+            pump = self._pump
+            start = 0
+            if self._cursor is not None:
+                await _skip(pump, self._cursor)
+                start = self._cursor.at
+            while (place := self._place(start)) is None:
+                start = len(pump.log)
+                if pump.ended:
+                    pump.check()
+                    raise StopAsyncIteration
+                await pump.pull()
+            self._cursor = _Cursor(pump.log, place)
+            return Phase(pump, self._guard, place)
+        finally:
+            del self
+
+    def _place(self, start: int) -> _Place | None:
+        """Find the next text of the choice."""
+        kinds = self._pump.log.kinds
+        for at in range(start, len(kinds)):
+            choice, kind = divmod(kinds[at], KINDS)
+            if choice == self._index and kind in (REASONING, ANSWER):
+                return _Place(choice, kind, "phase", at)
+        return None
+
+
+async def _skip(pump: Pump, cursor: _Cursor) -> None:
+    """Read a phase to its end."""
+    while not cursor.over:
+        if cursor.next() is None and not cursor.over:
+            if pump.ended:
+                return
+            await pump.pull()
+
+
+class _ToolCalls(AsyncIterator[ToolCall]):
+    """The complete calls of a choice; they are certain once the choice has finished."""
+
+    __slots__ = ("_at", "_guard", "_index", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
+        self._pump = pump
+        self._guard = guard
+        self._index = index
+        self._at = 0
+
+    async def __anext__(self) -> ToolCall:
+        try:
+            pump = self._pump
+            while not pump.ended and not self._finished():
+                await pump.pull()
+            if not self._finished():
+                pump.check()
+                raise StopAsyncIteration
+            calls = [c for c in pump.log.choices[self._index].tool_calls() if c.complete]
+            if self._at >= len(calls):
+                raise StopAsyncIteration
+            self._at += 1
+            return calls[self._at - 1]
+        finally:
+            del self
+
+    def _finished(self) -> bool:
+        state = self._pump.log.choices.get(self._index)
+        return state is not None and state.finish_reason is not None
+
+
+_DONE = b"data: [DONE]\n\n"
+
+
+class _Relay(AsyncIterator[bytes]):
+    """The stream as events; the last one is ``[DONE]``, or an error which then is raised."""
+
+    __slots__ = ("_closed", "_deltas", "_pump")
+
+    def __init__(self, pump: Pump, guard: Guard) -> None:
+        self._pump = pump
+        self._deltas = _Deltas(pump, guard)
+        self._closed = False
+
+    async def __anext__(self) -> bytes:
+        try:
+            return encode_chunk(await self._deltas.__anext__(), self._pump.log)
+        except StopAsyncIteration:
+            if self._closed:
+                raise
+            self._closed = True
+            return _DONE
+        except TokenGateError as error:
+            if self._closed:
+                raise
+            self._closed = True
+            return _error_event(error)
+        finally:
+            del self
+
+
+def _error_event(error: TokenGateError) -> bytes:
+    body = {"message": error.message, "type": type(error).__name__, "code": error.code}
+    return b"data: " + orjson.dumps({"error": body}) + b"\n\n"

@@ -1,0 +1,302 @@
+"""The only place that sends: aiohttp, with its defaults turned to what streams need.
+
+* No limit on connections: who may send is decided elsewhere.
+* aiohttp's own time-outs are off, but for the connection: the library's clocks rule.
+* No cookies, no redirects (a key must not travel to another host), no compression (a proxy that
+  compresses delays tokens), no silent second sending.
+* Proxies come from the environment once for each session; netrc is never read.
+* TCP keep-alive is on, because models think for minutes and middle boxes forget.
+
+One aiohttp session for each running event loop, made at its first call.  It is closed with the
+loop: an asynchronous generator that belongs to the loop holds it, and ``asyncio.run`` closes those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import urllib.request
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
+from aiotokengate.wire.headers import request_id
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+__all__ = ["Answer", "Transport"]
+
+KEEPALIVE_SECONDS = 15.0
+"""How long an idle connection is kept: less than nginx's and cloud balancers' own limits."""
+
+DRAIN_SECONDS = 0.25
+"""How long a finished reply's last bytes may take before its connection is given up."""
+
+ERROR_BYTES = 64 * 1024
+
+_IDLE, _INTERVAL, _COUNT = 60, 15, 4
+
+
+def environment_proxy(url: str) -> str | None:
+    """Give the proxy that the environment names for an address, heeding ``NO_PROXY``."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Make a socket whose silence is probed by the kernel."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {"TCP_KEEPIDLE": _IDLE, "TCP_KEEPINTVL": _INTERVAL, "TCP_KEEPCNT": _COUNT}
+    for name, value in options.items():
+        if hasattr(socket, name):  # macOS and Windows lack some
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+@attrs.frozen
+class Answer:
+    """An answer whose headers have come."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: ResponseBody
+
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's or vendor's id of the request."""
+        return request_id(self.headers)
+
+    async def whole(self, limit: int) -> bytes:
+        """Read the body, at most ``limit`` bytes of it, and give the connection back.
+
+        Raises:
+            TransportError: the connection broke.
+        """
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while size < limit and (part := await self.body.read()):
+                parts.append(part)
+                size += len(part)
+        except Exception as error:
+            raise self.body.explain(error) from _plain(error)
+        finally:
+            self.body.release()
+        return b"".join(parts)[:limit]
+
+    async def error_body(self) -> bytes:
+        """Read the body of an error: a little of it, and whatever came if the connection breaks."""
+        try:
+            return await self.whole(ERROR_BYTES)
+        except TransportError:
+            return self.body.salvage()
+
+
+class ResponseBody:
+    """The body of an answer; see :class:`aiotokengate.pump.Body`."""
+
+    __slots__ = ("_response", "read")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        """Read from the response's buffer, whole, never by line: lines have a limit there."""
+        self._response = response
+        self.read: Callable[[], Awaitable[bytes]] = response.content.readany
+
+    def salvage(self) -> bytes:
+        """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
+        content = self._response.content
+        content._exception = None  # noqa: SLF001 - there is no public way to these bytes
+        return content.read_nowait()
+
+    def explain(self, error: Exception) -> TransportError:
+        """Translate what reading raised."""
+        return _explained(error, TransportError, "the connection broke")
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._response.close()
+
+    def release(self) -> None:
+        """Close unless the end of the body arrives very soon, which frees the connection."""
+        if not self._response.closed:
+            asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._response.close)
+
+
+class Transport:
+    """Sends requests to one gateway, on whichever event loop is running."""
+
+    def __init__(
+        self, base_url: str, *, proxy: str | None, ssl: ssl_module.SSLContext | bool
+    ) -> None:
+        """Note where to and how; nothing is opened."""
+        self._proxy = proxy if proxy is not None else environment_proxy(base_url)
+        self._ssl = ssl
+        self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
+        self._process = os.getpid()
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        connect: float | None,
+        fresh: bool = False,
+    ) -> Answer:
+        """Send a request and give the answer once its headers have come.
+
+        Args:
+            method: of HTTP.
+            url: whole.
+            headers: all of them, the key among them.
+            data: the body.
+            connect: seconds for the connection.
+            fresh: on a new connection, because a kept one has just died.
+
+        Raises:
+            ConnectFailed: no connection, or it died before a byte of an answer.
+            TimedOut: the connection took longer than ``connect``.
+            TransportError: anything else of the network.
+        """
+        session = await self._sessions(fresh=fresh)
+        try:
+            response = await session.request(
+                method,
+                url,
+                headers=headers,
+                data=data,
+                proxy=self._proxy,
+                allow_redirects=False,
+                timeout=_NO_TIMEOUT if connect is None else _connect_timeout(connect),
+            )
+        except aiohttp.ServerTimeoutError as error:
+            raise TimedOut("connect", connect or 0.0) from _plain(error)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _unsent(error) from _plain(error)
+        return Answer(response.status, response.headers.copy(), ResponseBody(response))
+
+    async def close(self) -> None:
+        """Close the connections of the running loop, and forget those of dead ones."""
+        self._forget_dead()
+        sessions = self._open.pop(asyncio.get_running_loop(), None)
+        if sessions is not None:
+            await sessions.close()
+
+    async def _sessions(self, *, fresh: bool) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._process != os.getpid():
+            # A forked child must never write into its parent's sockets, nor close them.
+            self._open.clear()
+            self._process = os.getpid()
+        sessions = self._open.get(loop)
+        if sessions is None:
+            self._forget_dead()
+            sessions = self._open[loop] = _LoopSessions(self._ssl)
+            await sessions.open()
+        return sessions.fresh() if fresh else sessions.kept
+
+    def _forget_dead(self) -> None:
+        for loop in [loop for loop in self._open if loop.is_closed()]:
+            del self._open[loop]
+
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=None, sock_read=None)
+
+
+class _LoopSessions:
+    """The aiohttp sessions of one event loop: one that keeps connections, one that does not."""
+
+    def __init__(self, ssl: ssl_module.SSLContext | bool) -> None:
+        self._ssl = ssl
+        self.kept = self._session(force_close=False)
+        self._fresh: aiohttp.ClientSession | None = None
+        self._keeper = self._keep()
+
+    async def open(self) -> None:
+        """Tie the sessions to the loop's own end."""
+        await anext(self._keeper)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._keeper.aclose()
+
+    def fresh(self) -> aiohttp.ClientSession:
+        """Give the session whose connections serve once."""
+        if self._fresh is None:
+            self._fresh = self._session(force_close=True)
+        return self._fresh
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            for session in (self.kept, self._fresh):
+                if session is not None:
+                    await session.close()
+
+    def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
+        keep: dict[str, Any] = {"force_close": True} if force_close else {
+            "keepalive_timeout": KEEPALIVE_SECONDS
+        }
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=self._ssl, socket_factory=keepalive_socket, **keep
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_TIMEOUT,
+            trust_env=False,
+            raise_for_status=False,
+        )
+        # aiohttp sends idempotent requests again by itself; attempts are ours to count.
+        session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
+        return session
+
+
+def _unsent(error: Exception) -> TransportError | CallerError:
+    if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
+        return CallerError(f"expected base_url to be an http or https address: {_said(error)}")
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return ConnectFailed("the server closed the connection before it answered")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ConnectFailed(f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return TransportError(f"the answer was not HTTP: {error.message}")
+    return ConnectFailed(f"the connection failed: {_said(error)}")
+
+
+def _explained(error: Exception, kind: type[TransportError], what: str) -> TransportError:
+    explained = kind(f"{what}: {_said(error)}")
+    explained.__cause__ = _plain(error)
+    return explained
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _plain(error: Exception) -> BaseException | None:
+    """Give an error fit to be a cause: without frames that keep the stream alive, or a key.
+
+    aiohttp's response errors carry the request with its headers, and so the key.
+    """
+    if isinstance(error, aiohttp.ClientResponseError):
+        return None
+    return error.with_traceback(None)

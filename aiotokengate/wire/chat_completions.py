@@ -1,0 +1,541 @@
+"""OpenAI's Chat Completions, as every vendor behind the gateway speaks it.
+
+Strategy.  A chunk goes through one short path: parse, look for reasoning and content where the
+dialect says, append.  What is not on that path (tool calls, refusals, images, errors, fields that
+nobody knows) is noticed by one set comparison of the keys, and only then looked at.  The decoder
+never raises on what the wire says: a frame that is not JSON is counted and passed over, and what
+may be an error is left in ``suspect`` for the caller to judge.
+
+A frame with ``message`` in place of ``delta`` is a whole reply: a plain answer, or MiniMax's last
+frame, which repeats everything and gives only its usage and finish reason to a choice that
+already spoke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import orjson
+
+from aiotokengate.types import (
+    AnswerDelta,
+    Citation,
+    CitationDelta,
+    Delta,
+    FinishDelta,
+    Media,
+    MediaDelta,
+    Message,
+    ReasoningDelta,
+    RefusalDelta,
+    ToolCallDelta,
+    Usage,
+    UsageDelta,
+)
+from aiotokengate.wire.dialects import Dialect, TagSplitter
+from aiotokengate.wire.jsontext import dumps, loads
+from aiotokengate.wire.transcript import ANSWER, KINDS, REASONING, ChoiceState, Transcript
+
+ChoiceDelta: TypeAlias = (
+    ReasoningDelta
+    | AnswerDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | MediaDelta
+    | CitationDelta
+    | FinishDelta
+)
+
+__all__ = ["ChatCompletionsDecoder", "encode_chunk", "encode_request"]
+
+# --- the request --------------------------------------------------------------------------------
+
+
+def encode_request(
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    *,
+    stream: bool,
+    extra_body: Iterable[Mapping[str, Any]] = (),
+) -> bytes:
+    """Give the body of a request.
+
+    ``include_usage`` is always asked for: gateways that see ``false`` swallow the last chunk,
+    which may hold the finish reason.  Parameters that are None are left out; ``extra_body`` goes
+    over everything, in the given order.
+
+    Raises:
+        CallerError: something is not JSON, with its path.
+    """
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    body.update({key: value for key, value in params.items() if value is not None})
+    for extra in extra_body:
+        body.update(extra)
+    return dumps(body)
+
+
+def message_dict(message: Message | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a message in the API's own form."""
+    return message.to_dict() if isinstance(message, Message) else message
+
+
+# --- the reply ----------------------------------------------------------------------------------
+
+_USUAL_CHUNK = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "obfuscation")
+)
+_USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
+_USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
+_NO_REASON = ("", "null", None)
+_DONE = b"[DONE]"
+
+
+class _Choice:
+    """A choice's state, and how its text is being cut."""
+
+    __slots__ = ("answer", "cumulative", "details_text", "fed", "halves", "splitter", "state")
+
+    def __init__(self, state: ChoiceState, dialect: Dialect) -> None:
+        self.state = state
+        splitter = TagSplitter(dialect)
+        self.splitter: TagSplitter | None = None if splitter.decided else splitter
+        self.fed: list[str] = []  # all content while the splitter is at work
+        self.answer = 0  # how many characters of it were answer
+        self.details_text = ""
+        self.cumulative: bool | None = None
+        self.halves: dict[int, str] = {}  # first halves of surrogate pairs, by kind
+
+
+class ChatCompletionsDecoder:
+    """Events of one reply in, entries of its transcript out.
+
+    Attributes:
+        transcript: where the entries go.
+        done: whether ``[DONE]`` came.
+        suspect: a frame that may be an error, as parsed; the caller takes it out.
+    """
+
+    __slots__ = ("_choices", "_dialect", "_surrogates", "done", "suspect", "transcript")
+
+    def __init__(self, dialect: Dialect, transcript: Transcript) -> None:
+        """Begin a reply."""
+        self.transcript = transcript
+        self.done = False
+        self.suspect: Mapping[str, Any] | None = None
+        self._dialect = dialect
+        self._choices: dict[int, _Choice] = {}
+        self._surrogates = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the data of one event."""
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self._not_orjson(data)
+        else:
+            self.take(chunk)
+
+    def take(self, chunk: object) -> None:
+        """Take one parsed frame: a chunk, or a whole reply."""
+        if not isinstance(chunk, dict):
+            self.transcript.skipped += 1
+            return
+        choices = chunk.get("choices")
+        if choices:
+            for choice in choices if isinstance(choices, list) else ():
+                if isinstance(choice, dict):
+                    self._choice(choice)
+        if not chunk.keys() <= _USUAL_CHUNK or choices is None:
+            self._unusual(chunk)
+        usage = chunk.get("usage")
+        if usage and isinstance(usage, dict):
+            self.transcript.count(usage)
+        if not self.transcript.model:
+            self._identify(chunk)
+
+    def end(self) -> None:
+        """Take the end of the stream: give out what was held back."""
+        for choice in self._choices.values():
+            self._flush(choice)
+        self.transcript.seal()
+
+    # --- frames ---------------------------------------------------------------------------------
+
+    def _not_orjson(self, data: bytes) -> None:
+        """Blank data, ``[DONE]``, a comment wrapped in data, or JSON that only json reads."""
+        text = data.strip()
+        if text.startswith(_DONE):
+            self.done = True
+        elif text and not text.startswith(b":"):
+            try:
+                chunk = loads(text)
+            except (ValueError, RecursionError):
+                self.transcript.skipped += 1
+            else:
+                self._surrogates = True
+                self.take(chunk)
+
+    def _identify(self, chunk: Mapping[str, Any]) -> None:
+        log = self.transcript
+        log.model = _string(chunk.get("model"))
+        log.id = log.id or _string(chunk.get("id"))
+        created = chunk.get("created")
+        log.created = created if isinstance(created, int) else 0
+
+    def _unusual(self, chunk: Mapping[str, Any]) -> None:
+        """Look at a frame with fields beyond the usual, or without choices."""
+        log = self.transcript
+        if chunk.get("error") or chunk.get("base_resp") or "choices" not in chunk:
+            self.suspect = chunk
+        for key in chunk.keys() - _USUAL_CHUNK - {"error"}:
+            if chunk[key] is not None:
+                log.extra[key] = chunk[key]
+        first = log.choices.get(0)
+        if first is not None:
+            for source in _sources(chunk):
+                log.cite(first, source)
+
+    def _choice(self, choice: dict[str, Any]) -> None:
+        index = choice.get("index")
+        if not isinstance(index, int) or index < 0:
+            index = 0
+        known = self._choices.get(index)
+        if known is None:
+            state = self.transcript.choice(index)
+            known = self._choices[index] = _Choice(state, self._dialect)
+        delta = choice.get("delta")
+        if delta:
+            self._delta(known, delta)
+        elif delta is None and isinstance(message := choice.get("message"), dict):
+            self._message(known, message)
+        if not choice.keys() <= _USUAL_CHOICE or choice.get("logprobs"):
+            self._unusual_choice(known.state, choice)
+        reason = choice.get("finish_reason")
+        if reason not in _NO_REASON:
+            self._finish(known, str(reason))
+
+    def _unusual_choice(self, state: ChoiceState, choice: Mapping[str, Any]) -> None:
+        logprobs = choice.get("logprobs")
+        if isinstance(logprobs, dict):
+            content = logprobs.get("content")
+            state.logprobs.extend(content if isinstance(content, list) else [logprobs])
+        for key in choice.keys() - _USUAL_CHOICE:
+            if choice[key] is not None:
+                state.extra[key] = choice[key]
+
+    def _finish(self, choice: _Choice, reason: str) -> None:
+        self._flush(choice)
+        self.transcript.finish(choice.state, reason)
+
+    def _flush(self, choice: _Choice) -> None:
+        """Give out what the splitter and a halved surrogate pair hold back."""
+        splitter = choice.splitter
+        if splitter is not None:
+            choice.state.truncated = splitter.inside
+            self._pieces(choice, splitter.flush())
+            self._note_inline(choice, splitter)
+        for kind, half in tuple(choice.halves.items()):
+            choice.halves[kind] = ""
+            if half:
+                self.transcript.put(choice.state.index, kind, "\ufffd")
+
+    # --- deltas and messages --------------------------------------------------------------------
+
+    def _delta(self, choice: _Choice, delta: dict[str, Any]) -> None:
+        unusual = not delta.keys() <= _USUAL_DELTA
+        if unusual:
+            self._details(choice, delta)
+        for field in self._dialect.fields:
+            text = delta.get(field)
+            if text and isinstance(text, str):
+                self._reasoning(choice, field, text)
+                break
+        content = delta.get("content")
+        if content:
+            self._content(choice, content)
+        if unusual:
+            for key in delta.keys() - _USUAL_DELTA:
+                if value := delta[key]:
+                    self._field(choice, key, value)
+
+    def _message(self, choice: _Choice, message: dict[str, Any]) -> None:
+        """Take a whole message, unless deltas have said it all before."""
+        log, state = self.transcript, choice.state
+        texts = (KINDS * state.index + REASONING, KINDS * state.index + ANSWER)
+        if state.calls or any(kind in texts for kind in log.kinds):
+            return
+        self._delta(choice, self._with_opening_tag(message))
+
+    def _with_opening_tag(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Give back the opening tag that a template swallowed, where the closing one is alone.
+
+        Possible only for a whole text.  The closing tag must have a line to itself, so that an
+        answer about tags is left alone.
+        """
+        content = message.get("content")
+        if self._dialect.inline != "leading" or not isinstance(content, str):
+            return message
+        for tag in self._dialect.tags:
+            before, closer, _ = content.partition(f"\n</{tag}>\n")
+            if closer and f"<{tag}>" not in before:
+                return {**message, "content": f"<{tag}>{content}"}
+        return message
+
+    def _field(self, choice: _Choice, key: str, value: object) -> None:
+        """Take one field of a delta that is not text."""
+        take = _TAKERS.get(key)
+        if take is None:
+            choice.state.extra[key] = value
+            return
+        for item in value if isinstance(value, list) else (value,):
+            take(self.transcript, choice.state, item)
+
+    def _content(self, choice: _Choice, content: object) -> None:
+        if isinstance(content, list):
+            self._parts(choice, content)
+        elif not isinstance(content, str):
+            choice.state.extra["content"] = content
+        elif choice.splitter is None:
+            self._text(choice, ANSWER, content)
+        else:
+            self._split(choice, choice.splitter, content)
+
+    def _parts(self, choice: _Choice, parts: list[Any]) -> None:
+        """Take content in parts (vllm-omni): text and images."""
+        for part in parts:
+            if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+                self._content(choice, text)
+            else:
+                _take_image(self.transcript, choice.state, part)
+
+    def _split(self, choice: _Choice, splitter: TagSplitter, content: str) -> None:
+        choice.fed.append(content)
+        self._pieces(choice, splitter.feed(content))
+        if splitter.decided:
+            self._note_inline(choice, splitter)
+            choice.splitter = None
+
+    def _pieces(self, choice: _Choice, pieces: Iterable[tuple[str, str]]) -> None:
+        for kind, text in pieces:
+            if kind == "answer":
+                choice.answer += len(text)
+                self._text(choice, ANSWER, text)
+            else:
+                self._text(choice, REASONING, text)
+
+    def _note_inline(self, choice: _Choice, splitter: TagSplitter) -> None:
+        """Keep what stood before the answer as it was, tags included, for the next turn."""
+        if splitter.engaged:
+            raw = "".join(choice.fed)
+            choice.state.inline = raw[: len(raw) - choice.answer]
+
+    def _reasoning(self, choice: _Choice, field: str, text: str) -> None:
+        if choice.state.reasoning_field is None:
+            choice.state.reasoning_field = field
+        if choice.splitter is not None:
+            self._pieces(choice, choice.splitter.switch_off())
+            choice.splitter = None
+        self._text(choice, REASONING, text)
+
+    def _text(self, choice: _Choice, kind: int, text: str) -> None:
+        if self._surrogates:
+            text = _rejoined(choice.halves, kind, text)
+        if text:
+            self.transcript.put(choice.state.index, kind, text)
+
+    # --- reasoning_details ----------------------------------------------------------------------
+
+    def _details(self, choice: _Choice, delta: Mapping[str, Any]) -> None:
+        """Keep OpenRouter's and MiniMax's detail entries; read them where no field has the text."""
+        entries = delta.get("reasoning_details")
+        if not isinstance(entries, list):
+            return
+        entries = [entry for entry in entries if isinstance(entry, dict)]
+        tail = _news(choice, "".join(map(_detail_text, entries)))
+        for entry in entries:
+            choice.state.keep_detail(entry, replace=bool(choice.cumulative))
+        if tail and self._dialect.details and not any(map(delta.get, self._dialect.fields)):
+            self._reasoning(choice, "reasoning_details", tail)
+
+
+def _news(choice: _Choice, text: str) -> str:
+    """Give what is new in the text; the second one shows whether they are cumulative."""
+    before = choice.details_text
+    if choice.cumulative is None and before and text:
+        choice.cumulative = len(text) > len(before) and text.startswith(before)
+    if choice.cumulative:
+        choice.details_text = text or before
+        return text[len(before) :]
+    if not before:
+        choice.details_text = text
+    return text
+
+
+def _detail_text(entry: Mapping[str, Any]) -> str:
+    return _string(entry.get("text")) or _string(entry.get("summary"))
+
+
+def _rejoined(halves: dict[int, str], kind: int, text: str) -> str:
+    """Join the halves of surrogate pairs that two deltas share; a lone half becomes U+FFFD."""
+    text = halves.pop(kind, "") + text
+    if text and "\ud800" <= text[-1] <= "\udbff":
+        text, halves[kind] = text[:-1], text[-1]
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+# --- fields beside the text ---------------------------------------------------------------------
+
+
+def _take_tool_call(log: Transcript, state: ChoiceState, piece: object) -> None:
+    if isinstance(piece, dict):
+        log.tool_piece(state, piece)
+
+
+def _take_function_call(log: Transcript, state: ChoiceState, function: object) -> None:
+    """Take the form from before tools: one call, without an id."""
+    log.tool_piece(state, {"index": 0, "function": function})
+
+
+def _take_refusal(log: Transcript, state: ChoiceState, text: object) -> None:
+    if isinstance(text, str):
+        log.refuse(state, text)
+
+
+def _take_image(log: Transcript, state: ChoiceState, part: object) -> None:
+    """Take ``{"type": "image_url", "image_url": {"url"}}`` (OpenRouter, vllm-omni)."""
+    inner = part.get("image_url") if isinstance(part, dict) else None
+    url = inner.get("url") if isinstance(inner, dict) else inner
+    if isinstance(url, str):
+        log.show(state, media_of(url))
+    else:
+        state.extra.setdefault("parts", []).append(part)
+
+
+def _take_annotation(log: Transcript, state: ChoiceState, annotation: object) -> None:
+    inner = annotation.get("url_citation") if isinstance(annotation, dict) else None
+    if isinstance(inner, dict):
+        log.cite(state, _citation(inner))
+    else:
+        state.extra.setdefault("annotations", []).append(annotation)
+
+
+def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:
+    """Reasoning details were looked at before the text."""
+
+
+_TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
+    "tool_calls": _take_tool_call,
+    "function_call": _take_function_call,
+    "refusal": _take_refusal,
+    "images": _take_image,
+    "annotations": _take_annotation,
+    "reasoning_details": _ignore,
+}
+
+
+def media_of(url: str) -> Media:
+    """Name the medium behind an address by its ``data:`` type; without one it is an image."""
+    mime = url[len("data:") :].partition(";")[0] if url.startswith("data:") else None
+    return Media(kind=(mime or "image").partition("/")[0], url=url, mime=mime)
+
+
+def _sources(chunk: Mapping[str, Any]) -> Iterator[Citation]:
+    """Read sources given beside the choices: xAI's list of addresses, GLM's search results."""
+    for key in ("citations", "web_search"):
+        found = chunk.get(key)
+        for item in found if isinstance(found, list) else ():
+            if isinstance(item, str):
+                yield Citation(item)
+            elif isinstance(item, dict) and (item.get("url") or item.get("link")):
+                yield _citation(item)
+
+
+_CITATION_KEYS = frozenset(("url", "link", "title", "start_index", "end_index"))
+
+
+def _citation(item: Mapping[str, Any]) -> Citation:
+    return Citation(
+        url=_string(item.get("url")) or _string(item.get("link")),
+        title=item.get("title"),
+        start=item.get("start_index"),
+        end=item.get("end_index"),
+        extra={key: value for key, value in item.items() if key not in _CITATION_KEYS},
+    )
+
+
+# --- the stream once more, for whoever stands behind us -------------------------------------------
+
+
+def encode_chunk(delta: Delta, log: Transcript) -> bytes:
+    """Give a delta as one event of a Chat Completions stream, in the plainest dialect.
+
+    Reasoning goes out as ``reasoning_content``, whatever field or tag it came in.
+    """
+    head = {"id": log.id, "object": "chat.completion.chunk", "created": log.created}
+    choices = [] if isinstance(delta, UsageDelta) else [_wire_choice(delta)]
+    chunk: dict[str, Any] = {**head, "model": log.model, "choices": choices}
+    if isinstance(delta, UsageDelta):
+        chunk["usage"] = _wire_usage(delta.usage)
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def _wire_choice(delta: ChoiceDelta) -> dict[str, Any]:
+    reason = delta.reason if isinstance(delta, FinishDelta) else None
+    return {"index": delta.choice, "delta": _wire_fields(delta), "finish_reason": reason}
+
+
+def _wire_fields(delta: ChoiceDelta) -> dict[str, Any]:
+    match delta:
+        case ReasoningDelta():
+            return {"reasoning_content": delta.text}
+        case AnswerDelta():
+            return {"content": delta.text}
+        case RefusalDelta():
+            return {"refusal": delta.text}
+        case ToolCallDelta():
+            return {"tool_calls": [_wire_call(delta)]}
+        case MediaDelta():
+            return {"images": [{"type": "image_url", "image_url": {"url": delta.media.url}}]}
+        case CitationDelta():
+            return {"annotations": [_wire_citation(delta.citation)]}
+        case FinishDelta():
+            return {}
+
+
+def _wire_call(delta: ToolCallDelta) -> dict[str, Any]:
+    function: dict[str, Any] = {"arguments": delta.arguments}
+    piece: dict[str, Any] = {"index": delta.index, "function": function}
+    if delta.id or delta.name:
+        piece |= {"id": delta.id or f"call_{delta.index}", "type": "function"}
+        function["name"] = delta.name
+    return piece
+
+
+def _wire_citation(citation: Citation) -> dict[str, Any]:
+    inner = {
+        "url": citation.url,
+        "title": citation.title,
+        "start_index": citation.start,
+        "end_index": citation.end,
+        **citation.extra,
+    }
+    return {"type": "url_citation", "url_citation": inner}
+
+
+def _wire_usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }

@@ -1,0 +1,54 @@
+"""What the headers of an answer say: how long to wait, and what to quote to the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+__all__ = ["request_id", "retry_after", "should_retry"]
+
+_REQUEST_IDS = ("X-Oneapi-Request-Id", "x-request-id", "request-id")
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Give the id of the request, the gateway's own before a vendor's."""
+    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Give the seconds to wait: ``retry-after-ms``, else ``retry-after`` as seconds or a date.
+
+    Args:
+        headers: case-insensitive.
+        now: the present for a date, the machine's time by default.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    return seconds if seconds is not None or not text else _until(text, now)
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Give the vendor's own verdict, which stands above the status (OpenAI's SDKs)."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def _until(text: str, now: datetime | None) -> float | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # RFC 5322's "-0000" gives a naive time, which means UTC.
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())

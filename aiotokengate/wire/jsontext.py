@@ -1,0 +1,95 @@
+"""JSON text: orjson, and the standard library where orjson is stricter or looser than needed.
+
+orjson writes NaN as null and refuses lone surrogates; the first would be a silent change of the
+caller's request, the second an error without a place.  Reading, it refuses NaN, Infinity and lone
+surrogates, which vendors do send: those texts are read by the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from aiotokengate.errors import CallerError
+
+__all__ = ["dumps", "loads"]
+
+_INT64 = 2**64
+
+
+def loads(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Parse; also NaN, Infinity and halves of surrogate pairs.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
+def dumps(value: object, *, path: str = "") -> bytes:
+    """Serialise a request.
+
+    Args:
+        value: dicts, lists, strings, numbers, booleans, None.
+        path: what ``value`` is called in an error.
+
+    Raises:
+        CallerError: something in it is not JSON; the error names its path, never its text.
+    """
+    try:
+        text = orjson.dumps(value)
+    except (TypeError, RecursionError) as error:
+        reason = next(_flaws(value, path), f"the request is not JSON: {error}")
+        raise CallerError(reason) from None
+    # NaN comes out as null: look for one only where a null is.
+    if b"null" in text and (reason := next(_flaws(value, path), "")):
+        raise CallerError(reason)
+    return text
+
+
+def _flaws(value: object, path: str, depth: int = 0) -> Iterator[str]:
+    """Name the places that JSON cannot hold, in order."""
+    where = path or "the request"
+    if depth > 200:  # noqa: PLR2004 - orjson's own limit is 254
+        yield f"{where} is nested too deeply, or contains itself"
+    elif isinstance(value, str):
+        yield from _text_flaws(value, where)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{where} is {value}, expected a finite number"
+    elif isinstance(value, bool | None):
+        return
+    elif isinstance(value, int):
+        if not -_INT64 // 2 <= value < _INT64:
+            yield f"{where} is an integer beyond 64 bits"
+    else:
+        yield from _container_flaws(value, path, depth + 1)
+
+
+def _text_flaws(value: str, where: str) -> Iterator[str]:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        yield f"{where} holds a lone surrogate at character {error.start}, expected Unicode text"
+
+
+def _container_flaws(value: object, path: str, depth: int) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            name = f"{path}.{key}" if path else str(key)
+            if not isinstance(key, str):
+                yield f"{name} has a key of type {type(key).__name__}, expected str"
+            yield from _flaws(item, name, depth)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _flaws(item, f"{path}[{index}]", depth)
+    else:
+        where = path or "the request"
+        yield f"{where} is of type {type(value).__name__}, expected what JSON can hold"

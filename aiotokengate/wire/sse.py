@@ -1,0 +1,240 @@
+"""Server-sent events: bytes in, events out, exactly by the rules of the WHATWG event stream.
+
+Strategy.  Line ends are folded to LF first, a CR at the very end of a read counting at once and
+swallowing an LF that may follow, so that no event waits for the next read.  The bytes after the
+last LF are kept in one ``bytearray`` with the place up to which it was searched: no byte is
+searched or copied twice, however small the reads are.  What is complete is cut at blank lines;
+nearly every block of a chat stream is one ``data:`` line and takes the short path, everything
+else (comments, ``event:``, ``id:``, several data lines, an event cut by a read) goes line by line
+through the field rules.
+
+The one thing beside the standard: a line that begins with ``{`` is, by the rules, a field nobody
+knows.  Gateways write a bare error body there, so such lines are kept in :attr:`SSEDecoder.aside`
+for whoever wants to look (https://html.spec.whatwg.org/multipage/server-sent-events.html, §9.2.6).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from aiotokengate.errors import WireError
+
+__all__ = ["MAX_EVENT_BYTES", "SSEDecoder", "ServerSentEvent"]
+
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+"""Image models send one ``data:`` line of several MB; the scanners of gateways allow 64 MiB."""
+
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"data", b"event", b"id", b"retry")
+_MAX_DIGITS = 4300  # where Python refuses to make a number of a text
+
+
+@attrs.define
+class ServerSentEvent:
+    """One event of the stream.
+
+    Attributes:
+        event: the event's type, "" when not given.
+        data: the data lines joined by LF, without the last line end; not decoded.
+        id: the last event id of the stream so far (it is sticky), None when none was given yet.
+        retry: the reconnection time in milliseconds, if this event carried one.
+        unterminated: the body ended before the blank line that would have closed the event; the
+            standard discards such an event, :meth:`SSEDecoder.close` gives it.
+    """
+
+    event: str
+    data: bytes
+    id: str | None = None
+    retry: int | None = None
+    unterminated: bool = False
+
+
+class SSEDecoder:
+    """An incremental decoder: :meth:`feed` bytes as they come, :meth:`close` at the end.
+
+    Attributes:
+        max_event_bytes: the limit on one event, all its lines together.
+        aside: lines that began like a JSON object where a field was expected.
+        comments: how many comment lines came (keep-alives).
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_at_start",
+        "_buffer",
+        "_data",
+        "_event",
+        "_id",
+        "_in_event",
+        "_retry",
+        "_searched",
+        "_size",
+        "aside",
+        "comments",
+        "max_event_bytes",
+    )
+
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        """Begin at the start of a body."""
+        self.max_event_bytes = max_event_bytes
+        self.aside: list[bytes] = []
+        self.comments = 0
+        self._buffer = bytearray()
+        self._searched = 0
+        self._at_start = True
+        self._after_cr = False
+        self._in_event = False
+        self._data: list[bytes] = []
+        self._size = 0
+        self._event = ""
+        self._id: str | None = None
+        self._retry: int | None = None
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes, cut anywhere, and give the events that they complete.
+
+        Raises:
+            WireError: an event is larger than ``max_event_bytes``.
+        """
+        text = self._whole_lines(chunk)
+        events: list[ServerSentEvent] = []
+        if not text:
+            return events
+        if self._in_event:
+            text = self._finish_event(text, events)
+        if text:
+            self._blocks(text, events)
+        return events
+
+    def close(self) -> ServerSentEvent | None:
+        """Take the end of the body; give the event that lacked its closing blank line, if any.
+
+        Raises:
+            WireError: that event is larger than ``max_event_bytes``.
+        """
+        if self._buffer:
+            self._line(bytes(self._buffer))
+            self._buffer.clear()
+        events: list[ServerSentEvent] = []
+        self._dispatch(events)
+        for event in events:
+            event.unterminated = True
+        return events[0] if events else None
+
+    def _whole_lines(self, chunk: bytes) -> bytes:
+        """Give all lines that are complete now, ended by LF; keep the rest."""
+        if self._at_start:
+            chunk = self._without_bom(chunk)
+        if self._after_cr and chunk:
+            self._after_cr = False
+            if chunk.startswith(b"\n"):
+                chunk = chunk[1:]
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        buffer = self._buffer
+        if not buffer and chunk.endswith(b"\n"):
+            return chunk
+        buffer += chunk
+        end = buffer.rfind(b"\n", self._searched) + 1
+        if not end:
+            self._searched = len(buffer)
+            self._check(self._size + len(buffer))
+            return b""
+        text = bytes(buffer[:end])
+        del buffer[:end]
+        self._searched = len(buffer)
+        self._check(len(buffer))
+        return text
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        """Drop one leading byte order mark, however it is cut."""
+        head = bytes(self._buffer) + chunk
+        self._buffer.clear()
+        if len(head) < len(_BOM) and _BOM.startswith(head):
+            self._buffer += head
+            return b""
+        self._at_start = False
+        self._searched = 0
+        return head.removeprefix(_BOM)
+
+    def _finish_event(self, text: bytes, events: list[ServerSentEvent]) -> bytes:
+        """Read the lines of an event that a read had cut; give what comes after it."""
+        if text.startswith(b"\n"):
+            self._dispatch(events)
+            return text[1:]
+        end = text.find(b"\n\n")
+        self._lines(text[: end + 1] if end >= 0 else text)
+        if end < 0:
+            return b""
+        self._dispatch(events)
+        return text[end + 2 :]
+
+    def _blocks(self, text: bytes, events: list[ServerSentEvent]) -> None:
+        """Read lines that begin outside of any event."""
+        *blocks, rest = text.split(b"\n\n")
+        last_id = self._id
+        for block in blocks:
+            if block.startswith(b"data: ") and b"\n" not in block:
+                if len(block) > self.max_event_bytes:
+                    self._check(len(block))
+                events.append(ServerSentEvent("", block[6:], last_id))
+            elif block:
+                self._lines(block + b"\n")
+                self._dispatch(events)
+                last_id = self._id
+        if rest:
+            self._lines(rest)
+
+    def _lines(self, text: bytes) -> None:
+        """Read lines that are ended by LF; only the first may be blank (from three LF in a row)."""
+        for line in text.split(b"\n"):
+            if line:
+                self._line(line)
+
+    def _line(self, line: bytes) -> None:
+        """Apply the field rules to one line that is not blank."""
+        if line.startswith(b":"):
+            self.comments += 1
+            return
+        self._in_event = True
+        name, _, value = line.partition(b":")
+        if name not in _FIELDS:
+            if line.startswith(b"{"):
+                self._count(line)
+                self.aside.append(line)
+            return
+        value = value.removeprefix(b" ")
+        self._count(value)
+        self._field(name, value)
+
+    def _count(self, part: bytes) -> None:
+        self._size += len(part) + 1
+        self._check(self._size)
+
+    def _field(self, name: bytes, value: bytes) -> None:
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+        elif value.isdigit() and len(value) <= _MAX_DIGITS:
+            self._retry = int(value)
+
+    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+        """Act on a blank line: an event if there is data, a clean slate either way."""
+        if self._data:
+            data = b"\n".join(self._data)
+            events.append(ServerSentEvent(self._event, data, self._id, self._retry))
+            self._data.clear()
+        self._in_event = False
+        self._event = ""
+        self._retry = None
+        self._size = 0
+
+    def _check(self, size: int) -> None:
+        if size > self.max_event_bytes:
+            message = f"expected events of at most {self.max_event_bytes} bytes, got one of {size}"
+            raise WireError(message)

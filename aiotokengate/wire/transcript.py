@@ -1,0 +1,304 @@
+"""The log of one reply: every delta once, in order, for any number of readers.
+
+Strategy.  Two columns: what kind an entry is, and the entry.  Texts are stored as the strings they
+are, not as delta values (those are made for whoever reads them): the folded reply needs the
+strings anyway, and 142 bytes a value would be a gigabyte for ten thousand streams.  The kind
+column holds ``4 * choice + 0`` for reasoning, ``+ 1`` for answer text, ``+ 2`` for everything else
+that ends a phase (tool call, refusal, medium, finish) and ``+ 3`` for what does not (citation,
+usage); these last two store the delta itself.  So a reader finds its next text with one C-speed
+search, and a phase ends where the kind changes.
+
+Beside the log stands what is only known as a whole: the state of each choice, with its tool calls
+under assembly.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import orjson
+
+from aiotokengate.types import (
+    AnswerDelta,
+    Citation,
+    CitationDelta,
+    Delta,
+    FinishDelta,
+    Media,
+    MediaDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    ToolCall,
+    ToolCallDelta,
+    UsageDelta,
+)
+from aiotokengate.wire.usage import has_counts, usage_of
+
+__all__ = ["ANSWER", "BREAK", "NOTE", "REASONING", "ChoiceState", "Transcript"]
+
+REASONING, ANSWER, BREAK, NOTE = range(4)
+KINDS = 4
+
+
+@attrs.define
+class PartialCall:
+    """A tool call under assembly."""
+
+    index: object
+    id: str = ""
+    name: str = ""
+    fragments: list[str] = attrs.field(factory=list)
+    extra: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.define
+class PartialDetail:
+    """One entry of ``reasoning_details``: its fields, its texts in pieces."""
+
+    fields: dict[str, Any] = attrs.field(factory=dict)
+    texts: dict[str, list[str]] = attrs.field(factory=dict)
+
+    def whole(self) -> dict[str, Any]:
+        """Give the entry as the vendor would have sent it at once."""
+        return self.fields | {key: "".join(pieces) for key, pieces in self.texts.items()}
+
+
+_DETAIL_TEXTS = ("text", "summary")
+
+
+@attrs.define
+class ChoiceState:
+    """What is known of one choice so far.
+
+    Attributes:
+        reasoning_field: the field that the reasoning came in, None for inline tags.
+        inline: what stood in ``content`` before the answer, tags included; None without tags.
+        truncated: whether the text ended inside inline thinking.
+    """
+
+    index: int
+    finish_reason: str | None = None
+    reasoning_field: str | None = None
+    inline: str | None = None
+    truncated: bool = False
+    calls: list[PartialCall] = attrs.field(factory=list)
+    details: dict[object, PartialDetail] = attrs.field(factory=dict)
+    logprobs: list[Any] = attrs.field(factory=list)
+    extra: dict[str, Any] = attrs.field(factory=dict)
+
+    def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> None:
+        """Merge an entry of ``reasoning_details`` into those of the same index."""
+        detail = self.details.setdefault(entry.get("index", 0), PartialDetail())
+        for key, value in entry.items():
+            if key in _DETAIL_TEXTS and isinstance(value, str):
+                pieces = detail.texts.setdefault(key, [])
+                if replace:
+                    pieces.clear()
+                pieces.append(value)
+            elif value is not None:
+                detail.fields[key] = value
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Give the calls as they stand; complete ones only after the finish."""
+        return tuple(self._call(place, call) for place, call in enumerate(self.calls))
+
+    def _call(self, place: int, call: PartialCall) -> ToolCall:
+        arguments = "".join(call.fragments)
+        return ToolCall(
+            id=call.id or f"call_{place}",
+            name=call.name,
+            arguments=arguments,
+            complete=self.finish_reason is not None and self._whole(arguments),
+            extra=call.extra,
+        )
+
+    def _whole(self, arguments: str) -> bool:
+        if not arguments.strip():
+            return self.finish_reason != "length"
+        try:
+            orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+
+class Transcript:
+    """The log and what stands beside it.
+
+    Attributes:
+        kinds: the kind of each entry, see the head of this module.
+        items: the entries: strings for text, deltas for the rest.
+        choices: the choices seen so far, by index.
+        expected: how many choices were asked for (``n``).
+        finished: how many choices have a finish reason.
+        usage: the last usage object that had any count, as it came.
+        skipped: frames that were not JSON and were passed over.
+        notes: remarks for the reply.
+        extra: fields of the chunks that have no name of their own, the last value of each.
+    """
+
+    __slots__ = (
+        "choices",
+        "created",
+        "expected",
+        "extra",
+        "finished",
+        "id",
+        "items",
+        "kinds",
+        "model",
+        "notes",
+        "sealed",
+        "skipped",
+        "usage",
+    )
+
+    def __init__(self, expected: int = 1) -> None:
+        """Begin empty."""
+        self.kinds = array("H")
+        self.items: list[str | Delta] = []
+        self.choices: dict[int, ChoiceState] = {}
+        self.expected = expected
+        self.finished = 0
+        self.usage: Mapping[str, Any] | None = None
+        self.skipped = 0
+        self.notes: list[str] = []
+        self.extra: dict[str, Any] = {}
+        self.model = ""
+        self.id = ""
+        self.created = 0
+        self.sealed = False
+
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self.items)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every choice seen has a finish reason (a vendor may ignore ``n``)."""
+        return 0 < self.finished == len(self.choices)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every choice that was asked for has a finish reason."""
+        return self.complete and self.finished >= self.expected
+
+    def choice(self, index: int) -> ChoiceState:
+        """Give the state of a choice, making it when it first appears."""
+        state = self.choices.get(index)
+        if state is None:
+            state = self.choices[index] = ChoiceState(index)
+        return state
+
+    def delta(self, at: int) -> Delta:
+        """Make the delta of entry ``at``."""
+        item = self.items[at]
+        if not isinstance(item, str):
+            return item
+        choice, kind = divmod(self.kinds[at], KINDS)
+        return AnswerDelta(item, choice) if kind else ReasoningDelta(item, choice)
+
+    def text(self, choice: int, kind: int) -> str:
+        """Join all text of one kind."""
+        wanted = KINDS * choice + kind
+        pairs = zip(self.kinds, self.items, strict=True)
+        return "".join([item for key, item in pairs if key == wanted and isinstance(item, str)])
+
+    # --- appending ------------------------------------------------------------------------------
+
+    def put(self, choice: int, kind: int, item: str | Delta) -> None:
+        """Append one entry."""
+        self.kinds.append(KINDS * choice + kind)
+        self.items.append(item)
+
+    def refuse(self, state: ChoiceState, text: str) -> None:
+        """Append a piece of a refusal."""
+        self.put(state.index, BREAK, RefusalDelta(text, state.index))
+
+    def show(self, state: ChoiceState, media: Media) -> None:
+        """Append a medium."""
+        self.put(state.index, BREAK, MediaDelta(media, state.index))
+
+    def cite(self, state: ChoiceState, citation: Citation) -> None:
+        """Append a source, once: some vendors repeat the list in every chunk."""
+        delta = CitationDelta(citation, state.index)
+        if delta not in self.items:
+            self.put(state.index, NOTE, delta)
+
+    def finish(self, state: ChoiceState, reason: str) -> None:
+        """Note that a choice ended; the first reason stands."""
+        if state.finish_reason is None:
+            state.finish_reason = reason
+            self.finished += 1
+            self.put(state.index, BREAK, FinishDelta(state.index, reason))
+
+    def count(self, usage: Mapping[str, Any]) -> None:
+        """Keep the last usage that counts anything; never add usages up."""
+        if has_counts(usage):
+            self.usage = usage
+
+    def seal(self) -> None:
+        """Take the end of the reply: the usage becomes the last entry."""
+        if not self.sealed and self.usage is not None:
+            self.put(0, NOTE, UsageDelta(usage_of(self.usage)))
+        self.sealed = True
+
+    # --- tool calls -----------------------------------------------------------------------------
+
+    def tool_piece(self, state: ChoiceState, piece: Mapping[str, Any]) -> None:
+        """Append a piece of a tool call, and find the call that it belongs to."""
+        function = piece.get("function")
+        function = function if isinstance(function, Mapping) else {}
+        new_id, name = _string(piece.get("id")), _string(function.get("name"))
+        place = _place(state.calls, piece.get("index"), new_id, name)
+        if place == len(state.calls):
+            state.calls.append(PartialCall(piece.get("index")))
+        call = state.calls[place]
+        fragment = _arguments(function.get("arguments"))
+        call.fragments.append(fragment)
+        call.extra.update(
+            {key: value for key, value in piece.items() if key not in _CALL_KEYS and value}
+        )
+        first_id, first_name = new_id if not call.id else "", name if not call.name else ""
+        call.id, call.name = call.id or new_id, call.name or name
+        delta = ToolCallDelta(state.index, place, first_id, first_name, fragment)
+        self.put(state.index, BREAK, delta)
+
+
+_CALL_KEYS = frozenset({"index", "id", "type", "function"})
+
+
+def _place(calls: list[PartialCall], index: object, new_id: str, name: str) -> int:
+    """Find the call that a piece belongs to; ``len(calls)`` stands for a new one.
+
+    An id that is known beats everything, because gateways renumber.  Then the index decides,
+    unless it is used again for another call (a new id together with a name).  Without an index,
+    an id or a name begins a call, and what has neither goes on with the last one.
+    """
+    if new_id and (known := _last(calls, lambda call: call.id == new_id)) is not None:
+        return known
+    if isinstance(index, int):
+        known = _last(calls, lambda call: call.index == index)
+        reused = known is not None and new_id and name and calls[known].id
+        return len(calls) if known is None or reused else known
+    if new_id or name or not calls:
+        return len(calls)
+    return len(calls) - 1
+
+
+def _last(calls: list[PartialCall], fits: Any) -> int | None:  # noqa: ANN401 - a predicate
+    return next((at for at in range(len(calls) - 1, -1, -1) if fits(calls[at])), None)
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _arguments(value: object) -> str:
+    """Give a fragment of JSON text; some vendors send the arguments as an object already."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value).decode()
