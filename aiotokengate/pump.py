@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "limited"]
 
+DRAIN_SECONDS = 0.25
+"""How long a complete reply waits for the end of its body, so that its connection serves again."""
+
 TICK = 0.25
 """Seconds between two looks at the clocks of all streams of a session."""
 
@@ -198,6 +201,7 @@ class Pump:
         self._idle = 0.0
         self._ticked = terms.clock.now()
         self._grace: Timer | None = None
+        self._patience: float | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._reply: Reply | None = None
@@ -278,8 +282,13 @@ class Pump:
 
     def stop(self) -> None:
         """End now and keep what came; nothing happens when it has ended already."""
-        if not self.ended:
-            self._decoder.end()
+        if self.ended:
+            return
+        self._decoder.end()
+        if self._settled:
+            self._end("complete")
+            self._body.release()
+        else:
             self._end("stopped")
             self._body.close()
 
@@ -346,7 +355,7 @@ class Pump:
             self._idle = 0.0
             if self.timeline.first_answer is None:
                 self._note_first()
-        if not self.ended and self.log.finished:
+        if not self.ended and (self.log.finished or self._decoder.done):
             self._look_for_end()
 
     def _count(self, size: int) -> None:
@@ -421,25 +430,42 @@ class Pump:
 
     # --- ending ---------------------------------------------------------------------------------
 
-    def _look_for_end(self) -> None:
-        """End at ``[DONE]``, or at the usage once every choice has finished; wait a little for it."""
-        if self._decoder.done or (self.log.settled and self.log.usage is not None):
-            self._finish()
-        elif self.log.settled and self._grace is None:
-            wait = self._terms.timeout.after_finish
-            self._grace = self.clock.call_later(wait, self._finish_without_usage)
+    @property
+    def _settled(self) -> bool:
+        """Whether all that was asked for is there, but perhaps the usage."""
+        return self.log.settled or (self._decoder.done and self.log.complete)
 
-    def _finish_without_usage(self) -> None:
+    def _look_for_end(self) -> None:
+        """Once every choice has finished, wait for the rest, but not for long.
+
+        The rest is the usage, and then only the end of the body, which lets the connection serve
+        again; nobody waits for a token meanwhile.
+        """
+        if not self._settled:
+            if self._decoder.done:
+                self._finish()
+            return
+        known = self.log.usage is not None or self._decoder.done
+        patience = DRAIN_SECONDS if known else self._terms.timeout.after_finish
+        if self._patience is None or patience < self._patience:
+            self._stop_waiting()
+            self._patience = patience
+            self._grace = self.clock.call_later(patience, self._give_up_rest)
+
+    def _give_up_rest(self) -> None:
         if not self.ended:
             self._finish()
             self._body.close()
+
+    def _stop_waiting(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
 
     def _finish(self) -> None:
         """Take a regular end, which is still an interruption if a choice did not finish."""
         self._decoder.end()
         if self.log.complete:
             self._end("complete")
-            self._body.release()
         else:
             self._interrupt(self._why_interrupted())
 
@@ -521,8 +547,7 @@ class Pump:
         self.status = status
         self.error = error
         self.ended = True
-        if self._grace is not None:
-            self._grace.cancel()
+        self._stop_waiting()
         self._wake()
         self.on_end(self)
 

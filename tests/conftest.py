@@ -1,0 +1,22 @@
+"""What all tests share: a gateway on loopback, and a session with it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aiotokengate import TokenGate
+from aiotokengate.testing import FakeGateway
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    """Give a fake gateway in the test's own event loop."""
+    async with FakeGateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def gate(gateway: FakeGateway) -> AsyncIterator[TokenGate]:
+    """Give a session with the fake gateway."""
+    async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate:
+        yield gate

@@ -1,0 +1,394 @@
+"""The three ways of use, and every way of reading a stream, against the fake gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aiotokengate import (
+    AnswerDelta,
+    CallerError,
+    FinishDelta,
+    ReasoningDelta,
+    StreamInterrupted,
+    TokenGate,
+    UsageDelta,
+)
+from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, Text, Thought
+
+MODEL = "qwen3.6-max-preview"
+THOUGHTS = ["想", "一想", "……🤔"]
+PIECES = ["你", "好", "！👋🏽"]
+SCRIPT = ScriptedReply(reasoning=THOUGHTS, answer=PIECES)
+
+
+async def collected(items: AsyncIterator[object]) -> list[object]:
+    return [item async for item in items]
+
+
+async def test_awaiting_gives_the_whole_reply(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Awaiting a call gives everything at once."""
+    gateway.script(SCRIPT)
+    reply = await gate.chat(MODEL, "在吗？")
+    assert (reply.reasoning, reply.answer) == ("".join(THOUGHTS), "".join(PIECES))
+    assert (reply.status, reply.finish_reason) == ("complete", "stop")
+    assert reply.request_id == gateway.requests[0].request_id
+    assert [attempt.error for attempt in reply.attempts] == [None]
+
+
+async def test_iterating_gives_typed_deltas(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Iterating a call gives reasoning, then answer, then the finish and the usage."""
+    gateway.script(SCRIPT)
+    deltas = [delta async for delta in gate.chat(MODEL, "在吗？")]
+    texts = [ReasoningDelta(text) for text in THOUGHTS] + [AnswerDelta(text) for text in PIECES]
+    assert deltas[:6] == texts
+    assert deltas[6] == FinishDelta(0, "stop")
+    assert isinstance(deltas[7], UsageDelta)
+    assert len(deltas) == 8
+
+
+async def test_entering_gives_a_stream_with_two_sides(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Reading the reasoning to its end and then the answer loses nothing."""
+    gateway.script(SCRIPT)
+    async with gate.chat(MODEL, "在吗？") as stream:
+        assert [thought async for thought in stream.reasoning] == THOUGHTS
+        assert [token async for token in stream.answer] == PIECES
+        assert (await stream.reply()).answer == "".join(PIECES)
+        assert stream.request_id == gateway.requests[0].request_id
+        assert "X-Oneapi-Request-Id" in stream.headers
+
+
+async def test_a_finished_stream_gives_its_connection_back(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    """After ``[DONE]`` the same socket serves the next call, for each way of use."""
+    await gate.chat(MODEL, "一")
+    async for _ in gate.chat(MODEL, "二"):
+        pass
+    async with gate.chat(MODEL, "三") as stream:
+        await stream.answer.text()
+        await stream.reply()
+    await gate.chat(MODEL, "四", stream=False)
+    assert [request.connection for request in gateway.requests] == [1, 1, 1, 1]
+
+
+async def test_side_by_side(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Two tasks read the two sides of one stream."""
+    gateway.script(SCRIPT)
+    async with gate.chat(MODEL, "在吗？") as stream, asyncio.TaskGroup() as group:
+        thoughts = group.create_task(collected(aiter(stream.reasoning)))
+        tokens = group.create_task(collected(aiter(stream.answer)))
+    assert (thoughts.result(), tokens.result()) == (THOUGHTS, PIECES)
+
+
+async def test_answer_only_late_and_twice(gateway: FakeGateway, gate: TokenGate) -> None:
+    """A side that nobody reads costs nothing, and can still be read afterwards, again and again."""
+    gateway.script(SCRIPT)
+    async with gate.chat(MODEL, "在吗？") as stream:
+        assert await stream.answer.text() == "".join(PIECES)
+        assert await stream.reasoning.text() == "".join(THOUGHTS)
+        assert await stream.answer.text() == "".join(PIECES)
+        assert len([delta async for delta in stream]) == 8
+    assert await stream.reasoning.text() == "".join(THOUGHTS)
+
+
+async def test_reasoning_first_delays_no_answer(gateway: FakeGateway, gate: TokenGate) -> None:
+    """The gateway sends token n+1 only after token n was received."""
+    turn = Gate()
+    gateway.script(
+        ScriptedReply(reasoning=["想", turn, "完"], answer=[turn, "一", turn, "二", turn, "三"])
+    )
+    async with gate.chat(MODEL, "数数") as stream:
+        thoughts = aiter(stream.reasoning)
+        assert await anext(thoughts) == "想"
+        turn.release()
+        assert await anext(thoughts) == "完"
+        turn.release()
+        with pytest.raises(StopAsyncIteration):
+            await anext(thoughts)
+        tokens = aiter(stream.answer)
+        for expected in "一二三":
+            assert await anext(tokens) == expected
+            turn.release()
+        assert (await stream.reply()).answer == "一二三"
+
+
+async def test_a_cancelled_reader_loses_nothing(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Another reader takes over when the one that was reading is cancelled."""
+    turn = Gate()
+    gateway.script(ScriptedReply(answer=["一", turn, "二", "三"]))
+    async with gate.chat(MODEL, "数数") as stream:
+        first = asyncio.ensure_future(collected(aiter(stream.answer)))
+        second = asyncio.ensure_future(collected(aiter(stream.answer)))
+        await turn.reached()
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        turn.release()
+        assert await second == ["一", "二", "三"]
+
+
+async def test_a_timed_out_reader_can_go_on(gateway: FakeGateway, gate: TokenGate) -> None:
+    """``wait_for(anext(...))`` may run out any number of times; nothing is lost or sent twice."""
+    turn = Gate()
+    gateway.script(ScriptedReply(answer=[turn, "一", turn, "二"]))
+    deltas = aiter(gate.chat(MODEL, "数数"))
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(deltas), 0.001)
+    await turn.reached()
+    turn.release()
+    assert await anext(deltas) == AnswerDelta("一")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(deltas), 0.001)
+    turn.release()
+    assert await anext(deltas) == AnswerDelta("二")
+    assert len(gateway.requests) == 1
+
+
+async def test_a_break_lets_the_server_go(gateway: FakeGateway, gate: TokenGate) -> None:
+    """A bare ``break`` closes the connection, without a warning."""
+    gateway.script(ScriptedReply(answer=["一", Gate(), "二"]))
+    async for delta in gate.chat(MODEL, "数数"):
+        assert delta == AnswerDelta("一")
+        break
+    await gateway.requests[0].disconnected.wait()
+    await gateway.wait_connections(0)
+
+
+async def test_an_exception_in_the_body_lets_the_server_go(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    """Leaving ``async with`` by an exception closes the connection, and the exception passes."""
+    gateway.script(ScriptedReply(answer=["一", Gate(), "二"]))
+    with pytest.raises(ZeroDivisionError):
+        async with gate.chat(MODEL, "数数") as stream:
+            async for _ in stream.answer:
+                raise ZeroDivisionError
+    await gateway.requests[0].disconnected.wait()
+    await gateway.wait_connections(0)
+
+
+async def test_leaving_early_keeps_what_came(gateway: FakeGateway, gate: TokenGate) -> None:
+    """After the block, the reply is what had come, and says that it was stopped."""
+    gateway.script(ScriptedReply(answer=["一", Gate(), "二"]))
+    async with gate.chat(MODEL, "数数") as stream:
+        assert await anext(aiter(stream.answer)) == "一"
+    reply = await stream.reply()
+    assert (reply.answer, reply.status, reply.finish_reason) == ("一", "stopped", None)
+    assert reply.usage.estimated
+    assert [piece async for piece in stream.answer] == ["一"]
+
+
+async def test_stop_ends_waiting_readers(gateway: FakeGateway, gate: TokenGate) -> None:
+    """``stop`` keeps the partial reply, and whoever waits comes to an end."""
+    turn = Gate()
+    gateway.script(ScriptedReply(reasoning="想", answer=["一", turn, "二"]))
+    async with gate.chat(MODEL, "数数") as stream:
+        tokens = aiter(stream.answer)
+        assert await anext(tokens) == "一"
+        reader = asyncio.ensure_future(stream.answer.text())
+        await asyncio.sleep(0)
+        stream.stop()
+        assert await reader == "一"
+        with pytest.raises(StopAsyncIteration):
+            await anext(tokens)
+        reply = await stream.reply()
+    assert (reply.status, reply.choices[0].status) == ("stopped", "stopped")
+    await gateway.requests[0].disconnected.wait()
+
+
+async def test_interleaved_thinking(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Phases come in order; reasoning is the first one, ``all`` is every one."""
+    parts = [Thought(["想"]), Text(["一"]), Thought(["再", "想"]), Text(["二"])]
+    gateway.script(ScriptedReply(parts=parts))
+    async with gate.chat("glm-5.1", "数数") as stream:
+        assert [piece async for piece in stream.reasoning] == ["想"]
+        phases = [(phase.kind, await phase.text()) async for phase in stream.phases()]
+        assert await stream.reasoning.all().text() == "想再想"
+        assert await stream.answer.text() == "一二"
+    assert phases == [
+        ("reasoning", "想"),
+        ("answer", "一"),
+        ("reasoning", "再想"),
+        ("answer", "二"),
+    ]
+    reply = await stream.reply()
+    assert (reply.reasoning, reply.answer) == ("想再想", "一二")
+
+
+async def test_phases_that_are_not_read_are_passed_over(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    """The next phase comes even when the one before was left unread."""
+    gateway.script(ScriptedReply(parts=[Thought(["想", "想"]), Text(["一", "一"]), Thought(["再"])]))
+    async with gate.chat("glm-5.1", "数数") as stream:
+        assert [phase.kind async for phase in stream.phases()] == ["reasoning", "answer", "reasoning"]
+
+
+async def test_reasoning_is_empty_without_thinking(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Reading the reasoning of a model that does not think costs only its first token."""
+    turn = Gate()
+    gateway.script(ScriptedReply(answer=["一", turn, "二"]))
+    async with gate.chat(MODEL, "数数") as stream:
+        assert [piece async for piece in stream.reasoning] == []
+        turn.open()
+        assert await stream.answer.text() == "一二"
+
+
+async def test_tool_calls_come_complete(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Each tool call is given whole, with its arguments as JSON text."""
+    calls = [Call("weather", {"city": "北京"}), Call("time", {})]
+    gateway.script(ScriptedReply(reasoning="想", answer="看看", tool_calls=calls))
+    async with gate.chat(MODEL, "天气？", tools=[]) as stream:
+        got = [call async for call in stream.tool_calls]
+        reply = await stream.reply()
+    assert [(call.name, call.parse()) for call in got] == [("weather", {"city": "北京"}), ("time", {})]
+    assert all(call.complete for call in got)
+    assert tuple(got) == reply.tool_calls
+    assert reply.finish_reason == "tool_calls"
+    assert [call["function"]["name"] for call in reply.message()["tool_calls"]] == ["weather", "time"]
+
+
+async def test_several_choices(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Every choice has its own views."""
+    first, second = ScriptedReply(reasoning="甲", answer="一"), ScriptedReply(answer="二")
+    gateway.script((first, second))
+    async with gate.chat("deepseek-v4-flash", "选", n=2) as stream:
+        assert await stream.choice(1).answer.text() == "二"
+        assert await stream.choice(1).reasoning.text() == ""
+        assert await stream.choice(0).reasoning.text() == "甲"
+        assert [phase.kind async for phase in stream.choice(1).phases()] == ["answer"]
+        reply = await stream.reply()
+    assert [choice.answer for choice in reply.choices] == ["一", "二"]
+
+
+async def test_lines(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Lines are whole, wherever the pieces are cut, and the last one needs no line end."""
+    gateway.script(ScriptedReply(answer=["一", "行\n", "\n三", "\n四\n五🙂", "六"]))
+    async with gate.chat(MODEL, "几行") as stream:
+        assert [line async for line in stream.answer.lines()] == ["一行", "", "三", "四", "五🙂六"]
+
+
+async def test_relay_as_events(gateway: FakeGateway, gate: TokenGate) -> None:
+    """The relayed stream, read by the same client again, gives the same deltas."""
+    gateway.script(ScriptedReply(reasoning=THOUGHTS, answer=PIECES, tool_calls=[Call("f", {"a": 1})]))
+    async with gate.chat(MODEL, "转发") as stream:
+        events = [event async for event in stream.sse()]
+        before = [delta async for delta in stream]
+    assert events[-1] == b"data: [DONE]\n\n"
+    gateway.script(Raw(body=events))
+    after = [delta async for delta in gate.chat(MODEL, "转发")]
+    assert after[:-1] == before[:-1]
+    assert after[-1].usage.completion_tokens == before[-1].usage.completion_tokens
+
+
+async def test_an_interrupted_relay_ends_with_an_error(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Whoever is relayed to learns of the interruption; so does the relay."""
+    gateway.script(Raw(body=b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'))
+    events = []
+    with pytest.raises(StreamInterrupted):
+        async with gate.chat(MODEL, "转发") as stream:
+            async for event in stream.sse():
+                events.append(event)
+    assert len(events) == 2
+    assert events[1].startswith(b'data: {"error":')
+
+
+async def test_every_reader_meets_the_same_error(gateway: FakeGateway, gate: TokenGate) -> None:
+    """All views give what came, then raise the one error with the partial reply."""
+    gateway.script(Raw(body=b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'))
+    async with gate.chat(MODEL, "断") as stream:
+        errors = []
+        for view in (stream, stream.answer, stream.answer.lines(), stream.answer.bursts()):
+            got = []
+            with pytest.raises(StreamInterrupted) as raised:
+                async for item in view:
+                    got.append(item)
+            assert got in (["a"], [AnswerDelta("a")])
+            errors.append(raised.value)
+        for wait in (stream.reply(), stream.answer.text(), anext(stream.phases().__aiter__())):
+            if not isinstance(await outcome(wait), StreamInterrupted):
+                continue
+        assert all(error is errors[0] for error in errors)
+        with pytest.raises(StreamInterrupted):
+            await collected(stream.tool_calls)
+        with pytest.raises(StreamInterrupted):
+            await collected(stream.phases())
+    assert errors[0].partial.answer == "a"
+    assert errors[0].partial.status == "interrupted"
+
+
+async def outcome(wait: object) -> object:
+    try:
+        return await wait
+    except StreamInterrupted as error:
+        return error
+
+
+@pytest.mark.parametrize("how", ["await", "iterate", "enter"])
+async def test_a_call_is_used_once(gateway: FakeGateway, gate: TokenGate, how: str) -> None:
+    """Using a call a second time, in whichever way, is a clear error and sends nothing."""
+    call = gate.chat(MODEL, "一次")
+    await call
+    with pytest.raises(CallerError, match="used once; this one is awaited already"):
+        if how == "await":
+            await call
+        elif how == "iterate":
+            aiter(call)
+        else:
+            async with call:
+                pass
+    assert len(gateway.requests) == 1
+
+
+async def test_a_call_is_a_coroutine_for_asyncio(gateway: FakeGateway, gate: TokenGate) -> None:
+    """``create_task``, ``TaskGroup``, ``gather``, ``wait_for`` and ``timeout`` take a call."""
+    task = asyncio.create_task(gate.chat(MODEL, "1"))
+    async with asyncio.TaskGroup() as group:
+        grouped = group.create_task(gate.chat(MODEL, "2"))
+    gathered = await asyncio.gather(gate.chat(MODEL, "3"), gate.chat(MODEL, "4"))
+    waited = await asyncio.wait_for(gate.chat(MODEL, "5"), 60)
+    async with asyncio.timeout(60):
+        timed = await gate.chat(MODEL, "6")
+    replies = [await task, grouped.result(), *gathered, waited, timed]
+    assert all(reply.status == "complete" for reply in replies)
+    assert len(gateway.requests) == 6
+
+
+async def test_an_unused_call_sends_nothing(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Making a call and dropping or closing it is silent."""
+    gate.chat(MODEL, "算了")
+    call = gate.chat(MODEL, "算了")
+    call.close()
+    with pytest.raises(CallerError):
+        await call
+    assert "qwen3.6-max-preview" in repr(call)
+    assert "算了" not in repr(call)
+    assert gateway.requests == []
+
+
+async def test_reprs_tell_the_state(gateway: FakeGateway, gate: TokenGate) -> None:
+    """A stream says how far it is."""
+    turn = Gate()
+    gateway.script(ScriptedReply(answer=["一", turn, "二"]))
+    async with gate.chat(MODEL, "数数") as stream:
+        assert repr(stream) == "<ChatStream qwen3.6-max-preview open after 1 deltas>"
+        turn.open()
+        await stream.reply()
+        assert repr(stream) == "<ChatStream qwen3.6-max-preview complete after 4 deltas>"
+
+
+async def test_a_stream_belongs_to_its_loop(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Reading a stream in another event loop is a clear error."""
+    gateway.script(ScriptedReply(answer=["一", Gate(), "二"]))
+    async with gate.chat(MODEL, "数数") as stream:
+
+        def elsewhere() -> str:
+            try:
+                return asyncio.run(stream.reply())
+            except CallerError as error:
+                return error.message
+
+        message = await asyncio.to_thread(elsewhere)
+        assert message == "a stream must be read in the event loop that opened it"
