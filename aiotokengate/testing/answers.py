@@ -17,7 +17,7 @@ import attrs
 from aiotokengate.testing import tokens
 from aiotokengate.testing.asked import Asked
 from aiotokengate.testing.dialects import Counts
-from aiotokengate.testing.script import Call, ScriptedReply, Text, Thought
+from aiotokengate.testing.script import Call, Part, ScriptedReply, Text, Thought
 
 __all__ = ["compose", "counts"]
 
@@ -46,20 +46,25 @@ _GREETING_THOUGHT = """\
 """
 _GREETING_ANSWER = "你好！😊 很高兴见到你，有什么想聊的，或者需要我帮忙的吗？"
 
-_CHINESE = (
+_CHINESE_THOUGHT = (
     "用户说的是：“{prompt}”。先弄清楚对方想要什么，再想好顺序：先复述，再分点，最后举一个小例子。"
-    "语气要清楚、简短。好，可以回答了。",
+    "语气要清楚、简短。好，可以回答了。"
+)
+_CHINESE_ANSWER = (
     "你说的是：“{prompt}”。\n\n我是测试网关，不会真的思考，但可以这样回答：\n\n"
     "- **第一**，我收到了你的话；\n- **第二**，我一个词一个词地把它发回来。\n\n"
-    "```python\nprint({code})\n```\n\n还有别的问题吗？🚀",
+    "```python\nprint({code})\n```\n\n还有别的问题吗？🚀"
 )
-_ENGLISH = (
+_ENGLISH_THOUGHT = (
     'The user says: "{prompt}". First find out what is wanted, then the order: say it back, make '
-    "two points, end with a small example. Keep it clear and short. Good, that will do.",
+    "two points, end with a small example. Keep it clear and short. Good, that will do."
+)
+_ENGLISH_ANSWER = (
     'You said: "{prompt}".\n\nI am a test gateway and do not really think, but here it is:\n\n'
     "- **First**, your words have arrived;\n- **second**, they come back word by word.\n\n"
-    "```python\nprint({code})\n```\n\nIs there anything else? 🚀",
+    "```python\nprint({code})\n```\n\nIs there anything else? 🚀"
 )
+_ECHO = ((_CHINESE_THOUGHT, _CHINESE_ANSWER), (_ENGLISH_THOUGHT, _ENGLISH_ANSWER))
 _TOOL_THOUGHT = ("需要用工具 {name} 查一下。", "The tool {name} is needed here.")
 _TOOL_RESULT = (
     ("工具已经给出了结果，整理一下再回答。", "工具的结果是：{prompt}。✅"),
@@ -79,7 +84,7 @@ class _Words:
     finish_reason: str = "stop"
 
     def reply(self) -> ScriptedReply:
-        parts = (Thought(self.thoughts), Text(self.answer), *self.calls)
+        parts: tuple[Part, ...] = (Thought(self.thoughts), Text(self.answer), *self.calls)
         return ScriptedReply(parts=parts, finish_reason=self.finish_reason)
 
 
@@ -115,7 +120,7 @@ def _words(asked: Asked) -> _Words:
             tokens.fit(_GREETING_THOUGHT, _GREETING_THOUGHT_TOKENS),
             tokens.fit(_GREETING_ANSWER, _GREETING_ANSWER_TOKENS),
         )
-    templates = _TOOL_RESULT if asked.answers_tool else (_CHINESE, _ENGLISH)
+    templates = _TOOL_RESULT if asked.answers_tool else _ECHO
     quoted = asked.prompt[:_QUOTED]
     thought, answer = (
         text.format(prompt=quoted, code=ascii(quoted)) for text in _spoken(asked, templates)
@@ -201,7 +206,7 @@ def _functions(asked: Asked) -> Iterator[Mapping[str, Json]]:
 def _demanded(choice: Json, functions: Mapping[str, Json]) -> str | None:
     if isinstance(choice, dict):
         function = choice.get("function")
-        return function.get("name") if isinstance(function, dict) else None
+        return str(function.get("name")) if isinstance(function, dict) else None
     return next(iter(functions), None) if choice == "required" else None
 
 
@@ -219,7 +224,7 @@ def _arguments(schema: Json, prompt: str) -> dict[str, Json]:
 
 def _value(rules: Json, prompt: str) -> Json:
     rules = rules if isinstance(rules, dict) else {}
-    if rules.get("enum"):
+    if rules.get("enum") and isinstance(rules["enum"], list):
         return rules["enum"][0]
     made_up = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "null": None}
     if rules.get("type") == "object":

@@ -9,14 +9,23 @@ import attrs
 import orjson
 
 from aiotokengate.testing import tokens
+from aiotokengate.testing.dialects import Dialect
 from aiotokengate.testing.models import Model, find
 
-__all__ = ["Asked", "Refusal", "read_body", "read_chat"]
+__all__ = ["Asked", "Refusal", "read_anyhow", "read_body", "read_chat"]
 
 Json: TypeAlias = Any
 
 _TEMPLATE_TOKENS = 9
 """What a chat template adds to the prompt: 你好 is 11 tokens on the gateway's own page."""
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "stop": (str, list),
+    "stream_options": (dict,),
+    "tools": (list,),
+}
+_MOST: Mapping[str, int] = {"max_tokens": 2**31, "max_completion_tokens": 2**31, "n": 128}
 
 
 class Refusal(Exception):  # noqa: N818
@@ -46,7 +55,7 @@ class Asked:
     model: Model
     body: Mapping[str, Json] = attrs.field(repr=False)
     prompt: str = attrs.field(repr=False)
-    prompt_tokens: int = 0
+    prompt_tokens: int = _TEMPLATE_TOKENS
 
     @property
     def stream(self) -> bool:
@@ -61,7 +70,7 @@ class Asked:
     @property
     def choices(self) -> int:
         """How many answers to give."""
-        return self.body.get("n") or 1
+        return int(self.body.get("n") or 1)
 
     @property
     def limit(self) -> int | None:
@@ -73,7 +82,8 @@ class Asked:
     def stops(self) -> Sequence[str]:
         """The texts at which an answer ends."""
         stop = self.body.get("stop") or ()
-        return (stop,) if isinstance(stop, str) else stop
+        stops = (stop,) if isinstance(stop, str) else stop
+        return [text for text in stops if isinstance(text, str)]
 
     @property
     def stream_options(self) -> Mapping[str, Json]:
@@ -83,7 +93,7 @@ class Asked:
     @property
     def answers_tool(self) -> bool:
         """Whether the last message is the result of a tool."""
-        return self.body["messages"][-1].get("role") == "tool"
+        return bool(self.body["messages"][-1].get("role") == "tool")
 
 
 def read_body(raw: bytes) -> Mapping[str, Json]:
@@ -95,7 +105,8 @@ def read_body(raw: bytes) -> Mapping[str, Json]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise _invalid(f"无效的请求 / invalid request: {error}") from None
+        message = f"无效的请求 / invalid request: {error}"
+        raise _invalid(message) from None
     if not isinstance(body, dict):
         message = f"无效的请求 / invalid request: expected an object, got {_name(body)}"
         raise _invalid(message)
@@ -118,6 +129,17 @@ def read_chat(body: Mapping[str, Json]) -> Asked:
     return Asked(model, body, prompt, size)
 
 
+def read_anyhow(body: Mapping[str, Json], name: str | None) -> Asked:
+    """Read a chat request whose answer is scripted: any model, any messages will do.
+
+    Raises:
+        Refusal: 400, a field that shapes the answer is malformed.
+    """
+    _check_fields(body)
+    name = name or str(body.get("model"))
+    return Asked(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
+
+
 def _model(body: Mapping[str, Json]) -> Model:
     name = body.get("model")
     if not isinstance(name, str) or not name:
@@ -125,7 +147,10 @@ def _model(body: Mapping[str, Json]) -> Model:
         raise _invalid(message)
     model = find(name, body)
     if model is None:
-        message = f"分组 default 下模型 {name} 无可用渠道 / no channel for model {name} (distributor)"
+        message = (
+            f"分组 default 下模型 {name} 无可用渠道（distributor）"
+            f" / no available channel for model {name} under group default (distributor)"
+        )
         raise Refusal(503, message, param="", code="model_not_found")
     return model
 
@@ -138,15 +163,22 @@ def _check(body: Mapping[str, Json]) -> None:
     if not all(isinstance(message, dict) and message.get("role") for message in messages):
         message = "field messages: expected objects with a role"
         raise _invalid(message)
-    for field in ("max_tokens", "max_completion_tokens", "n"):
-        _check_positive(body, field)
+    _check_fields(body)
 
 
-def _check_positive(body: Mapping[str, Json], field: str) -> None:
-    value = body.get(field)
-    if value is not None and (type(value) is not int or value < 1):
-        message = f"field {field}: expected a positive integer, got {_name(value)}"
-        raise _invalid(message)
+def _check_fields(body: Mapping[str, Json]) -> None:
+    """Look at the fields that the fake gateway honours, and at no others."""
+    for field, types in _TYPES.items():
+        value = body.get(field)
+        if value is not None and not isinstance(value, types):
+            wanted = " or ".join(kind.__name__ for kind in types)
+            message = f"field {field}: expected {wanted}, got {_name(value)}"
+            raise _invalid(message)
+    for field, most in _MOST.items():
+        value = body.get(field)
+        if value is not None and (type(value) is not int or not 1 <= value <= most):
+            message = f"field {field}: expected an integer from 1 to {most}, got {_name(value)}"
+            raise _invalid(message)
 
 
 def _invalid(message: str) -> Refusal:

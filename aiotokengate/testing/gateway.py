@@ -11,39 +11,37 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable
 from ssl import SSLContext
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 import orjson
 from aiohttp import web
 
 from aiotokengate.testing.answers import compose, counts
-from aiotokengate.testing.asked import Asked, Refusal, read_body, read_chat
+from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
 from aiotokengate.testing.connection import Connection
 from aiotokengate.testing.dialects import Dialect, Exchange
-from aiotokengate.testing.models import MODELS, Model, find
-from aiotokengate.testing.render import Beat, Step, plain, stream
+from aiotokengate.testing.models import MODELS, Model
+from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
+from aiotokengate.testing.render import plain, stream
 from aiotokengate.testing.request import GatewayRequest
-from aiotokengate.testing.script import KeepAlive, Pace, Pause, Raw, Script, ScriptedReply
-from aiotokengate.testing.signals import Gate, Level
+from aiotokengate.testing.script import KeepAlive, Pace, Raw, Script, ScriptedReply, Thought
+from aiotokengate.testing.signals import Level
+from aiotokengate.testing.thread import LoopThread
 
 __all__ = ["FakeGateway"]
 
 Json: TypeAlias = Any
-Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 _Route: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 
 CHAT = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
-REQUEST_ID = "X-Oneapi-Request-Id"
 
-_VERSION = "v0.9.0-fake"
 _BODY_LIMIT = 128 * 1024 * 1024
+_SERIAL_DIGITS = 16
 _RELEASED = 1_767_225_600
 _EVENT_STREAM = {
     "Content-Type": "text/event-stream",
@@ -72,7 +70,7 @@ class FakeGateway:
     asking for thinking.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  an entry point, each with its default
         self,
         *,
         api_key: str = "sk-fake-gateway-key-for-tests-only",
@@ -103,12 +101,11 @@ class FakeGateway:
         self.api_key = api_key
         self.requests: list[GatewayRequest] = []
         self._any_key = any_key
-        self._pace = pace or Pace()
-        self._keep_alive = keep_alive
+        self._silence = keep_alive.line() if keep_alive else b""
+        self._player = Player(pace or Pace(), keep_alive, sleep)
         self._host = host
         self._port = port
         self._ssl = ssl
-        self._sleep = sleep
         self._keep_requests = keep_requests
         self._log = log
         self._scripts: dict[str, deque[Script]] = {}
@@ -124,8 +121,9 @@ class FakeGateway:
             ("POST", CHAT): self._chat,
         }
         self._runner: web.AppRunner | None = None
+        self._stopping = False
         self._server: asyncio.Server | None = None
-        self._thread: _GatewayThread | None = None
+        self._thread: LoopThread | None = None
 
     def __repr__(self) -> str:
         """Show where it listens, without its key."""
@@ -158,38 +156,42 @@ class FakeGateway:
         if self._runner is not None:
             message = "expected a gateway that isn't running yet"
             raise RuntimeError(message)
-        self._runner = await self._set_up()
-        loop = asyncio.get_running_loop()
+        self._stopping = False
+        self._runner, new_handler = await self._set_up()
         try:
-            self._server = await loop.create_server(
-                self._new_connection, self._host, self._port, ssl=self._ssl
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: self._new_connection(new_handler()),
+                self._host,
+                self._port,
+                ssl=self._ssl,
             )
         except OSError:
             await self.stop()
             raise
         return self
 
-    async def _set_up(self) -> web.AppRunner:
+    async def _set_up(self) -> tuple[web.AppRunner, Callable[[], web.RequestHandler]]:
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{tail:.*}", self._handle)
         # A client that leaves must end its reply at once, also while the reply waits.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
         await runner.setup()
-        return runner
+        # What aiohttp calls its server is a factory of protocols; it listens nowhere itself.
+        return runner, cast("Callable[[], web.RequestHandler]", runner.server)
 
     async def stop(self) -> None:
         """Stop listening, and end what is still going on; harmless when it isn't running."""
-        runner, server = self._runner, self._server
-        self._runner = self._server = None
-        if server is not None:
-            server.close()
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
         self._serving.clear()
         for connection in list(self._connections.values()):
             connection.abort()
         await self._open.until(_is_zero)
         await self._busy.until(_is_zero)
-        if runner is not None:
-            await runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._runner = self._server = None
 
     async def __aenter__(self) -> Self:
         """Start in the running event loop."""
@@ -201,14 +203,13 @@ class FakeGateway:
 
     def __enter__(self) -> Self:
         """Start in a thread with an event loop of its own."""
-        self._thread = _GatewayThread(self)
-        self._thread.start_serving()
+        self._thread = LoopThread(self.start, self.stop)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop, and end the thread."""
         if self._thread is not None:
-            self._thread.stop_serving()
+            self._thread.end()
             self._thread = None
 
     # --- what tests ask and say -----------------------------------------------------------------
@@ -254,16 +255,14 @@ class FakeGateway:
 
     # --- connections ----------------------------------------------------------------------------
 
-    def _new_connection(self) -> Connection:
-        if self._runner is None or self._runner.server is None:  # stopped in this very moment
-            message = "expected a running gateway"
-            raise RuntimeError(message)
-        number = next(self._numbers)
-        return Connection(number, self._runner.server(), self._made, self._lost)
+    def _new_connection(self, handler: web.RequestHandler) -> Connection:
+        return Connection(next(self._numbers), handler, self._made, self._lost)
 
     def _made(self, connection: Connection) -> None:
         self._connections[connection.handler] = connection
         self._open.change(1)
+        if self._stopping:  # accepted by the operating system a moment before
+            connection.abort()
 
     def _lost(self, connection: Connection) -> None:
         self._connections.pop(connection.handler, None)
@@ -289,6 +288,9 @@ class FakeGateway:
         try:
             response = await self._answer(request, record)
             await _send(request, response, record)
+        except asyncio.CancelledError:
+            self._note(record, "client left")
+            raise
         except ConnectionError:
             self._note(record, "client left")
         else:
@@ -311,10 +313,10 @@ class FakeGateway:
             body=await request.read(),
             connection=connection.number,
             peername=request.transport.get_extra_info("peername") if request.transport else (),
-            request_id=f"{time.strftime('%Y%m%d%H%M%S')}{serial:016d}",
+            request_id=f"{time.strftime('%Y%m%d%H%M%S')}{serial:0{_SERIAL_DIGITS}d}",
         )
         self.requests.append(record)
-        del self.requests[: -self._keep_requests]
+        del self.requests[: max(0, len(self.requests) - self._keep_requests)]
         self._received.change(1)
         return record
 
@@ -367,10 +369,11 @@ class FakeGateway:
         if isinstance(script, Raw):
             return await self._raw(request, record, script)
         if isinstance(script, ScriptedReply):
-            asked = _asked_anyhow(record, script)
-            return await self._reply(request, record, asked, (script,) * asked.choices)
+            script = (script,)
         if isinstance(script, tuple):
-            return await self._reply(request, record, _asked_anyhow(record, script[0]), script)
+            asked = read_anyhow(read_body(record.body), script[0].model)
+            replies = script * asked.choices if len(script) == 1 else script
+            return await self._reply(request, record, asked, replies)
         return await script(request)
 
     async def _reply(
@@ -380,81 +383,22 @@ class FakeGateway:
         asked: Asked,
         replies: tuple[ScriptedReply, ...],
     ) -> web.StreamResponse:
-        dialect = self._dialect(record, asked)
+        dialect = _dialect(record, asked, replies)
         usage = replies[0].usage
         if usage is None:
             usage = dialect.usage(counts(asked.prompt_tokens, replies))
-        if not asked.stream:
-            return await self._play(request, record, plain(dialect, replies, usage), _JSON)
-        swallow = asked.stream_options.get("include_usage") is False
-        steps = stream(dialect, replies, usage, swallow=swallow)
-        return await self._play(request, record, steps, _EVENT_STREAM)
-
-    def _dialect(self, record: GatewayRequest, asked: Asked) -> Dialect:
-        exchange = Exchange(
-            serial=int(record.request_id[14:]),
-            created=int(time.time()),
-            model=asked.model.id,
-            thinks=asked.thinks,
-            padded=asked.stream_options.get("include_obfuscation") is not False,
-        )
-        return asked.model.dialect(exchange)
-
-    async def _play(
-        self,
-        request: web.Request,
-        record: GatewayRequest,
-        steps: Iterable[Step],
-        headers: Mapping[str, str],
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=headers)
-        silence = self._keep_alive.line() if self._keep_alive else b""
-        if headers is _JSON:
-            silence = b"\n"  # what DeepSeek sends before a plain answer that is not ready yet
-        out = _Out(request, response, record, silence)
-        await self._write_all(out, steps)
-        await out.end()
-        return response
-
-    async def _write_all(self, out: _Out, steps: Iterable[Step]) -> None:
-        waits = self._pace.waits()
-        for step in steps:
-            if isinstance(step, bytes):
-                await out.write(step)
-            else:
-                await self._wait(out, step, waits)
-
-    async def _wait(self, out: _Out, step: Pause | Gate | Beat, waits: Iterator[float]) -> None:
-        seconds = next(waits) if isinstance(step, Beat) else getattr(step, "seconds", 0.0)
-        if isinstance(step, Gate):
-            await out.flush()
-            await self._idle(out, step.passed())
-        elif seconds > 0:
-            await out.flush()
-            await self._idle(out, _as_coroutine(self._sleep(seconds)))
-
-    async def _idle(self, out: _Out, waiting: Coroutine[Any, Any, object]) -> None:
-        """Wait for something, with keep-alive comments while it takes its time."""
-        if self._keep_alive is None:
-            await waiting
-            return
-        task = asyncio.ensure_future(waiting)
-        try:
-            while not task.done():
-                if not await self._sooner(task, self._keep_alive.every):
-                    await out.comment()
-            await task
-        finally:
-            task.cancel()
-
-    async def _sooner(self, task: asyncio.Future[object], seconds: float) -> bool:
-        """Wait for the task, at most so long; whether it is done."""
-        tick = asyncio.ensure_future(_as_coroutine(self._sleep(seconds)))
-        try:
-            await asyncio.wait({task, tick}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            tick.cancel()
-        return task.done()
+        headers = _EVENT_STREAM if asked.stream else _JSON
+        output = Output(request, web.StreamResponse(headers=headers), record)
+        if asked.stream:
+            swallow = asked.stream_options.get("include_usage") is False
+            steps = stream(dialect, replies, usage, swallow=swallow)
+            await self._player.play(output, steps, self._silence)
+        else:
+            # DeepSeek sends blank lines before a plain answer that is not ready yet.
+            steps = plain(dialect, replies, usage)
+            await self._player.play(output, steps, b"\n" if self._silence else b"")
+        await output.end(whole=not asked.stream)
+        return output.response
 
     # --- bytes as they are ----------------------------------------------------------------------
 
@@ -463,131 +407,40 @@ class FakeGateway:
     ) -> web.StreamResponse:
         connection = self._connections[request.protocol]
         response = web.StreamResponse(status=raw.status or 200, headers=raw.headers)
-        out: _Out = _BareOut(request, response, record, b"")
-        if raw.status is not None:
-            out = _Out(request, response, record, b"")
-            await out.begin()
-        for step in raw.steps():
-            await self._write_all(out, (step,))
-            if raw.end != "keep" or step is not raw.steps()[-1]:
-                await out.flush()
-                await connection.written()
-        await self._end_raw(out, connection, record, raw)
+        response.headers.setdefault("Content-Type", _EVENT_STREAM["Content-Type"])
+        output = Output(request, response, record)
+        if raw.status is None:
+            output = BareOutput(request, response, record, connection)
+        await output.begin()
+        await self._write_raw(output, connection, raw)
+        if raw.end == "keep" and raw.status is not None:
+            await output.end()
+        else:
+            await _end_early(output, connection, record, raw)
         return response
 
-    async def _end_raw(
-        self, out: _Out, connection: Connection, record: GatewayRequest, raw: Raw
-    ) -> None:
-        if raw.end == "hang":
-            await asyncio.get_running_loop().create_future()
-        if raw.end == "keep" and raw.status is not None:
-            await out.end()
-            return
-        await out.flush()
-        record.finished.set()
-        if raw.end == "reset":
-            connection.reset()
-        else:
-            connection.close()
+    async def _write_raw(self, output: Output, connection: Connection, raw: Raw) -> None:
+        steps = raw.steps()
+        for number, step in enumerate(steps, 1):
+            await self._player.play(output, (step,))
+            # What is last may leave together with the end of the body.
+            if number < len(steps) or raw.end != "keep":
+                await output.flush()
+                await connection.written()
 
 
-class _Out:
-    """The body of a response on its way out, one piece behind.
-
-    The last piece leaves together with the end of the body: a client that closes when it sees
-    ``[DONE]`` must not look like one that left before the end.
-    """
-
-    def __init__(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        record: GatewayRequest,
-        silence: bytes,
-    ) -> None:
-        self._request = request
-        self._response = response
-        self._record = record
-        self._silence = silence
-        self._held = b""
-
-    async def begin(self) -> None:
-        """Send the head."""
-        if not self._response.prepared:
-            _sign(self._response, self._record)
-            await self._response.prepare(self._request)
-
-    async def write(self, data: bytes) -> None:
-        """Take a piece, and let the one before go."""
-        await self.flush()
-        self._held = data
-        # In one loop with its client, the gateway must let the client have its turn.
-        await asyncio.sleep(0)
-
-    async def flush(self) -> None:
-        """Let go what is held."""
-        held, self._held = self._held, b""
-        if held:
-            await self.begin()
-            await self._response.write(held)
-
-    async def comment(self) -> None:
-        """Say that there is nothing to say."""
-        await self.begin()
-        await self._response.write(self._silence)
-
-    async def end(self) -> None:
-        """Let go what is held, with the end of the body."""
-        if not self._response.prepared:
-            self._response.content_length = None if _streams(self._response) else len(self._held)
-        await self.begin()
-        await self._response.write_eof(self._held)
-        self._record.finished.set()
-
-
-class _BareOut(_Out):
-    """Bytes without HTTP around them."""
-
-    async def flush(self) -> None:
-        """Write past aiohttp."""
-        held, self._held = self._held, b""
-        if held and self._request.transport is not None:
-            self._request.transport.write(held)
-
-
-class _GatewayThread:
-    """A thread with an event loop in which one gateway runs."""
-
-    def __init__(self, gateway: FakeGateway) -> None:
-        self._gateway = gateway
-        self._started: Future[None] = Future()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, name="fake-gateway", daemon=True)
-
-    def start_serving(self) -> None:
-        self._thread.start()
-        self._started.result()
-
-    def stop_serving(self) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        try:
-            await self._gateway.start()
-        except Exception as error:  # noqa: BLE001  told to the thread that waits for the start
-            self._started.set_exception(error)
-            return
-        self._started.set_result(None)
-        await self._stop.wait()
-        await self._gateway.stop()
+async def _end_early(
+    output: Output, connection: Connection, record: GatewayRequest, raw: Raw
+) -> None:
+    await output.flush()
+    await connection.written()
+    if raw.end == "hang":
+        await asyncio.get_running_loop().create_future()
+    record.finished.set()
+    if raw.end == "reset":
+        connection.reset()
+    else:
+        connection.close()
 
 
 async def _send(
@@ -596,24 +449,10 @@ async def _send(
     """Send what was not sent yet, so that ``finished`` means what it says."""
     if record.finished:
         return
-    _sign(response, record)
+    sign(response, record)
     await response.prepare(request)
     await response.write_eof()
     record.finished.set()
-
-
-def _sign(response: web.StreamResponse, record: GatewayRequest) -> None:
-    if not response.prepared:
-        response.headers.setdefault(REQUEST_ID, record.request_id)
-        response.headers.setdefault("X-New-Api-Version", _VERSION)
-
-
-def _streams(response: web.StreamResponse) -> bool:
-    return response.headers["Content-Type"] == _EVENT_STREAM["Content-Type"]
-
-
-async def _as_coroutine(waiting: Awaitable[object]) -> object:
-    return await waiting
 
 
 def _is_zero(value: float) -> bool:
@@ -640,9 +479,13 @@ def _model_row(model: Model) -> Json:
     }
 
 
-def _asked_anyhow(record: GatewayRequest, reply: ScriptedReply) -> Asked:
-    """Read a request whose answer is scripted: any model will do."""
-    body = read_body(record.body)
-    name = str(reply.model or body.get("model"))
-    model = find(name, body) or Model(name, Dialect, "aiotokengate")
-    return Asked(model, body, "", 9)
+def _dialect(record: GatewayRequest, asked: Asked, replies: tuple[ScriptedReply, ...]) -> Dialect:
+    thoughts = (isinstance(part, Thought) and part.text for part in replies[0].all_parts())
+    exchange = Exchange(
+        serial=int(record.request_id[-_SERIAL_DIGITS:]),
+        created=int(time.time()),
+        model=asked.model.id,
+        thinks=asked.thinks or any(thoughts),
+        padded=asked.stream_options.get("include_obfuscation") is not False,
+    )
+    return asked.model.dialect(exchange)

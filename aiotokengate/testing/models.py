@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from aiotokengate.testing import dialects as d
+from aiotokengate.testing import servers, vendors
+from aiotokengate.testing.dialects import Dialect
 
 __all__ = ["MODELS", "Model", "find"]
 
@@ -83,7 +84,7 @@ class Model:
     """
 
     id: str
-    dialect: type[d.Dialect]
+    dialect: type[Dialect]
     owner: str
     thinks: bool = True
     switches: tuple[Switch, ...] = ()
@@ -99,47 +100,53 @@ class Model:
 
 def _qwen(name: str) -> Model:
     switches = (_flag("enable_thinking"), _TEMPLATE_ENABLE)
-    return Model(name, d.Qwen, "ali", switches=switches, context=262_144)
+    return Model(name, vendors.Qwen, "ali", switches=switches, context=262_144)
 
 
 def _deepseek(name: str) -> Model:
-    return Model(name, d.DeepSeek, "deepseek", switches=(_THINKING_TYPE,))
+    return Model(name, vendors.DeepSeek, "deepseek", switches=(_THINKING_TYPE,))
 
 
 def _glm(name: str) -> Model:
-    return Model(name, d.Glm, "zhipu_4v", switches=(_THINKING_TYPE,), context=204_800)
+    return Model(name, vendors.Glm, "zhipu_4v", switches=(_THINKING_TYPE,), context=204_800)
 
 
 def _gpt(name: str) -> Model:
-    return Model(name, d.Dialect, "openai", switches=(_EFFORT,), context=400_000)
+    return Model(name, Dialect, "openai", switches=(_EFFORT,), context=400_000)
 
 
 def _claude(name: str, *, thinks: bool = False) -> Model:
     switches = (_number("reasoning", "max_tokens"), _EFFORT)
-    return Model(name, d.ClaudeBridge, "claude", thinks, switches, context=200_000, piece=3)
+    return Model(name, servers.ClaudeBridge, "claude", thinks, switches, context=200_000, piece=3)
 
 
 def _gemini(name: str, *, thinks: bool = False) -> Model:
-    switches = (_flag(*_GOOGLE), _EFFORT)
     return Model(
-        name, d.GeminiBridge, "gemini", thinks, switches, context=1_048_576, piece=12, blurs=True
+        name,
+        servers.GeminiBridge,
+        "gemini",
+        thinks,
+        switches=(_flag(*_GOOGLE), _EFFORT),
+        context=1_048_576,
+        piece=12,
+        blurs=True,
     )
 
 
 _SELF_HOSTED = (
     Model(
         "deepseek3.2",
-        d.SglangNulls,
+        servers.SglangNulls,
         "custom",
         thinks=False,
         switches=(_TEMPLATE_THINKING,),
         context=65_536,
     ),
-    Model("minimax2.7", d.Sglang, "custom", context=204_800),
-    Model("Qwen3-VL-8B-Instruct", d.VllmPlain, "custom", thinks=False, context=16_384),
+    Model("minimax2.7", servers.Sglang, "custom", context=204_800),
+    Model("Qwen3-VL-8B-Instruct", servers.VllmPlain, "custom", thinks=False, context=16_384),
     Model(
         "WanWu/Deepseek-Auto",
-        d.Vllm,
+        servers.Vllm,
         "custom",
         thinks=False,
         switches=(
@@ -150,16 +157,16 @@ _SELF_HOSTED = (
             _EFFORT,
         ),
     ),
-    Model("WanWu/GLM-Auto", d.Vllm, "custom", switches=(_TEMPLATE_ENABLE,)),
+    Model("WanWu/GLM-Auto", servers.Vllm, "custom", switches=(_TEMPLATE_ENABLE,)),
 )
 
 _SHAPES = (
-    Model("dialect/gemini-compat", d.GeminiCompat, "aiotokengate"),
-    Model("dialect/openrouter", d.OpenRouter, "aiotokengate"),
-    Model("dialect/tag-swallowed", d.TagSwallowed, "aiotokengate"),
-    Model("dialect/think-in-content", d.InlineThink, "aiotokengate"),
-    Model("dialect/vllm-0.10", d.VllmOld, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
-    Model("dialect/vllm-0.11", d.VllmBoth, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
+    Model("dialect/gemini-compat", servers.GeminiCompat, "aiotokengate"),
+    Model("dialect/openrouter", servers.OpenRouter, "aiotokengate"),
+    Model("dialect/tag-swallowed", servers.TagSwallowed, "aiotokengate"),
+    Model("dialect/think-in-content", servers.InlineThink, "aiotokengate"),
+    Model("dialect/vllm-0.10", servers.VllmOld, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
+    Model("dialect/vllm-0.11", servers.VllmBoth, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
 )
 
 _QWEN = "qwen3.6-max-preview qwen3.5-plus qwen3.5-flash qwen3.6-flash qwen3.6-plus"
@@ -179,10 +186,10 @@ _ROWS = (
     *(_claude(f"{name}-thinking", thinks=True) for name in _CLAUDE.split()),
     *map(_gemini, _GEMINI.split()),
     *(_gemini(f"{name}-thinking", thinks=True) for name in _GEMINI.split()),
-    Model("grok-4-1-fast-reasoning", d.Grok, "xai", context=2_000_000),
-    Model("grok-4-1-fast-non-reasoning", d.Grok, "xai", thinks=False, context=2_000_000),
-    Model("grok-code-fast-1", d.GrokShown, "xai", context=256_000),
-    Model("minimax2.5", d.MiniMaxCloud, "minimax", context=204_800),
+    Model("grok-4-1-fast-reasoning", vendors.Grok, "xai", context=2_000_000),
+    Model("grok-4-1-fast-non-reasoning", vendors.Grok, "xai", thinks=False, context=2_000_000),
+    Model("grok-code-fast-1", vendors.GrokShown, "xai", context=256_000),
+    Model("minimax2.5", vendors.MiniMaxCloud, "minimax", context=204_800),
     *_SELF_HOSTED,
     *_SHAPES,
 )
@@ -194,6 +201,6 @@ MODELS: Mapping[str, Model] = MappingProxyType({row.id: row for row in _ROWS})
 def find(name: str, body: Body) -> Model | None:
     """Give the model of that name, in the shape that the request asks for."""
     model = MODELS.get(name)
-    if model and model.dialect is d.MiniMaxCloud and body.get("reasoning_split") is True:
-        return attrs.evolve(model, dialect=d.MiniMaxSplit)
+    if model and model.dialect is vendors.MiniMaxCloud and body.get("reasoning_split") is True:
+        return attrs.evolve(model, dialect=vendors.MiniMaxSplit)
     return model

@@ -7,6 +7,7 @@ space or a sign counts as one token each, which is close enough for usage to loo
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 __all__ = ["count", "cut", "fit"]
 
@@ -33,4 +34,4 @@ def fit(text: str, pieces: int) -> list[str]:
         message = f"expected a text of at least {pieces} characters, got {len(text)}"
         raise ValueError(message)
     marks = [len(text) * number // pieces for number in range(pieces + 1)]
-    return [text[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(marks)]
