@@ -115,10 +115,13 @@ class TokenGateError(Exception):
 
     def redact(self, secrets: Iterable[str]) -> None:
         """Blank each secret (the key, the prompt) wherever a peer echoed it."""
-        for secret in sorted(set(secrets), key=len, reverse=True):
+        secrets = sorted(set(secrets), key=len, reverse=True)
+        for secret in secrets:
             if len(secret.encode("utf-8", "replace")) >= SHORTEST_SECRET:
                 self._blank(secret)
         self.args = (self.message,)
+        if isinstance(self.__cause__, TokenGateError):
+            self.__cause__.redact(secrets)
 
     def _blank(self, secret: str) -> None:
         self.message = self.message.replace(secret, "[…]")

@@ -172,6 +172,7 @@ class Transport:
             TransportError: anything else of the network.
         """
         session = await self._sessions(fresh=fresh)
+        failure: Exception
         try:
             response = await session.request(
                 method,
@@ -182,11 +183,12 @@ class Transport:
                 allow_redirects=False,
                 timeout=_NO_TIMEOUT if connect is None else _connect_timeout(connect),
             )
-        except aiohttp.ServerTimeoutError as error:
-            raise TimedOut("connect", connect or 0.0) from _plain(error)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unsent(error) from _plain(error)
-        return Answer(response.status, response.headers.copy(), ResponseBody(response))
+            failure = error
+        else:
+            return Answer(response.status, response.headers.copy(), ResponseBody(response))
+        # Raised out here, because an error's context is shown too, and may hold the headers.
+        raise _unsent(failure, connect) from _plain(failure)
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""
@@ -270,7 +272,9 @@ class _LoopSessions:
         return session
 
 
-def _unsent(error: Exception) -> TransportError | CallerError:
+def _unsent(error: Exception, connect: float | None) -> TransportError | CallerError:
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return TimedOut("connect", connect or 0.0)
     if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
         return CallerError(f"expected base_url to be an http or https address: {_said(error)}")
     if isinstance(error, aiohttp.ServerDisconnectedError):
