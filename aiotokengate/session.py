@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, Unpack
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -480,6 +481,15 @@ def _address(base_url: str | None) -> str:
     address = base_url or os.environ.get("TOKENGATE_BASE_URL") or DEFAULT_BASE_URL
     if not address.startswith(("http://", "https://")):
         message = f"expected base_url to begin with http:// or https://, got {address!r}"
+        raise CallerError(message)
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # parsed only when asked for
+    except ValueError as error:
+        message = f"expected base_url to be an address, got {address!r}: {error}"
+        raise CallerError(message) from None
+    if not parts.hostname:
+        message = f"expected base_url to name a host, got {address!r}"
         raise CallerError(message)
     return address.rstrip("/")
 
