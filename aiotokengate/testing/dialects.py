@@ -132,11 +132,6 @@ class Dialect:
         self.exchange = exchange
         self._padding = random.Random(exchange.serial)  # noqa: S311
 
-    @classmethod
-    def shows_reasoning(cls) -> bool:
-        """Whether the reasoning's text reaches the client at all."""
-        return bool(cls.reasoning_fields)
-
     # --- frames ---------------------------------------------------------------------------------
 
     def frame(

@@ -391,11 +391,6 @@ class InlineThink(Dialect):
     opener: ClassVar[tuple[str, ...]] = ("<think>\n",)
     closer: ClassVar[tuple[str, ...]] = ("\n</think>\n",)
 
-    @classmethod
-    def shows_reasoning(cls) -> bool:
-        """Show it, inside the answer."""
-        return True
-
     def thought_delta(self, text: str) -> Frame:
         """Give a thought as content."""
         return {"content": text}

@@ -54,6 +54,13 @@ class Level:
         for waiter in ready:
             waiter.wake()
 
+    def take(self) -> bool:
+        """Take 1 from the number, if there is 1 to take."""
+        with self._lock:
+            taken = self._value >= 1
+            self._value -= taken
+        return taken
+
     async def until(self, condition: Condition) -> None:
         """Return as soon as the condition holds of the number; at once if it already does."""
         loop = asyncio.get_running_loop()
@@ -148,13 +155,12 @@ class Gate:
     One gate may stand in several replies, and in several places of one.
     """
 
-    __slots__ = ("_arrived", "_permits", "_taken")
+    __slots__ = ("_arrived", "_permits")
 
     def __init__(self) -> None:
         """Begin closed."""
         self._permits = Level()
         self._arrived = Level()
-        self._taken = 0
 
     def release(self, passages: int = 1) -> None:
         """Let the next ``passages`` through, whether they wait already or come later."""
@@ -174,10 +180,9 @@ class Gate:
 
     async def passed(self) -> None:
         """Wait for a permit; what the gateway does here."""
-        self._taken += 1
-        turn = self._taken
         self._arrived.change(1)
-        await self._permits.until(_at_least(turn))
+        while not self._permits.take():
+            await self._permits.until(_at_least(1))
 
 
 def _at_least(count: int) -> Condition:

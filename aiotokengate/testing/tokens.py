@@ -25,13 +25,6 @@ def count(text: str) -> int:
 
 
 def fit(text: str, pieces: int) -> list[str]:
-    """Give a text in exactly so many pieces of about equal length, none of them empty.
-
-    Raises:
-        ValueError: the text has fewer characters than that.
-    """
-    if len(text) < pieces:
-        message = f"expected a text of at least {pieces} characters, got {len(text)}"
-        raise ValueError(message)
+    """Give a text in exactly so many pieces of about equal length."""
     marks = [len(text) * number // pieces for number in range(pieces + 1)]
     return [text[start:end] for start, end in pairwise(marks)]

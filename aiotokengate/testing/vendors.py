@@ -293,11 +293,6 @@ class MiniMaxCloud(Dialect):
         self._calls: dict[int, list[Call]] = {}
         self._reasons: dict[int, str] = {}
 
-    @classmethod
-    def shows_reasoning(cls) -> bool:
-        """Show it, inside the answer."""
-        return True
-
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:

@@ -1,0 +1,192 @@
+"""A client that we did not write: the ``openai`` package against the fake gateway."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from aiotokengate.testing import Call, FakeGateway, ScriptedReply, faults
+
+QWEN = "qwen3.6-max-preview"
+MESSAGES: list[Any] = [{"role": "user", "content": "你好"}]
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
+STREAMED = [
+    QWEN,
+    "deepseek-v4-flash",
+    "glm-5.1",
+    "grok-code-fast-1",
+    "gpt-5",
+    "deepseek3.2",
+    "minimax2.7",
+    "WanWu/GLM-Auto",
+    "claude-opus-4-7",
+    "gemini-3-flash-preview",
+    "dialect/openrouter",
+    "dialect/vllm-0.11",
+]
+CALLING = [QWEN, "deepseek-v4-flash", "glm-5.1", "gpt-5", "minimax2.7", "WanWu/Deepseek-Auto"]
+
+
+@pytest.fixture
+async def client(gateway: FakeGateway) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(
+        api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize("model", STREAMED)
+async def test_create_streams_the_answer_the_finish_and_the_usage(
+    client: AsyncOpenAI, model: str
+) -> None:
+    stream = await client.chat.completions.create(
+        model=model, messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    assert "".join(choice.delta.content or "" for choice in choices).startswith("你好！😊")
+    assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert usage.prompt_tokens == 11
+
+
+async def test_reasoning_content_is_there_beside_the_answer(client: AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(model=QWEN, messages=MESSAGES, stream=True)
+    deltas = [choice.delta async for chunk in stream for choice in chunk.choices]
+    thoughts = [getattr(delta, "reasoning_content", None) for delta in deltas]
+    assert len([thought for thought in thoughts if thought]) == 205
+
+
+@pytest.mark.parametrize("model", STREAMED)
+async def test_the_stream_helper_folds_the_same_reply(client: AsyncOpenAI, model: str) -> None:
+    plain = await client.chat.completions.create(model=model, messages=MESSAGES)
+    async with client.chat.completions.stream(model=model, messages=MESSAGES) as stream:
+        texts = [event.delta async for event in stream if event.type == "content.delta"]
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.content == plain.choices[0].message.content
+    assert "".join(texts) == final.choices[0].message.content
+    assert final.choices[0].finish_reason == plain.choices[0].finish_reason == "stop"
+
+
+async def test_a_plain_reply_has_the_counts_of_the_real_exchange(client: AsyncOpenAI) -> None:
+    reply = await client.chat.completions.create(model=QWEN, messages=MESSAGES)
+    assert reply.usage is not None
+    assert reply.usage.completion_tokens_details is not None
+    assert reply.usage.completion_tokens_details.reasoning_tokens == 205
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (11, 218)
+
+
+async def test_two_choices_stream_side_by_side(client: AsyncOpenAI) -> None:
+    async with client.chat.completions.stream(model=QWEN, messages=MESSAGES, n=2) as stream:
+        final = await stream.get_final_completion()
+    assert len(final.choices) == 2
+    assert final.choices[0].message.content == final.choices[1].message.content
+
+
+@pytest.mark.parametrize("model", CALLING)
+async def test_tool_calls_are_assembled(client: AsyncOpenAI, model: str) -> None:
+    async with client.chat.completions.stream(
+        model=model, messages=MESSAGES, tools=TOOLS, tool_choice="required"
+    ) as stream:
+        final = await stream.get_final_completion()
+    (choice,) = final.choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.tool_calls is not None
+    (call,) = choice.message.tool_calls
+    assert (call.function.name, call.function.arguments) == ("weather", '{"city":"你好"}')
+    assert call.id.startswith("call_")
+
+
+async def test_several_tool_calls_keep_apart(client: AsyncOpenAI, gateway: FakeGateway) -> None:
+    calls = [Call("weather", {"city": "北京"}), Call("weather", {"city": "上海"})]
+    gateway.script(ScriptedReply(tool_calls=calls))
+    async with client.chat.completions.stream(
+        model="gpt-5", messages=MESSAGES, tools=TOOLS
+    ) as stream:
+        final = await stream.get_final_completion()
+    found = final.choices[0].message.tool_calls
+    assert found is not None
+    arguments = [call.function.parsed_arguments for call in found]
+    assert arguments == [{"city": "北京"}, {"city": "上海"}]
+
+
+async def test_a_plain_tool_call_is_parsed(client: AsyncOpenAI) -> None:
+    reply = await client.chat.completions.create(
+        model="deepseek-v4-pro", messages=MESSAGES, tools=TOOLS, tool_choice="required"
+    )
+    calls = reply.choices[0].message.tool_calls
+    assert calls is not None
+    assert [call.type for call in calls] == ["function"]
+
+
+async def test_models_are_listed_and_found(client: AsyncOpenAI) -> None:
+    names = [model.id async for model in client.models.list()]
+    assert {QWEN, "WanWu/Deepseek-Auto", "glm-5.1"} <= set(names)
+    assert (await client.models.retrieve("WanWu/Deepseek-Auto")).id == "WanWu/Deepseek-Auto"
+
+
+async def test_a_wrong_key_is_an_authentication_error(gateway: FakeGateway) -> None:
+    async with AsyncOpenAI(api_key="sk-wrong", base_url=gateway.base_url, max_retries=0) as client:
+        with pytest.raises(openai.AuthenticationError, match="invalid token"):
+            await client.chat.completions.create(model=QWEN, messages=MESSAGES, stream=True)
+
+
+async def test_an_unknown_model_is_an_internal_server_error(client: AsyncOpenAI) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        await client.chat.completions.create(model="gpt-7", messages=MESSAGES)
+    assert caught.value.code == "model_not_found"
+
+
+async def test_no_messages_are_a_bad_request(client: AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="messages is required"):
+        await client.chat.completions.create(model=QWEN, messages=[])
+
+
+async def test_too_many_requests_are_a_rate_limit_error(
+    client: AsyncOpenAI, gateway: FakeGateway
+) -> None:
+    gateway.script(faults.empty_429(), faults.status_error(429))
+    for _ in range(2):
+        with pytest.raises(openai.RateLimitError):
+            await client.chat.completions.create(model=QWEN, messages=MESSAGES, stream=True)
+
+
+async def test_a_retried_request_succeeds(gateway: FakeGateway) -> None:
+    gateway.script(faults.status_error(429, headers={"retry-after-ms": "1"}))
+    async with AsyncOpenAI(
+        api_key=gateway.api_key, base_url=gateway.base_url, max_retries=1
+    ) as client:
+        reply = await client.chat.completions.create(model=QWEN, messages=MESSAGES)
+    assert reply.choices[0].finish_reason == "stop"
+    assert len(gateway.requests) == 2
+
+
+async def test_an_error_event_ends_the_stream(client: AsyncOpenAI, gateway: FakeGateway) -> None:
+    gateway.script(faults.error_event())
+    stream = await client.chat.completions.create(model=QWEN, messages=MESSAGES, stream=True)
+    with pytest.raises(openai.APIError, match="the engine stopped"):
+        async for _ in stream:
+            pass
+
+
+async def test_a_reset_is_a_connection_error(client: AsyncOpenAI, gateway: FakeGateway) -> None:
+    gateway.script(faults.reset())
+    with pytest.raises(openai.APIConnectionError):
+        await client.chat.completions.create(model=QWEN, messages=MESSAGES)
