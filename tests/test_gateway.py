@@ -903,16 +903,23 @@ async def test_a_whole_raw_answer_leaves_the_connection_usable(client: Client) -
     assert client.gateway.connections == 1
 
 
-async def received(gateway: FakeGateway) -> tuple[bytes, bool]:
-    """Ask over a bare socket; give the bytes that came, and whether a reset ended them."""
+async def asking_socket(gateway: FakeGateway) -> socket.socket:
+    """Ask for a chat completion over a bare socket."""
     loop = asyncio.get_running_loop()
     host, _, port = gateway.base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
     head = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer {gateway.api_key}\r\n"
+    sock = socket.socket()
+    sock.setblocking(False)  # noqa: FBT003
+    await loop.sock_connect(sock, (host, int(port)))
+    await loop.sock_sendall(sock, f"{head}Host: {host}\r\n\r\n".encode())
+    return sock
+
+
+async def received(gateway: FakeGateway) -> tuple[bytes, bool]:
+    """Ask; give the bytes that came, and whether a reset ended them."""
+    loop = asyncio.get_running_loop()
     data = b""
-    with socket.socket() as sock:
-        sock.setblocking(False)  # noqa: FBT003
-        await loop.sock_connect(sock, (host, int(port)))
-        await loop.sock_sendall(sock, f"{head}Host: {host}\r\n\r\n".encode())
+    with await asking_socket(gateway) as sock:
         try:
             while piece := await loop.sock_recv(sock, 65536):
                 data += piece
@@ -1009,6 +1016,26 @@ async def test_clients_that_leave_at_any_time_leave_no_trace(
         await client.gateway.wait_disconnected()
     await client.gateway.wait_connections(0)
     assert caplog.records == []
+
+
+async def test_a_write_that_fails_first_is_a_client_that_left(gateway: FakeGateway) -> None:
+    gate = Gate()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await gate.passed()
+        await response.write(b"too late")
+        return response
+
+    gateway.script(answer)
+    sock = await asking_socket(gateway)
+    await gate.reached()
+    sock.close()
+    # The write is due before the event loop says that the connection is lost.
+    gate.release()
+    await gateway.wait_disconnected()
+    assert not gateway.requests[0].finished
 
 
 async def test_a_gate_forgets_a_client_that_left(client: Client) -> None:
@@ -1334,8 +1361,8 @@ def test_the_plugin_gives_a_running_gateway_to_plain_tests(pytester: pytest.Pyte
             assert fake_gateway.requests == []
     """)
     # Installed, the plugin is there by itself under the name of its entry point.
-    plugin = ("-p", "no:aiotokengate", "-p", "aiotokengate.testing.pytest_plugin")
-    plugin += ("-p", "no:asyncio")
+    plugin: tuple[str, ...] = ("-p", "no:aiotokengate", "-p", "no:asyncio")
+    plugin += ("-p", "aiotokengate.testing.pytest_plugin")
     pytester.runpytest_inprocess(*plugin).assert_outcomes(passed=2)
 
 

@@ -292,6 +292,9 @@ class FakeGateway:
             self._note(record, "client left")
             raise
         except ConnectionError:
+            # A write can fail before the connection is told that it is lost.
+            if not record.finished:
+                record.disconnected.set()
             self._note(record, "client left")
         else:
             self._note(record, str(response.status))
