@@ -17,6 +17,7 @@ import pytest
 import trustme
 from aiohttp import web
 
+from aiotokengate import testing
 from aiotokengate.testing import (
     Call,
     FakeGateway,
@@ -1364,6 +1365,19 @@ def test_the_plugin_gives_a_running_gateway_to_plain_tests(pytester: pytest.Pyte
     plugin: tuple[str, ...] = ("-p", "no:aiotokengate", "-p", "no:asyncio")
     plugin += ("-p", "aiotokengate.testing.pytest_plugin")
     pytester.runpytest_inprocess(*plugin).assert_outcomes(passed=2)
+
+
+def test_the_plugin_costs_no_web_server() -> None:
+    code = "import sys, aiotokengate.testing.pytest_plugin; print('aiohttp.web' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert all(getattr(testing, name) is not None for name in testing.__all__)
+    assert set(testing.__all__) <= set(dir(testing))
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = testing.Nothing  # type: ignore[attr-defined]
 
 
 COMMAND = (

@@ -1,18 +1,29 @@
-"""A TokenGate on loopback to test against, with its models, its limits and its faults."""
+"""A TokenGate on loopback to test against, with its models and its faults.
 
-from aiotokengate.testing.gateway import FakeGateway
-from aiotokengate.testing.request import GatewayRequest
-from aiotokengate.testing.script import (
-    Call,
-    KeepAlive,
-    Pace,
-    Pause,
-    Raw,
-    ScriptedReply,
-    Text,
-    Thought,
-)
-from aiotokengate.testing.signals import Gate, Signal
+The names are looked up when they are asked for: the pytest plugin lives in this package, and
+whoever has it installed should not pay for a web server in every run of pytest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiotokengate.testing import faults
+    from aiotokengate.testing.gateway import FakeGateway
+    from aiotokengate.testing.request import GatewayRequest
+    from aiotokengate.testing.script import (
+        Call,
+        KeepAlive,
+        Pace,
+        Pause,
+        Raw,
+        ScriptedReply,
+        Text,
+        Thought,
+    )
+    from aiotokengate.testing.signals import Gate, Signal
 
 __all__ = [
     "Call",
@@ -27,4 +38,31 @@ __all__ = [
     "Signal",
     "Text",
     "Thought",
+    "faults",
 ]
+
+_HOMES = {
+    "FakeGateway": "gateway",
+    "GatewayRequest": "request",
+    "Gate": "signals",
+    "Signal": "signals",
+    "faults": "faults",
+}
+_SCRIPTS = "script"
+
+
+def __getattr__(name: str) -> object:
+    """Import the module of a name, once the name is wanted."""
+    if name not in __all__:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    home = _HOMES.get(name, _SCRIPTS)
+    module = import_module(f"{__name__}.{home}")
+    value: object = module if name == home else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what can be asked for."""
+    return sorted({*globals(), *__all__})
