@@ -51,16 +51,19 @@ _HOMES = {
 _SCRIPTS = "script"
 
 
-def __getattr__(name: str) -> object:
-    """Import the module of a name, once the name is wanted."""
-    if name not in __all__:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    home = _HOMES.get(name, _SCRIPTS)
-    module = import_module(f"{__name__}.{home}")
-    value: object = module if name == home else getattr(module, name)
-    globals()[name] = value
-    return value
+# Hidden from type checkers, which would take it as a promise that every name exists.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import the module of a name, once the name is wanted."""
+        if name not in __all__:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        home = _HOMES.get(name, _SCRIPTS)
+        module = import_module(f"{__name__}.{home}")
+        value: object = module if name == home else getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
