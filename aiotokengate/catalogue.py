@@ -8,7 +8,6 @@ its way with reasoning is found out from what it sends.
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from functools import lru_cache
 
 import attrs
 
@@ -32,25 +31,29 @@ class Model:
 
 UNKNOWN = Model("*", "unknown")
 
+MOST_NAMES = 1024
+"""How many names a catalogue remembers the row of; a bot may pass on what its users type."""
+
 
 @attrs.frozen
 class Catalogue:
     """An ordered table of models."""
 
     rows: tuple[Model, ...]
+    _found: dict[str, Model] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     def find(self, name: str) -> Model:
         """Give the first row that fits the name."""
-        return _find(self.rows, name)
+        found = self._found.get(name)
+        if found is None:
+            found = next((row for row in self.rows if fnmatchcase(name, row.pattern)), UNKNOWN)
+            if len(self._found) < MOST_NAMES:
+                self._found[name] = found
+        return found
 
     def extended(self, *rows: Model) -> Catalogue:
         """Give a catalogue that asks these rows first."""
         return Catalogue((*rows, *self.rows))
-
-
-@lru_cache(maxsize=1024)
-def _find(rows: tuple[Model, ...], name: str) -> Model:
-    return next((row for row in rows if fnmatchcase(name, row.pattern)), UNKNOWN)
 
 
 CATALOGUE = Catalogue(

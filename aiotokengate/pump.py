@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -35,13 +34,14 @@ from aiotokengate.errors import (
     WireError,
 )
 from aiotokengate.types import Attempt, Reply, Status, Timeline
-from aiotokengate.wire.fold import fold
+from aiotokengate.wire.fold import About, fold
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
-from aiotokengate.wire.sse import SSEDecoder
+from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
+from aiotokengate.wire.transcript import ANSWER, KINDS, REASONING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiotokengate.clock import Clock, Timer
     from aiotokengate.errors import Phase
@@ -66,6 +66,9 @@ class Body(Protocol):
     @property
     def read(self) -> Callable[[], Awaitable[bytes]]:
         """Await the next bytes, b"" at the end; being cancelled loses nothing."""
+
+    def at_end(self) -> bool:
+        """Whether ``read`` would give b"" at once."""
 
     def salvage(self) -> bytes:
         """Give what had arrived before the error that ``read`` raised."""
@@ -191,7 +194,7 @@ class Pump:
         self._decoder = decoder
         self._dialect = dialect
         self._terms = terms
-        self._sse = SSEDecoder(max_event_bytes=min(terms.max_reply_bytes, 64 * 1024 * 1024))
+        self._sse = SSEDecoder(max_event_bytes=min(terms.max_reply_bytes, MAX_EVENT_BYTES))
         self._take: Callable[[bytes], None] = self._sniff
         self._whole: list[bytes] = []
         self._events = False
@@ -270,14 +273,15 @@ class Pump:
     def reply(self) -> Reply:
         """Give the reply, or what there is of it."""
         if self._reply is None or not self.ended:
-            reply = fold(self.log, self._dialect, self.status, self._terms.prompt_bytes)
-            self._reply = attrs.evolve(
-                reply,
-                headers=self.headers,
-                request_id=self.request_id,
-                timeline=self.timeline,
-                attempts=self.attempts,
+            about = About(
+                self.status,
+                self._terms.prompt_bytes,
+                self.headers,
+                self.request_id,
+                self.timeline,
+                self.attempts,
             )
+            self._reply = fold(self.log, self._dialect, about)
         return self._reply
 
     def stop(self) -> None:
@@ -347,14 +351,14 @@ class Pump:
             if data:
                 self._count(len(data))
                 self._take(data)
-            else:
+            if not data or (self.log.finished and self._body.at_end()):
                 self._end_of_body()
         except WireError as error:
             self._fail(error)
         if len(self.log.items) != before:
             self._idle = 0.0
             if self.timeline.first_answer is None:
-                self._note_first()
+                self._note_first(before)
         if not self.ended and (self.log.finished or self._decoder.done):
             self._look_for_end()
 
@@ -365,12 +369,13 @@ class Pump:
             message = f"expected a reply of at most {limit} bytes (max_reply_bytes), got more"
             raise WireError(message)
 
-    def _note_first(self) -> None:
-        kinds = {kind % 4 for kind in self.log.kinds}
+    def _note_first(self, before: int) -> None:
+        """Note when the first thinking and the first answer came, looking only at new entries."""
+        news = {kind % KINDS for kind in self.log.kinds[before:]}
         passed = self.clock.now() - self._terms.began
-        if 0 in kinds and self.timeline.first_reasoning is None:
+        if REASONING in news and self.timeline.first_reasoning is None:
             self.timeline.first_reasoning = passed
-        if 1 in kinds:
+        if ANSWER in news:
             self.timeline.first_answer = passed
 
     def _sniff(self, data: bytes) -> None:
@@ -390,11 +395,11 @@ class Pump:
 
     def _take_events(self, data: bytes) -> None:
         decoder = self._decoder
-        for event in self._sse.feed(data):
+        for text in self._sse.feed_data(data):
             self._events = True
-            decoder.feed(event.data)
+            decoder.feed(text)
             if decoder.suspect is not None:
-                self._judge_suspect(event.data)
+                self._judge_suspect(text)
                 if self.ended:
                     return
         if self._sse.aside:
@@ -445,7 +450,7 @@ class Pump:
             if self._decoder.done:
                 self._finish()
             return
-        known = self.log.usage is not None or self._decoder.done
+        known = self.log.counts is not None or self._decoder.done
         patience = DRAIN_SECONDS if known else self._terms.timeout.after_finish
         if self._patience is None or patience < self._patience:
             self._stop_waiting()
@@ -475,6 +480,8 @@ class Pump:
         return "the stream ended without a finish reason"
 
     def _end_of_body(self) -> None:
+        if self.ended:
+            return
         if self._take == self._take_events:
             self._end_of_events()
         elif self._whole:
@@ -563,19 +570,32 @@ def _not_json(text: bytes) -> str:
     return f"expected a JSON object, got {len(text)} bytes that are not one (cut short?)"
 
 
-@asynccontextmanager
-async def limited(clock: Clock, seconds: float | None) -> AsyncIterator[None]:
-    """Raise :class:`TimeoutError` when the body takes longer, on whichever clock."""
-    async with asyncio.timeout(None) as limit:
-        if seconds is None:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        timer = clock.call_later(seconds, lambda: limit.reschedule(loop.time()))
-        try:
-            yield
-        finally:
-            timer.cancel()
+class limited:  # noqa: N801 - used like asyncio.timeout
+    """``async with limited(clock, seconds)``: raise :class:`TimeoutError` when it takes longer.
+
+    The same as :func:`asyncio.timeout`, on whichever clock; None is without limit.
+    """
+
+    __slots__ = ("_clock", "_limit", "_seconds", "_timer")
+
+    def __init__(self, clock: Clock, seconds: float | None) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._limit = asyncio.timeout(None)
+        self._timer: Timer | None = None
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        if self._seconds is not None:
+            self._timer = self._clock.call_later(self._seconds, self._expire)
+
+    async def __aexit__(self, *error: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._limit.__aexit__(*error)
+
+    def _expire(self) -> None:
+        self._limit.reschedule(asyncio.get_running_loop().time())
 
 
 def earliest(limits: Mapping[Phase, float | None]) -> tuple[Phase, float] | None:

@@ -13,9 +13,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import attrs
@@ -45,7 +44,7 @@ from aiotokengate.wire.transcript import Transcript
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import AsyncIterator
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from aiotokengate.resources.base import Request
@@ -56,6 +55,8 @@ __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
 MAX_REPLY_BYTES = 512 * 1024 * 1024
+
+_T = TypeVar("_T")
 
 _NO_KEY = (
     "no API key: set the environment variable TOKENGATE_API_KEY, or pass TokenGate(api_key='sk-...')\n"
@@ -229,8 +230,7 @@ class TokenGate:
     async def open(self, request: Request) -> Pump:
         """Send, and give the reply once its first delta is there."""
         sending = _Sending(self, request)
-        pump: Pump = await sending.until_answered(sending.open_once)
-        return pump
+        return await sending.until_answered(sending.open_once)
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
         """Send, and give the parsed JSON of the answer."""
@@ -267,13 +267,13 @@ class _Sending:
         self._fresh = False
         self._watch: Watch | None = None
 
-    async def until_answered(self, attempt: Any) -> Any:  # noqa: ANN401 - open_once or ask_once
+    async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts until one answers, or the policy gives up."""
         try:
             while True:
                 started = self._passed()
                 try:
-                    result = await attempt()
+                    result = await self._within_limits(attempt)
                 except TokenGateError as error:
                     await self._after(error, started)
                 else:
@@ -288,21 +288,18 @@ class _Sending:
 
     async def open_once(self) -> Pump:
         """Send once, and read up to the first delta."""
-        async with self._limits():
-            answer = await self._send()
-            pump = self._pump(answer)
-            try:
-                await pump.prime()
-            except BaseException:
-                pump.stop()
-                raise
+        pump = self._pump(await self._send())
+        try:
+            await pump.prime()
+        except BaseException:
+            pump.stop()
+            raise
         return pump
 
     async def ask_once(self) -> Any:  # noqa: ANN401 - parsed JSON
         """Send once, and read the whole JSON."""
-        async with self._limits():
-            answer = await self._send()
-            body = await answer.whole(self._gate._max_reply_bytes)
+        answer = await self._send()
+        body = await answer.whole(self._gate._max_reply_bytes)
         try:
             parsed = loads(body)
         except (ValueError, RecursionError):
@@ -374,8 +371,7 @@ class _Sending:
             prompt_bytes=len(request.body or b""),
         )
 
-    @asynccontextmanager
-    async def _limits(self) -> AsyncIterator[None]:
+    async def _within_limits(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Bound an attempt up to its first content."""
         timeout, deadline = self._request.timeout, self._request.deadline
         left = None if deadline is None else deadline - self._passed()
@@ -384,13 +380,12 @@ class _Sending:
         )
         try:
             async with limited(self._clock, first and first[1]):
-                yield
+                return await attempt()
         except TimeoutError as error:
             if isinstance(error, TokenGateError) or first is None:
                 raise
-            phase = first[0]
-            seconds = deadline if phase == "deadline" and deadline else first[1]
-            raise TimedOut(phase, seconds) from None
+        phase, seconds = first
+        raise TimedOut(phase, deadline if phase == "deadline" and deadline else seconds)
 
     # --- between attempts -----------------------------------------------------------------------
 

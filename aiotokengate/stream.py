@@ -23,7 +23,7 @@ import orjson
 
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.pump import Guard, Pump
-from aiotokengate.types import Delta, Reply, ToolCall
+from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
 from aiotokengate.wire.chat_completions import encode_chunk
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
@@ -173,7 +173,13 @@ class _Deltas(AsyncIterator[Delta]):
                     raise StopAsyncIteration
                 await pump.pull()
             self._at = at + 1
-            return pump.log.delta(at)
+            item = items[at]
+            if type(item) is not str:
+                return pump.log.delta(at)
+            kind = pump.log.kinds[at]
+            if kind == REASONING:
+                return ReasoningDelta(item)
+            return AnswerDelta(item) if kind == ANSWER else pump.log.delta(at)
         finally:
             del self
 

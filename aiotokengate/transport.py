@@ -107,12 +107,13 @@ class Answer:
 class ResponseBody:
     """The body of an answer; see :class:`aiotokengate.pump.Body`."""
 
-    __slots__ = ("_response", "read")
+    __slots__ = ("_response", "at_end", "read")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         """Read from the response's buffer, whole, never by line: lines have a limit there."""
         self._response = response
         self.read: Callable[[], Awaitable[bytes]] = response.content.readany
+        self.at_end: Callable[[], bool] = response.content.at_eof
 
     def salvage(self) -> bytes:
         """Give what was in the buffer when the connection broke; aiohttp would withhold it."""

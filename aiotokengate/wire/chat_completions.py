@@ -1,8 +1,9 @@
 """OpenAI's Chat Completions, as every vendor behind the gateway speaks it.
 
-Strategy.  A chunk goes through one short path: parse, look for reasoning and content where the
-dialect says, append.  What is not on that path (tool calls, refusals, images, errors, fields that
-nobody knows) is noticed by one set comparison of the keys, and only then looked at.  The decoder
+Strategy.  Nearly every chunk is a piece of text with the same keys as the one before: it takes one
+short path, which parses, looks for reasoning and content where the dialect says, and appends.
+Everything else (the first chunk, tool calls, refusals, images, errors, fields that nobody knows)
+is noticed by its keys and goes the long way, which gives the same for text, too.  The decoder
 never raises on what the wire says: a frame that is not JSON is counted and passed over, and what
 may be an error is left in ``suspect`` for the caller to judge.
 
@@ -92,6 +93,7 @@ _USUAL_CHUNK = frozenset(
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
 _NO_REASON = ("", "null", None)
+_TEXT = (str, type(None))
 _DONE = b"[DONE]"
 
 
@@ -120,7 +122,18 @@ class ChatCompletionsDecoder:
         suspect: a frame that may be an error, as parsed; the caller takes it out.
     """
 
-    __slots__ = ("_choices", "_dialect", "_surrogates", "done", "suspect", "transcript")
+    __slots__ = (
+        "_choices",
+        "_dialect",
+        "_items",
+        "_kinds",
+        "_plain",
+        "_shape",
+        "_surrogates",
+        "done",
+        "suspect",
+        "transcript",
+    )
 
     def __init__(self, dialect: Dialect, transcript: Transcript) -> None:
         """Begin a reply."""
@@ -130,6 +143,10 @@ class ChatCompletionsDecoder:
         self._dialect = dialect
         self._choices: dict[int, _Choice] = {}
         self._surrogates = False
+        self._kinds = transcript.kinds
+        self._items = transcript.items
+        self._plain: _Choice | None = None  # choice 0, once it is known and nothing is odd
+        self._shape: list[str] = []
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
@@ -137,8 +154,48 @@ class ChatCompletionsDecoder:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
             self._not_orjson(data)
-        else:
+            return
+        try:
+            (choice,) = chunk["choices"]
+            delta = choice["delta"]
+            usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
+        except (KeyError, TypeError, ValueError):
+            usual = False
+        if not usual or choice.get("finish_reason") or chunk.get("usage"):
             self.take(chunk)
+        elif choice.get("index") or choice.get("logprobs") or not self._take_text(delta):
+            self.take(chunk)
+
+    def _learn(
+        self, chunk: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]
+    ) -> bool:
+        """Say whether all keys are usual ones, and remember them: the next chunk has the same."""
+        usual = (
+            chunk.keys() <= _USUAL_CHUNK
+            and choice.keys() <= _USUAL_CHOICE
+            and delta.keys() <= _USUAL_DELTA
+        )
+        if usual:
+            self._shape = [*chunk, *choice, *delta]
+        return usual
+
+    def _take_text(self, delta: dict[str, Any]) -> bool:
+        """Take the text of choice 0, if that is all there is to it; say whether it was."""
+        known = self._plain
+        content = delta.get("content")
+        if known is None or known.splitter is not None or type(content) not in _TEXT:
+            return False
+        for field in self._dialect.fields:
+            if text := delta.get(field):
+                if known.state.reasoning_field is None or type(text) is not str:
+                    return False
+                self._kinds.append(REASONING)
+                self._items.append(text)
+                break
+        if content:
+            self._kinds.append(ANSWER)
+            self._items.append(content)
+        return True
 
     def take(self, chunk: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
@@ -178,6 +235,7 @@ class ChatCompletionsDecoder:
                 self.transcript.skipped += 1
             else:
                 self._surrogates = True
+                self._plain = None
                 self.take(chunk)
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
@@ -208,6 +266,8 @@ class ChatCompletionsDecoder:
         if known is None:
             state = self.transcript.choice(index)
             known = self._choices[index] = _Choice(state, self._dialect)
+            if index == 0 and not self._surrogates:
+                self._plain = known
         delta = choice.get("delta")
         if delta:
             self._delta(known, delta)

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from aiotokengate.types import (
+    Attempt,
     Choice,
     CitationDelta,
     Media,
@@ -14,6 +17,7 @@ from aiotokengate.types import (
     RefusalDelta,
     Reply,
     Status,
+    Timeline,
     Usage,
 )
 from aiotokengate.wire.chat_completions import media_of
@@ -21,36 +25,55 @@ from aiotokengate.wire.dialects import Dialect
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 from aiotokengate.wire.usage import estimated_usage, usage_of
 
-__all__ = ["fold"]
+__all__ = ["About", "fold"]
 
 _INLINE_MEDIA = re.compile(r"!?\[[^\]]*\]\((data:[^)\s]+)\)")
 
 
-def fold(log: Transcript, dialect: Dialect, status: Status, prompt_bytes: int) -> Reply:
-    """Make the reply that a transcript comes to, as far as it goes.
+@attrs.frozen
+class About:
+    """What a reply says beyond what came in the body.
 
-    Args:
-        log: the transcript.
-        dialect: says which field carries reasoning back in the next turn.
+    Attributes:
         status: of the call; a choice without a finish reason is never ``complete``.
         prompt_bytes: size of the request, for the estimate where no usage came.
     """
+
+    status: Status
+    prompt_bytes: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    request_id: str | None = None
+    timeline: Timeline = attrs.field(factory=Timeline)
+    attempts: tuple[Attempt, ...] = ()
+
+
+def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
+    """Make the reply that a transcript comes to, as far as it goes.
+
+    ``dialect`` says which field carries reasoning back in the next turn.
+    """
     states = [log.choices[index] for index in sorted(log.choices)] or [ChoiceState(0)]
-    choices = tuple(_choice(log, state, dialect, status) for state in states)
+    choices = tuple([_choice(log, state, dialect, about.status) for state in states])
     return Reply(
         choices=choices,
-        status=status,
-        usage=_usage(log, choices, prompt_bytes),
+        status=about.status,
+        usage=_usage(log, choices, about.prompt_bytes),
         model=log.model,
         id=log.id,
+        request_id=about.request_id,
+        headers=about.headers,
         extra=dict(log.extra),
         notes=tuple(_notes(log, choices)),
+        timeline=about.timeline,
+        attempts=about.attempts,
     )
 
 
 def _usage(log: Transcript, choices: tuple[Choice, ...], prompt_bytes: int) -> Usage:
     if log.usage is not None:
-        return usage_of(log.usage)
+        return log.usage
+    if log.counts is not None:
+        return usage_of(log.counts)
     answers = "".join(choice.answer for choice in choices)
     return estimated_usage(prompt_bytes, answers, "".join(choice.reasoning for choice in choices))
 
@@ -58,20 +81,20 @@ def _usage(log: Transcript, choices: tuple[Choice, ...], prompt_bytes: int) -> U
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
     answer = log.text(state.index, ANSWER)
     reasoning = log.text(state.index, REASONING)
-    rest = [item for item in log.items if not isinstance(item, str)]
+    rest = log.others()
     finished = state.finish_reason is not None
     open_status: Status = "stopped" if status == "stopped" else "interrupted"
     return Choice(
         index=state.index,
         answer=answer,
         reasoning=reasoning,
-        refusal="".join(_of(rest, RefusalDelta, state.index, "text")),
+        refusal="".join(_of(rest, RefusalDelta, state.index, "text")) if rest else "",
         tool_calls=state.tool_calls(),
         finish_reason=state.finish_reason,
         status="complete" if finished else open_status,
         logprobs=tuple(state.logprobs) or None,
         media=_media(rest, state.index, answer),
-        citations=tuple(_of(rest, CitationDelta, state.index, "citation")),
+        citations=tuple(_of(rest, CitationDelta, state.index, "citation")) if rest else (),
         raw=_raw(state, answer, reasoning, dialect),
         extra=state.extra,
     )
@@ -83,7 +106,7 @@ def _of(items: list[Any], kind: type[Any], choice: int, name: str) -> Iterator[A
 
 def _media(items: list[Any], choice: int, answer: str) -> tuple[Media, ...]:
     """Lift media from everywhere: parts and fields, and ``data:`` links inside the text."""
-    own = tuple(_of(items, MediaDelta, choice, "media"))
+    own = tuple(_of(items, MediaDelta, choice, "media")) if items else ()
     if "](data:" not in answer:
         return own
     return own + tuple(media_of(found[1]) for found in _INLINE_MEDIA.finditer(answer))
@@ -91,7 +114,7 @@ def _media(items: list[Any], choice: int, answer: str) -> tuple[Media, ...]:
 
 def _raw(state: ChoiceState, answer: str, reasoning: str, dialect: Dialect) -> Mapping[str, Any]:
     """Give the assistant message as its vendor wants it back."""
-    calls = [call.to_dict() for call in state.tool_calls() if call.complete]
+    calls = [call.to_dict() for call in state.tool_calls() if call.complete] if state.calls else []
     content = (state.inline or "") + answer
     message: dict[str, Any] = {"role": "assistant", "content": content or ("" if not calls else None)}
     field = state.reasoning_field

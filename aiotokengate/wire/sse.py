@@ -15,6 +15,9 @@ for whoever wants to look (https://html.spec.whatwg.org/multipage/server-sent-ev
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import attrs
 
 from aiotokengate.errors import WireError
@@ -47,6 +50,9 @@ class ServerSentEvent:
     id: str | None = None
     retry: int | None = None
     unterminated: bool = False
+
+
+Give: TypeAlias = Callable[[ServerSentEvent], object]
 
 
 class SSEDecoder:
@@ -96,15 +102,26 @@ class SSEDecoder:
         Raises:
             WireError: an event is larger than ``max_event_bytes``.
         """
-        text = self._whole_lines(chunk)
         events: list[ServerSentEvent] = []
-        if not text:
-            return events
-        if self._in_event:
-            text = self._finish_event(text, events)
+        text = self._whole_lines(chunk)
+        if text and self._in_event:
+            text = self._finish_event(text, events.append)
         if text:
-            self._blocks(text, events)
+            self._blocks(text, events.append)
         return events
+
+    def feed_data(self, chunk: bytes) -> list[bytes]:
+        """Do the same as :meth:`feed`, for protocols that need nothing but the events' data."""
+        found: list[bytes] = []
+        text = self._whole_lines(chunk)
+        if text and self._in_event:
+            text = self._finish_event(text, lambda event: found.append(event.data))
+        if not text:
+            return found
+        if found or (plain := self._plain(text)) is None:
+            self._blocks(text, lambda event: found.append(event.data))
+            return found
+        return plain
 
     def close(self) -> ServerSentEvent | None:
         """Take the end of the body; give the event that lacked its closing blank line, if any.
@@ -116,7 +133,7 @@ class SSEDecoder:
             self._line(bytes(self._buffer))
             self._buffer.clear()
         events: list[ServerSentEvent] = []
-        self._dispatch(events)
+        self._dispatch(events.append)
         for event in events:
             event.unterminated = True
         return events[0] if events else None
@@ -158,19 +175,28 @@ class SSEDecoder:
         self._searched = 0
         return head.removeprefix(_BOM)
 
-    def _finish_event(self, text: bytes, events: list[ServerSentEvent]) -> bytes:
+    def _finish_event(self, text: bytes, give: Give) -> bytes:
         """Read the lines of an event that a read had cut; give what comes after it."""
         if text.startswith(b"\n"):
-            self._dispatch(events)
+            self._dispatch(give)
             return text[1:]
         end = text.find(b"\n\n")
         self._lines(text[: end + 1] if end >= 0 else text)
         if end < 0:
             return b""
-        self._dispatch(events)
+        self._dispatch(give)
         return text[end + 2 :]
 
-    def _blocks(self, text: bytes, events: list[ServerSentEvent]) -> None:
+    def _plain(self, text: bytes) -> list[bytes] | None:
+        """Give the data of whole events of one ``data:`` line each, if the text is just that."""
+        if not (text.startswith(b"data: ") and text.endswith(b"\n\n")):
+            return None
+        found = text[6:-2].split(b"\n\ndata: ")
+        if text.count(b"\n") != 2 * len(found) or len(text) > self.max_event_bytes:
+            return None
+        return found
+
+    def _blocks(self, text: bytes, give: Give) -> None:
         """Read lines that begin outside of any event."""
         *blocks, rest = text.split(b"\n\n")
         last_id = self._id
@@ -178,16 +204,16 @@ class SSEDecoder:
             if block.startswith(b"data: ") and b"\n" not in block:
                 if len(block) > self.max_event_bytes:
                     self._check(len(block))
-                events.append(ServerSentEvent("", block[6:], last_id))
+                give(ServerSentEvent("", block[6:], last_id))
             elif block:
-                self._lines(block + b"\n")
-                self._dispatch(events)
+                self._lines(block)
+                self._dispatch(give)
                 last_id = self._id
         if rest:
             self._lines(rest)
 
     def _lines(self, text: bytes) -> None:
-        """Read lines that are ended by LF; only the first may be blank (from three LF in a row)."""
+        """Read lines of one event; a blank one is the first, from three LF in a row, or the last."""
         for line in text.split(b"\n"):
             if line:
                 self._line(line)
@@ -223,11 +249,11 @@ class SSEDecoder:
         elif value.isdigit() and len(value) <= _MAX_DIGITS:
             self._retry = int(value)
 
-    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+    def _dispatch(self, give: Give) -> None:
         """Act on a blank line: an event if there is data, a clean slate either way."""
         if self._data:
             data = b"\n".join(self._data)
-            events.append(ServerSentEvent(self._event, data, self._id, self._retry))
+            give(ServerSentEvent(self._event, data, self._id, self._retry))
             self._data.clear()
         self._in_event = False
         self._event = ""

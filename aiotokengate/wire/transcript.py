@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 import attrs
@@ -33,6 +34,7 @@ from aiotokengate.types import (
     RefusalDelta,
     ToolCall,
     ToolCallDelta,
+    Usage,
     UsageDelta,
 )
 from aiotokengate.wire.usage import has_counts, usage_of
@@ -134,14 +136,17 @@ class Transcript:
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         finished: how many choices have a finish reason.
-        usage: the last usage object that had any count, as it came.
+        counts: the last usage object that had any count, as it came.
+        usage: the same as a value, once sealed.
         skipped: frames that were not JSON and were passed over.
         notes: remarks for the reply.
+        plain: whether there was nothing but text, finish reasons and usage.
         extra: fields of the chunks that have no name of their own, the last value of each.
     """
 
     __slots__ = (
         "choices",
+        "counts",
         "created",
         "expected",
         "extra",
@@ -151,6 +156,7 @@ class Transcript:
         "kinds",
         "model",
         "notes",
+        "plain",
         "sealed",
         "skipped",
         "usage",
@@ -163,13 +169,15 @@ class Transcript:
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
         self.finished = 0
-        self.usage: Mapping[str, Any] | None = None
+        self.counts: Mapping[str, Any] | None = None
+        self.usage: Usage | None = None
         self.skipped = 0
         self.notes: list[str] = []
         self.extra: dict[str, Any] = {}
         self.model = ""
         self.id = ""
         self.created = 0
+        self.plain = True
         self.sealed = False
 
     def __len__(self) -> int:
@@ -204,8 +212,11 @@ class Transcript:
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
-        pairs = zip(self.kinds, self.items, strict=True)
-        return "".join([item for key, item in pairs if key == wanted and isinstance(item, str)])
+        return "".join(compress(self.items, map(wanted.__eq__, self.kinds)))  # type: ignore[arg-type]
+
+    def others(self) -> list[Delta]:
+        """Give the entries that are not text; none if there are but a finish and the usage."""
+        return [] if self.plain else [item for item in self.items if not isinstance(item, str)]
 
     # --- appending ------------------------------------------------------------------------------
 
@@ -216,15 +227,18 @@ class Transcript:
 
     def refuse(self, state: ChoiceState, text: str) -> None:
         """Append a piece of a refusal."""
+        self.plain = False
         self.put(state.index, BREAK, RefusalDelta(text, state.index))
 
     def show(self, state: ChoiceState, media: Media) -> None:
         """Append a medium."""
+        self.plain = False
         self.put(state.index, BREAK, MediaDelta(media, state.index))
 
     def cite(self, state: ChoiceState, citation: Citation) -> None:
         """Append a source, once: some vendors repeat the list in every chunk."""
         delta = CitationDelta(citation, state.index)
+        self.plain = False
         if delta not in self.items:
             self.put(state.index, NOTE, delta)
 
@@ -238,12 +252,13 @@ class Transcript:
     def count(self, usage: Mapping[str, Any]) -> None:
         """Keep the last usage that counts anything; never add usages up."""
         if has_counts(usage):
-            self.usage = usage
+            self.counts = usage
 
     def seal(self) -> None:
         """Take the end of the reply: the usage becomes the last entry."""
-        if not self.sealed and self.usage is not None:
-            self.put(0, NOTE, UsageDelta(usage_of(self.usage)))
+        if not self.sealed and self.counts is not None:
+            self.usage = usage_of(self.counts)
+            self.put(0, NOTE, UsageDelta(self.usage))
         self.sealed = True
 
     # --- tool calls -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiotokengate.types import Usage
@@ -12,25 +12,10 @@ __all__ = ["estimated_usage", "has_counts", "usage_of"]
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes a token: about 4 letters of English, 1.3 Chinese characters."""
 
-_Path = tuple[str, ...]
-_PROMPT: tuple[_Path, ...] = (("prompt_tokens",), ("input_tokens",))
-_COMPLETION: tuple[_Path, ...] = (("completion_tokens",), ("output_tokens",))
-_REASONING: tuple[_Path, ...] = (
-    ("completion_tokens_details", "reasoning_tokens"),
-    ("output_tokens_details", "reasoning_tokens"),
-    ("reasoning_tokens",),  # SGLang
-)
-_CACHED: tuple[_Path, ...] = (
-    ("prompt_tokens_details", "cached_tokens"),
-    ("input_tokens_details", "cached_tokens"),
-    ("prompt_cache_hit_tokens",),  # DeepSeek
-    ("cache_read_input_tokens",),  # Anthropic
-)
-
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
-    return any(_first(raw, paths) for paths in (_PROMPT, _COMPLETION, (("total_tokens",),)))
+    return bool(_count(raw, "total_tokens") or _completion(raw) or _prompt(raw))
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
@@ -38,18 +23,28 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
 
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
-    prompt, completion = _first(raw, _PROMPT), _first(raw, _COMPLETION)
-    reasoning = _first(raw, _REASONING)
-    total = _first(raw, (("total_tokens",),))
+    prompt, completion = _prompt(raw), _completion(raw)
+    reasoning = (
+        _detail(raw, "completion_tokens_details", "reasoning_tokens")
+        or _detail(raw, "output_tokens_details", "reasoning_tokens")
+        or _count(raw, "reasoning_tokens")  # SGLang
+    )
+    cached = (
+        _detail(raw, "prompt_tokens_details", "cached_tokens")
+        or _detail(raw, "input_tokens_details", "cached_tokens")
+        or _count(raw, "prompt_cache_hit_tokens")  # DeepSeek
+        or _count(raw, "cache_read_input_tokens")  # Anthropic
+    )
+    total = _count(raw, "total_tokens")
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         reasoning_tokens=reasoning,
-        cached_tokens=_first(raw, _CACHED),
+        cached_tokens=cached,
         total_tokens=total or prompt + completion,
-        extra=dict(raw),
+        extra=raw,
     )
 
 
@@ -65,15 +60,22 @@ def _estimate(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-def _first(raw: Mapping[str, Any], paths: tuple[_Path, ...]) -> int:
-    """Give the first count above 0 among the places where it may stand."""
-    return next((count for count in _counts(raw, paths) if count > 0), 0)
+def _prompt(raw: Mapping[str, Any]) -> int:
+    return _count(raw, "prompt_tokens") or _count(raw, "input_tokens")
 
 
-def _counts(raw: Mapping[str, Any], paths: tuple[_Path, ...]) -> Iterator[int]:
-    for path in paths:
-        value: Any = raw
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield int(value)
+def _completion(raw: Mapping[str, Any]) -> int:
+    return _count(raw, "completion_tokens") or _count(raw, "output_tokens")
+
+
+def _detail(raw: Mapping[str, Any], group: str, key: str) -> int:
+    details = raw.get(group)
+    return _count(details, key) if isinstance(details, dict) else 0
+
+
+def _count(raw: Mapping[str, Any], key: str) -> int:
+    """Give a count, 0 where it is missing, null, or not a number."""
+    value = raw.get(key)
+    if type(value) is int:
+        return max(value, 0)
+    return int(value) if type(value) is float and 0 < value < float("inf") else 0
