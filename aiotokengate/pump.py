@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
     from aiotokengate.wire.dialects import Dialect
 
-__all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "limited"]
+__all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "earliest", "limited", "raise_if"]
 
 DRAIN_SECONDS = 0.25
 """How long a complete reply waits for the end of its body, so that its connection serves again."""
@@ -195,7 +195,8 @@ class Pump:
         self._dialect = dialect
         self._terms = terms
         self._sse = SSEDecoder(max_event_bytes=min(terms.max_reply_bytes, MAX_EVENT_BYTES))
-        self._take: Callable[[bytes], None] = self._sniff
+        # A function and not a bound method: a pump that held itself would need the collector.
+        self._take: Callable[[Pump, bytes], None] = Pump._sniff
         self._whole: list[bytes] = []
         self._events = False
         self._received = 0
@@ -250,25 +251,13 @@ class Pump:
         """
         while not self.ended and not self.log.items:
             await self.pull()
-        if self.error is not None and not self.log.items:
-            raise self.error
+        if not self.log.items:
+            raise_if(self.error)
 
-    async def drain(self) -> Reply:
-        """Pull to the end.
-
-        Raises:
-            StreamInterrupted: it was cut, with the partial reply.
-        """
+    async def drain(self) -> None:
+        """Pull to the end."""
         while not self.ended:
             await self.pull()
-        self.check()
-        return self.reply()
-
-    def check(self) -> None:
-        """Raise the error that the pump ended with, if any; the same object for every reader."""
-        if self.error is not None:
-            # A traceback would keep the frames of whichever reader met the error first.
-            raise self.error.with_traceback(None)
 
     def reply(self) -> Reply:
         """Give the reply, or what there is of it."""
@@ -350,7 +339,7 @@ class Pump:
         try:
             if data:
                 self._count(len(data))
-                self._take(data)
+                self._take(self, data)
             if not data or (self.log.finished and self._body.at_end()):
                 self._end_of_body()
         except WireError as error:
@@ -387,11 +376,14 @@ class Pump:
             if _BOM.startswith(head):  # cut inside; elsewhere white space at the start is nothing
                 self._whole.append(head)
         elif text[0] in b"{[<":
-            self._take = self._whole.append
-            self._take(text)
+            self._take = Pump._keep
+            self._whole.append(text)
         else:
-            self._take = self._take_events
-            self._take(head)
+            self._take = Pump._take_events
+            self._take_events(head)
+
+    def _keep(self, data: bytes) -> None:
+        self._whole.append(data)
 
     def _take_events(self, data: bytes) -> None:
         decoder = self._decoder
@@ -482,7 +474,7 @@ class Pump:
     def _end_of_body(self) -> None:
         if self.ended:
             return
-        if self._take == self._take_events:
+        if self._take is Pump._take_events:
             self._end_of_events()
         elif self._whole:
             self._end_of_whole(b"".join(self._whole))
@@ -557,6 +549,15 @@ class Pump:
         self._stop_waiting()
         self._wake()
         self.on_end(self)
+
+
+def raise_if(error: TokenGateError | None) -> None:
+    """Raise the error that a pump ended with, if any: the same object for every reader.
+
+    Not a method, so that no frame of the traceback holds the pump that holds the error.
+    """
+    if error is not None:
+        raise error.with_traceback(None)
 
 
 def _nothing(_: Pump) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 
 from aiotokengate.errors import CallerError, TokenGateError
-from aiotokengate.pump import Guard, Pump
+from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
 from aiotokengate.wire.chat_completions import encode_chunk
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
@@ -125,9 +125,14 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 async def _whole_reply(opener: Opener) -> Reply:
     pump = await opener()
     try:
-        return await pump.drain()
+        await pump.drain()
+        error = pump.error
+        reply = pump.reply()
     finally:
         pump.stop()
+        del pump
+    raise_if(error)
+    return reply
 
 
 class _Opening:
@@ -154,32 +159,44 @@ async def _awaited(opener: Opener) -> Pump:
 class _Deltas(AsyncIterator[Delta]):
     """All deltas of a stream, from the first; opened by the first step if it is not open yet."""
 
-    __slots__ = ("_at", "_guard", "_opener", "_opening", "_pump")
+    __slots__ = ("_at", "_guard", "_log", "_opener", "_opening", "_pump")
 
     def __init__(self, pump: Pump | None, guard: Guard | None, opener: Opener | None = None) -> None:
         self._opening: _Opening | None = None
         self._pump = pump
+        self._log = pump.log if pump else Transcript()
         self._guard = guard
         self._opener = opener
         self._at = 0
 
     async def __anext__(self) -> Delta:
         try:
-            pump, at = self._pump or await self._open(), self._at
-            items = pump.log.items
-            while at >= len(items):
-                if pump.ended:
-                    pump.check()
-                    raise StopAsyncIteration
-                await pump.pull()
+            at = self._at
+            if at >= len(self._log.items):
+                await self._more(at)
+            log = self._log
             self._at = at + 1
-            item = items[at]
-            if type(item) is not str:
-                return pump.log.delta(at)
-            kind = pump.log.kinds[at]
+            item = log.items[at]
+            kind = log.kinds[at]
             if kind == REASONING:
                 return ReasoningDelta(item)
-            return AnswerDelta(item) if kind == ANSWER else pump.log.delta(at)
+            if kind == ANSWER:
+                return AnswerDelta(item)
+            return log.delta(at)
+        finally:
+            del self
+
+    async def _more(self, at: int) -> None:
+        """Return when there is an entry ``at``."""
+        try:
+            if self._pump is None:
+                self._pump = await self._open()
+                self._log = self._pump.log
+            while at >= len(self._log.items):
+                if self._pump.ended:
+                    raise_if(self._pump.error)
+                    raise StopAsyncIteration
+                await self._pump.pull()
         finally:
             del self
 
@@ -191,9 +208,9 @@ class _Deltas(AsyncIterator[Delta]):
             assert self._opening is not None  # noqa: S101 - for the type checker
             assert self._guard is not None  # noqa: S101 - for the type checker
             await asyncio.wait((self._opening.task,))
-            self._pump = self._guard.target = self._opening.task.result()
+            pump = self._guard.target = self._opening.task.result()
             self._opening = None
-            return self._pump
+            return pump
         finally:
             del self
 
@@ -270,7 +287,9 @@ class ChatStream:
         Raises:
             StreamInterrupted: it was cut; ``.partial`` has what came.
         """
-        return await self._pump.drain()
+        await self._pump.drain()
+        raise_if(self._pump.error)
+        return self._pump.reply()
 
 
 class ChoiceView:
@@ -433,28 +452,30 @@ class _TextReader:
         self._guard = guard
         self._cursor = _Cursor(pump.log, place)
 
+    @property
+    def _over(self) -> bool:
+        return self._cursor.over or self._pump.ended
+
+    def _end_if_over(self) -> None:
+        """End the iteration when the cursor gave nothing, and nothing more can come."""
+        if self._over:
+            error = None if self._cursor.over else self._pump.error
+            del self
+            raise_if(error)
+            raise StopAsyncIteration
+
 
 class _Texts(_TextReader, AsyncIterator[str]):
     __slots__ = ()
 
     async def __anext__(self) -> str:
         try:
-            pump, cursor = self._pump, self._cursor
-            while (text := cursor.next()) is None:
-                _end_if_over(pump, cursor)
-                await pump.pull()
+            while (text := self._cursor.next()) is None:
+                self._end_if_over()
+                await self._pump.pull()
             return text
         finally:
             del self
-
-
-def _end_if_over(pump: Pump, cursor: _Cursor) -> None:
-    """End an iteration whose cursor gave nothing, when nothing more can come."""
-    if cursor.over:
-        raise StopAsyncIteration
-    if pump.ended:
-        pump.check()
-        raise StopAsyncIteration
 
 
 class _Lines(_TextReader, AsyncIterator[str]):
@@ -467,16 +488,15 @@ class _Lines(_TextReader, AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         try:
-            pump, cursor = self._pump, self._cursor
             while not self._lines:
-                text = cursor.next()
+                text = self._cursor.next()
                 if text is not None:
                     self._add(text)
-                elif self._begun and (cursor.over or pump.ended):
+                elif self._begun and self._over:
                     self._add("\n")
                 else:
-                    _end_if_over(pump, cursor)
-                    await pump.pull()
+                    self._end_if_over()
+                    await self._pump.pull()
             return self._lines.pop(0)
         finally:
             del self
@@ -507,17 +527,14 @@ class _Timed(_TextReader, AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         try:
-            pump, cursor = self._pump, self._cursor
             while True:
                 self._collect()
-                over = cursor.over or pump.ended
                 news = len(self._pieces) > self._shown
-                wait = self._due - pump.clock.now()
-                if news and (over or wait <= 0):
+                wait = self._due - self._pump.clock.now()
+                if news and (self._over or wait <= 0):
                     return self._show()
-                if over:
-                    _end_if_over(pump, cursor)
-                await (pump.pull_for(wait) if news else pump.pull())
+                self._end_if_over()
+                await (self._pump.pull_for(wait) if news else self._pump.pull())
         finally:
             del self
 
@@ -549,19 +566,18 @@ class _Phases(AsyncIterator[Phase]):
 
     async def __anext__(self) -> Phase:
         try:
-            pump = self._pump
             start = 0
             if self._cursor is not None:
-                await _skip(pump, self._cursor)
+                await _skip(self._pump, self._cursor)
                 start = self._cursor.at
             while (place := self._place(start)) is None:
-                start = len(pump.log)
-                if pump.ended:
-                    pump.check()
+                start = len(self._pump.log)
+                if self._pump.ended:
+                    raise_if(self._pump.error)
                     raise StopAsyncIteration
-                await pump.pull()
-            self._cursor = _Cursor(pump.log, place)
-            return Phase(pump, self._guard, place)
+                await self._pump.pull()
+            self._cursor = _Cursor(self._pump.log, place)
+            return Phase(self._pump, self._guard, place)
         finally:
             del self
 
@@ -597,13 +613,13 @@ class _ToolCalls(AsyncIterator[ToolCall]):
 
     async def __anext__(self) -> ToolCall:
         try:
-            pump = self._pump
-            while not pump.ended and not self._finished():
-                await pump.pull()
+            while not self._pump.ended and not self._finished():
+                await self._pump.pull()
             if not self._finished():
-                pump.check()
+                raise_if(self._pump.error)
                 raise StopAsyncIteration
-            calls = [c for c in pump.log.choices[self._index].tool_calls() if c.complete]
+            state = self._pump.log.choices[self._index]
+            calls = [call for call in state.tool_calls() if call.complete]
             if self._at >= len(calls):
                 raise StopAsyncIteration
             self._at += 1

@@ -52,6 +52,18 @@ class Dialect:
     tags: tuple[str, ...] = ("think", "thinking", "thought")
     enders: tuple[str, ...] = ()
     echo: str | None = None
+    openers: tuple[str, ...] = attrs.field(init=False, repr=False, eq=False)
+    closers: Mapping[str, bool] = attrs.field(init=False, repr=False, eq=False)
+
+    @openers.default
+    def _openers(self) -> tuple[str, ...]:
+        return tuple(f"<{tag}>" for tag in self.tags)
+
+    @closers.default
+    def _closers(self) -> Mapping[str, bool]:
+        """Give what ends thinking: True for a tag to drop, False for text of the answer."""
+        tags = {f"</{tag}>": True for tag in self.tags}
+        return MappingProxyType(tags | dict.fromkeys(self.enders, False))
 
 
 _ROWS = (
@@ -94,33 +106,26 @@ class TagSplitter:
 
     def __init__(self, dialect: Dialect) -> None:
         """Begin before the first character of ``content``."""
-        self._openers = tuple(f"<{tag}>" for tag in dialect.tags)
-        # What ends thinking, and whether it is a tag to drop or text that belongs to the answer.
-        self._closers = {f"</{tag}>": True for tag in dialect.tags} | dict.fromkeys(
-            dialect.enders, False
-        )
+        self._openers = dialect.openers
+        self._closers = dialect.closers
         self._held = ""
         self._newlines = 0
         self._out: list[Piece] = []
         self.engaged = self.inside = dialect.inline == "assume_open"
-        starts: dict[Inline, Callable[[str], str]] = {
-            "leading": self._before,
-            "assume_open": self._opened,
-            "never": self._after,
-        }
-        self._state = starts[dialect.inline]
+        # Functions and not bound methods: a splitter that held itself would need the collector.
+        self._state = _STARTS[dialect.inline]
 
     @property
     def decided(self) -> bool:
         """Whether all further text is answer, so that nobody needs to ask."""
-        return self._state == self._after and not self._newlines
+        return self._state is TagSplitter._after and not self._newlines
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next piece of ``content``; give what is certain by now."""
         text = self._held + text
         self._held = ""
         while text:
-            text = self._state(text)
+            text = self._state(self, text)
         return self._take()
 
     def flush(self) -> list[Piece]:
@@ -134,7 +139,7 @@ class TagSplitter:
         """Stop looking for tags, because a field carries the reasoning; give what was held."""
         pieces = self.flush()
         self.inside = False
-        self._state = self._after
+        self._state = TagSplitter._after
         self._newlines = 0
         return pieces
 
@@ -157,13 +162,13 @@ class TagSplitter:
             return self._open(body[len(opener) :], _NEWLINES_AFTER_OPENER)
         if not body or _may_become(body, self._openers):
             return self._hold(text)
-        self._state = self._after
+        self._state = TagSplitter._after
         return text
 
     def _open(self, text: str, newlines: int) -> str:
         self.inside = self.engaged = True
         self._newlines = newlines
-        self._state = self._opened
+        self._state = TagSplitter._opened
         return text
 
     def _opened(self, text: str) -> str:
@@ -174,7 +179,7 @@ class TagSplitter:
         if not text or _may_become(text, self._openers):
             return self._hold(text)
         self._newlines = 0
-        self._state = self._thinking
+        self._state = TagSplitter._thinking
         return text
 
     def _thinking(self, text: str) -> str:
@@ -188,7 +193,7 @@ class TagSplitter:
         place, closer = found
         self._emit("reasoning", text[:place])
         self.inside = False
-        self._state = self._after
+        self._state = TagSplitter._after
         if self._closers[closer]:
             self._newlines = _NEWLINES_AFTER_CLOSER
             place += len(closer)
@@ -207,6 +212,13 @@ class TagSplitter:
             text = text[1:]
             self._newlines -= 1
         return text
+
+
+_STARTS: Mapping[Inline, Callable[[TagSplitter, str], str]] = {
+    "leading": TagSplitter._before,
+    "assume_open": TagSplitter._opened,
+    "never": TagSplitter._after,
+}
 
 
 def _leading(text: str, tags: tuple[str, ...]) -> str | None:

@@ -165,7 +165,7 @@ class Transcript:
     def __init__(self, expected: int = 1) -> None:
         """Begin empty."""
         self.kinds = array("H")
-        self.items: list[str | Delta] = []
+        self.items: list[Any] = []
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
         self.finished = 0
@@ -212,7 +212,7 @@ class Transcript:
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
-        return "".join(compress(self.items, map(wanted.__eq__, self.kinds)))  # type: ignore[arg-type]
+        return "".join(compress(self.items, map(wanted.__eq__, self.kinds)))
 
     def others(self) -> list[Delta]:
         """Give the entries that are not text; none if there are but a finish and the usage."""
