@@ -1,0 +1,90 @@
+# What a contributor types. Everything is set up in .venv, and again only when pyproject.toml
+# changes. With another Python: make test PYTHON=python3.13 VENV=.venv313
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+BASE := $(VENV)/.base-stamp
+DEMO := $(VENV)/.demo-stamp
+DEV := $(VENV)/.dev-stamp
+PIP := $(BIN)/python -m pip install --quiet
+TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py .ci/try_wheel.py)
+
+# The parts where a line that no test reaches is a bug that waits.
+CORE := aiotokengate/wire/* aiotokengate/stream.py aiotokengate/pump.py aiotokengate/session.py
+CORE_BOUND := 97
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help demo test check lint format types imports docs wheel clean
+
+help: ## show this list / 显示本列表
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(DEMO) ## see a model think and answer, no key, no network / 演示：无需密钥与网络
+	@$(BIN)/aiotokengate demo
+
+test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet
+	@total=$$($(BIN)/coverage report --format=total) || { $(BIN)/coverage report; exit 1; }; \
+	summary="coverage: $$total % in all"; set -f; \
+	for part in $(CORE); do \
+	  report="$(BIN)/coverage report --include=$$part --fail-under=$(CORE_BOUND)"; \
+	  total=$$($$report --format=total) || { $$report; exit 1; }; \
+	  summary="$$summary, $$total % of $$part"; \
+	done; echo "$$summary"
+
+check: lint types imports docs wheel ## everything but the tests / 检查：格式、类型、导入、文档、安装包
+
+lint: $(DEV) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV) ## let ruff put right what it can / 自动修正格式
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(DEV) ## mypy --strict
+	$(BIN)/mypy $(TYPED)
+
+imports: $(DEV) ## who may import whom
+	$(BIN)/lint-imports --no-cache --no-logo
+
+docs: $(DEV) ## build/docs/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+
+wheel: $(DEV) ## build/dist, tried in an empty environment
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist . > /dev/null
+	$(BIN)/python .ci/try_wheel.py build/dist
+
+clean: ## remove everything that was made here / 清除生成的文件
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BASE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "Python 3.11 or newer is needed / 需要 Python 3.11 或更高版本: make PYTHON=python3.11" >&2; exit 2; }
+	@echo "setting up $(VENV) / 正在准备环境 ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --upgrade pip
+	@touch $@
+
+$(DEMO): $(BASE) pyproject.toml
+	@$(PIP) --editable '.[cli]'
+	@touch $@
+
+$(DEV): $(BASE) pyproject.toml
+	@$(PIP) --editable '.[cli]' --group dev
+	@touch $(DEMO) $@
