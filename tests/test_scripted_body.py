@@ -1,0 +1,78 @@
+"""The body without a socket."""
+
+import asyncio
+import math
+
+import pytest
+
+from aiotokengate import TimedOut, TransportError
+from aiotokengate.testing import Pause
+from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing.transport import ScriptedBody
+
+
+async def test_pieces_come_as_they_are() -> None:
+    """Each piece is one read, then b"" for ever."""
+    body = ScriptedBody([b"\xe4\xbd", b"\xa0"])
+    assert not body.at_end()
+    assert [await body.read() for _ in range(4)] == [b"\xe4\xbd", b"\xa0", b"", b""]
+    assert (body.at_end(), body.reads, body.state) == (True, 4, "open")
+
+
+async def test_a_break_keeps_what_had_arrived() -> None:
+    """An error is raised by every read from then on; the bytes after it can be salvaged."""
+    gone = ConnectionResetError("gone")
+    body = ScriptedBody([b"a", gone, b"b", b"c"])
+    assert await body.read() == b"a"
+    for _ in range(2):
+        with pytest.raises(ConnectionResetError, match="gone"):
+            await body.read()
+    assert body.salvage() == b"bc"
+    error = body.explain(gone)
+    assert (type(error), str(error), error.__cause__) == (
+        TransportError,
+        "the connection broke: gone",
+        gone,
+    )
+
+
+def test_an_error_of_the_library_needs_no_words() -> None:
+    """A transport error that a test scripts stays itself."""
+    error = TimedOut("stall", 3)
+    assert ScriptedBody([error]).explain(error) is error
+
+
+async def test_silence_lasts_as_long_as_the_clock_says() -> None:
+    """A pause ends at its moment, also when its reader was cancelled and another one came."""
+    clock = VirtualClock()
+    body = ScriptedBody([Pause(3), b"a"], clock=clock)
+    first = asyncio.ensure_future(body.read())
+    await clock.run_for(2)
+    first.cancel()
+    await clock.settle()
+    second = asyncio.ensure_future(body.read())
+    await clock.run_for(0.9)
+    assert not second.done()
+    await clock.run_for(0.1)
+    assert second.result() == b"a"
+    assert clock.pending == 0
+
+
+async def test_closing_ends_a_pending_read() -> None:
+    """Whoever waits for a closed connection is told, and whoever asks later as well."""
+    body = ScriptedBody([Pause(math.inf)])
+    reader = asyncio.ensure_future(body.read())
+    await asyncio.sleep(0)
+    body.close()
+    with pytest.raises(ConnectionResetError, match="the body was closed"):
+        await reader
+    with pytest.raises(ConnectionResetError, match="the body was closed"):
+        await body.read()
+    assert body.state == "closed"
+
+
+def test_releasing_is_noted() -> None:
+    """A reader that is content leaves the connection to others."""
+    body = ScriptedBody([])
+    body.release()
+    assert body.state == "released"
