@@ -31,7 +31,8 @@ while todo:
     name = todo.pop()
     found.add(name)
     todo |= (needs(name) & installed) - found
-print(json.dumps({"direct": sorted(needs("aiotokengate")), "strangers": sorted(installed - found)}))
+direct = needs("aiotokengate")
+print(json.dumps({"direct": sorted(direct), "strangers": sorted(installed - found)}))
 """
 
 
@@ -71,21 +72,21 @@ def install(wheel: Path, empty: Path) -> Path:
     """Install the wheel in a new environment; give that environment's Python."""
     venv.create(empty / "venv", with_pip=True)
     python = empty / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", str(wheel.resolve()), check=True)
-    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip", check=True)
+    must_run(python, "-m", "pip", "install", "--quiet", wheel.resolve())
+    must_run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip")
     return python
 
 
 def check_dependencies(python: Path) -> None:
     """A base install brings aiohttp, attrs, orjson, what these need, and nothing more."""
-    found = json.loads(run(python, "-c", BASE_CLOSURE, check=True).stdout)
+    found = json.loads(must_run(python, "-c", BASE_CLOSURE))
     assert set(found["direct"]) == BASE, f"expected {BASE}, got {found['direct']}"
     assert not found["strangers"], f"nothing needs {found['strangers']}"
 
 
 def check_gateway(python: Path) -> None:
     """The fake gateway runs in a base install, and ends when it is told to."""
-    command = [python, "-P", "-m", "aiotokengate", "gateway", "--port", "0", "--quiet"]
+    command = [str(python), "-P", "-m", "aiotokengate", "gateway", "--port", "0", "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -113,11 +114,18 @@ def check_extra(python: Path) -> None:
     assert "aiotokengate[cli]" in done.stderr, f"expected the extra's name, got {done.stderr!r}"
 
 
-def run(*command: str | Path, check: bool = False) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, and keep what it prints."""
     return subprocess.run(
-        command, check=check, timeout=10 * SECONDS, text=True, stdout=-1, stderr=-1
+        command, check=False, timeout=10 * SECONDS, text=True, capture_output=True
     )
+
+
+def must_run(*command: str | Path) -> str:
+    """Run a program that has to succeed; give what it prints."""
+    done = run(*command)
+    assert done.returncode == 0, f"{command} gave {done.returncode}: {done.stderr}"
+    return done.stdout
 
 
 if __name__ == "__main__":
