@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
     from aiotokengate.wire.dialects import Dialect
 
-__all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "earliest", "limited", "raise_if"]
+__all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "limited", "raise_if"]
 
 DRAIN_SECONDS = 0.25
 """How long a complete reply waits for the end of its body, so that its connection serves again."""
@@ -87,15 +87,14 @@ class Body(Protocol):
 class Terms:
     """What a pump has to know of its call.
 
-    ``began`` is the clock's time at the beginning of the call, ``ends_at`` the earliest limit in
-    the same time, with the phase and the seconds to name when it passes.
+    ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
+    ended, in seconds since then, with the phase and the setting to name when it has not.
     """
 
     clock: Clock
     timeout: Timeout
     began: float
-    ends_at: float | None
-    ends_as: TimedOut | None
+    limit: tuple[float, Phase, float] | None
     max_reply_bytes: int
     prompt_bytes: int
 
@@ -120,24 +119,35 @@ class Guard:
         self.target.abandon()
 
 
+class Watched(Protocol):
+    """Something with clocks."""
+
+    def tick(self, now: float) -> None:
+        """Look at them; ``now`` is the watch's clock's time."""
+
+
 class Watch:
-    """Looks at the clocks of all open streams of one session on one loop, a few times a second."""
+    """Looks at the clocks of all calls of one session on one loop, a few times a second."""
 
     def __init__(self, clock: Clock) -> None:
         """Stand still until there is something to watch."""
-        self.pumps: set[Pump] = set()
+        self._watched: set[Watched] = set()
         self._clock = clock
         self._timer: Timer | None = None
 
-    def add(self, pump: Pump) -> None:
-        """Watch a stream until :meth:`discard`."""
-        self.pumps.add(pump)
+    def pumps(self) -> list[Pump]:
+        """Give the open streams."""
+        return [watched for watched in self._watched if isinstance(watched, Pump)]
+
+    def add(self, watched: Watched) -> None:
+        """Watch something until :meth:`discard`."""
+        self._watched.add(watched)
         if self._timer is None:
             self._timer = self._clock.call_later(TICK, self._tick)
 
-    def discard(self, pump: Pump) -> None:
-        """Forget a stream; the tick stops by itself when none is left."""
-        self.pumps.discard(pump)
+    def discard(self, watched: Watched) -> None:
+        """Forget it; the tick stops by itself when nothing is left."""
+        self._watched.discard(watched)
 
     def stop(self) -> None:
         """Stop ticking."""
@@ -147,9 +157,9 @@ class Watch:
 
     def _tick(self) -> None:
         now = self._clock.now()
-        for pump in tuple(self.pumps):
-            pump.tick(now)
-        self._timer = self._clock.call_later(TICK, self._tick) if self.pumps else None
+        for watched in tuple(self._watched):
+            watched.tick(now)
+        self._timer = self._clock.call_later(TICK, self._tick) if self._watched else None
 
 
 class Pump:
@@ -308,8 +318,9 @@ class Pump:
     def tick(self, now: float) -> None:
         """Look at the clocks."""
         elapsed, self._ticked = now - self._ticked, now
-        if self._terms.ends_at is not None and now >= self._terms.ends_at and self._terms.ends_as:
-            self._fail(self._terms.ends_as)
+        limit = self._terms.limit
+        if limit is not None and now - self._terms.began >= limit[0]:
+            self._fail(TimedOut(limit[1], limit[2]))
             return
         stall = self._terms.timeout.stall
         if self._reading and self.log.items and stall is not None:
@@ -360,7 +371,7 @@ class Pump:
 
     def _note_first(self, before: int) -> None:
         """Note when the first thinking and the first answer came, looking only at new entries."""
-        news = {kind % KINDS for kind in self.log.kinds[before:]}
+        news = self.log.kinds[before:]  # of choice 0, which stands for the reply
         passed = self.clock.now() - self._terms.began
         if REASONING in news and self.timeline.first_reasoning is None:
             self.timeline.first_reasoning = passed
@@ -597,12 +608,3 @@ class limited:  # noqa: N801 - used like asyncio.timeout
 
     def _expire(self) -> None:
         self._limit.reschedule(asyncio.get_running_loop().time())
-
-
-def earliest(limits: Mapping[Phase, float | None]) -> tuple[Phase, float] | None:
-    """Give the phase whose limit comes first."""
-    known = [(seconds, phase) for phase, seconds in limits.items() if seconds is not None]
-    if not known:
-        return None
-    seconds, phase = min(known)
-    return phase, seconds

@@ -203,7 +203,7 @@ class Transcript:
 
     def delta(self, at: int) -> Delta:
         """Make the delta of entry ``at``."""
-        item = self.items[at]
+        item: str | Delta = self.items[at]
         if not isinstance(item, str):
             return item
         choice, kind = divmod(self.kinds[at], KINDS)

@@ -1,0 +1,363 @@
+"""The one path that every request takes: attempts, clocks up to the first delta, observers.
+
+Strategy.  An attempt is sent and primed until its first delta exists; up to there a failure may be
+tried again, afterwards never, and :func:`aiotokengate.policy.retry.next_wait` alone decides.  The
+clocks of an attempt are looked at by the same coarse :class:`~aiotokengate.pump.Watch` as those of
+the open streams: no timer is made for a call that goes well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import traceback
+import warnings
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import attrs
+
+from aiotokengate.errors import CallerError, StatusError, TimedOut, TokenGateError, WireError
+from aiotokengate.hooks import (
+    FirstDelta,
+    Hook,
+    HookEvent,
+    RequestFinished,
+    RequestStarted,
+    RetryScheduled,
+    emit,
+)
+from aiotokengate.policy.retry import next_wait
+from aiotokengate.pump import Pump, Terms, Watch
+from aiotokengate.types import Attempt, Timeline
+from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.problems import find_problem, status_error
+from aiotokengate.wire.transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from aiotokengate.clock import Clock
+    from aiotokengate.errors import Phase
+    from aiotokengate.resources.base import Request
+    from aiotokengate.transport import Answer, Transport
+
+__all__ = ["Sender"]
+
+_T = TypeVar("_T")
+_Limit: TypeAlias = "tuple[float, Phase, float]"
+"""When, in seconds since the call began; which clock; its setting."""
+
+_OK = 200
+_REDIRECTS = range(300, 400)
+
+
+@attrs.define(eq=False)
+class Sender:
+    """What all requests of a session share, and how they are sent."""
+
+    base_url: str
+    key: str = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    transport: Transport
+    hooks: tuple[Hook, ...]
+    clock: Clock
+    max_reply_bytes: int
+    closed: bool = False
+    calls: count[int] = attrs.field(factory=lambda: count(1))
+    _watches: dict[asyncio.AbstractEventLoop, Watch] = attrs.field(factory=dict)
+
+    async def open(self, request: Request) -> Pump:
+        """Send, and give the reply once its first delta is there."""
+        sending = _Sending(self, request)
+        return await sending.until_answered(sending.open_once)
+
+    async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+        """Send, and give the parsed JSON of the answer."""
+        sending = _Sending(self, request)
+        return await sending.until_answered(sending.ask_once)
+
+    async def close(self) -> None:
+        """End what is still streaming on this loop, and close its connections."""
+        self.closed = True
+        watch = self._watches.pop(asyncio.get_running_loop(), None)
+        if watch is not None:
+            for pump in watch.pumps():
+                _warn_held(pump)
+                pump.stop()
+            watch.stop()
+        await self.transport.close()
+
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self.closed:
+            message = "this TokenGate is closed, make a new one"
+            raise CallerError(message)
+
+    def watch(self) -> Watch:
+        """Give the watch of the running loop."""
+        loop = asyncio.get_running_loop()
+        watch = self._watches.get(loop)
+        if watch is None:
+            for dead in [known for known in self._watches if known.is_closed()]:
+                del self._watches[dead]
+            watch = self._watches[loop] = Watch(self.clock)
+        return watch
+
+
+class _Sending:
+    """One call on its way."""
+
+    __slots__ = (
+        "_attempts",
+        "_began",
+        "_clock",
+        "_expired",
+        "_expires",
+        "_fresh",
+        "_number",
+        "_request",
+        "_sender",
+        "_task",
+        "_timeline",
+        "_watch",
+    )
+
+    def __init__(self, sender: Sender, request: Request) -> None:
+        sender.check_open()
+        self._sender = sender
+        self._request = request
+        self._clock = sender.clock
+        self._began = sender.clock.now()
+        self._number = next(sender.calls)
+        self._timeline = Timeline(admitted=0.0)
+        self._attempts: list[Attempt] = []
+        self._fresh = False
+        self._watch = sender.watch()
+        self._task: asyncio.Task[Any] | None = None
+        self._expires = 0.0
+        self._expired = False
+
+    async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Make attempts until one answers, or the policy gives up."""
+        try:
+            while True:
+                started = self._passed()
+                try:
+                    result = await self._within_limits(attempt, started)
+                except TokenGateError as error:
+                    await self._after(error, started)
+                else:
+                    self._succeeded(result, started)
+                    return result
+        except TokenGateError as error:
+            self._finished(error)
+            raise
+        except BaseException:
+            self._finished(None)
+            raise
+
+    async def open_once(self) -> Pump:
+        """Send once, and read up to the first delta."""
+        pump = self._pump(await self._send())
+        try:
+            await pump.prime()
+        except BaseException:
+            pump.stop()
+            raise
+        return pump
+
+    async def ask_once(self) -> Any:  # noqa: ANN401 - parsed JSON
+        """Send once, and read the whole JSON."""
+        answer = await self._send()
+        body = await answer.whole(self._sender.max_reply_bytes)
+        try:
+            parsed = loads(body)
+        except (ValueError, RecursionError):
+            message = f"expected JSON, got {len(body)} bytes that are not"
+            raise WireError(message, request_id=answer.request_id) from None
+        problem = find_problem(parsed)
+        if problem is not None:
+            raise status_error(None, body, answer.headers, problem=problem)
+        return parsed
+
+    # --- one attempt ----------------------------------------------------------------------------
+
+    async def _send(self) -> Answer:
+        sender, request, timeline = self._sender, self._request, self._timeline
+        if sender.hooks:
+            attempt = len(self._attempts) + 1
+            self._tell(RequestStarted(self._number, request.model, request.path, attempt))
+        timeline.sent = self._passed()
+        answer = await sender.transport.send(
+            request.method,
+            sender.base_url + request.path,
+            headers={**sender.headers, **request.headers} if request.headers else sender.headers,
+            data=request.body,
+            connect=request.timeout.connect,
+            fresh=self._fresh,
+        )
+        timeline.headers = self._passed()
+        if answer.status != _OK:
+            raise await _refusal(answer)
+        return answer
+
+    def _pump(self, answer: Answer) -> Pump:
+        request = self._request
+        assert request.dialect is not None  # noqa: S101 - for the type checker
+        terms = Terms(
+            clock=self._clock,
+            timeout=request.timeout,
+            began=self._began,
+            limit=min(self._whole_limits(self._timeline.sent or 0.0), default=None),
+            max_reply_bytes=self._sender.max_reply_bytes,
+            prompt_bytes=len(request.body or b""),
+        )
+        return Pump(
+            answer.body,
+            ChatCompletionsDecoder(request.dialect, Transcript(request.choices)),
+            request.dialect,
+            terms,
+            headers=answer.headers,
+            request_id=answer.request_id,
+            timeline=self._timeline,
+        )
+
+    # --- clocks ---------------------------------------------------------------------------------
+
+    def _whole_limits(self, started: float) -> list[_Limit]:
+        """Give the limits that end a reply, too, and not only its beginning."""
+        limits: list[_Limit] = []
+        total, deadline = self._request.timeout.total, self._request.deadline
+        if total is not None:
+            limits.append((started + total, "total", total))
+        if deadline is not None:
+            limits.append((deadline, "deadline", deadline))
+        return limits
+
+    async def _within_limits(
+        self, attempt: Callable[[], Awaitable[_T]], started: float
+    ) -> _T:
+        """Bound an attempt up to its first content."""
+        limits = self._whole_limits(started)
+        first_event = self._request.timeout.first_event
+        if first_event is not None:
+            limits.append((started + first_event, "first_event", first_event))
+        if not limits:
+            return await attempt()
+        at, phase, seconds = min(limits)
+        self._expires = self._began + at
+        task = self._task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        cancelling = task.cancelling()
+        self._watch.add(self)
+        try:
+            return await attempt()
+        except asyncio.CancelledError:
+            # Ours, and nobody else's: the way asyncio.timeout tells them apart.
+            if not self._expired or task.uncancel() > cancelling:
+                raise
+        finally:
+            self._watch.discard(self)
+            self._task = None
+        raise TimedOut(phase, seconds)
+
+    def tick(self, now: float) -> None:
+        """Look at the clock of the attempt, for the watch."""
+        if now >= self._expires and self._task is not None:
+            self._watch.discard(self)
+            self._expired = True
+            self._task.cancel()
+
+    # --- between attempts -----------------------------------------------------------------------
+
+    async def _after(self, error: TokenGateError, started: float) -> None:
+        """Wait for the next attempt, or raise what ended this one."""
+        error.redact(self._secrets())
+        request = self._request
+        wait = next_wait(request.retry, error, len(self._attempts) + 1, random.random)
+        if wait is not None and request.deadline is not None:
+            wait = wait if self._passed() + wait < request.deadline else None
+        self._note(started, error, wait)
+        if wait is None:
+            error.attempts = tuple(self._attempts)
+            raise error
+        self._fresh = isinstance(error, ConnectionError)
+        attempts = len(self._attempts)
+        self._tell(RetryScheduled(self._number, request.model, attempts, wait, error))
+        await self._clock.sleep(wait)
+
+    def _note(self, started: float, error: TokenGateError | None, wait: float | None) -> None:
+        attempt = Attempt(
+            model=self._request.model,
+            started=started,
+            seconds=self._passed() - started,
+            error=type(error).__name__ if error else None,
+            status=error.status if error else _OK,
+            code=error.code if error else None,
+            request_id=error.request_id if error else None,
+            wait=wait,
+        )
+        self._attempts.append(attempt)
+
+    def _succeeded(self, result: object, started: float) -> None:
+        self._note(started, None, None)
+        if not isinstance(result, Pump):
+            self._timeline.done = self._passed()
+            self._finished(None)
+            return
+        result.note_attempts(tuple(self._attempts))
+        if self._sender.hooks:
+            self._tell(FirstDelta(self._number, self._request.model, self._passed()))
+        if result.ended:
+            self._pump_ended(result)
+            return
+        result.on_end = self._pump_ended
+        self._watch.add(result)
+        if sys.flags.dev_mode or asyncio.get_running_loop().get_debug():
+            result.opened_at = "".join(traceback.format_stack(limit=8)[:-1])
+
+    def _pump_ended(self, pump: Pump) -> None:
+        self._watch.discard(pump)
+        if pump.error is not None:
+            pump.error.redact(self._secrets())
+        self._finished(pump.error, pump)
+
+    def _finished(self, error: TokenGateError | None, pump: Pump | None = None) -> None:
+        if self._sender.hooks:
+            event = RequestFinished(
+                self._number,
+                self._request.model,
+                pump.status if pump else None,
+                self._timeline,
+                error=error,
+            )
+            self._tell(attrs.evolve(event, usage=pump.reply().usage) if pump else event)
+
+    def _tell(self, event: HookEvent) -> None:
+        emit(self._sender.hooks, event)
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (self._sender.key, *self._request.secrets())
+
+    def _passed(self) -> float:
+        return self._clock.now() - self._began
+
+
+async def _refusal(answer: Answer) -> StatusError:
+    body = await answer.error_body()
+    error = status_error(answer.status, body, answer.headers)
+    if answer.status in _REDIRECTS:
+        error.message = f"redirect not followed, it would carry the key away ({answer.status})"
+    return error
+
+
+def _warn_held(pump: Pump) -> None:
+    place = f"; it was opened at:\n{pump.opened_at}" if pump.opened_at else ""
+    warnings.warn(
+        f"a stream was still open when its TokenGate was closed{place}",
+        ResourceWarning,
+        stacklevel=4,
+    )
