@@ -3,9 +3,13 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from aiotokengate import TokenGate
 from aiotokengate.testing import FakeGateway
+
+# The same examples in every run; for new ones: pytest --hypothesis-profile=default
+settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
 
 
 @pytest.fixture
