@@ -380,7 +380,7 @@ class Pump:
 
     def _sniff(self, data: bytes) -> None:
         """Decide by the first character what this is; the content type cannot be trusted."""
-        head = b"".join(self._whole) + data
+        head = b"".join((*self._whole, data)) if self._whole else data
         self._whole.clear()
         text = head.removeprefix(_BOM).lstrip()
         if not text:
@@ -499,7 +499,8 @@ class Pump:
             self._decoder.feed(last.data)
             if self._decoder.suspect is not None:
                 self._judge_suspect(last.data)
-        self._look_aside()
+        if self._sse.aside:
+            self._look_aside()
         if not self._events and not self._sse.comments:
             message = f"expected an event stream or JSON, got {self._received} bytes of other text"
             raise WireError(message)

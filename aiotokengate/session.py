@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
+_NOT_GIVEN = (None,) * 6
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
@@ -156,14 +157,10 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong, or an option is not built yet.
         """
-        _refuse_unbuilt(
-            reasoning=reasoning,
-            response_type=response_type,
-            fallback=fallback,
-            resume=resume,
-            priority=priority,
-            fair_key=fair_key,
-        )
+        unbuilt = (reasoning, response_type, fallback, resume, priority, fair_key)
+        if unbuilt != _NOT_GIVEN:
+            names = ("reasoning", "response_type", "fallback", "resume", "priority", "fair_key")
+            _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
         _check_tools(tools)
         options = ChatOptions(

@@ -100,12 +100,21 @@ _DONE = b"[DONE]"
 class _Choice:
     """A choice's state, and how its text is being cut."""
 
-    __slots__ = ("answer", "cumulative", "details_text", "fed", "halves", "splitter", "state")
+    __slots__ = (
+        "answer",
+        "cumulative",
+        "details_text",
+        "fed",
+        "halves",
+        "searching",
+        "splitter",
+        "state",
+    )
 
     def __init__(self, state: ChoiceState, dialect: Dialect) -> None:
         self.state = state
-        splitter = TagSplitter(dialect)
-        self.splitter: TagSplitter | None = None if splitter.decided else splitter
+        self.searching = dialect.inline != "never"  # whether tags in the content still matter
+        self.splitter: TagSplitter | None = None  # made when there may be one
         self.fed: list[str] = []  # all content while the splitter is at work
         self.answer = 0  # how many characters of it were answer
         self.details_text = ""
@@ -183,7 +192,7 @@ class ChatCompletionsDecoder:
         """Take the text of choice 0, if that is all there is to it; say whether it was."""
         known = self._plain
         content = delta.get("content")
-        if known is None or known.splitter is not None or type(content) not in _TEXT:
+        if known is None or known.searching or type(content) not in _TEXT:
             return False
         for field in self._dialect.fields:
             if text := delta.get(field):
@@ -295,14 +304,14 @@ class ChatCompletionsDecoder:
     def _flush(self, choice: _Choice) -> None:
         """Give out what the splitter and a halved surrogate pair hold back."""
         splitter = choice.splitter
-        if splitter is not None:
+        if splitter is not None and choice.searching:
             choice.state.truncated = splitter.inside
             self._pieces(choice, splitter.flush())
             self._note_inline(choice, splitter)
-        for kind, half in tuple(choice.halves.items()):
-            choice.halves[kind] = ""
-            if half:
+        if self._surrogates:
+            for kind in choice.halves:
                 self.transcript.put(choice.state.index, kind, "\ufffd")
+            choice.halves.clear()
 
     # --- deltas and messages --------------------------------------------------------------------
 
@@ -360,10 +369,16 @@ class ChatCompletionsDecoder:
             self._parts(choice, content)
         elif not isinstance(content, str):
             choice.state.extra["content"] = content
-        elif choice.splitter is None:
-            self._text(choice, ANSWER, content)
+        elif choice.searching and (choice.splitter or self._may_be_tag(content)):
+            self._split(choice, content)
         else:
-            self._split(choice, choice.splitter, content)
+            choice.searching = False
+            self._text(choice, ANSWER, content)
+
+    def _may_be_tag(self, content: str) -> bool:
+        """Say whether content that begins like this needs the splitter; most does not."""
+        first = content[0]
+        return first == "<" or first.isspace() or self._dialect.inline == "assume_open"
 
     def _parts(self, choice: _Choice, parts: list[Any]) -> None:
         """Take content in parts (vllm-omni): text and images."""
@@ -373,12 +388,13 @@ class ChatCompletionsDecoder:
             else:
                 _take_image(self.transcript, choice.state, part)
 
-    def _split(self, choice: _Choice, splitter: TagSplitter, content: str) -> None:
+    def _split(self, choice: _Choice, content: str) -> None:
+        splitter = choice.splitter = choice.splitter or TagSplitter(self._dialect)
         choice.fed.append(content)
         self._pieces(choice, splitter.feed(content))
         if splitter.decided:
             self._note_inline(choice, splitter)
-            choice.splitter = None
+            choice.searching = False
 
     def _pieces(self, choice: _Choice, pieces: Iterable[tuple[str, str]]) -> None:
         for kind, text in pieces:
@@ -397,9 +413,10 @@ class ChatCompletionsDecoder:
     def _reasoning(self, choice: _Choice, field: str, text: str) -> None:
         if choice.state.reasoning_field is None:
             choice.state.reasoning_field = field
-        if choice.splitter is not None:
-            self._pieces(choice, choice.splitter.switch_off())
-            choice.splitter = None
+        if choice.searching:
+            choice.searching = False
+            if choice.splitter is not None:
+                self._pieces(choice, choice.splitter.switch_off())
         self._text(choice, REASONING, text)
 
     def _text(self, choice: _Choice, kind: int, text: str) -> None:

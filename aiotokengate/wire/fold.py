@@ -128,11 +128,11 @@ def _raw(state: ChoiceState, answer: str, reasoning: str, dialect: Dialect) -> M
 
 
 def _notes(log: Transcript, choices: tuple[Choice, ...]) -> Iterator[str]:
-    if any(state.truncated for state in log.choices.values()) or any(
-        choice.finish_reason == "length" and choice.reasoning and not choice.answer
-        for choice in choices
-    ):
-        yield "thinking cut short: the reply ended inside the reasoning"
+    for choice in choices:
+        out_of_room = choice.finish_reason == "length" and choice.reasoning and not choice.answer
+        if out_of_room or (choice.index in log.choices and log.choices[choice.index].truncated):
+            yield "thinking cut short: the reply ended inside the reasoning"
+            break
     if log.skipped:
         yield f"frames skipped: {log.skipped} not readable as JSON objects"
     if log.finished and len(choices) < log.expected:

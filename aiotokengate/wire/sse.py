@@ -132,6 +132,8 @@ class SSEDecoder:
         if self._buffer:
             self._line(bytes(self._buffer))
             self._buffer.clear()
+        if not self._in_event:
+            return None
         events: list[ServerSentEvent] = []
         self._dispatch(events.append)
         for event in events:

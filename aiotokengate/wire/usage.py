@@ -24,18 +24,9 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
     prompt, completion = _prompt(raw), _completion(raw)
-    reasoning = (
-        _detail(raw, "completion_tokens_details", "reasoning_tokens")
-        or _detail(raw, "output_tokens_details", "reasoning_tokens")
-        or _count(raw, "reasoning_tokens")  # SGLang
-    )
-    cached = (
-        _detail(raw, "prompt_tokens_details", "cached_tokens")
-        or _detail(raw, "input_tokens_details", "cached_tokens")
-        or _count(raw, "prompt_cache_hit_tokens")  # DeepSeek
-        or _count(raw, "cache_read_input_tokens")  # Anthropic
-    )
     total = _count(raw, "total_tokens")
+    reasoning = _detail(raw, _OUTPUT_DETAILS, "reasoning_tokens") or _any(raw, _REASONING)
+    cached = _detail(raw, _INPUT_DETAILS, "cached_tokens") or _any(raw, _CACHED)
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(
@@ -68,14 +59,30 @@ def _completion(raw: Mapping[str, Any]) -> int:
     return _count(raw, "completion_tokens") or _count(raw, "output_tokens")
 
 
-def _detail(raw: Mapping[str, Any], group: str, key: str) -> int:
-    details = raw.get(group)
-    return _count(details, key) if isinstance(details, dict) else 0
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_REASONING = ("reasoning_tokens",)  # SGLang
+_CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
+
+
+def _detail(raw: Mapping[str, Any], groups: tuple[str, ...], key: str) -> int:
+    for group in groups:
+        details = raw.get(group)
+        if details and isinstance(details, dict) and (count := _count(details, key)):
+            return count
+    return 0
+
+
+def _any(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    for key in keys:
+        if key in raw and (count := _count(raw, key)):
+            return count
+    return 0
 
 
 def _count(raw: Mapping[str, Any], key: str) -> int:
     """Give a count, 0 where it is missing, null, or not a number."""
     value = raw.get(key)
     if type(value) is int:
-        return max(value, 0)
+        return value if value > 0 else 0
     return int(value) if type(value) is float and 0 < value < float("inf") else 0
