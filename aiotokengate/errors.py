@@ -298,7 +298,9 @@ class StreamInterrupted(TokenGateError):
 
     retryable = True  # asked only while nothing was handed out yet
 
-    def __init__(self, message: str, *, partial: Reply, cause: TokenGateError | None = None) -> None:
+    def __init__(
+        self, message: str, *, partial: Reply, cause: TokenGateError | None = None
+    ) -> None:
         """Take over the cause's status and code, so that nobody has to dig for them."""
         super().__init__(
             message,

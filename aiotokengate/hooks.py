@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from aiotokengate.errors import TokenGateError
     from aiotokengate.types import Status, Timeline
 
-__all__ = ["FirstDelta", "Hook", "HookEvent", "RequestFinished", "RequestStarted", "RetryScheduled"]
+__all__ = [
+    "FirstDelta",
+    "Hook",
+    "HookEvent",
+    "RequestFinished",
+    "RequestStarted",
+    "RetryScheduled",
+]
 
 logger = logging.getLogger("aiotokengate")
 
@@ -66,7 +73,7 @@ class RequestFinished:
     model: str
     status: Status | None
     timeline: Timeline
-    usage: Usage = Usage(estimated=True)
+    usage: Usage = attrs.field(factory=lambda: Usage(estimated=True))
     error: TokenGateError | None = None
 
 

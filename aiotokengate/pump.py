@@ -38,10 +38,11 @@ from aiotokengate.wire.fold import About, fold
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
-from aiotokengate.wire.transcript import ANSWER, KINDS, REASONING
+from aiotokengate.wire.transcript import ANSWER, REASONING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
 
     from aiotokengate.clock import Clock, Timer
     from aiotokengate.errors import Phase
@@ -602,10 +603,15 @@ class limited:  # noqa: N801 - used like asyncio.timeout
         if self._seconds is not None:
             self._timer = self._clock.call_later(self._seconds, self._expire)
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._limit.__aexit__(*error)
+        await self._limit.__aexit__(kind, error, traceback)
 
     def _expire(self) -> None:
         self._limit.reschedule(asyncio.get_running_loop().time())

@@ -237,9 +237,7 @@ class _Sending:
             limits.append((deadline, "deadline", deadline))
         return limits
 
-    async def _within_limits(
-        self, attempt: Callable[[], Awaitable[_T]], started: float
-    ) -> _T:
+    async def _within_limits(self, attempt: Callable[[], Awaitable[_T]], started: float) -> _T:
         """Bound an attempt up to its first content."""
         limits = self._whole_limits(started)
         first_event = self._request.timeout.first_event

@@ -33,7 +33,8 @@ _NOT_GIVEN = (None,) * 6
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
-    "no API key: set the environment variable TOKENGATE_API_KEY, or pass TokenGate(api_key='sk-...')\n"
+    "no API key: set the environment variable TOKENGATE_API_KEY, "
+    "or pass TokenGate(api_key='sk-...')\n"
     "缺少 API key：请设置环境变量 TOKENGATE_API_KEY，或传入 TokenGate(api_key='sk-...')"
 )
 
@@ -146,10 +147,16 @@ class TokenGate:
             model: the name, exactly as the gateway lists it.
             messages: a prompt, or the messages as dicts in the API's own form or as ``Message``.
             stream: False sends a plain request, for models that cannot stream.
+            reasoning: not built yet; a value is refused.
             tools: functions the model may call, in the API's own form.
+            response_type: not built yet.
+            fallback: not built yet.
+            resume: not built yet.
             retry: for this call.
             timeout: for this call.
             deadline: seconds for everything together, waiting and all attempts included.
+            priority: not built yet.
+            fair_key: not built yet.
             extra_body: merged into the body as it is.
             extra_headers: sent along.
             params: the API's own parameters under their own names.
@@ -180,7 +187,7 @@ class TokenGate:
         Raises:
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
-        return await list_models(self._sender, timeout=self.timeout, retry=self.retry)
+        return await list_models(self._sender, self.timeout, self.retry)
 
 
 # --- settings -----------------------------------------------------------------------------------

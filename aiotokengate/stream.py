@@ -161,7 +161,9 @@ class _Deltas(AsyncIterator[Delta]):
 
     __slots__ = ("_at", "_guard", "_log", "_opener", "_opening", "_pump")
 
-    def __init__(self, pump: Pump | None, guard: Guard | None, opener: Opener | None = None) -> None:
+    def __init__(
+        self, pump: Pump | None, guard: Guard | None, opener: Opener | None = None
+    ) -> None:
         self._opening: _Opening | None = None
         self._pump = pump
         self._log = pump.log if pump else Transcript()
@@ -216,8 +218,9 @@ class _Deltas(AsyncIterator[Delta]):
 
 
 class ChatStream:
-    """A reply that is arriving.  Iterate it for deltas, or read its views, in any order, also late,
-    twice, or several at a time.
+    """A reply that is arriving.
+
+    Iterate it for deltas, or read its views: in any order, late, twice, or several at a time.
     """
 
     __slots__ = ("__weakref__", "_guard", "_pump")
@@ -273,7 +276,7 @@ class ChatStream:
     def sse(self) -> AsyncIterator[bytes]:
         """Give the stream again as Chat Completions events, to relay to a browser.
 
-        An interrupted reply is relayed with an error event in place of ``[DONE]``, and then raises.
+        An interrupted reply ends with an error event in place of ``[DONE]``, and then raises.
         """
         return _Relay(self._pump, self._guard)
 
@@ -424,7 +427,7 @@ class TextStream:
         return _Lines(self._pump, self._guard, self._place)
 
     def snapshots(self, every: float = 1.0) -> AsyncIterator[str]:
-        """Give all the text so far, at most once in ``every`` seconds, and always its last state."""
+        """Give all the text so far, at most once in ``every`` seconds, and at last all of it."""
         return _Timed(self._pump, self._guard, self._place, every, keep=True)
 
     def bursts(self, every: float = 0.8) -> AsyncIterator[str]:

@@ -8,7 +8,7 @@
 * TCP keep-alive is on, because models think for minutes and middle boxes forget.
 
 One aiohttp session for each running event loop, made at its first call.  It is closed with the
-loop: an asynchronous generator that belongs to the loop holds it, and ``asyncio.run`` closes those.
+loop: an asynchronous generator of the loop holds it, and ``asyncio.run`` closes those.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import socket
 import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -90,14 +91,14 @@ class Answer:
             while size < limit and (part := await self.body.read()):
                 parts.append(part)
                 size += len(part)
-        except Exception as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise self.body.explain(error) from _plain(error)
         finally:
             self.body.release()
         return b"".join(parts)[:limit]
 
     async def error_body(self) -> bytes:
-        """Read the body of an error: a little of it, and whatever came if the connection breaks."""
+        """Read the body of an error: a part of it, and what came if the connection breaks."""
         try:
             return await self.whole(ERROR_BYTES)
         except TransportError:
@@ -207,7 +208,7 @@ class Transport:
         sessions = self._open.get(loop)
         if sessions is None:
             self._forget_dead()
-            sessions = self._open[loop] = _LoopSessions(self._ssl)
+            sessions = self._open[loop] = _LoopSessions(ssl=self._ssl)
             await sessions.open()
         return sessions.fresh() if fresh else sessions.kept
 
@@ -219,6 +220,7 @@ class Transport:
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
+@lru_cache(maxsize=64)
 def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=None, sock_read=None)
 
@@ -226,7 +228,7 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 class _LoopSessions:
     """The aiohttp sessions of one event loop: one that keeps connections, one that does not."""
 
-    def __init__(self, ssl: ssl_module.SSLContext | bool) -> None:
+    def __init__(self, *, ssl: ssl_module.SSLContext | bool) -> None:
         self._ssl = ssl
         self.kept = self._session(force_close=False)
         self._fresh: aiohttp.ClientSession | None = None
@@ -255,9 +257,9 @@ class _LoopSessions:
                     await session.close()
 
     def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
-        keep: dict[str, Any] = {"force_close": True} if force_close else {
-            "keepalive_timeout": KEEPALIVE_SECONDS
-        }
+        keep: dict[str, Any] = (
+            {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
+        )
         connector = aiohttp.TCPConnector(
             limit=0, ssl=self._ssl, socket_factory=keepalive_socket, **keep
         )
@@ -281,7 +283,9 @@ def _unsent(error: Exception, connect: float | None) -> TransportError | CallerE
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return ConnectFailed("the server closed the connection before it answered")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectFailed(f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}")
+        return ConnectFailed(
+            f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}"
+        )
     if isinstance(error, aiohttp.ClientResponseError):
         return TransportError(f"the answer was not HTTP: {error.message}")
     return ConnectFailed(f"the connection failed: {_said(error)}")

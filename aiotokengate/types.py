@@ -364,7 +364,7 @@ class Reply:
 
     choices: tuple[Choice, ...] = (Choice(),)
     status: Status = "interrupted"
-    usage: Usage = Usage(estimated=True)
+    usage: Usage = attrs.field(factory=lambda: Usage(estimated=True))
     model: str = ""
     id: str = ""
     request_id: str | None = None

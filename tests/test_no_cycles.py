@@ -35,7 +35,9 @@ async def test_finished_calls_are_freed(gateway: FakeGateway, gate: TokenGate) -
     async with gate.chat(MODEL, "嗨") as stream:
         await stream.answer.text()
     del stream
-    gateway.script(Raw(body=b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', end="reset"))
+    gateway.script(
+        Raw(body=b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', end="reset")
+    )
     with pytest.raises(StreamInterrupted):
         await gate.chat(MODEL, "嗨")
     assert (alive(Pump), alive(Transcript)) == (0, 0)

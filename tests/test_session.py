@@ -14,6 +14,7 @@ from aiotokengate import (
     RateLimited,
     Reply,
     Retry,
+    StatusError,
     StreamInterrupted,
     TimedOut,
     Timeout,
@@ -21,8 +22,14 @@ from aiotokengate import (
     WireError,
 )
 from aiotokengate.catalogue import CATALOGUE, Model
-from aiotokengate.hooks import FirstDelta, HookEvent, RequestFinished, RequestStarted, RetryScheduled
-from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
+from aiotokengate.hooks import (
+    FirstDelta,
+    HookEvent,
+    RequestFinished,
+    RequestStarted,
+    RetryScheduled,
+)
+from aiotokengate.testing import FakeGateway, Gate, Pause, Raw, ScriptedReply
 from aiotokengate.testing.clock import VirtualClock
 
 MODEL = "qwen3.6-max-preview"
@@ -42,9 +49,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 async def timed(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[TokenGate]:
     """Give a session that lives by the virtual clock."""
-    async with TokenGate(
-        api_key=gateway.api_key, base_url=gateway.base_url, clock=clock
-    ) as gate:
+    async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, clock=clock) as gate:
         yield gate
 
 
@@ -95,7 +100,7 @@ def test_an_address_without_scheme() -> None:
 @pytest.mark.parametrize("address", ["http://[::1/v1", "http://host:port/v1", "http:///v1"])
 def test_an_address_that_is_none(address: str) -> None:
     """An address that leads nowhere is the caller's error, and is shown."""
-    with pytest.raises(CallerError, match="expected base_url to .*, got "):
+    with pytest.raises(CallerError, match=r"expected base_url to .*, got "):
         TokenGate(api_key="sk-test", base_url=address)
 
 
@@ -118,7 +123,9 @@ def test_the_pool_is_not_built_yet() -> None:
 def test_settings_are_checked(make: object, message: str) -> None:
     """A setting that makes no sense is refused where it is made."""
     assert callable(make)
-    with pytest.raises(CallerError, match=message.replace("Timeout.", r"Timeout\(").replace("$", "")):
+    with pytest.raises(
+        CallerError, match=message.replace("Timeout.", r"Timeout\(").replace("$", "")
+    ):
         make()
 
 
@@ -136,7 +143,7 @@ async def test_extras_of_session_and_call(gateway: FakeGateway) -> None:
             extra_headers={"X-Team": "c"},
             extra_body={"user": "call"},
             temperature=0.5,
-            top_p=None,
+            top_p=None,  # type: ignore[arg-type]  # None is as good as nothing
         )
     sent = gateway.requests[0]
     assert (sent.headers["X-Team"], sent.headers["X-Only"]) == ("c", "b")
@@ -210,8 +217,10 @@ async def test_an_added_model_row(gateway: FakeGateway) -> None:
     """A user's row decides on the dialect: here, that the opening tag is swallowed."""
     catalogue = CATALOGUE.extended(Model("house-model", "House", "open-thinking"))
     gateway.script(
-        Raw(body=b'data: {"choices":[{"index":0,"delta":{"content":"abc</think>hi"},'
-            b'"finish_reason":"stop"}]}\n\n')
+        Raw(
+            body=b'data: {"choices":[{"index":0,"delta":{"content":"abc</think>hi"},'
+            b'"finish_reason":"stop"}]}\n\n'
+        )
     )
     async with TokenGate(
         api_key=gateway.api_key, base_url=gateway.base_url, catalogue=catalogue
@@ -243,10 +252,11 @@ async def test_a_busy_gateway_is_asked_again(
     assert reply.answer == "好"
     assert [attempt.error for attempt in reply.attempts] == ["Overloaded", "Overloaded", None]
     assert [attempt.status for attempt in reply.attempts] == [503, 503, 200]
-    waits = [attempt.wait for attempt in reply.attempts]
-    assert waits[2] is None
-    assert 0 <= waits[0] <= 0.5
-    assert 0 <= waits[1] <= 1.0
+    *waits, last = (attempt.wait for attempt in reply.attempts)
+    assert last is None
+    for wait, bound in zip(waits, (0.5, 1.0), strict=True):
+        assert wait is not None
+        assert 0 <= wait <= bound
 
 
 async def test_attempts_end(gateway: FakeGateway, timed: TokenGate, clock: VirtualClock) -> None:
@@ -266,8 +276,11 @@ async def test_retry_after_is_kept(
     gateway.script(Raw(status=429, headers={"Retry-After": "20"}), ScriptedReply(answer="好"))
     reply = await finished(clock, timed.chat(MODEL, "嗨"))
     assert isinstance(reply, Reply)
-    assert 20 <= reply.attempts[0].wait <= 25
-    assert reply.timeline.done >= 20
+    wait, done = reply.attempts[0].wait, reply.timeline.done
+    assert wait is not None
+    assert done is not None
+    assert 20 <= wait <= 25
+    assert done >= wait
 
 
 async def test_a_wait_that_is_too_long(gateway: FakeGateway, timed: TokenGate) -> None:
@@ -294,7 +307,7 @@ async def test_what_is_never_tried_again(
 ) -> None:
     """Quota, refused content and what does not exist would be the same again."""
     gateway.script(fault)
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - the class is not the point
+    with pytest.raises(StatusError) as raised:
         await timed.chat(MODEL, "嗨")
     assert len(gateway.requests) == 1
     assert not raised.value.retryable
@@ -320,8 +333,10 @@ async def test_after_the_first_delta_nothing_is_tried_again(
 # --- clocks -------------------------------------------------------------------------------------
 
 
-async def test_a_silent_server(gateway: FakeGateway, timed: TokenGate, clock: VirtualClock) -> None:
-    """A server that accepts and says nothing is given up after ``first_event``, and not asked again."""
+async def test_a_silent_server(
+    gateway: FakeGateway, timed: TokenGate, clock: VirtualClock
+) -> None:
+    """A server that accepts and says nothing is given up, and not asked again."""
     gateway.script(Raw(status=None, end="hang"))
     task = asyncio.ensure_future(timed.chat(MODEL, "嗨"))
     await gateway.wait_requests(1)
@@ -356,7 +371,8 @@ async def test_a_stalled_stream(
     """Content that stops coming is a stall, however many keep-alives come."""
     turn = Gate()
     content = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
-    gateway.script(Raw(body=[content, *[turn, b": PING\n\n"] * 8], end="hang"))
+    pings: list[bytes | Pause | Gate] = [turn, b": PING\n\n"] * 8
+    gateway.script(Raw(body=[content, *pings], end="hang"))
     async with timed.chat(MODEL, "嗨") as stream:
         reader = asyncio.ensure_future(stream.answer.text())
         for seconds in range(8):
@@ -392,10 +408,10 @@ async def test_a_busy_caller_does_not_stall(
 async def test_limits_on_everything(
     gateway: FakeGateway, timed: TokenGate, clock: VirtualClock, phase: str
 ) -> None:
-    """``total`` and ``deadline`` end a reply that keeps coming, also while the caller is busy."""
+    """``total`` and ``deadline`` end a reply that keeps coming, also under a busy caller."""
     gateway.script(ScriptedReply(answer=["一", Gate(), "二"]))
     limits = {"deadline": 30} if phase == "deadline" else {"timeout": Timeout(total=30)}
-    async with timed.chat(MODEL, "嗨", **limits) as stream:  # type: ignore[arg-type]
+    async with timed.chat(MODEL, "嗨", **limits) as stream:
         await clock.run_for(31)
         with pytest.raises(StreamInterrupted) as raised:
             await stream.reply()
@@ -407,7 +423,7 @@ async def test_limits_on_everything(
 async def test_a_deadline_covers_all_attempts(
     gateway: FakeGateway, timed: TokenGate, clock: VirtualClock
 ) -> None:
-    """No attempt is begun that the deadline would not let happen, and the last one is cut by it."""
+    """No attempt is begun that the deadline leaves no time for, and the last is cut by it."""
     slow = Raw(status=429, headers={"Retry-After": "8"})
     gateway.script(slow, slow, Raw(status=None, end="hang"))
     error = await finished(clock, timed.chat(MODEL, "嗨", deadline=10))
@@ -528,7 +544,11 @@ async def test_the_end_is_told_once(
 ) -> None:
     """However a call ends, its end is told exactly once."""
     content = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
-    gateway.script(Raw(status=400) if way == "error" else Raw(body=content, end="hang" if way != "interrupted" else "keep"))
+    gateway.script(
+        Raw(status=400)
+        if way == "error"
+        else Raw(body=content, end="hang" if way != "interrupted" else "keep")
+    )
     if way in ("error", "interrupted"):
         with pytest.raises(Exception):  # noqa: B017, PT011 - the class is not the point
             await watched.chat(MODEL, "嗨")

@@ -1,7 +1,7 @@
 """What holds for every stream, however it is cut and whoever reads it."""
 
 import asyncio
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import orjson
 from hypothesis import given
@@ -36,13 +36,16 @@ def body(entries: list[tuple[int, str, str]]) -> bytes:
         {"choices": [{"index": choice, "delta": {}, "finish_reason": "stop"}]}
         for choice in sorted({choice for choice, _, _ in entries})
     ]
-    return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    return (
+        b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks)
+        + b"data: [DONE]\n\n"
+    )
 
 
 def pieces(data: bytes, places: list[int]) -> list[bytes]:
     """Cut the data at these places."""
     borders = [0, *sorted(place % len(data) for place in places), len(data)]
-    return [data[a:b] for a, b in zip(borders, borders[1:], strict=False) if a != b]
+    return [data[a:b] for a, b in pairwise(borders) if a != b]
 
 
 def stream_of(steps: list[bytes], choices: int) -> ChatStream:
@@ -81,7 +84,7 @@ def kind_of(delta: ReasoningDelta | AnswerDelta) -> str:
 
 
 def joined(entries: list[tuple[int, str, str]]) -> list[tuple[str, str]]:
-    """Join the texts of each phase: white space that might precede a tag waits for what follows."""
+    """Join the texts of each phase: white space that may precede a tag waits for more."""
     phases = groupby(entries, lambda entry: entry[1])
     return [(kind, "".join(text for _, _, text in phase)) for kind, phase in phases]
 

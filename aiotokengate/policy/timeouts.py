@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from aiotokengate.errors import CallerError, Phase
+from aiotokengate.errors import CallerError
 
 __all__ = ["Timeout"]
 

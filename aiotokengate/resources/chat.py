@@ -51,7 +51,7 @@ class ChatOptions:
     extra_headers: Mapping[str, str] | None = None
 
 
-def make_call(  # noqa: PLR0913 - the parts of one call
+def make_call(
     requester: Requester,
     defaults: ChatDefaults,
     model: str,
@@ -101,7 +101,8 @@ def _check_params(params: Mapping[str, Any]) -> None:
     for name in params.keys() - _PARAMS:
         near = get_close_matches(name, _PARAMS, n=1)
         meant = f", did you mean {near[0]!r}?" if near else ""
-        message = f"unknown parameter {name!r}{meant} (pass it in extra_body={{...}} to send it as it is)"
+        way = "pass it in extra_body={...} to send it as it is"
+        message = f"unknown parameter {name!r}{meant} ({way})"
         raise CallerError(message)
 
 
@@ -156,5 +157,3 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, Iterable):
         for item in value:
             yield from _texts(item)
-
-

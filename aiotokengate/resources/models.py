@@ -29,14 +29,14 @@ class ModelInfo:
 
 
 async def list_models(
-    requester: Requester, *, timeout: Timeout, retry: Retry
+    requester: Requester, clocks: Timeout, retry: Retry
 ) -> tuple[ModelInfo, ...]:
     """Ask for ``/v1/models``.
 
     Raises:
         WireError: the answer is not a list of models.
     """
-    body = await requester.ask(Request("GET", "/models", timeout, retry))
+    body = await requester.ask(Request("GET", "/models", clocks, retry))
     rows = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(rows, list):
         message = "expected a list of models under 'data', got something else"

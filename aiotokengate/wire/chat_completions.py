@@ -170,14 +170,17 @@ class ChatCompletionsDecoder:
             usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
         except (KeyError, TypeError, ValueError):
             usual = False
-        if not usual or choice.get("finish_reason") or chunk.get("usage"):
-            self.take(chunk)
-        elif choice.get("index") or choice.get("logprobs") or not self._take_text(delta):
+        if (
+            not usual
+            or choice.get("finish_reason")
+            or chunk.get("usage")
+            or choice.get("index")
+            or choice.get("logprobs")
+            or not self._take_text(delta)
+        ):
             self.take(chunk)
 
-    def _learn(
-        self, chunk: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]
-    ) -> bool:
+    def _learn(self, chunk: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         """Say whether all keys are usual ones, and remember them: the next chunk has the same."""
         usual = (
             chunk.keys() <= _USUAL_CHUNK
@@ -428,7 +431,7 @@ class ChatCompletionsDecoder:
     # --- reasoning_details ----------------------------------------------------------------------
 
     def _details(self, choice: _Choice, delta: Mapping[str, Any]) -> None:
-        """Keep OpenRouter's and MiniMax's detail entries; read them where no field has the text."""
+        """Keep OpenRouter's and MiniMax's entries; read them where no field has the text."""
         entries = delta.get("reasoning_details")
         if not isinstance(entries, list):
             return
@@ -549,7 +552,7 @@ def _citation(item: Mapping[str, Any]) -> Citation:
     )
 
 
-# --- the stream once more, for whoever stands behind us -------------------------------------------
+# --- the stream once more, for whoever stands behind us -----------------------------------------
 
 
 def encode_chunk(delta: Delta, log: Transcript) -> bytes:
@@ -571,21 +574,23 @@ def _wire_choice(delta: ChoiceDelta) -> dict[str, Any]:
 
 
 def _wire_fields(delta: ChoiceDelta) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     match delta:
         case ReasoningDelta():
-            return {"reasoning_content": delta.text}
+            fields["reasoning_content"] = delta.text
         case AnswerDelta():
-            return {"content": delta.text}
+            fields["content"] = delta.text
         case RefusalDelta():
-            return {"refusal": delta.text}
+            fields["refusal"] = delta.text
         case ToolCallDelta():
-            return {"tool_calls": [_wire_call(delta)]}
+            fields["tool_calls"] = [_wire_call(delta)]
         case MediaDelta():
-            return {"images": [{"type": "image_url", "image_url": {"url": delta.media.url}}]}
+            fields["images"] = [{"type": "image_url", "image_url": {"url": delta.media.url}}]
         case CitationDelta():
-            return {"annotations": [_wire_citation(delta.citation)]}
+            fields["annotations"] = [_wire_citation(delta.citation)]
         case FinishDelta():
-            return {}
+            pass
+    return fields
 
 
 def _wire_call(delta: ToolCallDelta) -> dict[str, Any]:

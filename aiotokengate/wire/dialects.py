@@ -102,7 +102,16 @@ class TagSplitter:
         engaged: whether a tag was found, or assumed, at the beginning.
     """
 
-    __slots__ = ("_closers", "_held", "_newlines", "_openers", "_out", "_state", "engaged", "inside")
+    __slots__ = (
+        "_closers",
+        "_held",
+        "_newlines",
+        "_openers",
+        "_out",
+        "_state",
+        "engaged",
+        "inside",
+    )
 
     def __init__(self, dialect: Dialect) -> None:
         """Begin before the first character of ``content``."""

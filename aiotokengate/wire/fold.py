@@ -116,7 +116,10 @@ def _raw(state: ChoiceState, answer: str, reasoning: str, dialect: Dialect) -> M
     """Give the assistant message as its vendor wants it back."""
     calls = [call.to_dict() for call in state.tool_calls() if call.complete] if state.calls else []
     content = (state.inline or "") + answer
-    message: dict[str, Any] = {"role": "assistant", "content": content or ("" if not calls else None)}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": content or ("" if not calls else None),
+    }
     field = state.reasoning_field
     if field not in (None, "reasoning_details"):
         message[dialect.echo or field] = reasoning
@@ -138,5 +141,3 @@ def _notes(log: Transcript, choices: tuple[Choice, ...]) -> Iterator[str]:
     if log.finished and len(choices) < log.expected:
         yield f"fewer choices: {log.expected} asked for, {len(choices)} came"
     yield from log.notes
-
-

@@ -9,7 +9,7 @@ is in tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import unescape
 from typing import Any, TypeAlias
 
@@ -42,7 +42,9 @@ MAX_BODY = 4000
 # Studio error codes, docs.bigmodel.cn (GLM's numbers), platform.minimax.io (MiniMax's numbers),
 # Anthropic's error types, SGLang's and vLLM's type words.
 _BY_CODE: dict[str, ErrorClass] = {
-    **dict.fromkeys(("context_length_exceeded", "string_above_max_length", "1039"), ContextLengthExceeded),
+    **dict.fromkeys(
+        ("context_length_exceeded", "string_above_max_length", "1039"), ContextLengthExceeded
+    ),
     **dict.fromkeys(
         (
             "content_filter",
@@ -131,7 +133,9 @@ _TOO_LONG = re.compile(
     r"|range of input length|input is too long|prompt is too long",
     re.IGNORECASE,
 )
-_NO_MODEL = re.compile(r"\bmodel\b.*(not (exist|found)|does not exist)|模型.*不存在", re.IGNORECASE)
+_NO_MODEL = re.compile(
+    r"\bmodel\b.*(not (exist|found)|does not exist)|模型.*不存在", re.IGNORECASE
+)
 _REQUEST_ID = re.compile(r"\s*\(request id: ([^)\s]+)\)")
 _TAGS = re.compile(rb"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
@@ -204,7 +208,9 @@ def _read(body: bytes) -> Problem:
     except (ValueError, RecursionError):
         return Problem(_plain_text(text))
     found = find_problem(parsed)
-    return found or Problem(_clip(parsed if isinstance(parsed, str) else text.decode("utf-8", "replace")))
+    return found or Problem(
+        _clip(parsed if isinstance(parsed, str) else text.decode("utf-8", "replace"))
+    )
 
 
 def _from_error(error: object, body: Mapping[str, Any]) -> Problem:

@@ -215,7 +215,7 @@ class SSEDecoder:
             self._lines(rest)
 
     def _lines(self, text: bytes) -> None:
-        """Read lines of one event; a blank one is the first, from three LF in a row, or the last."""
+        """Read lines of one event; only the first (after three LF) or the last may be blank."""
         for line in text.split(b"\n"):
             if line:
                 self._line(line)

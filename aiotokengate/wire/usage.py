@@ -84,5 +84,5 @@ def _count(raw: Mapping[str, Any], key: str) -> int:
     """Give a count, 0 where it is missing, null, or not a number."""
     value = raw.get(key)
     if type(value) is int:
-        return value if value > 0 else 0
+        return max(0, value)
     return int(value) if type(value) is float and 0 < value < float("inf") else 0
