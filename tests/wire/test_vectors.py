@@ -1,0 +1,374 @@
+"""Every recorded exchange, whole and cut wherever a network may cut it.
+
+Strategy.  An exchange is two files in ``tests/vectors``: a JSON file with the request, the status,
+the headers and what has to come out, and the exact bytes of the body.  Each is driven through the
+real pump over a body without a socket.  What it gives when it comes in one piece is held against
+the expectation; what it gives when cut anywhere is held against what it gave in one piece.
+"""
+
+import asyncio
+import base64
+import contextlib
+import random
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from aiotokengate import StreamInterrupted, TimedOut, Timeout, TokenGateError, Usage
+from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.pump import Pump, Terms, Watch, limited
+from aiotokengate.testing import Pause
+from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing.transport import ScriptedBody, Step
+from aiotokengate.types import (
+    AnswerDelta,
+    Choice,
+    CitationDelta,
+    Delta,
+    FinishDelta,
+    MediaDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Reply,
+    Timeline,
+    ToolCall,
+    ToolCallDelta,
+    UsageDelta,
+)
+from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate.wire.dialects import DIALECTS
+from aiotokengate.wire.headers import request_id
+from aiotokengate.wire.problems import status_error
+from aiotokengate.wire.sse import SSEDecoder
+from aiotokengate.wire.transcript import Transcript
+
+VECTORS = Path(__file__).parent.parent / "vectors"
+NAMES = sorted(path.stem for path in VECTORS.glob("*.json"))
+
+
+@attrs.frozen
+class Exchange:
+    """One recorded exchange."""
+
+    request: dict[str, Any]
+    status: int
+    headers: CIMultiDict[str]
+    body: bytes
+    expected: dict[str, Any]
+
+
+@attrs.frozen
+class Outcome:
+    """What an exchange comes to; two of them are equal if nobody could tell them apart."""
+
+    deltas: list[Delta]
+    reply: Reply | None
+    error: TokenGateError | None = attrs.field(eq=str)
+
+
+def exchange(name: str) -> Exchange:
+    meta = orjson.loads((VECTORS / f"{name}.json").read_bytes())
+    answer = meta["response"]
+    body = (VECTORS / f"{name}.body").read_bytes()
+    headers = CIMultiDict(answer["headers"])
+    return Exchange(meta["request"]["body"], answer["status"], headers, body, meta["expected"])
+
+
+def decoder_for(recorded: Exchange) -> ChatCompletionsDecoder:
+    dialect = DIALECTS[CATALOGUE.find(recorded.request["model"]).dialect]
+    return ChatCompletionsDecoder(dialect, Transcript(recorded.request.get("n", 1)))
+
+
+def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pump:
+    terms = Terms(
+        clock=clock,
+        timeout=Timeout(),
+        began=clock.now(),
+        limit=None,
+        max_reply_bytes=64 * 1024 * 1024,
+        prompt_bytes=len(orjson.dumps(recorded.request)),
+    )
+    return Pump(
+        body,
+        decoder_for(recorded),
+        DIALECTS[CATALOGUE.find(recorded.request["model"]).dialect],
+        terms,
+        headers=recorded.headers,
+        request_id=request_id(recorded.headers),
+        timeline=Timeline(),
+    )
+
+
+async def outcome(recorded: Exchange, steps: Iterable[Step]) -> Outcome:
+    """Read an exchange to its end, from any steps."""
+    body = ScriptedBody(steps)
+    if recorded.status >= 400:
+        parts = [part async for part in _reads(body)]
+        error = status_error(recorded.status, b"".join(parts), recorded.headers)
+        return Outcome([], None, error)
+    pump = pump_for(recorded, body, VirtualClock())
+    while not pump.ended:
+        await pump.pull()
+    return Outcome(deltas_of(pump.log), pump.reply(), pump.error)
+
+
+async def _reads(body: ScriptedBody) -> AsyncIterator[bytes]:
+    while part := await body.read():
+        yield part
+
+
+def deltas_of(log: Transcript) -> list[Delta]:
+    return [log.delta(at) for at in range(len(log))]
+
+
+def decoded(recorded: Exchange, pieces: Iterable[bytes]) -> list[Delta]:
+    """Decode a stream without pump or event loop."""
+    sse, chat = SSEDecoder(), decoder_for(recorded)
+    for piece in pieces:
+        for data in sse.feed_data(piece):
+            chat.feed(data)
+    chat.end()
+    return deltas_of(chat.transcript)
+
+
+def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut at the given places, in order; no piece is empty, because b"" is the end of a body."""
+    ends = [*places, len(body)]
+    pieces = [body[start:end] for start, end in zip([0, *places], ends, strict=True)]
+    return [piece for piece in pieces if piece]
+
+
+# --- what is expected ---------------------------------------------------------------------------
+
+
+def described(delta: Delta) -> dict[str, Any]:
+    """Write a delta the way the fixtures do."""
+    match delta:
+        case ReasoningDelta(text, choice):
+            told: dict[str, Any] = {"reasoning": text}
+        case AnswerDelta(text, choice):
+            told = {"answer": text}
+        case RefusalDelta(text, choice):
+            told = {"refusal": text}
+        case ToolCallDelta(choice, index, id_, name, arguments):
+            told = {"tool_call": [index, id_, name, arguments]}
+        case MediaDelta(media, choice):
+            told = {"media": media.url}
+        case CitationDelta(citation, choice):
+            told = {"citation": citation.url}
+        case FinishDelta(choice, reason):
+            told = {"finish": reason}
+        case UsageDelta():
+            return {"usage": True}
+    return {**told, "choice": choice} if choice else told
+
+
+def counted(usage: Usage) -> dict[str, Any] | None:
+    """Write counts the way the fixtures do; an estimate is none."""
+    return None if usage.estimated else attrs.asdict(usage, filter=attrs.filters.exclude("extra"))
+
+
+def called(call: ToolCall) -> dict[str, Any]:
+    told = attrs.asdict(call)
+    return told if call.extra else {key: told[key] for key in told if key != "extra"}
+
+
+def told_of(reply: Reply, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Write what the fixture asks of a reply the way it does."""
+    chosen = {name: getattr(reply, name) for name in wanted if name not in _SPECIAL}
+    chosen["usage"] = counted(reply.usage)
+    chosen["tool_calls"] = [called(call) for call in reply.tool_calls]
+    chosen["notes"] = list(reply.notes)
+    if "message" in wanted:
+        chosen["message"] = reply.message()
+    if "choices" in wanted:
+        pairs = zip(reply.choices, wanted["choices"], strict=True)
+        chosen["choices"] = [_told_of_choice(choice, names) for choice, names in pairs]
+    return chosen
+
+
+_SPECIAL = {"usage", "tool_calls", "notes", "message", "choices"}
+
+
+def _told_of_choice(choice: Choice, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(choice, name) for name in names}
+
+
+def told_of_error(error: TokenGateError | None, wanted: dict[str, Any] | None) -> Any:
+    """Write an error the way the fixtures do; of the message, as much as they quote."""
+    if error is None:
+        return None
+    told = {
+        "type": type(error).__name__,
+        "message": error.message[: len(wanted["message"])] if wanted else error.message,
+        "status": error.status,
+        "code": error.code,
+        "retryable": error.retryable,
+        "request_id": error.request_id,
+    }
+    if isinstance(error, StreamInterrupted):
+        told["cause"] = error.__cause__ and type(error.__cause__).__name__
+    return told
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_a_recorded_exchange_comes_to(name: str) -> None:
+    """In one piece, an exchange gives the deltas, the reply and the error that it has to."""
+    recorded = exchange(name)
+    wanted = recorded.expected
+    got = await outcome(recorded, [recorded.body] if recorded.body else [])
+    assert [described(delta) for delta in got.deltas] == wanted["deltas"]
+    assert told_of_error(got.error, wanted["error"]) == wanted["error"]
+    if "reply" in wanted:
+        assert got.reply is not None
+        facts = {"tool_calls": [], "notes": [], **wanted["reply"]}
+        assert told_of(got.reply, facts) == facts
+    if isinstance(got.error, StreamInterrupted):
+        assert got.error.partial == got.reply
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if exchange(name).status < 400])
+async def test_another_attempt_is_allowed_until_content_came(name: str) -> None:
+    """What ends before its first content raises at once; a usage alone is none."""
+    recorded = exchange(name)
+    clock = VirtualClock()
+    pump = pump_for(recorded, ScriptedBody([recorded.body]), clock)
+    content = [delta for delta in recorded.expected["deltas"] if delta != {"usage": True}]
+    with contextlib.nullcontext() if content else pytest.raises(TokenGateError):
+        await pump.prime()
+
+
+# --- cuts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_cut_at_every_position(name: str) -> None:
+    """In two pieces, and byte by byte, an exchange gives the same."""
+    recorded = exchange(name)
+    whole = await outcome(recorded, [recorded.body] if recorded.body else [])
+    for place in range(1, len(recorded.body)):
+        assert await outcome(recorded, cut(recorded.body, [place])) == whole, f"cut at {place}"
+    assert await outcome(recorded, cut(recorded.body, range(1, len(recorded.body)))) == whole
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_cut_into_any_pieces(name: str, data: st.DataObject) -> None:
+    """In any number of pieces, an exchange gives the same."""
+    recorded = exchange(name)
+    places = st.lists(st.integers(0, len(recorded.body)), max_size=12).map(sorted)
+    pieces = cut(recorded.body, data.draw(places))
+    whole = asyncio.run(outcome(recorded, cut(recorded.body, [])))
+    assert asyncio.run(outcome(recorded, pieces)) == whole
+
+
+# --- an image of five megabytes in one delta ----------------------------------------------------
+
+IMAGE = base64.b64encode(random.Random(25).randbytes(5 * 1024 * 1024 * 3 // 4)).decode()
+HEAD = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"gemini-3-pro-image",'
+FRAMES = (
+    HEAD + '"choices":[{"index":0,"delta":{"role":"assistant","content":"画好了：\\n"}}]}',
+    HEAD + '"choices":[{"index":0,"delta":{"content":"![image](data:image/png;base64,%s)"}}]}' % IMAGE,
+    HEAD + '"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
+    '"usage":{"prompt_tokens":5,"completion_tokens":1290,"total_tokens":1295}}',
+    "[DONE]",
+)
+LARGE = Exchange(
+    {"model": "gemini-3-pro-image", "stream": True},
+    200,
+    CIMultiDict({"Content-Type": "text/event-stream"}),
+    "".join(f"data: {frame}\n\n" for frame in FRAMES).encode(),
+    {},
+)
+STRUCTURAL = re.compile(rb'[\n"{}\[\]:,]')
+
+
+def structural_places(body: bytes) -> list[int]:
+    """Give every position within 64 bytes of a byte that means something to a parser.
+
+    The payload is base64, which has none of them, so these are the two ends of its event and the
+    small events around it.
+    """
+    marks = (found.start() for found in STRUCTURAL.finditer(body))
+    near = {place for mark in marks for place in range(mark - 64, mark + 65)}
+    return sorted(place for place in near if 0 < place < len(body))
+
+
+def random_places(body: bytes) -> list[int]:
+    return random.Random(1000).sample(range(1, len(body)), 1000)
+
+
+async def test_a_large_image_is_lifted_out_of_the_answer() -> None:
+    """An image of five megabytes in one delta is answer text, and a medium as well."""
+    got = await outcome(LARGE, [LARGE.body])
+    assert got.error is None
+    assert got.reply is not None
+    assert got.reply.answer == f"画好了：\n![image](data:image/png;base64,{IMAGE})"
+    (medium,) = got.reply.media
+    assert (medium.kind, medium.mime) == ("image", "image/png")
+    assert medium.data == base64.b64decode(IMAGE)
+    assert got.reply.usage.total_tokens == 1295
+
+
+@pytest.mark.parametrize("places", [structural_places, random_places])
+def test_a_large_image_cut_anywhere(places: Callable[[bytes], list[int]]) -> None:
+    """In two pieces, cut near anything that means something and at 1,000 random places, too."""
+    whole = decoded(LARGE, [LARGE.body])
+    for place in places(LARGE.body):
+        assert decoded(LARGE, cut(LARGE.body, [place])) == whole, f"cut at {place}"
+
+
+# --- nothing but keep-alives --------------------------------------------------------------------
+
+
+def slowly(body: bytes) -> list[Step]:
+    """Give each event a minute after the one before."""
+    events = body.split(b"\n\n")[:-1]
+    return [step for event in events for step in (Pause(60), event + b"\n\n")]
+
+
+async def test_keep_alives_are_not_the_first_content() -> None:
+    """Comments, and deltas without text, for five minutes: whoever waits for content gives up."""
+    recorded = exchange("31-keep-alives-only")
+    clock = VirtualClock()
+    pump = pump_for(recorded, ScriptedBody(slowly(recorded.body), clock=clock), clock)
+    waiting = asyncio.ensure_future(_first(pump, clock))
+    await clock.run_for(299)
+    assert not waiting.done()
+    await clock.run_for(1)
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert not pump.log.items
+
+
+async def _first(pump: Pump, clock: VirtualClock) -> None:
+    async with limited(clock, Timeout().first_event):
+        await pump.prime()
+
+
+async def test_keep_alives_do_not_hide_a_stall() -> None:
+    """After content, two minutes of comments and empty deltas are a stall."""
+    recorded = exchange("31-keep-alives-only")
+    begun = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    clock = VirtualClock()
+    body = ScriptedBody([begun, *slowly(recorded.body)], clock=clock)
+    pump = pump_for(recorded, body, clock)
+    Watch(clock).add(pump)
+    reading = asyncio.ensure_future(pump.drain())
+    await clock.run_for(119)
+    assert not reading.done()
+    await clock.run_for(2)
+    await reading
+    assert isinstance(pump.error, StreamInterrupted)
+    assert "no content came for 120 s" in str(pump.error)
+    assert isinstance(pump.error.__cause__, TimedOut)
+    assert (pump.error.__cause__.phase, pump.error.partial.answer) == ("stall", "a")
+    assert body.state == "closed"
