@@ -84,7 +84,7 @@ class Body(Protocol):
         """Let the last bytes arrive, within a bound, so that the connection serves again."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Terms:
     """What a pump has to know of its call.
 
@@ -399,8 +399,10 @@ class Pump:
 
     def _take_events(self, data: bytes) -> None:
         decoder = self._decoder
-        for text in self._sse.feed_data(data):
+        texts = self._sse.feed_data(data)
+        if texts:
             self._events = True
+        for text in texts:
             decoder.feed(text)
             if decoder.suspect is not None:
                 self._judge_suspect(text)

@@ -66,7 +66,7 @@ def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Answer:
     """An answer whose headers have come."""
 

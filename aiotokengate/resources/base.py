@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Request", "Requester"]
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Request:
     """One call to be sent, as often as its retry policy allows.
 

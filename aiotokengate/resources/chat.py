@@ -38,7 +38,7 @@ class ChatDefaults:
     catalogue: Catalogue
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(eq=False, kw_only=True)
 class ChatOptions:
     """The options of one call; None takes the session's."""
 

@@ -93,7 +93,6 @@ _USUAL_CHUNK = frozenset(
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
 _NO_REASON = ("", "null", None)
-_TEXT = (str, type(None))
 _DONE = b"[DONE]"
 
 
@@ -159,43 +158,39 @@ class ChatCompletionsDecoder:
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
+        if data == _DONE:
+            self.done = True
+            return
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
             self._not_orjson(data)
             return
+        if not self._take_plain(chunk):
+            self.take(chunk)
+
+    def _take_plain(self, chunk: Any) -> bool:  # noqa: ANN401 - parsed JSON
+        """Take a chunk of usual keys that holds nothing but text; say whether it was one."""
         try:
-            (choice,) = chunk["choices"]
+            choices = chunk["choices"]
+            if len(choices) != 1:
+                return False
+            choice = choices[0]
             delta = choice["delta"]
             usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
-        except (KeyError, TypeError, ValueError):
-            usual = False
+        except (KeyError, TypeError):
+            return False
         if (
             not usual
             or choice.get("finish_reason")
             or chunk.get("usage")
             or choice.get("index")
             or choice.get("logprobs")
-            or not self._take_text(delta)
         ):
-            self.take(chunk)
-
-    def _learn(self, chunk: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> bool:
-        """Say whether all keys are usual ones, and remember them: the next chunk has the same."""
-        usual = (
-            chunk.keys() <= _USUAL_CHUNK
-            and choice.keys() <= _USUAL_CHOICE
-            and delta.keys() <= _USUAL_DELTA
-        )
-        if usual:
-            self._shape = [*chunk, *choice, *delta]
-        return usual
-
-    def _take_text(self, delta: dict[str, Any]) -> bool:
-        """Take the text of choice 0, if that is all there is to it; say whether it was."""
+            return False
         known = self._plain
         content = delta.get("content")
-        if known is None or known.searching or type(content) not in _TEXT:
+        if known is None or known.searching or not (content is None or type(content) is str):
             return False
         for field in self._dialect.fields:
             if text := delta.get(field):
@@ -208,6 +203,17 @@ class ChatCompletionsDecoder:
             self._kinds.append(ANSWER)
             self._items.append(content)
         return True
+
+    def _learn(self, chunk: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> bool:
+        """Say whether all keys are usual ones, and remember them: the next chunk has the same."""
+        usual = (
+            chunk.keys() <= _USUAL_CHUNK
+            and choice.keys() <= _USUAL_CHOICE
+            and delta.keys() <= _USUAL_DELTA
+        )
+        if usual:
+            self._shape = [*chunk, *choice, *delta]
+        return usual
 
     def take(self, chunk: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""

@@ -30,7 +30,7 @@ __all__ = ["About", "fold"]
 _INLINE_MEDIA = re.compile(r"!?\[[^\]]*\]\((data:[^)\s]+)\)")
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class About:
     """What a reply says beyond what came in the body.
 
