@@ -73,15 +73,16 @@ RULES = {
     ),
     "unknown fields alone are no event": (b"x: y\n\n", []),
     "bytes that are not UTF-8 are kept": (b"data: \xff\xfe\n\n", [event(b"\xff\xfe")]),
-    "an event without its blank line is not given": (b"data: a\n\ndata: b\n", [event(b"a")]),
+    "without its blank line it is none": (b"data: a\n\ndata: b\n", [event(b"a")]),
     # The four examples of the standard.
     "stocks": (b"data: YHOO\ndata: +2\ndata: 10\n\n", [event(b"YHOO\n+2\n10")]),
     "four blocks": (
-        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event",
+        b": test stream\n\ndata: first event\nid: 1\n\n"
+        b"data:second event\nid\n\ndata:  third event",
         [event(b"first event", id="1"), event(b"second event", id="")],
     ),
     "two events of nothing": (b"data\n\ndata\ndata\n\ndata:", [event(b""), event(b"\n")]),
-    "the space makes no difference": (b"data:test\n\ndata: test\n\n", [event(b"test")] * 2),
+    "the space is no matter": (b"data:test\n\ndata: test\n\n", [event(b"test")] * 2),
 }
 
 
