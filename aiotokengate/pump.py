@@ -262,7 +262,7 @@ class Pump:
         """
         while not self.ended and not self.log.items:
             await self.pull()
-        if not self.log.items:
+        if not self.log.begun:
             raise_if(self.error)
 
     async def drain(self) -> None:
@@ -543,7 +543,7 @@ class Pump:
             self.log.notes.append(f"error after the finish: {error.message}")
             self._end("complete")
             self._body.close()
-        elif self.log.items:
+        elif self.log.begun:
             self._interrupt(f"the reply was interrupted: {error.message}", error)
         else:
             error.request_id = error.request_id or self.request_id

@@ -335,8 +335,12 @@ class Timeline:
 class Choice:
     """One of the alternatives of a reply (there is one, unless ``n`` was asked for).
 
-    ``raw`` is the assistant message as its vendor needs it back; ``extra`` keeps the fields of
-    the wire that have no name here.
+    Attributes:
+        reasoning_field: the field that carries the reasoning back in the next turn; None where
+            it came between tags, or not at all.
+        reasoning_details: the entries of that field, merged, where a vendor sent them.
+        inline: what stood in the content before the answer, tags included.
+        extra: the fields of the wire that have no name here.
     """
 
     index: int = 0
@@ -349,8 +353,25 @@ class Choice:
     logprobs: Sequence[Json] | None = None
     media: tuple[Media, ...] = ()
     citations: tuple[Citation, ...] = ()
-    raw: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
+    reasoning_field: str | None = attrs.field(default=None, repr=False)
+    reasoning_details: Sequence[Json] = attrs.field(default=(), repr=False)
+    inline: str = attrs.field(default="", repr=False)
     extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
+
+    def message(self) -> dict[str, Json]:
+        """Give the assistant message to append to the history; see :meth:`Reply.message`."""
+        calls = [call.to_dict() for call in self.tool_calls if call.complete]
+        content = self.inline + self.answer
+        message: dict[str, Json] = {"role": "assistant", "content": content}
+        if calls:
+            message["content"] = content or None
+        if self.reasoning_field is not None:
+            message[self.reasoning_field] = self.reasoning
+        if self.reasoning_details:
+            message["reasoning_details"] = list(self.reasoning_details)
+        if calls:
+            message["tool_calls"] = calls
+        return message
 
 
 @attrs.frozen
@@ -411,4 +432,4 @@ class Reply:
         It holds what the vendor needs returned: reasoning under the field name it came in, inline
         tags unstripped, tool calls with all their fields.
         """
-        return dict(self.choices[0].raw)
+        return self.choices[0].message()

@@ -62,8 +62,8 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
         id=log.id,
         request_id=about.request_id,
         headers=about.headers,
-        extra=dict(log.extra),
-        notes=tuple(_notes(log, choices)),
+        extra=log.extra,
+        notes=_notes(log, choices),
         timeline=about.timeline,
         attempts=about.attempts,
     )
@@ -79,25 +79,37 @@ def _usage(log: Transcript, choices: tuple[Choice, ...], prompt_bytes: int) -> U
 
 
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
-    answer = log.text(state.index, ANSWER)
-    reasoning = log.text(state.index, REASONING)
-    rest = log.others()
-    finished = state.finish_reason is not None
-    open_status: Status = "stopped" if status == "stopped" else "interrupted"
+    index = state.index
+    answer = log.text(index, ANSWER)
+    others = log.others()
+    field = state.reasoning_field
     return Choice(
-        index=state.index,
+        index=index,
         answer=answer,
-        reasoning=reasoning,
-        refusal="".join(_of(rest, RefusalDelta, state.index, "text")) if rest else "",
-        tool_calls=state.tool_calls(),
+        reasoning=log.text(index, REASONING),
+        refusal="".join(_of(others, RefusalDelta, index, "text")) if others else "",
+        tool_calls=state.tool_calls() if state.calls else (),
         finish_reason=state.finish_reason,
-        status="complete" if finished else open_status,
-        logprobs=tuple(state.logprobs) or None,
-        media=_media(rest, state.index, answer),
-        citations=tuple(_of(rest, CitationDelta, state.index, "citation")) if rest else (),
-        raw=_raw(state, answer, reasoning, dialect),
+        status=_status(state, status),
+        logprobs=tuple(state.logprobs) if state.logprobs else None,
+        media=_media(others, index, answer),
+        citations=tuple(_of(others, CitationDelta, index, "citation")) if others else (),
+        reasoning_field=_echo(field, dialect),
+        reasoning_details=[detail.whole() for detail in state.details.values()],
+        inline=state.inline or "",
         extra=state.extra,
     )
+
+
+def _echo(field: str | None, dialect: Dialect) -> str | None:
+    """Name the field that carries the reasoning back; details go back as they are."""
+    return None if field in (None, "reasoning_details") else dialect.echo or field
+
+
+def _status(state: ChoiceState, status: Status) -> Status:
+    if state.finish_reason is not None:
+        return "complete"
+    return "stopped" if status == "stopped" else "interrupted"
 
 
 def _of(items: list[Any], kind: type[Any], choice: int, name: str) -> Iterator[Any]:
@@ -112,32 +124,15 @@ def _media(items: list[Any], choice: int, answer: str) -> tuple[Media, ...]:
     return own + tuple(media_of(found[1]) for found in _INLINE_MEDIA.finditer(answer))
 
 
-def _raw(state: ChoiceState, answer: str, reasoning: str, dialect: Dialect) -> Mapping[str, Any]:
-    """Give the assistant message as its vendor wants it back."""
-    calls = [call.to_dict() for call in state.tool_calls() if call.complete] if state.calls else []
-    content = (state.inline or "") + answer
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": content or ("" if not calls else None),
-    }
-    field = state.reasoning_field
-    if field not in (None, "reasoning_details"):
-        message[dialect.echo or field] = reasoning
-    if state.details:
-        message["reasoning_details"] = [detail.whole() for detail in state.details.values()]
-    if calls:
-        message["tool_calls"] = calls
-    return message
-
-
-def _notes(log: Transcript, choices: tuple[Choice, ...]) -> Iterator[str]:
+def _notes(log: Transcript, choices: tuple[Choice, ...]) -> tuple[str, ...]:
+    notes: list[str] = []
     for choice in choices:
         out_of_room = choice.finish_reason == "length" and choice.reasoning and not choice.answer
         if out_of_room or (choice.index in log.choices and log.choices[choice.index].truncated):
-            yield "thinking cut short: the reply ended inside the reasoning"
+            notes.append("thinking cut short: the reply ended inside the reasoning")
             break
     if log.skipped:
-        yield f"frames skipped: {log.skipped} not readable as JSON objects"
+        notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
     if log.finished and len(choices) < log.expected:
-        yield f"fewer choices: {log.expected} asked for, {len(choices)} came"
-    yield from log.notes
+        notes.append(f"fewer choices: {log.expected} asked for, {len(choices)} came")
+    return (*notes, *log.notes)

@@ -59,7 +59,7 @@ class SSEDecoder:
     """An incremental decoder: :meth:`feed` bytes as they come, :meth:`close` at the end.
 
     Attributes:
-        max_event_bytes: the limit on one event, all its lines together.
+        max_event_bytes: the limit on one event: all lines since the blank one before it.
         aside: lines that began like a JSON object where a field was expected.
         comments: how many comment lines came (keep-alives).
     """
@@ -108,6 +108,8 @@ class SSEDecoder:
             text = self._finish_event(text, events.append)
         if text:
             self._blocks(text, events.append)
+        if self._buffer:
+            self._check(self._size + len(self._buffer))
         return events
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
@@ -116,12 +118,12 @@ class SSEDecoder:
         text = self._whole_lines(chunk)
         if text and self._in_event:
             text = self._finish_event(text, lambda event: found.append(event.data))
-        if not text:
-            return found
-        if found or (plain := self._plain(text)) is None:
+        plain = self._plain(text)
+        if plain is None:
             self._blocks(text, lambda event: found.append(event.data))
-            return found
-        return plain
+        if self._buffer:
+            self._check(self._size + len(self._buffer))
+        return found + plain if plain and found else plain or found
 
     def close(self) -> ServerSentEvent | None:
         """Take the end of the body; give the event that lacked its closing blank line, if any.
@@ -156,14 +158,10 @@ class SSEDecoder:
             return chunk
         buffer += chunk
         end = buffer.rfind(b"\n", self._searched) + 1
-        if not end:
-            self._searched = len(buffer)
-            self._check(self._size + len(buffer))
-            return b""
         text = bytes(buffer[:end])
-        del buffer[:end]
+        if end:
+            del buffer[:end]
         self._searched = len(buffer)
-        self._check(len(buffer))
         return text
 
     def _without_bom(self, chunk: bytes) -> bytes:
@@ -199,13 +197,13 @@ class SSEDecoder:
         return found
 
     def _blocks(self, text: bytes, give: Give) -> None:
-        """Read lines that begin outside of any event."""
+        """Read lines that begin outside of any event, or none."""
         *blocks, rest = text.split(b"\n\n")
         last_id = self._id
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
-                if len(block) > self.max_event_bytes:
-                    self._check(len(block))
+                if len(block) >= self.max_event_bytes:
+                    self._check(len(block) + 1)
                 give(ServerSentEvent("", block[6:], last_id))
             elif block:
                 self._lines(block)
@@ -222,23 +220,18 @@ class SSEDecoder:
 
     def _line(self, line: bytes) -> None:
         """Apply the field rules to one line that is not blank."""
+        self._in_event = True
+        self._size += len(line) + 1
+        self._check(self._size)
         if line.startswith(b":"):
             self.comments += 1
             return
-        self._in_event = True
         name, _, value = line.partition(b":")
         if name not in _FIELDS:
             if line.startswith(b"{"):
-                self._count(line)
                 self.aside.append(line)
             return
-        value = value.removeprefix(b" ")
-        self._count(value)
-        self._field(name, value)
-
-    def _count(self, part: bytes) -> None:
-        self._size += len(part) + 1
-        self._check(self._size)
+        self._field(name, value.removeprefix(b" "))
 
     def _field(self, name: bytes, value: bytes) -> None:
         if name == b"data":

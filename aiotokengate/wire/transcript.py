@@ -185,6 +185,11 @@ class Transcript:
         return len(self.items)
 
     @property
+    def begun(self) -> bool:
+        """Whether anything came that can be shown; a usage alone is what gateways make up."""
+        return len(self.items) > (self.usage is not None)
+
+    @property
     def complete(self) -> bool:
         """Whether every choice seen has a finish reason (a vendor may ignore ``n``)."""
         return 0 < self.finished == len(self.choices)
