@@ -77,8 +77,7 @@ RULES = {
     # The four examples of the standard.
     "stocks": (b"data: YHOO\ndata: +2\ndata: 10\n\n", [event(b"YHOO\n+2\n10")]),
     "four blocks": (
-        b": test stream\n\ndata: first event\nid: 1\n\n"
-        b"data:second event\nid\n\ndata:  third event",
+        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third",
         [event(b"first event", id="1"), event(b"second event", id="")],
     ),
     "two events of nothing": (b"data\n\ndata\ndata\n\ndata:", [event(b""), event(b"\n")]),

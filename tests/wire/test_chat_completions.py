@@ -1,0 +1,909 @@
+"""Chat Completions, frame by frame: what the recorded exchanges do not show."""
+
+import json
+import random
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiotokengate import CallerError, Message, Reply, Usage
+from aiotokengate.types import (
+    AnswerDelta,
+    Citation,
+    CitationDelta,
+    Delta,
+    FinishDelta,
+    Media,
+    MediaDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    ToolCallDelta,
+    UsageDelta,
+)
+from aiotokengate.wire.chat_completions import (
+    ChatCompletionsDecoder,
+    encode_chunk,
+    encode_request,
+    media_of,
+    message_dict,
+)
+from aiotokengate.wire.dialects import DIALECTS, Dialect
+from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.transcript import Transcript
+
+PLAIN = DIALECTS["openai-compatible"]
+
+
+def chunk(
+    delta: object, reason: object = None, index: object = 0, **more: object
+) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": reason}
+    return {"id": "c1", "model": "m", "created": 7, "choices": [choice]} | more
+
+
+def read(*frames: object, dialect: Dialect = PLAIN, expected: int = 1) -> ChatCompletionsDecoder:
+    """Decode frames, given as JSON values or as the bytes of an event."""
+    decoder = ChatCompletionsDecoder(dialect, Transcript(expected))
+    for frame in frames:
+        decoder.feed(frame if isinstance(frame, bytes) else orjson.dumps(frame))
+    decoder.end()
+    return decoder
+
+
+def deltas(decoder: ChatCompletionsDecoder) -> list[Delta]:
+    log = decoder.transcript
+    return [log.delta(at) for at in range(len(log))]
+
+
+def said(*frames: object, dialect: Dialect = PLAIN) -> list[Delta]:
+    return deltas(read(*frames, dialect=dialect))
+
+
+def reply_of(*frames: object, dialect: Dialect = PLAIN, expected: int = 1) -> Reply:
+    log = read(*frames, dialect=dialect, expected=expected).transcript
+    return fold(log, dialect, About("complete" if log.complete else "interrupted"))
+
+
+# --- the request --------------------------------------------------------------------------------
+
+
+def test_a_streamed_request_asks_for_the_usage() -> None:
+    """Gateways that see no wish for usage may swallow the last chunk."""
+    body = encode_request("m", [{"role": "user", "content": "你好 👋"}], {}, stream=True)
+    assert (
+        body
+        == (
+            '{"model":"m","messages":[{"role":"user","content":"你好 👋"}],'
+            '"stream":true,"stream_options":{"include_usage":true}}'
+        ).encode()
+    )
+
+
+def test_a_plain_request_says_nothing_of_streams() -> None:
+    """Some models cannot stream, and some gateways refuse options without a stream."""
+    body = orjson.loads(encode_request("m", [], {"max_tokens": 5}, stream=False))
+    assert body == {"model": "m", "messages": [], "max_tokens": 5}
+
+
+def test_what_is_none_is_not_sent_and_what_is_extra_goes_over_all() -> None:
+    """The last word is the call's own extra body; null in it is meant."""
+    extra: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": None, "temperature": 0.5}]
+    params = {"temperature": 1, "seed": None}
+    body = orjson.loads(encode_request("m", [], params, stream=False, extra_body=extra))
+    assert body == {"model": "m", "messages": [], "temperature": 0.5, "a": 1, "b": None}
+
+
+def test_what_is_not_json_is_named_by_its_path() -> None:
+    """The error says where, and never what."""
+    messages = [{"role": "user", "content": "秘密\ud83d"}]
+    with pytest.raises(
+        CallerError, match=r"^messages\[0\]\.content holds a lone surrogate"
+    ) as raised:
+        encode_request("m", messages, {}, stream=True)
+    assert "秘密" not in str(raised.value)
+
+
+def test_messages_are_dicts_or_values() -> None:
+    """Both are sent in the API's own form."""
+    assert message_dict(Message("user", "嗨")) == {"role": "user", "content": "嗨"}
+    own = {"role": "user", "content": "嗨"}
+    assert message_dict(own) is own
+
+
+# --- frames that are none -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"  ", b"\n", b": PING", b" : ping"], ids=repr)
+def test_data_without_a_frame(data: bytes) -> None:
+    """Blank data, and comments wrapped in data, are nothing."""
+    decoder = read(data)
+    assert (deltas(decoder), decoder.transcript.skipped, decoder.done) == ([], 0, False)
+
+
+@pytest.mark.parametrize("data", [b"[DONE]", b" [DONE]", b"[DONE]\n", b"[DONE] bye"], ids=repr)
+def test_the_end_of_the_stream(data: bytes) -> None:
+    """``[DONE]`` is known by its beginning."""
+    decoder = read(data)
+    assert (decoder.done, decoder.transcript.skipped) == (True, 0)
+
+
+FRAMES = [b"{", b"done", b"[1]", b'"x"', b"1", b"null", b"true", b'{"a":1}}', b"\xff", b"[" * 9999]
+
+
+@pytest.mark.parametrize("data", FRAMES, ids=lambda data: repr(data[:9]))
+def test_a_frame_that_is_no_object(data: bytes) -> None:
+    """It is counted and passed over, and the rest of the stream is read."""
+    decoder = read(chunk({"content": "甲"}), data, chunk({"content": "乙"}))
+    assert deltas(decoder) == [AnswerDelta("甲"), AnswerDelta("乙")]
+    assert decoder.transcript.skipped == 1
+
+
+ODD: list[Any] = [None, {}, [], "", "x", 1, True, ["content"], [{}]]
+ODD_CHOICES = [*ODD, [None], [[]], [1], [{"index": 0}]]
+ODD_CHOICES += [[{"delta": odd}] for odd in ODD] + [[{"message": odd}] for odd in ODD]
+
+
+@pytest.mark.parametrize("choices", ODD_CHOICES, ids=repr)
+def test_choices_of_unexpected_types(choices: object) -> None:
+    """They hold nothing, and do no harm to the chunks around them."""
+    frames = [chunk({"content": "甲"}), {"choices": choices}, chunk({"content": "乙"}, "stop")]
+    assert said(*frames) == [AnswerDelta("甲"), AnswerDelta("乙"), FinishDelta(0, "stop")]
+
+
+@pytest.mark.parametrize("value", [1, 1.5, True, {"a": 1}, {"text": "x"}], ids=repr)
+@pytest.mark.parametrize("field", ["content", "reasoning_content", "reasoning"])
+def test_text_of_unexpected_types(field: str, value: object) -> None:
+    """It is no delta, and is kept as it came."""
+    frames = [chunk({"content": "甲"}), chunk({field: value}), chunk({}, "stop")]
+    reply = reply_of(*frames)
+    assert (reply.answer, reply.reasoning) == ("甲", "")
+    assert reply.choices[0].extra == {field: value}
+
+
+def test_the_first_field_with_text_counts() -> None:
+    """A field of another type, or an empty one, leaves it to the next."""
+    assert said(chunk({"reasoning_content": {"a": 1}, "reasoning": "想"})) == [
+        ReasoningDelta("想")
+    ]
+    assert said(chunk({"reasoning_content": "", "reasoning": "想"})) == [ReasoningDelta("想")]
+
+
+@pytest.mark.parametrize("index", [None, "0", -1, 1.0, [], {}], ids=repr)
+def test_an_index_that_is_none(index: object) -> None:
+    """A choice without a usable index is the first."""
+    assert said(chunk({"content": "甲"}, index=index)) == [AnswerDelta("甲")]
+
+
+@pytest.mark.parametrize("index", [1, 127, 16383, 16384, 2**31, 2**63], ids=repr)
+def test_an_index_of_any_size(index: int) -> None:
+    """An index is whatever number the vendor likes."""
+    frames = [chunk({"content": "甲"}, index=index), chunk({}, "stop", index=index)]
+    assert said(*frames) == [AnswerDelta("甲", index), FinishDelta(index, "stop")]
+
+
+@pytest.mark.parametrize("reason", [None, "", "null"], ids=repr)
+def test_a_finish_reason_that_is_none(reason: object) -> None:
+    """Vendors write nothing in several ways."""
+    assert said(chunk({"content": "甲"}, reason)) == [AnswerDelta("甲")]
+
+
+@pytest.mark.parametrize(
+    "reason", ["stop", "sensitive", "insufficient_system_resource", 7], ids=repr
+)
+def test_finish_reasons_are_open(reason: object) -> None:
+    """A vendor's own word is kept as it is, and the first one stands."""
+    frames = [chunk({}, reason), chunk({"content": ""}, None), chunk({}, "later")]
+    assert said(*frames) == [FinishDelta(0, str(reason))]
+
+
+TEXT_FIELDS = ["content", "reasoning", "reasoning_content", "reasoning_details", "refusal"]
+DELTA_FIELDS = [*TEXT_FIELDS, "tool_calls", "function_call", "images", "annotations", "role"]
+NAMES = [
+    "choices",
+    "delta",
+    "message",
+    "index",
+    "finish_reason",
+    "logprobs",
+    "usage",
+    "error",
+    "x",
+]
+NAMES += [
+    "function",
+    "name",
+    "arguments",
+    "id",
+    "text",
+    "image_url",
+    "url",
+    "url_citation",
+    "link",
+]
+NAMES += ["prompt_tokens", "completion_tokens_details", "citations", "web_search", "model"]
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**31), 2**31)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "a", "<think>", "</think>", "stop", "你好", "call_1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*DELTA_FIELDS, *NAMES]), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+odd_deltas = st.dictionaries(
+    st.sampled_from(DELTA_FIELDS),
+    json_values | st.lists(st.dictionaries(st.sampled_from(["index", "id", "type"]), json_values)),
+)
+odd_frames = st.one_of(
+    json_values,
+    st.builds(lambda choice: {"choices": [choice]}, json_values),
+    st.builds(lambda delta: {"choices": [{"index": 0, "delta": delta}]}, odd_deltas),
+    st.builds(lambda message: {"choices": [{"message": message}]}, odd_deltas),
+    st.builds(lambda usage: {"choices": [], "usage": usage}, json_values),
+)
+
+
+@given(st.lists(odd_frames, max_size=4))
+def test_no_frame_breaks_the_decoder(frames: list[object]) -> None:
+    """Whatever JSON a vendor sends, there is a reply, and it can be sent on."""
+    usual = [chunk({"content": "甲"}), chunk({"reasoning_content": "想"})]
+    decoder = read(*usual, *frames, *usual)
+    log = decoder.transcript
+    fold(log, PLAIN, About("interrupted")).message()
+    assert all(encode_chunk(delta, log) for delta in deltas(decoder))
+    assert log.text(0, 1).startswith("甲")
+
+
+# --- what a reply is known by -------------------------------------------------------------------
+
+
+def test_identity_comes_from_the_first_chunk() -> None:
+    """The usage chunk that a gateway makes up has an id, or none, of its own."""
+    reply = reply_of(
+        chunk({"content": "甲"}), {"id": "", "model": "other", "created": 9, "choices": []}
+    )
+    assert (reply.id, reply.model) == ("c1", "m")
+
+
+def test_identity_of_unexpected_types() -> None:
+    """A number is no name."""
+    log = read({"id": 1, "model": ["m"], "created": "now", "choices": []}).transcript
+    assert (log.id, log.model, log.created) == ("", "", 0)
+
+
+def test_unknown_fields_are_kept() -> None:
+    """Of the chunks, of the choices and of the deltas: the last value that was one."""
+    first = chunk({"content": "甲", "audio_content": "x"}, provider="p", nothing=None)
+    second = chunk({"content": "乙"}, provider="q")
+    second["choices"][0] |= {"native_finish_reason": "x", "matched_stop": None}
+    reply = reply_of(first, second)
+    assert reply.extra == {"provider": "q"}
+    assert reply.choices[0].extra == {"audio_content": "x", "native_finish_reason": "x"}
+
+
+def test_padding_and_fingerprints_are_not() -> None:
+    """They are in every chunk and mean nothing."""
+    assert reply_of(chunk({"content": "甲"}, obfuscation="x", system_fingerprint="y")).extra == {}
+
+
+def test_logprobs_are_joined() -> None:
+    """They come parallel to the text, or in chunks of their own, or in a form of another time."""
+    entries = [{"token": "甲", "logprob": -0.1}, {"token": "乙", "logprob": -0.2}]
+    frames = [chunk({"content": "甲乙"}), chunk({}), chunk({}), chunk({"content": "丙"})]
+    frames[0]["choices"][0]["logprobs"] = {"content": entries[:1]}
+    frames[1]["choices"][0]["logprobs"] = {"content": entries[1:]}
+    frames[2]["choices"][0]["logprobs"] = {"tokens": ["丙"]}
+    frames[3]["choices"][0]["logprobs"] = {"content": None}
+    reply = reply_of(*frames)
+    assert reply.choices[0].logprobs == (*entries, {"tokens": ["丙"]}, {"content": None})
+    assert reply.answer == "甲乙丙"
+
+
+def test_several_choices() -> None:
+    """Each has its text, its reason and its splitter; fewer than asked for is a remark."""
+    frames = [
+        chunk({"content": "<think>想"}, index=1),
+        chunk({"content": "甲"}),
+        chunk({"content": "</think>乙"}, index=1),
+        chunk({}, "stop"),
+        chunk({}, "length", index=1),
+    ]
+    reply = reply_of(*frames, expected=3)
+    told = [(c.index, c.reasoning, c.answer, c.finish_reason, c.status) for c in reply.choices]
+    assert told == [(0, "", "甲", "stop", "complete"), (1, "想", "乙", "length", "complete")]
+    assert reply.notes == ("fewer choices: 3 asked for, 2 came",)
+
+
+# --- halves of characters -----------------------------------------------------------------------
+
+HALVES = {
+    "a pair over two deltas": (["\ud83d", "\udc4b"], ["👋"]),
+    "a pair after text": (["a\ud83d", "\udc4bb"], ["a", "👋b"]),
+    "a first half alone": (["a\ud83d", "b"], ["a", "\ufffdb"]),
+    "a second half alone": (["a\udc4b"], ["a\ufffd"]),
+    "a first half at the end": (["a\ud83d"], ["a", "\ufffd"]),
+    "two first halves": (["\ud83d\ud83d", "\udc4b"], ["\ufffd", "👋"]),
+}
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+@pytest.mark.parametrize("case", HALVES)
+def test_halves_of_characters(case: str, field: str) -> None:
+    """Tokens may end inside a character: halves are joined, and a lone one is replaced."""
+    texts, expected = HALVES[case]
+    frames = [f'{{"choices":[{{"delta":{{"{field}":{ascii_json(text)}}}}}]}}' for text in texts]
+    kind = AnswerDelta if field == "content" else ReasoningDelta
+    assert said(*[frame.encode() for frame in frames]) == [kind(text) for text in expected]
+
+
+def ascii_json(text: str) -> str:
+    """Write each UTF-16 unit as an escape, as vendors do."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    pairs = zip(units[::2], units[1::2], strict=True)
+    return '"' + "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs) + '"'
+
+
+def test_halves_of_two_choices_are_not_mixed() -> None:
+    """Each text waits for its own other half, also across whole characters of another."""
+    frames = [
+        b'{"choices":[{"index":0,"delta":{"content":"\\ud83d"}}]}',
+        b'{"choices":[{"index":1,"delta":{"content":"\\ud83e","reasoning":"\\ud83d"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"\\udc4b"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"index":1,"delta":{"reasoning":"\\udc4c"}}]}',
+        b'{"choices":[{"index":1,"delta":{"content":"\\udd14"},"finish_reason":"stop"}]}',
+    ]
+    log = read(*frames).transcript
+    assert (log.text(0, 1), log.text(1, 1), log.text(1, 0)) == ("👋", "🤔", "👌")
+
+
+HALVED = {
+    "a refusal": {"refusal": "\ud83d"},
+    "a call's name": {
+        "tool_calls": [{"id": "c", "function": {"name": "\ud83d", "arguments": "{}"}}]
+    },
+    "a call's id": {
+        "tool_calls": [{"id": "\ud83d", "function": {"name": "f", "arguments": "{}"}}]
+    },
+    "arguments": {"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": '"\ud83d"'}}]},
+    "an object": {"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": ["\ud83d"]}}]},
+    "an address": {"annotations": [{"url_citation": {"url": "\ud83d"}}]},
+    "an image": {"images": [{"image_url": {"url": "\ud83d"}}]},
+    "details": {"reasoning_details": [{"text": "\ud83d", "index": 0}]},
+}
+
+
+@pytest.mark.parametrize("where", HALVED)
+def test_halves_in_everything_else(where: str) -> None:
+    """A lone half anywhere breaks nothing that is made of the reply."""
+    frames = [chunk(HALVED[where], name="\ud83d"), chunk({}, "stop")]
+    decoder = read(*[json.dumps(frame).encode() for frame in frames])
+    reply = fold(decoder.transcript, PLAIN, About("complete"))
+    assert all(encode_chunk(delta, decoder.transcript) for delta in deltas(decoder))
+    assert orjson.dumps(reply.message())
+
+
+def test_halves_in_arguments() -> None:
+    """Arguments are text that comes in tokens, too: a pair over two pieces is joined."""
+    pieces = [piece('"\ud83d', "a", "f", index=0), piece('\udc4b"', index=0)]
+    frames = [chunk({"tool_calls": [one]}) for one in pieces]
+    reply = reply_of(*[json.dumps(frame).encode() for frame in frames], chunk({}, "stop"))
+    assert reply.tool_calls[0].parse() == "👋"
+
+
+def test_numbers_that_json_has_not() -> None:
+    """NaN and Infinity are read where they do no harm."""
+    logprobs = b'"logprobs":{"content":[{"logprob":-Infinity}]}'
+    usage = b'{"choices":[],"usage":{"prompt_tokens":NaN,"completion_tokens":2}}'
+    reply = reply_of(b'{"choices":[{"delta":{"content":"a"},%s}]}' % logprobs, usage)
+    assert reply.answer == "a"
+    assert reply.choices[0].logprobs == ({"logprob": float("-inf")},)
+    assert reply.usage.completion_tokens == 2
+
+
+# --- reasoning ----------------------------------------------------------------------------------
+
+
+def test_a_field_switches_the_tags_off() -> None:
+    """Once a field has carried reasoning, a tag in the content is the answer's."""
+    frames = [chunk({"reasoning_content": "想"}), chunk({"content": "<think>标签</think>"})]
+    assert said(*frames) == [ReasoningDelta("想"), AnswerDelta("<think>标签</think>")]
+
+
+def test_what_was_held_comes_before_the_field() -> None:
+    """Content that might have been a tag was none, and came first."""
+    frames = [chunk({"content": "<thi"}), chunk({"reasoning": "想"}), chunk({"content": "答"})]
+    assert said(*frames) == [AnswerDelta("<thi"), ReasoningDelta("想"), AnswerDelta("答")]
+
+
+@pytest.mark.parametrize("held", ["\n\n", "<th"], ids=repr)
+def test_what_was_held_comes_before_a_tool_call(held: str) -> None:
+    """Text that came before a call is told before it."""
+    call = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+    got = said(chunk({"content": held}), chunk(call), chunk({}, "tool_calls"))
+    assert got[:2] == [AnswerDelta(held), ToolCallDelta(0, 0, "c", "f", "{}")]
+
+
+def test_thinking_goes_on_inline_to_the_end() -> None:
+    """A stream that ends inside thinking gives out what was held, and says so."""
+    log = read(chunk({"content": "<think>想</thi"})).transcript
+    assert deltas(read(chunk({"content": "<think>想</thi"}))) == [
+        ReasoningDelta("想"),
+        ReasoningDelta("</thi"),
+    ]
+    assert fold(log, PLAIN, About("interrupted")).notes == (
+        "thinking cut short: the reply ended inside the reasoning",
+    )
+
+
+def test_a_length_spent_on_thinking_is_told() -> None:
+    """Where the reasoning has a field, the finish reason shows it."""
+    reply = reply_of(chunk({"reasoning_content": "想"}), chunk({}, "length"))
+    assert reply.notes == ("thinking cut short: the reply ended inside the reasoning",)
+    assert reply_of(chunk({"content": "答"}), chunk({}, "length")).notes == ()
+
+
+def detailed(*entries: object) -> dict[str, Any]:
+    return chunk({"reasoning_details": list(entries)})
+
+
+def test_details_with_a_summary() -> None:
+    """OpenRouter's other kind of entry has its text under another name."""
+    frames = [
+        detailed({"type": "reasoning.summary", "summary": text, "index": 0}) for text in "想好"
+    ]
+    assert said(*frames) == [ReasoningDelta("想"), ReasoningDelta("好")]
+    assert reply_of(*frames).message()["reasoning_details"] == [
+        {"type": "reasoning.summary", "index": 0, "summary": "想好"}
+    ]
+
+
+def test_details_that_hide_their_text() -> None:
+    """Encrypted entries are no delta, and go back as they came; the last signature counts."""
+    frames = [
+        detailed({"type": "reasoning.text", "text": "想", "index": 0, "signature": None}),
+        detailed({"type": "reasoning.text", "text": "", "index": 0, "signature": "a"}),
+        detailed({"type": "reasoning.text", "index": 0, "signature": "b"}),
+        detailed({"type": "reasoning.encrypted", "data": "x", "index": 1}),
+    ]
+    assert said(*frames) == [ReasoningDelta("想")]
+    assert reply_of(*frames).message()["reasoning_details"] == [
+        {"type": "reasoning.text", "index": 0, "signature": "b", "text": "想"},
+        {"type": "reasoning.encrypted", "data": "x", "index": 1},
+    ]
+
+
+@pytest.mark.parametrize("odd", [None, "x", 1, [None], ["x"], [[]], {}], ids=repr)
+def test_details_that_are_none(odd: object) -> None:
+    """Details of another form are passed over."""
+    assert said(chunk({"reasoning_details": odd}), chunk({"content": "答"})) == [AnswerDelta("答")]
+
+
+@pytest.mark.parametrize("index", [None, "a", [], {}], ids=repr)
+def test_details_with_an_index_of_any_type(index: object) -> None:
+    """An index is a number by habit only."""
+    entry = {"type": "reasoning.text", "text": "想", "index": index}
+    assert said(detailed(entry)) == [ReasoningDelta("想")]
+
+
+def test_a_field_comes_before_the_details() -> None:
+    """Text in a field is not said again by the details, also if they come in another chunk."""
+    both = chunk({"reasoning": "想", "reasoning_details": [{"text": "想", "index": 0}]})
+    assert said(both, both) == [ReasoningDelta("想"), ReasoningDelta("想")]
+
+
+def test_a_dialect_without_details() -> None:
+    """Where the table says so, they are kept and not read."""
+    dialect = Dialect("mine", details=False)
+    frames = [detailed({"type": "reasoning.text", "text": "想", "index": 0})]
+    assert said(*frames, dialect=dialect) == []
+    assert "reasoning_details" in reply_of(*frames, dialect=dialect).message()
+
+
+def test_a_dialect_says_what_goes_back() -> None:
+    """The reasoning goes back under the name that the vendor reads, or that it came in."""
+    frame = chunk({"reasoning": "想"})
+    assert reply_of(frame).message()["reasoning"] == "想"
+    assert reply_of(frame, dialect=DIALECTS["qwen"]).message()["reasoning_content"] == "想"
+
+
+# --- whole messages -----------------------------------------------------------------------------
+
+
+def whole(reason: str | None = "stop", **message: object) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": reason}
+    return {"id": "c1", "object": "chat.completion", "model": "m", "choices": [choice]}
+
+
+def test_a_whole_message() -> None:
+    """A plain answer is one delta of each kind."""
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    assert said(whole("tool_calls", content="答", reasoning_content="想", tool_calls=calls)) == [
+        ReasoningDelta("想"),
+        AnswerDelta("答"),
+        ToolCallDelta(0, 0, "c", "f", "{}"),
+        FinishDelta(0, "tool_calls"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "sides"),
+    [
+        ("<think>\n想\n</think>\n\n答", ("想\n", "答")),
+        ("想\n</think>\n\n答", ("想", "答")),
+        ("想\n</thought>\n答", ("想", "答")),
+        ("写 </think> 就行", ("", "写 </think> 就行")),
+        ("先 <think> 后\n</think>\n就行", ("", "先 <think> 后\n</think>\n就行")),
+        (None, ("", "")),
+    ],
+    ids=["tags", "no opening tag", "another word", "in a line", "both in the answer", "null"],
+)
+def test_a_whole_message_with_tags(content: str | None, sides: tuple[str, str]) -> None:
+    """A closing tag on a line of its own tells that the opening one was swallowed."""
+    reply = reply_of(whole(content=content))
+    assert (reply.reasoning.rstrip("\n"), reply.answer) == (sides[0].rstrip("\n"), sides[1])
+
+
+def test_a_whole_message_that_quotes_a_closing_tag() -> None:
+    """Where the reasoning has a field of its own, the answer is left as it is."""
+    reply = reply_of(whole(content="这样写：\n</think>\n就行", reasoning_content="想"))
+    assert (reply.reasoning, reply.answer) == ("想", "这样写：\n</think>\n就行")
+
+
+def test_a_vendor_without_tags() -> None:
+    """Where the table says never, not even a lone closing tag is looked for."""
+    frame = whole(content="x\n</think>\ny")
+    assert reply_of(frame, dialect=DIALECTS["openai"]).answer == "x\n</think>\ny"
+
+
+def test_a_last_frame_without_deltas_before() -> None:
+    """MiniMax's last frame counts where nothing was streamed before it."""
+    frames = [chunk({"role": "assistant", "content": ""}), whole(content="<think>想</think>答")]
+    assert said(*frames) == [ReasoningDelta("想"), AnswerDelta("答"), FinishDelta(0, "stop")]
+
+
+def test_a_last_frame_after_a_call() -> None:
+    """A call that was streamed is not made twice."""
+    calls = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    reply = reply_of(chunk({"tool_calls": calls}), whole("tool_calls", tool_calls=calls))
+    assert [call.id for call in reply.tool_calls] == ["c"]
+
+
+# --- tool calls ---------------------------------------------------------------------------------
+
+UNSET = object()
+
+
+def piece(
+    arguments: object = "", id_: object = UNSET, name: object = UNSET, **more: object
+) -> Any:
+    function = {"arguments": arguments} | ({} if name is UNSET else {"name": name})
+    return {"function": function} | ({} if id_ is UNSET else {"id": id_}) | more
+
+
+def calls_of(*pieces: object, reason: str = "tool_calls") -> list[tuple[str, str, str]]:
+    frames = [chunk({"tool_calls": [one]}) for one in pieces]
+    reply = reply_of(*frames, chunk({}, reason))
+    return [(call.id, call.name, call.arguments) for call in reply.tool_calls]
+
+
+ASSEMBLIES = {
+    "by index": (
+        [
+            piece("{", "a", "f", index=0),
+            piece("[", "b", "g", index=1),
+            piece("}", index=0),
+            piece("]", index=1),
+        ],
+        [("a", "f", "{}"), ("b", "g", "[]")],
+    ),
+    "in order of appearance": (
+        [piece("1", "a", "f", index=5), piece("2", "b", "g", index=2)],
+        [("a", "f", "1"), ("b", "g", "2")],
+    ),
+    "by an id that is known, though renumbered": (
+        [piece("{", "a", "f", index=0), piece("}", "a", index=1)],
+        [("a", "f", "{}")],
+    ),
+    "an index used again for another call": (
+        [piece("{}", "a", "f", index=0), piece("[]", "b", "g", index=0)],
+        [("a", "f", "{}"), ("b", "g", "[]")],
+    ),
+    "an index with a new id and no name goes on": (
+        [piece("{", "a", "f", index=0), piece("}", "b", index=0)],
+        [("a", "f", "{}")],
+    ),
+    "an id that comes late": (
+        [piece("{", None, "f", index=0), piece("}", "a", index=0)],
+        [("a", "f", "{}")],
+    ),
+    "without index by id": (
+        [piece("{", "a", "f"), piece("[", "b", "g"), piece("}", "a"), piece("]", "b")],
+        [("a", "f", "{}"), ("b", "g", "[]")],
+    ),
+    "without index or id by name": (
+        [piece("{", name="f"), piece("}"), piece("[", name="g"), piece("]")],
+        [("call_0", "f", "{}"), ("call_1", "g", "[]")],
+    ),
+    "without anything": ([piece("{"), piece("}")], [("call_0", "", "{}")]),
+    "the same name again": (
+        [piece("{", "a", "f", index=0), piece("}", "", "f", index=0)],
+        [("a", "f", "{}")],
+    ),
+    "nulls and blanks change nothing": (
+        [
+            piece("{", "a", "f", index=0),
+            piece(None, None, None, index=0),
+            piece("}", "", "", index=0),
+        ],
+        [("a", "f", "{}")],
+    ),
+    "no function at all": (
+        [piece("{}", "a", "f", index=0), {"index": 0}, {"index": 0, "function": None}],
+        [("a", "f", "{}")],
+    ),
+    "an index that is text": ([piece("{}", "a", "f", index="0")], [("a", "f", "{}")]),
+    "arguments as a list": ([piece([1, "二"], "a", "f", index=0)], [("a", "f", '[1,"二"]')]),
+    "arguments as an empty object": ([piece({}, "a", "f", index=0)], [("a", "f", "{}")]),
+    "an odd id": ([piece("{}", "functions.f:0", "f")], [("functions.f:0", "f", "{}")]),
+    "pieces that are none": ([None, "x", 1, piece("{}", "a", "f")], [("a", "f", "{}")]),
+}
+
+
+@pytest.mark.parametrize("case", ASSEMBLIES)
+def test_calls_are_put_together(case: str) -> None:
+    """Which piece belongs to which call, whatever its vendor leaves out."""
+    pieces, expected = ASSEMBLIES[case]
+    assert calls_of(*pieces) == expected
+
+
+def test_two_calls_in_one_delta() -> None:
+    """An array of whole calls is as many calls."""
+    frame = chunk({"tool_calls": [piece("{}", "a", "f"), piece("[]", "b", "g")]})
+    assert said(frame) == [
+        ToolCallDelta(0, 0, "a", "f", "{}"),
+        ToolCallDelta(0, 1, "b", "g", "[]"),
+    ]
+
+
+def test_what_a_vendor_adds_to_a_call() -> None:
+    """It is kept with the call, and goes back with it."""
+    extra = {"extra_content": {"google": {"thought_signature": "x"}}, "nothing": None}
+    reply = reply_of(chunk({"tool_calls": [piece("{}", "a", "f", **extra)]}), chunk({}, "stop"))
+    kept = {"extra_content": extra["extra_content"]}
+    assert reply.tool_calls[0].extra == kept
+    assert reply.message()["tool_calls"] == [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, **kept}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "complete"),
+    [
+        ("{}", "tool_calls", True),
+        ("", "tool_calls", True),
+        (" ", "stop", True),
+        ("", "length", False),
+        ('{"a":', "length", False),
+        ('{"a":1}', "length", True),
+        ("{}", None, False),
+    ],
+)
+def test_a_call_that_must_not_be_run(arguments: str, reason: str | None, complete: bool) -> None:
+    """A call is complete once its choice has finished and its arguments are whole."""
+    reply = reply_of(chunk({"tool_calls": [piece(arguments, "a", "f")]}), chunk({}, reason))
+    assert reply.tool_calls[0].complete is complete
+    assert ("tool_calls" in reply.message()) is complete
+
+
+# --- beside the text ----------------------------------------------------------------------------
+
+
+def test_sources_are_given_once() -> None:
+    """Some vendors repeat the whole list in every chunk."""
+    first, second = "https://example.com/一", "https://example.com/二"
+    frames = [
+        chunk({"content": "甲"}, citations=[first]),
+        chunk({"content": "乙"}, citations=[first, second]),
+    ]
+    got = [delta for delta in said(*frames) if isinstance(delta, CitationDelta)]
+    assert got == [CitationDelta(Citation(first)), CitationDelta(Citation(second))]
+
+
+def test_search_results_are_sources() -> None:
+    """GLM gives what it found beside the choices, under names of its own."""
+    found = [{"title": "新闻", "link": "https://example.com/a", "media": "报"}, {"title": "无"}, 7]
+    reply = reply_of(chunk({"content": "甲"}, web_search=found))
+    assert reply.citations == (Citation("https://example.com/a", "新闻", extra={"media": "报"}),)
+    assert reply.extra["web_search"] == found
+
+
+def test_citations_of_another_form_are_kept() -> None:
+    """What has no address is no source, and not lost."""
+    odd = {"type": "file_citation", "file": "x"}
+    frame = chunk({"annotations": [odd, {"url_citation": "x"}]}, citations="x", web_search={})
+    reply = reply_of(frame)
+    assert reply.citations == ()
+    assert reply.choices[0].extra == {"annotations": [odd, {"url_citation": "x"}]}
+
+
+def test_a_citation_with_its_span() -> None:
+    """The span counts characters of the answer; the rest is kept."""
+    inner = {
+        "url": "https://example.com",
+        "title": "t",
+        "start_index": 1,
+        "end_index": 3,
+        "content": "c",
+    }
+    frame = chunk({"annotations": [{"type": "url_citation", "url_citation": inner}]})
+    assert said(frame) == [
+        CitationDelta(Citation("https://example.com", "t", 1, 3, {"content": "c"}))
+    ]
+
+
+IMAGE = "data:image/webp;base64,AA=="
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"type": "image_url", "image_url": {"url": IMAGE}}, {"image_url": IMAGE}],
+    ids=["object", "string"],
+)
+@pytest.mark.parametrize("field", ["images", "content"])
+def test_images_beside_the_text(field: str, part: object) -> None:
+    """Images come in a list of their own, or as parts of the content."""
+    assert said(chunk({field: [part]})) == [MediaDelta(Media("image", IMAGE, "image/webp"))]
+
+
+def test_parts_of_another_form_are_kept() -> None:
+    """A part that nobody knows is not lost, and the text around it is read."""
+    parts = [{"type": "text", "text": "甲"}, {"type": "odd"}, "乙", {"image_url": 7}]
+    reply = reply_of(chunk({"content": parts}))
+    assert (reply.answer, reply.media) == ("甲", ())
+    assert reply.choices[0].extra == {"parts": [{"type": "odd"}, "乙", {"image_url": 7}]}
+
+
+def test_media_inside_the_text() -> None:
+    """new-api writes what Gemini draws into the answer, as links that hold their data."""
+    answer = (
+        f"看 ![image]({IMAGE}) 听 [media](data:audio/mp3;base64,AA==) [x](https://example.com)"
+    )
+    reply = reply_of(chunk({"content": answer}))
+    assert reply.answer == answer
+    assert [(medium.kind, medium.mime) for medium in reply.media] == [
+        ("image", "image/webp"),
+        ("audio", "audio/mp3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "mime"),
+    [
+        ("https://example.com/a.png", "image", None),
+        ("data:video/mp4;base64,AA==", "video", "video/mp4"),
+        ("data:;base64,AA==", "image", None),
+        ("data:,x", "image", None),
+    ],
+)
+def test_what_an_address_is(url: str, kind: str, mime: str | None) -> None:
+    """The type is in the address, or it is taken for an image."""
+    medium = media_of(url)
+    assert (medium.kind, medium.mime or None, medium.url) == (kind, mime, url)
+
+
+@pytest.mark.parametrize("refusal", [1, ["x"], {"a": 1}], ids=repr)
+def test_a_refusal_of_another_type(refusal: object) -> None:
+    """Only text is a refusal."""
+    assert said(chunk({"refusal": refusal}), chunk({"refusal": "不"}))[-1] == RefusalDelta("不")
+
+
+# --- errors in the stream -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"error": {"message": "x"}},
+        {"error": "x", "choices": []},
+        {"base_resp": {"status_code": 1}, "choices": [{"delta": {}}]},
+        {"object": "error", "message": "x"},
+        {"code": 500},
+    ],
+    ids=str,
+)
+def test_what_may_be_an_error_is_left_to_be_judged(frame: object) -> None:
+    """The decoder does not raise: the frame is put where the caller looks."""
+    assert read(frame).suspect == frame
+
+
+@pytest.mark.parametrize("frame", [chunk({}), {"choices": []}, {"choices": None}], ids=str)
+def test_what_is_no_error(frame: object) -> None:
+    """A usual frame is not suspected."""
+    assert read(frame).suspect is None
+
+
+# --- the short path and the long one ------------------------------------------------------------
+
+SHAPES: list[dict[str, Any]] = [
+    *({"content": content} for content in ("", None, "甲", "<think>", ["x"])),
+    *({"reasoning_content": "想"}, {"reasoning": "r", "reasoning_content": "r"}, {"reasoning": 1}),
+    *({"content": "乙", "reasoning_content": None}, {"content": "z", "reasoning": "A"}, {}),
+    *({"role": "a"}, {"refusal": "不"}, {"tool_calls": [piece("{}", "a", "f")]}),
+]
+shapes = st.sampled_from(SHAPES)
+frames = st.builds(
+    chunk,
+    shapes,
+    st.sampled_from([None, None, None, "stop"]),
+    st.sampled_from([0, 0, 0, 1]),
+    obfuscation=st.sampled_from(["x", "y"]),
+)
+
+
+@given(st.lists(frames, max_size=12), st.sampled_from(sorted(DIALECTS)), st.randoms())
+def test_both_paths_give_the_same(
+    stream: list[dict[str, Any]], name: str, chance: random.Random
+) -> None:
+    """Bytes that take the short path, and the same frames on the long one, say the same."""
+    mixed = [dict(chance.sample(sorted(frame.items()), len(frame))) for frame in stream]
+    short = read(*mixed, dialect=DIALECTS[name])
+    long = ChatCompletionsDecoder(DIALECTS[name], Transcript())
+    for frame in mixed:
+        long.take(frame)
+    long.end()
+    assert deltas(short) == deltas(long)
+    about = About("stopped")
+    assert fold(short.transcript, PLAIN, about) == fold(long.transcript, PLAIN, about)
+
+
+# --- there and back -----------------------------------------------------------------------------
+
+EVERY_DELTA: list[Delta] = [
+    ReasoningDelta("想👋"),
+    AnswerDelta("答"),
+    ReasoningDelta("再想"),
+    AnswerDelta("甲", 1),
+    RefusalDelta("不"),
+    ToolCallDelta(0, 0, "a", "f", ""),
+    ToolCallDelta(0, 0, "", "", '{"城市":'),
+    ToolCallDelta(0, 1, "b", "g", "{}"),
+    ToolCallDelta(0, 0, "", "", '"北京"}'),
+    MediaDelta(Media("image", IMAGE, "image/webp")),
+    CitationDelta(Citation("https://example.com", "题", 1, 2, {"content": "c"})),
+    FinishDelta(0, "tool_calls"),
+    FinishDelta(1, "stop"),
+]
+
+
+def test_every_delta_there_and_back() -> None:
+    """A stream that is sent on says what the first one said."""
+    log = read(chunk({"content": "x"})).transcript
+    again = read(*[encode_chunk(delta, log).removeprefix(b"data: ") for delta in EVERY_DELTA])
+    assert deltas(again) == EVERY_DELTA
+    assert (again.transcript.id, again.transcript.model, again.transcript.created) == (
+        "c1",
+        "m",
+        7,
+    )
+
+
+def test_the_usage_there_and_back() -> None:
+    """The counts are sent on in OpenAI's words."""
+    counts = Usage(11, 218, 205, 3, 229)
+    (again,) = said(encode_chunk(UsageDelta(counts), Transcript()).removeprefix(b"data: "))
+    assert isinstance(again, UsageDelta)
+    told = (again.usage.prompt_tokens, again.usage.completion_tokens, again.usage.reasoning_tokens)
+    assert (*told, again.usage.cached_tokens, again.usage.total_tokens) == (11, 218, 205, 3, 229)
+
+
+def test_a_call_without_an_id_is_given_one() -> None:
+    """Whoever stands behind us needs an id to answer to."""
+    encoded = encode_chunk(ToolCallDelta(0, 2, "", "f", "{}"), Transcript())
+    (choice,) = orjson.loads(encoded.removeprefix(b"data: "))["choices"]
+    assert choice["delta"]["tool_calls"][0]["id"] == "call_2"
