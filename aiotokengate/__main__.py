@@ -1,0 +1,39 @@
+"""``python -m aiotokengate``: the command line, of which ``gateway`` needs no extra."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from aiotokengate import __version__
+
+__all__ = ["main"]
+
+_NEEDS_EXTRA = (
+    "this command needs the extra `cli`: pip install 'aiotokengate[cli]'\n"
+    "该命令需要附加依赖 `cli`：pip install 'aiotokengate[cli]'"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["gateway"]:
+        from aiotokengate.cli.gateway import main as gateway  # noqa: PLC0415 - only when asked for
+
+        return gateway(given[1:])
+    if given == ["--version"]:
+        sys.stdout.write(f"aiotokengate {__version__}\n")
+        return 0
+    try:
+        from aiotokengate.cli.app import run  # noqa: PLC0415 - typer and rich are an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("rich", "typer"):
+            raise
+        sys.stderr.write(_NEEDS_EXTRA + "\n")
+        return 2
+    return run(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The commands and their options; what they show is in :mod:`aiotokengate.cli.show`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import attrs
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from aiotokengate import Reply, StreamInterrupted, TokenGate, TokenGateError, __version__
+from aiotokengate.cli.show import Screen, screen_for
+from aiotokengate.stream import ChatStream
+from aiotokengate.testing import FakeGateway, Pace
+
+__all__ = ["run"]
+
+INTERRUPTED = 130
+DEMO_MODEL = "qwen3.6-max-preview"
+DEMO_SECOND_PROMPT = "Please show me a small example with code."
+DEMO_PACE = Pace(first_token=0.4, tokens_per_second=75, jitter=0.3)
+
+errors = Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    help="Ask TokenGate's models from the terminal. / 在终端里与 TokenGate 的模型对话。",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Key = Annotated[
+    str | None,
+    typer.Option(help="API key; else TOKENGATE_API_KEY / 密钥", show_default=False),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address ending in /v1; else TOKENGATE_BASE_URL / 网关地址"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON 行")]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; give the exit status."""
+    try:
+        status = app(args=list(arguments), prog_name="aiotokengate", standalone_mode=False)
+    except TokenGateError as error:
+        errors.print(f"[red]error / 错误:[/] {escape(str(error))}")
+        return 1
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has enough; nothing may be flushed into the pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - raised again unless it is about the arguments
+        return _wrong_use(error)
+    return status if isinstance(status, int) else 0
+
+
+def _wrong_use(error: Exception) -> int:
+    """Show what typer has to say of the arguments, in its own way."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", 2))
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    *, version: Annotated[bool, typer.Option("--version", help="Show the version / 版本")] = False
+) -> None:
+    if version:
+        typer.echo(f"aiotokengate {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def chat(  # noqa: PLR0913 - one parameter for each option
+    model: Annotated[str, typer.Argument(help="Model name, as `models` lists it / 模型名")],
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            help="What to ask; '-' or a pipe reads standard input / 问题", show_default=False
+        ),
+    ] = None,
+    *,
+    system: Annotated[str | None, typer.Option(help="System message / 系统提示")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Limit on the reply / 回复上限")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature / 温度")] = None,
+    reasoning: Annotated[bool, typer.Option(help="Show the thinking / 显示思考过程")] = True,
+    as_json: AsJson = False,
+    api_key: Key = None,
+    base_url: Address = None,
+) -> int:
+    """Ask a model and watch it think and answer. / 提问，并逐字显示思考与回答.
+
+    Without a prompt, on a terminal, it is a conversation: Ctrl-D or /exit ends it.
+    不给问题时进入多轮对话，按 Ctrl-D 或输入 /exit 结束。
+    """
+    params = {"max_tokens": max_tokens, "temperature": temperature}
+    turn = Turns(model, system, {k: v for k, v in params.items() if v is not None})
+    screen = screen_for(as_json=as_json, reasoning=reasoning)
+    with asyncio.Runner() as runner:
+        gate = TokenGate(api_key=api_key, base_url=base_url)
+        try:
+            if prompt is None and sys.stdin.isatty():
+                return turn.converse(runner, gate, screen)
+            question = sys.stdin.read() if prompt in (None, "-") else prompt
+            runner.run(turn.ask(gate, question or "", screen))
+        finally:
+            runner.run(gate.close())
+    return 0
+
+
+@app.command()
+def models(*, as_json: AsJson = False, api_key: Key = None, base_url: Address = None) -> None:
+    """List the models that your key may use. / 列出密钥可用的模型."""
+
+    async def ask() -> list[dict[str, Any]]:
+        async with TokenGate(api_key=api_key, base_url=base_url) as gate:
+            return [attrs.asdict(model) for model in await gate.models()]
+
+    rows = asyncio.run(ask())
+    if as_json:
+        for row in rows:
+            typer.echo(orjson.dumps(row))
+    elif not sys.stdout.isatty():
+        for row in rows:
+            typer.echo(row["id"])
+    else:
+        table = Table("model / 模型", "owner / 提供方")
+        for row in rows:
+            table.add_row(escape(row["id"]), escape(row["owned_by"]))
+        Console().print(table)
+
+
+@app.command()
+def demo(
+    prompt: Annotated[str, typer.Argument(help="What to ask first / 第一个问题")] = "你好",
+) -> None:
+    """See it work without key or network, on the embedded gateway. / 内置网关演示，无需密钥."""
+    errors.print(
+        "[bold]The embedded gateway answers here, not a real model.[/]\n"
+        "[bold]以下由内置网关作答，并非真实模型。[/]\n"
+    )
+    turns = Turns(DEMO_MODEL, None, {})
+    screen = screen_for(as_json=False, reasoning=True)
+    with FakeGateway(pace=DEMO_PACE) as gateway, asyncio.Runner() as runner:
+        gate = TokenGate(api_key=gateway.api_key, base_url=gateway.base_url)
+        try:
+            for question in (prompt, DEMO_SECOND_PROMPT):
+                screen.question(question)
+                runner.run(turns.ask(gate, question, screen))
+        finally:
+            runner.run(gate.close())
+    errors.print(
+        "\nNow the real one / 接下来试试真实模型：\n"
+        f"  export TOKENGATE_API_KEY=sk-...\n  aiotokengate chat {DEMO_MODEL} 你好"
+    )
+
+
+@app.command()
+def gateway() -> None:
+    """Run the embedded gateway by itself; needs no extra. / 单独运行内置网关."""
+
+
+class Turns:
+    """A conversation: the messages so far, and how the next question is put."""
+
+    def __init__(self, model: str, system: str | None, params: dict[str, Any]) -> None:
+        self._model = model
+        self._params = params
+        self._messages: list[dict[str, Any]] = []
+        if system:
+            self._messages.append({"role": "system", "content": system})
+
+    async def ask(self, gate: TokenGate, question: str, screen: Screen) -> None:
+        """Ask one question and show the reply; the history grows only by what succeeded."""
+        asked = [*self._messages, {"role": "user", "content": question}]
+        if not question.strip():
+            asked = []  # the library says what is missing
+        reply = await _shown(gate.chat(self._model, asked, **self._params), screen)
+        self._messages = [*asked, reply.message()]
+
+    def converse(self, runner: asyncio.Runner, gate: TokenGate, screen: Screen) -> int:
+        """Ask until the person has enough."""
+        errors.print(
+            f"[dim]{escape(self._model)} — Ctrl-D or /exit ends / 按 Ctrl-D 或 /exit 结束[/]"
+        )
+        while True:
+            try:
+                question = input("> ").strip()
+            except EOFError:
+                errors.print()
+                return 0
+            if question == "/exit":
+                return 0
+            if question:
+                self._try(runner, gate, question, screen)
+
+    def _try(self, runner: asyncio.Runner, gate: TokenGate, question: str, screen: Screen) -> None:
+        try:
+            runner.run(self.ask(gate, question, screen))
+        except TokenGateError as error:
+            errors.print(f"[red]error / 错误:[/] {escape(str(error))}")
+
+
+async def _shown(call: Any, screen: Screen) -> Reply:  # noqa: ANN401 - a ChatCall
+    """Show a reply as it comes; when it is cut or interrupted, what came stays shown."""
+    stream: ChatStream
+    async with call as stream:
+        try:
+            await screen.show(stream)
+            reply = await stream.reply()
+        except StreamInterrupted as error:
+            screen.finish(error.partial)
+            raise
+        except asyncio.CancelledError:
+            stream.stop()
+            screen.finish(await stream.reply())
+            raise
+        screen.finish(reply)
+    return reply
