@@ -1,0 +1,354 @@
+"""The command line, run as a person and as a program run it: real processes, real terminals."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from aiotokengate.testing import Call, FakeGateway, Gate, ScriptedReply, faults
+
+MODEL = "qwen3.6-max-preview"
+REPLY = ScriptedReply(
+    reasoning=["想一想", "……🤔"], answer=["**你好**！👋🏽\n\n", "- 一\n- 二\n\n", "完"]
+)
+COMMAND = [sys.executable, "-m", "aiotokengate"]
+
+
+def environment(gateway: FakeGateway | None) -> dict[str, str]:
+    own = {"TERM": "xterm-256color", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+    if gateway is not None:
+        own |= {"TOKENGATE_API_KEY": gateway.api_key, "TOKENGATE_BASE_URL": gateway.base_url}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TOKENGATE", "COLUMNS"))}
+    return kept | own
+
+
+def run(
+    gateway: FakeGateway | None, *arguments: str, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command whose input and output are pipes."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(gateway),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+# --- pipes --------------------------------------------------------------------------------------
+
+
+def test_answer_and_thinking_part_in_a_pipe(fake_gateway: FakeGateway) -> None:
+    """The answer goes to standard output as it is, the rest to standard error."""
+    fake_gateway.script(faults.written(REPLY, MODEL).drip(7))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert done.returncode == 0
+    assert done.stdout == "**你好**！👋🏽\n\n- 一\n- 二\n\n完\n"
+    thinking, summary = done.stderr.splitlines()
+    assert thinking == "想一想……🤔"
+    assert re.fullmatch(r"\[tokens/令牌 .* first answer/首个回答 .*\]", summary)
+
+
+def test_without_thinking(fake_gateway: FakeGateway) -> None:
+    """``--no-reasoning`` leaves the thinking out."""
+    fake_gateway.script(REPLY)
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--no-reasoning")
+    assert "想一想" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-"], []], ids=["dash", "pipe"])
+def test_the_prompt_from_standard_input(
+    fake_gateway: FakeGateway, arguments: Sequence[str]
+) -> None:
+    """A prompt that comes through a pipe, with the options of the call."""
+    options = ["--system", "简短", "--max-tokens", "9", "--temperature", "0.5"]
+    done = run(fake_gateway, "chat", MODEL, *arguments, *options, stdin="在吗？😀\n")
+    assert done.returncode == 0
+    sent = fake_gateway.requests[0].json
+    assert [message["content"] for message in sent["messages"]] == ["简短", "在吗？😀\n"]
+    assert (sent["max_tokens"], sent["temperature"]) == (9, 0.5)
+    assert "finish/结束原因 length" in done.stderr
+
+
+def test_json_lines(fake_gateway: FakeGateway) -> None:
+    """Every delta is a line of JSON, the usage the last."""
+    fake_gateway.script(
+        ScriptedReply(reasoning=["想"], answer=["好"], tool_calls=[Call("f", {"城市": "北京"})])
+    )
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [line["type"] for line in lines]
+    assert kinds[:3] == ["reasoning", "answer", "tool_call"]
+    assert kinds[-2:] == ["finish", "usage"]
+    assert lines[1] == {"type": "answer", "text": "好", "choice": 0}
+    assert lines[-1]["usage"]["completion_tokens"] > 0
+    assert done.stderr == ""
+
+
+def test_a_reader_that_has_enough(fake_gateway: FakeGateway) -> None:
+    """A pipe that closes early ends the command with status 1 and without a word."""
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"{' '.join(COMMAND)} models | head -n 1; exit ${{PIPESTATUS[0]}}"],
+        env=environment(fake_gateway),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_models(fake_gateway: FakeGateway) -> None:
+    """One name a line in a pipe; JSON on demand."""
+    names = run(fake_gateway, "models").stdout.splitlines()
+    assert MODEL in names
+    rows = [json.loads(line) for line in run(fake_gateway, "models", "--json").stdout.splitlines()]
+    assert [row["id"] for row in rows] == names
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_errors_are_one_message(fake_gateway: FakeGateway) -> None:
+    """A wrong model, key or address: a message with a hint in two languages, and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    cases = {
+        "ModelNotFound": (["chat", "no-such-model", "在吗？"], "aiotokengate models"),
+        "AuthenticationFailed": (
+            ["chat", MODEL, "在吗？", "--api-key", "sk-wrong-key"],
+            "密钥|key",
+        ),
+        "ConnectFailed": (["chat", MODEL, "在吗？", "--base-url", nobody], "请检查网络"),
+        "CallerError": (["chat", MODEL, " "], "at least one message"),
+    }
+    for arguments, message in cases.values():
+        done = run(fake_gateway, *arguments)
+        assert done.returncode == 1
+        assert re.search(message, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert "sk-wrong-key" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_no_key() -> None:
+    """Without a key the command says where to put it."""
+    done = run(None, "chat", MODEL, "在吗？")
+    assert done.returncode == 1
+    assert "TOKENGATE_API_KEY" in done.stderr
+    assert "请设置环境变量" in done.stderr
+
+
+def test_a_cut_reply_keeps_what_came(fake_gateway: FakeGateway) -> None:
+    """The partial answer stays on standard output, the error says that it was cut."""
+    fake_gateway.script(faults.unfinished(ScriptedReply(answer=["一半", "的话"])))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert done.returncode == 1
+    assert done.stdout == "一半的话\n"
+    assert "interrupted/已中断" in done.stderr
+    assert "without a finish reason" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["chat"], ["nonsense"], ["chat", MODEL, "x", "--temperature", "hot"]],
+    ids=["no model", "no such command", "no number"],
+)
+def test_wrong_use(arguments: Sequence[str]) -> None:
+    """Wrong arguments are explained, and end with status 2."""
+    done = run(None, *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["chat"], ["models"], ["demo"]], ids=str)
+def test_help_in_two_languages(command: Sequence[str]) -> None:
+    """Each help text is there in English and in Chinese."""
+    done = run(None, *command, "--help")
+    assert done.returncode == 0
+    assert re.search(r"[a-z]{4}", done.stdout)
+    assert re.search(r"[\u4e00-\u9fff]{3}", done.stdout)
+
+
+def test_version() -> None:
+    """The version is told with and without the extra."""
+    assert run(None, "--version").stdout.startswith("aiotokengate 0.")
+
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules.update(typer=None, rich=None)
+from aiotokengate.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("command", ["chat", "models", "demo"])
+def test_without_the_extra(command: str) -> None:
+    """Without typer and rich, the extra is named and the status is 2."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA, command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].endswith("pip install 'aiotokengate[cli]'")
+    assert "附加依赖" in done.stderr
+
+
+# --- a terminal ---------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A process on a pseudo-terminal of 80 columns."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self.process = process
+        self._master = master
+        self.seen = ""
+        self._bytes = b""
+
+    def until(self, text: str) -> None:
+        """Read on until the text has appeared."""
+        while text not in self.seen:
+            assert self._read(), f"expected {text!r}, got {self.seen!r}"
+
+    def rest(self) -> int:
+        """Read to the end; give the exit status."""
+        while self._read():
+            pass
+        return self.process.wait(60)
+
+    def type(self, text: str) -> None:
+        """Type on the keyboard."""
+        os.write(self._master, text.encode())
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], 60)
+        try:
+            data = os.read(self._master, 65536) if ready else b""
+        except OSError:  # how Linux says that nobody has the other side open
+            data = b""
+        self._bytes += data
+        self.seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._bytes.decode("utf-8", "ignore"))
+        return bool(data)
+
+
+@contextmanager
+def terminal(gateway: FakeGateway | None, *arguments: str) -> Iterator[Terminal]:
+    """Run a command on a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=environment(gateway),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_markdown_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """Thinking comes first, then rendered Markdown, then what it took."""
+    fake_gateway.script(faults.written(REPLY, MODEL).drip(7))
+    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
+        assert screen.rest() == 0
+        assert screen.seen.index("想一想……🤔") < screen.seen.rindex("你好！👋🏽")
+        assert "**" not in screen.seen
+        assert " • 一" in screen.seen
+        assert "tokens/令牌" in screen.seen
+
+
+def test_tokens_are_shown_as_they_come(fake_gateway: FakeGateway) -> None:
+    """Each token is on the screen before the gateway sends the next one."""
+    turn = Gate()
+    fake_gateway.script(
+        ScriptedReply(reasoning=["想", turn, "完"], answer=[turn, "一", turn, "二"])
+    )
+    with terminal(fake_gateway, "chat", MODEL, "数数") as screen:
+        for text in ("想", "完", "一", "二"):
+            screen.until(text)
+            turn.release()
+        assert screen.rest() == 0
+
+
+def test_ctrl_c_keeps_the_partial_reply(fake_gateway: FakeGateway) -> None:
+    """Ctrl-C in mid-stream ends with what came, the counts, and status 130."""
+    fake_gateway.script(ScriptedReply(reasoning=["想"], answer=["一半的话", Gate(), "没了"]))
+    with terminal(fake_gateway, "chat", MODEL, "数数") as screen:
+        screen.until("一半的话")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.rest() == 130
+        assert "stopped/已停止" in screen.seen
+        assert "Traceback" not in screen.seen
+    assert fake_gateway.requests[0].disconnected.wait_blocking(60)
+
+
+def test_a_conversation(fake_gateway: FakeGateway) -> None:
+    """Without a prompt it is a conversation that remembers; an error does not end it."""
+    fake_gateway.script(
+        ScriptedReply(reasoning="想", answer="第一答"),
+        faults.empty_429(),
+        faults.empty_429(),
+        faults.empty_429(),
+        ScriptedReply(answer="第二答"),
+    )
+    with terminal(fake_gateway, "chat", MODEL) as screen:
+        screen.until("> ")
+        screen.type("第一问\n")
+        screen.until("total/总计")
+        screen.type("\n会失败的一问\n")
+        screen.until("error / 错误")
+        screen.type("第二问\n")
+        screen.until("第二答")
+        screen.type("/exit\n")
+        assert screen.rest() == 0
+    sent = [message["content"] for message in fake_gateway.requests[-1].json["messages"]]
+    assert sent == ["第一问", "第一答", "第二问"]
+
+
+def test_ctrl_d_ends_a_conversation(fake_gateway: FakeGateway) -> None:
+    """The end of the input is the end of the conversation."""
+    with terminal(fake_gateway, "chat", MODEL) as screen:
+        screen.until("> ")
+        screen.type("\x04")
+        assert screen.rest() == 0
+
+
+def test_models_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """On a terminal the models are a table."""
+    with terminal(fake_gateway, "models") as screen:
+        assert screen.rest() == 0
+        assert "model / 模型" in screen.seen
+        assert MODEL in screen.seen
+
+
+def test_the_demo() -> None:
+    """The demonstration streams two turns, with no key, no network and no settings."""
+    with terminal(None, "demo") as screen:
+        assert screen.rest() == 0
+        for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):
+            assert text in screen.seen
