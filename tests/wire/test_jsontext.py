@@ -1,0 +1,177 @@
+"""JSON where orjson is stricter or looser than needed."""
+
+import json
+import math
+import uuid
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiotokengate import CallerError
+from aiotokengate.wire.jsontext import dumps, loads
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"a":[1,"\xe4\xbd\xa0"]}', {"a": [1, "你"]}),
+        (b" null\n", None),
+        (b'"\\ud83d\\udc4b"', "👋"),
+        (b'"a\\ud83d"', "a\ud83d"),
+        (b"[Infinity,-Infinity]", [math.inf, -math.inf]),
+        (b"[1e400]", [math.inf]),
+        (b"\xef\xbb\xbf[1]", [1]),
+    ],
+    ids=repr,
+)
+def test_what_is_read(text: bytes, value: object) -> None:
+    """All of JSON, and what vendors take for it."""
+    assert loads(text) == value
+
+
+def test_nan_is_read() -> None:
+    """It comes in logprobs."""
+    assert math.isnan(loads(b"NaN"))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"x", b"\xff", b'{"a":1}}', b"'a'"], ids=repr)
+def test_what_is_no_json(text: bytes) -> None:
+    """All else is a value error."""
+    with pytest.raises(ValueError, match=r".+"):
+        loads(text)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def inside_itself() -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    value["a"] = [value]
+    return value
+
+
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+class Thing:
+    """Something that JSON does not know."""
+
+
+FLAWS: dict[str, tuple[object, str]] = {
+    "NaN": ({"a": [1, {"b": math.nan}]}, "a[1].b is nan, expected a finite number"),
+    "Infinity": ({"a": -math.inf}, "a is -inf, expected a finite number"),
+    "NaN behind null": ({"a": None, "b": (math.nan,)}, "b[0] is nan, expected a finite number"),
+    "a lone surrogate": (
+        {"a": ["秘密\ud83d"]},
+        "a[0] holds a lone surrogate at character 2, expected Unicode text",
+    ),
+    "a set": ({"a": {1}}, "a is of type set, expected what JSON can hold"),
+    "an object": ({"a": Thing()}, "a is of type Thing, expected what JSON can hold"),
+    "bytes": ({"a": b"x"}, "a is of type bytes, expected what JSON can hold"),
+    "a key that is no text": ({"a": {1: 2}}, "a.1 has a key of type int, expected str"),
+    "a large integer": ({"a": 2**64}, "a is an integer beyond 64 bits"),
+    "a small integer": ({"a": -(2**63) - 1}, "a is an integer beyond 64 bits"),
+    "a set alone": ({1}, "the request is of type set, expected what JSON can hold"),
+    "NaN alone": (math.nan, "the request is nan, expected a finite number"),
+}
+
+
+@pytest.mark.parametrize("case", FLAWS)
+def test_what_is_no_json_is_named(case: str) -> None:
+    """The error says where and what kind, and never shows the text."""
+    value, message = FLAWS[case]
+    with pytest.raises(CallerError) as raised:
+        dumps(value)
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize("value", [1, math.nan])
+@pytest.mark.parametrize("key", ["\ud83d", "键\udc4b"], ids=ascii)
+def test_a_key_with_a_lone_surrogate(key: str, value: float) -> None:
+    """Keys are text, too, and the error can be printed."""
+    with pytest.raises(CallerError) as raised:
+        dumps({"a": {key: value}})
+    assert str(raised.value).encode()
+
+
+@pytest.mark.parametrize("value", [inside_itself(), deep(300)], ids=["itself", "deep"])
+def test_what_has_no_end(value: object) -> None:
+    """A value that contains itself is refused, and so is one that no parser would take."""
+    with pytest.raises(CallerError, match="nested too deeply, or contains itself"):
+        dumps(value)
+
+
+def test_the_name_of_the_whole() -> None:
+    """The path begins with what the value is called."""
+    with pytest.raises(CallerError, match=r"^messages\[1\]\.content is nan"):
+        dumps([{}, {"content": math.nan}], path="messages")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": None, "b": [True, 1, 1.5, "你好 👋"]}, '{"a":null,"b":[true,1,1.5,"你好 👋"]}'),
+        ({"a": (1, 2)}, '{"a":[1,2]}'),
+        ({"a": 2**64 - 1, "b": -(2**63)}, '{"a":18446744073709551615,"b":-9223372036854775808}'),
+        ({"null": "null"}, '{"null":"null"}'),
+    ],
+    ids=["all kinds", "a tuple", "the largest integers", "null as text"],
+)
+def test_what_is_written(value: object, text: str) -> None:
+    """Compact, and UTF-8."""
+    assert dumps(value) == text.encode()
+
+
+@attrs.define
+class Value:
+    """Something that JSON might take for an object."""
+
+    a: int = 1
+
+
+NEIGHBOURS = [datetime(2026, 5, 25, tzinfo=UTC), uuid.UUID(int=7), Fraction(1, 2), Value()]
+
+
+@pytest.mark.parametrize("value", NEIGHBOURS, ids=lambda value: type(value).__name__)
+def test_a_verdict_does_not_depend_on_the_neighbours(value: object) -> None:
+    """A value is JSON or it is not, whatever stands beside it."""
+    assert accepted({"a": value}) == accepted({"a": value, "b": None})
+
+
+def accepted(value: object) -> bool:
+    try:
+        return bool(dumps(value))
+    except CallerError:
+        return False
+
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_there_and_back(value: object) -> None:
+    """What is written is read as it was, by anybody."""
+    text = dumps(value)
+    assert loads(text) == value
+    assert json.loads(text) == value

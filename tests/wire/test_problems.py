@@ -1,0 +1,580 @@
+"""Error bodies of every shape, every status, and the codes that decide."""
+
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from aiotokengate.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    ContentFiltered,
+    ContextLengthExceeded,
+    ModelNotFound,
+    Overloaded,
+    PermissionDenied,
+    QuotaExhausted,
+    RateLimited,
+    ServerFailed,
+    StatusError,
+)
+from aiotokengate.wire.problems import Problem, find_problem, status_error
+
+
+def judged(status: int | None, body: object, **headers: str) -> StatusError:
+    """Give the error for a body, written as JSON or as its bytes."""
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status_error(status, raw, CIMultiDict(named))
+
+
+# --- shapes -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Shape:
+    """A body, the status it came with, and what it says."""
+
+    status: int | None
+    body: object
+    kind: type[StatusError]
+    message: str
+    code: str | None = None
+    type: str | None = None
+    request_id: str | None = None
+    told_status: int | None = None  # where it is not the one that it came with
+
+
+COMPLAINT = {"loc": ["body", "size"], "msg": "field required", "type": "value_error.missing"}
+OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
+PAGE = b"<html><head><title>504 Gateway Time-out</title></head><body><h1>504</h1></body></html>"
+
+SHAPES = {
+    "a new-api": Shape(
+        503,
+        {"error": {"message": "无可用渠道", "type": "new_api_error", "code": "model_not_found"}},
+        ModelNotFound,
+        "无可用渠道",
+        "model_not_found",
+        "new_api_error",
+    ),
+    "a OpenAI": Shape(
+        404,
+        {
+            "error": {
+                "message": "Invalid URL (POST /v1/x)",
+                "type": "invalid_request_error",
+                "code": "",
+            }
+        },
+        BadRequest,
+        "Invalid URL (POST /v1/x)",
+        type="invalid_request_error",
+    ),
+    "b new-api's middleware": Shape(
+        401,
+        {"error": {"message": "无效的令牌 (request id: 20260525Ab)", "type": "new_api_error"}},
+        AuthenticationFailed,
+        "无效的令牌",
+        type="new_api_error",
+        request_id="20260525Ab",
+    ),
+    "c a proxy's string": Shape(
+        401,
+        {"error": "Missing or invalid Bearer token"},
+        AuthenticationFailed,
+        "Missing or invalid Bearer token",
+    ),
+    "d vLLM": Shape(
+        400,
+        {"error": {"message": "bad n", "type": "BadRequestError", "param": None, "code": 400}},
+        BadRequest,
+        "bad n",
+        "400",
+        "BadRequestError",
+    ),
+    "e SGLang": Shape(
+        400,
+        {
+            "object": "error",
+            "message": "bad n",
+            "type": "BadRequestError",
+            "param": None,
+            "code": 400,
+        },
+        BadRequest,
+        "bad n",
+        "400",
+        "BadRequestError",
+    ),
+    "f FastAPI's string": Shape(404, {"detail": "Not Found"}, BadRequest, "Not Found"),
+    "f FastAPI's list": Shape(
+        422, {"detail": [COMPLAINT]}, BadRequest, "body.size: field required"
+    ),
+    "f FastAPI's odd lists": Shape(422, {"detail": ["a", 1, {"msg": "b"}]}, BadRequest, "a; ; b"),
+    "f with the valid fields": Shape(
+        400,
+        {"detail": "unknown field: siez", "errors": ["siez"], "valid_fields": ["size"]},
+        BadRequest,
+        "unknown field: siez",
+    ),
+    "g new-api's tasks": Shape(
+        400,
+        {"code": "fail_to_fetch_task", "message": "任务不存在", "data": None},
+        BadRequest,
+        "任务不存在",
+        "fail_to_fetch_task",
+    ),
+    "h a code on 200": Shape(
+        None,
+        {"code": 400, "msg": "参数错误", "data": None},
+        BadRequest,
+        "参数错误",
+        "400",
+        told_status=400,
+    ),
+    "i Anthropic": Shape(
+        529,
+        {"type": "error", "error": OVERLOADED, "request_id": "req_011"},
+        Overloaded,
+        "Overloaded",
+        type="overloaded_error",
+        request_id="req_011",
+    ),
+    "j Gemini": Shape(
+        400,
+        {"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT", "details": []}},
+        BadRequest,
+        "bad",
+        "400",
+        "INVALID_ARGUMENT",
+    ),
+    "k OpenRouter": Shape(
+        None,
+        {
+            "error": {
+                "code": 429,
+                "message": "Provider returned error",
+                "metadata": {"raw": "slow"},
+            }
+        },
+        RateLimited,
+        "Provider returned error: slow",
+        "429",
+        told_status=429,
+    ),
+    "l MiniMax on 200": Shape(
+        None,
+        {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+        QuotaExhausted,
+        "insufficient balance",
+        "1008",
+        told_status=402,
+    ),
+    "m nothing": Shape(429, b"", RateLimited, "the gateway answered 429 without a message"),
+    "m an empty object": Shape(500, {}, ServerFailed, "{}"),
+    "n a proxy's page": Shape(504, PAGE, ServerFailed, "504 Gateway Time-out"),
+    "n a page without a title": Shape(
+        502,
+        b"<style>p{}</style><script>var a</script><p>Bad &amp;<br>\xe7\xbd\x91\xe5\x85\xb3</p>",
+        ServerFailed,
+        "Bad & 网关",
+    ),
+    "n plain text": Shape(500, b"upstream\r\n  timed out", ServerFailed, "upstream timed out"),
+    "n not UTF-8": Shape(500, b"\xff\xfe", ServerFailed, "\ufffd\ufffd"),
+    "a JSON string": Shape(500, "上游出错", ServerFailed, "上游出错"),
+    "a JSON list": Shape(500, [1], ServerFailed, "[1]"),
+    "nested twice": Shape(
+        400, {"error": {"error": {"message": "m", "code": "c"}}}, BadRequest, "m", "c"
+    ),
+    "no message": Shape(
+        500,
+        {"error": {"code": "c"}},
+        ServerFailed,
+        "the gateway answered 500 without a message",
+        "c",
+    ),
+    "codes that are none": Shape(
+        500, {"error": {"message": "m", "code": None, "type": ""}}, ServerFailed, "m"
+    ),
+    "codes of odd types": Shape(
+        500, {"error": {"message": "m", "code": True, "type": ["x"]}}, ServerFailed, "m"
+    ),
+    "a message in an object": Shape(400, {"error": {"message": {"msg": "m"}}}, BadRequest, "m"),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape(name: str) -> None:
+    """What is in a body, whoever wrote it."""
+    shape = SHAPES[name]
+    error = judged(shape.status, shape.body)
+    assert type(error) is shape.kind
+    assert (error.message, error.code, error.type) == (shape.message, shape.code, shape.type)
+    assert error.request_id == shape.request_id
+    assert error.status == (shape.told_status or shape.status)
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if SHAPES[name].status is None])
+def test_shapes_on_200_are_errors(name: str) -> None:
+    """An error object counts under a good status, too."""
+    assert find_problem(SHAPES[name].body) is not None
+
+
+NO_PROBLEMS: dict[str, object] = {
+    "a chunk": {"choices": [{"delta": {}}]},
+    "a chunk with a null error": {"choices": [{"delta": {}}], "error": None},
+    "a reply with a code": {"choices": [{}], "code": 500},
+    "MiniMax's success": {"choices": [], "base_resp": {"status_code": 0, "status_msg": ""}},
+    "a usage": {"choices": [], "usage": {"total_tokens": 1}},
+    "a task's success": {"code": "success", "message": "", "data": "x"},
+    "CQTAI's success": {"code": 200, "msg": "ok", "data": "x"},
+    "another success": {"code": 0, "data": "x"},
+    "a list of models": {"object": "list", "data": [], "success": True},
+    "a list": [],
+    "a string": "error",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("name", NO_PROBLEMS)
+def test_what_is_no_error(name: str) -> None:
+    """Replies have codes and messages, too."""
+    assert find_problem(NO_PROBLEMS[name]) is None
+
+
+MESSAGES: dict[str, object] = {
+    "error.message": {"error": {"message": "m"}, "message": "x", "msg": "x"},
+    "error": {"error": "m", "message": "x"},
+    "message": {"message": "m", "msg": "x", "err": "x", "detail": "x"},
+    "message beside an error without one": {"error": {"code": "c"}, "message": "m"},
+    "message alone": {"message": "m"},
+    "msg alone": {"msg": "m"},
+    "err alone": {"err": "m"},
+    "error_msg alone": {"error_msg": "m"},
+    "msg": {"msg": "m", "err": "x", "error_msg": "x", "detail": "x"},
+    "err": {"err": "m", "error_msg": "x", "detail": "x"},
+    "error_msg": {"error_msg": "m", "detail": "x"},
+    "detail": {"detail": "m", "header": {"message": "x"}},
+    "header.message": {"header": {"message": "m", "code": 1}},
+    "header.message alone": {"header": {"message": "m"}},
+    "response.error.message": {"response": {"error": {"message": "m"}}},
+    "base_resp.status_msg": {"base_resp": {"status_code": 1, "status_msg": "m"}},
+}
+
+
+@pytest.mark.parametrize("where", MESSAGES)
+def test_where_the_message_is(where: str) -> None:
+    """Under an error status the message is looked for in this order, whatever else there is."""
+    assert judged(400, MESSAGES[where]).message == "m"
+
+
+# --- statuses -----------------------------------------------------------------------------------
+
+STATUSES = {
+    302: (StatusError, False),
+    400: (BadRequest, False),
+    401: (AuthenticationFailed, False),
+    402: (QuotaExhausted, False),
+    403: (PermissionDenied, False),
+    404: (BadRequest, False),
+    405: (BadRequest, False),
+    408: (ServerFailed, True),
+    409: (ServerFailed, True),
+    413: (BadRequest, False),
+    418: (BadRequest, False),
+    422: (BadRequest, False),
+    429: (RateLimited, True),
+    500: (ServerFailed, True),
+    501: (ServerFailed, False),
+    502: (ServerFailed, True),
+    503: (Overloaded, True),
+    504: (ServerFailed, True),
+    520: (ServerFailed, True),
+    524: (ServerFailed, True),
+    529: (Overloaded, True),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_status(status: int) -> None:
+    """What a status means, and whether the same request may succeed later."""
+    error = judged(status, {"error": {"message": "m", "type": "upstream_error"}})
+    assert (type(error), error.retryable) == STATUSES[status]
+    assert error.status == status
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_status_inside_a_200(status: int) -> None:
+    """SGLang, vLLM and OpenRouter write the true status as the code."""
+    error = judged(None, {"error": {"message": "m", "type": "upstream_error", "code": status}})
+    if status >= 400:
+        assert (type(error), error.retryable, error.status) == (*STATUSES[status], status)
+    else:
+        assert (type(error), error.status) == (ServerFailed, 500)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "status"),
+    [
+        ("rate_limit_error", RateLimited, 429),
+        ("overloaded_error", Overloaded, 503),
+        ("SERVICE_UNAVAILABLE", Overloaded, 503),
+        ("authentication_error", AuthenticationFailed, 401),
+        ("permission_error", PermissionDenied, 403),
+        ("not_found_error", ModelNotFound, 404),
+        ("invalid_request_error", BadRequest, 400),
+        ("BadRequestError", BadRequest, 400),
+        ("api_error", ServerFailed, 500),
+        ("upstream_error", ServerFailed, 500),
+        (None, ServerFailed, 500),
+    ],
+)
+def test_an_error_inside_a_200_by_its_type(
+    word: str | None, kind: type[StatusError], status: int
+) -> None:
+    """Where there is no status, the type word decides, and the status follows from it."""
+    error = judged(None, {"error": {"message": "m", "type": word}})
+    assert (type(error), error.status, error.type) == (kind, status, word)
+
+
+# --- codes --------------------------------------------------------------------------------------
+
+CODES: list[tuple[int | None, object, type[StatusError], bool]] = [
+    # new-api
+    (503, "model_not_found", ModelNotFound, False),
+    (403, "insufficient_user_quota", QuotaExhausted, False),
+    (403, "pre_consume_token_quota_failed", QuotaExhausted, False),
+    (403, "access_denied", PermissionDenied, False),
+    (400, "sensitive_words_detected", ContentFiltered, False),
+    (400, "prompt_blocked", ContentFiltered, False),
+    (400, "bad_response_body", BadRequest, False),
+    (413, "read_request_body_failed", BadRequest, False),
+    (500, "new_api_panic", ServerFailed, True),
+    (501, "api_not_implemented", ServerFailed, False),
+    # OpenAI
+    (429, "insufficient_quota", QuotaExhausted, False),
+    (429, "billing_hard_limit_reached", QuotaExhausted, False),
+    (429, "rate_limit_exceeded", RateLimited, True),
+    (400, "context_length_exceeded", ContextLengthExceeded, False),
+    (400, "string_above_max_length", ContextLengthExceeded, False),
+    (400, "content_filter", ContentFiltered, False),
+    (400, "content_policy_violation", ContentFiltered, False),
+    (401, "invalid_api_key", AuthenticationFailed, False),
+    # DashScope
+    (400, "data_inspection_failed", ContentFiltered, False),
+    (400, "DataInspectionFailed", ContentFiltered, False),
+    (429, "Throttling", RateLimited, True),
+    (429, "Throttling.RateQuota", RateLimited, True),
+    (429, "limit_requests", RateLimited, True),
+    (429, "Throttling.AllocationQuota", QuotaExhausted, False),
+    (400, "Arrearage", QuotaExhausted, False),
+    # GLM: https://docs.bigmodel.cn/cn/api/api-code
+    (401, "1000", AuthenticationFailed, False),
+    (401, "1001", AuthenticationFailed, False),
+    (401, "1002", AuthenticationFailed, False),
+    (401, "1003", AuthenticationFailed, False),
+    (401, "1004", AuthenticationFailed, False),
+    (429, "1113", QuotaExhausted, False),
+    (400, "1301", ContentFiltered, False),
+    (429, "1302", RateLimited, True),
+    (429, "1303", RateLimited, True),
+    (429, "1304", QuotaExhausted, False),
+    (429, "1305", Overloaded, True),
+    (429, "1308", QuotaExhausted, False),
+    (429, "1310", QuotaExhausted, False),
+    (429, "1312", Overloaded, True),
+    # A status that the operator mapped to another one says less than the code.
+    (500, "insufficient_quota", QuotaExhausted, False),
+    (429, "model_not_found", ModelNotFound, False),
+    (400, "rate_limit_exceeded", RateLimited, True),
+    (500, 1113, QuotaExhausted, False),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind", "retryable"), CODES)
+def test_codes_decide(
+    status: int | None, code: object, kind: type[StatusError], retryable: bool
+) -> None:
+    """A known code says more than the status, which operators may map."""
+    error = judged(status, {"error": {"message": "m", "code": code}})
+    assert (type(error), error.retryable, error.code) == (kind, retryable, str(code))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (1000, ServerFailed),
+        (1002, RateLimited),
+        (1004, AuthenticationFailed),
+        (1008, QuotaExhausted),
+        (1026, ContentFiltered),
+        (1027, ContentFiltered),
+        (1039, ContextLengthExceeded),
+        (2013, BadRequest),
+    ],
+)
+def test_codes_of_minimax(code: int, kind: type[StatusError]) -> None:
+    """MiniMax has numbers of its own, in a place of its own, under a good status."""
+    body = {"base_resp": {"status_code": code, "status_msg": "出错了"}, "choices": None}
+    error = judged(None, body)
+    assert (type(error), error.code, error.message) == (kind, str(code), "出错了")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 65536 tokens. However, you requested 70000 tokens",
+        "The input (70000 tokens) is longer than the model's context length (65536 tokens).",
+        "Range of input length should be [1, 129024]",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "input is too long for requested model",
+        "Your input exceeds the context window of this model",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 422, 500, None])
+def test_a_prompt_that_is_too_long_is_known_by_its_words(status: int | None, message: str) -> None:
+    """Engines have no code for it."""
+    error = judged(status, {"error": {"message": message, "type": "invalid_request_error"}})
+    assert type(error) is ContextLengthExceeded
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The model `gpt-9` does not exist or you do not have access to it.",
+        "model not found",
+        "Model Not Exist",
+        "模型不存在，请检查模型代码",
+        "模型 abc 不存在",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_model_that_is_not_there_is_known_by_its_words(status: int, message: str) -> None:
+    """So are misspelt names."""
+    assert type(judged(status, {"error": {"message": message}})) is ModelNotFound
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_words_do_not_beat_a_clear_status(status: int) -> None:
+    """A limit that mentions the model is a limit."""
+    message = "maximum context length of this model not found"
+    assert type(judged(status, {"error": {"message": message}})) is STATUSES[status][0]
+
+
+# --- headers ------------------------------------------------------------------------------------
+
+
+def test_what_the_headers_say() -> None:
+    """How long to wait, and which id to quote: the gateway's own before the body's."""
+    body = {"error": {"message": "m (request id: inner)"}, "request_id": "outer"}
+    error = judged(429, body, retry_after="7", x_oneapi_request_id="gateway")
+    assert (error.retry_after, error.request_id, error.message) == (7, "gateway", "m")
+    assert judged(429, body).request_id == "outer"
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "retryable"),
+    [(500, "false", False), (400, "true", True), (500, "maybe", True), (501, "true", False)],
+)
+def test_the_vendors_verdict(status: int, verdict: str, retryable: bool) -> None:
+    """``x-should-retry`` stands above the status, but for what is not built at all."""
+    assert judged(status, {}, x_should_retry=verdict).retryable is retryable
+
+
+# --- what is shown ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["message", "text", "page"])
+def test_keys_are_masked(where: str) -> None:
+    """Whoever's key a gateway quotes, it is not passed on."""
+    key = "sk-Abc123_def-456"
+    quote = f"Incorrect API key provided: {key}. 请检查"
+    bodies = {
+        "message": orjson.dumps({"error": {"message": quote}}),
+        "text": quote.encode(),
+        "page": f"<title>{quote}</title>".encode(),
+    }
+    error = judged(401, bodies[where])
+    assert error.message == "Incorrect API key provided: sk-…. 请检查"
+    assert key not in error.body
+    assert "sk-…" in error.body
+
+
+def test_long_messages_are_cut() -> None:
+    """A message is one line of bounded length; of the body a little more is kept."""
+    error = judged(500, {"error": {"message": "a\n\n" + "长 " * 9000}})
+    assert error.message.startswith("a 长 长")
+    assert error.message.endswith("…")
+    assert len(error.message) == 500
+    assert 1000 < len(error.body) <= 4000
+
+
+def test_a_problem_that_was_found_before() -> None:
+    """Whoever parsed the body already need not do so again."""
+    problem = Problem("m", "1302", "t", "r")
+    error = status_error(None, b"data", {}, problem=problem)
+    assert (type(error), error.message, error.type, error.request_id) == (
+        RateLimited,
+        "m",
+        "t",
+        "r",
+    )
+    assert error.body == "data"
+
+
+# --- anything -----------------------------------------------------------------------------------
+
+KEYS = [
+    "error",
+    "message",
+    "msg",
+    "code",
+    "type",
+    "detail",
+    "loc",
+    "status",
+    "request_id",
+    "object",
+]
+KEYS += ["base_resp", "status_code", "status_msg", "metadata", "raw", "header", "response"]
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+    ),
+    max_leaves=15,
+)
+
+
+@given(st.one_of(st.none(), st.integers(300, 599)), json_values.map(orjson.dumps) | st.binary())
+def test_every_body_is_an_error(status: int | None, body: bytes) -> None:
+    """Whatever the body, there is an error with one line to show."""
+    error = judged(status, body)
+    assert isinstance(error, StatusError)
+    assert error.message
+    assert "\n" not in error.message
+    assert error.status is not None
+
+
+@given(json_values)
+def test_every_value_is_looked_through(value: object) -> None:
+    """Whatever JSON comes under a good status, it is a problem or none."""
+    problem = find_problem(value)
+    assert problem is None or isinstance(problem.message, str)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"error":' * 100_000], ids=["lists", "objects"]
+)
+def test_a_body_nested_without_end(body: bytes) -> None:
+    """A body that no parser can take is text."""
+    assert type(judged(500, body)) is ServerFailed

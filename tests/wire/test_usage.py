@@ -1,0 +1,174 @@
+"""Token counts in every vendor's words."""
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiotokengate import Usage
+from aiotokengate.wire.transcript import Transcript
+from aiotokengate.wire.usage import estimated_usage, has_counts, usage_of
+
+
+def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:
+    """Give prompt, completion, reasoning, cached and total."""
+    usage = usage_of(raw)
+    assert usage.extra == raw
+    assert not usage.estimated
+    prompt, completion, reasoning, cached, total, *_ = attrs.astuple(usage, recurse=False)
+    return prompt, completion, reasoning, cached, total
+
+
+ALL_NAMES = {
+    "prompt_tokens": 288,
+    "completion_tokens": 340,
+    "total_tokens": 628,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "prompt_tokens_details": {"cached_tokens": 287, "cache_write_tokens": 0, "text_tokens": 288},
+    "completion_tokens_details": {"reasoning_tokens": 313, "accepted_prediction_tokens": 0},
+    "input_tokens_details": {"cached_tokens": 0},
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "prompt_cache_hit_tokens": 0,
+    "prompt_cache_miss_tokens": 6,
+    "reasoning_tokens": 0,
+    "cost": 0.0006,
+    "cost_details": {},
+    "total_characters": 0,
+}
+BASE = {"prompt_tokens": 11, "completion_tokens": 218, "total_tokens": 229}
+
+USAGES: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
+    "nothing": ({}, (0, 0, 0, 0, 0)),
+    "the three": (BASE, (11, 218, 0, 0, 229)),
+    "all names at once": (ALL_NAMES, (288, 340, 313, 287, 628)),
+    "Qwen": (
+        BASE
+        | {"completion_tokens_details": {"reasoning_tokens": 205}, "prompt_tokens_details": {}},
+        (11, 218, 205, 0, 229),
+    ),
+    "DeepSeek": (
+        BASE | {"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 3},
+        (11, 218, 0, 8, 229),
+    ),
+    "SGLang": (BASE | {"reasoning_tokens": 100}, (11, 218, 100, 0, 229)),
+    "SGLang's zero": (BASE | {"reasoning_tokens": 0}, (11, 218, 0, 0, 229)),
+    "xAI counts reasoning beside": (
+        {"prompt_tokens": 288, "completion_tokens": 27, "total_tokens": 628}
+        | {"completion_tokens_details": {"reasoning_tokens": 313}},
+        (288, 340, 313, 0, 628),
+    ),
+    "xAI through new-api counts it inside": (
+        {"prompt_tokens": 288, "completion_tokens": 340, "total_tokens": 628}
+        | {"completion_tokens_details": {"reasoning_tokens": 313}},
+        (288, 340, 313, 0, 628),
+    ),
+    "Gemini counts it beside": (
+        {"prompt_tokens": 65, "completion_tokens": 16, "total_tokens": 175}
+        | {"completion_tokens_details": {"reasoning_tokens": 94}},
+        (65, 110, 94, 0, 175),
+    ),
+    "a total that fits neither": (
+        {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 20}
+        | {"completion_tokens_details": {"reasoning_tokens": 2}},
+        (5, 3, 2, 0, 20),
+    ),
+    "no total, and reasoning": (
+        {"prompt_tokens": 5, "completion_tokens": 3, "reasoning_tokens": 2},
+        (5, 3, 2, 0, 8),
+    ),
+    "input and output": (
+        {"input_tokens": 7, "output_tokens": 9, "input_tokens_details": {"cached_tokens": 2}}
+        | {"output_tokens_details": {"reasoning_tokens": 4}},
+        (7, 9, 4, 2, 16),
+    ),
+    "Anthropic's cache": ({"input_tokens": 7, "cache_read_input_tokens": 5}, (7, 0, 0, 5, 7)),
+    "details come first": (
+        BASE | {"prompt_tokens_details": {"cached_tokens": 4}, "prompt_cache_hit_tokens": 8},
+        (11, 218, 0, 4, 229),
+    ),
+    "nulls": (
+        dict.fromkeys(ALL_NAMES) | {"prompt_tokens": 3, "completion_tokens": None},
+        (3, 0, 0, 0, 3),
+    ),
+    "details that are none": (
+        BASE | {"prompt_tokens_details": [], "completion_tokens_details": "x"},
+        (11, 218, 0, 0, 229),
+    ),
+    "numbers with a point": ({"prompt_tokens": 3.0, "completion_tokens": 4.0}, (3, 4, 0, 0, 7)),
+    "numbers that are none": (
+        {
+            "prompt_tokens": "3",
+            "completion_tokens": -4,
+            "total_tokens": True,
+            "input_tokens": 1e999,
+        },
+        (0, 0, 0, 0, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("vendor", USAGES)
+def test_what_a_vendor_counts(vendor: str) -> None:
+    """The same five counts, under whatever names; reasoning is a part of the completion."""
+    raw, expected = USAGES[vendor]
+    assert counts(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "any_count"),
+    [
+        ({}, False),
+        ({"total_tokens": 0, "total_characters": 0}, False),
+        ({"total_tokens": 1}, True),
+        ({"prompt_tokens": 1}, True),
+        ({"completion_tokens": 1}, True),
+        ({"input_tokens": 1}, True),
+        ({"output_tokens": 1}, True),
+        (dict.fromkeys(ALL_NAMES), False),
+    ],
+)
+def test_placeholders_count_nothing(raw: dict[str, Any], any_count: bool) -> None:
+    """Zeros and nulls stand where a count will be."""
+    assert has_counts(raw) is any_count
+
+
+def test_the_last_usage_that_counts_stands() -> None:
+    """Running totals are not added up, and a placeholder at the end takes nothing away."""
+    log = Transcript()
+    for total in (0, 3, 7, 0):
+        log.count({"total_tokens": total})
+    log.seal()
+    log.seal()
+    assert log.usage == Usage(total_tokens=7, extra={"total_tokens": 7})
+    assert len(log) == 1
+
+
+def test_an_estimate() -> None:
+    """Where no usage came, sizes tell about how much it was."""
+    usage = estimated_usage(401, "你好", "想" * 4)
+    assert usage == Usage(101, 5, 3, 0, 106, estimated=True)
+    assert estimated_usage(0, "", "") == Usage(estimated=True)
+
+
+def test_an_estimate_of_half_a_character() -> None:
+    """A lone half of a character is a character."""
+    assert estimated_usage(0, "\ud83d", "").completion_tokens == 1
+
+
+names = st.sampled_from(["reasoning_tokens", "cached_tokens"])
+numbers = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none())
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(ALL_NAMES)), numbers | st.dictionaries(names, numbers))
+)
+def test_no_usage_breaks_the_counts(raw: dict[str, Any]) -> None:
+    """Whatever a vendor writes, the counts are numbers from 0 up."""
+    usage = usage_of(raw)
+    numbers = (usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens)
+    assert all(type(number) is int and number >= 0 for number in numbers)
+    assert usage.cached_tokens >= 0
+    assert usage.total_tokens >= 0
