@@ -1,0 +1,148 @@
+"""When an attempt is made again: a pure decision, chance passed in."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiotokengate import (
+    AuthenticationFailed,
+    CallerError,
+    ConnectFailed,
+    ContentFiltered,
+    ModelNotFound,
+    Overloaded,
+    QuotaExhausted,
+    RateLimited,
+    Reply,
+    Retry,
+    ServerFailed,
+    StreamInterrupted,
+    TimedOut,
+    TokenGateError,
+    WireError,
+)
+from aiotokengate.policy.retry import next_wait
+from aiotokengate.policy.timeouts import Timeout
+
+POLICY = Retry(attempts=5, max_wait=60)
+
+
+def wait(error: TokenGateError, attempt: int = 1, chance: float = 1.0) -> float | None:
+    return next_wait(POLICY, error, attempt, lambda: chance)
+
+
+AGAIN = [
+    RateLimited("m"),
+    Overloaded("m"),
+    ServerFailed("m"),
+    ConnectFailed("m"),
+    TimedOut("connect", 10),
+    StreamInterrupted("m", partial=Reply()),
+    AuthenticationFailed("m", retryable=True),
+]
+NEVER = [
+    QuotaExhausted("m"),
+    ModelNotFound("m"),
+    ContentFiltered("m"),
+    AuthenticationFailed("m"),
+    CallerError("m"),
+    WireError("m"),
+    TimedOut("first_event", 300),
+    TimedOut("total", 300),
+    TimedOut("deadline", 300),
+    ServerFailed("m", retryable=False),
+]
+
+
+@pytest.mark.parametrize("error", AGAIN, ids=repr)
+def test_what_is_tried_again(error: TokenGateError) -> None:
+    """What may succeed later is, as often as the policy says."""
+    assert wait(error) is not None
+    assert wait(error, attempt=4) is not None
+    assert wait(error, attempt=5) is None
+
+
+@pytest.mark.parametrize("error", NEVER, ids=repr)
+def test_what_is_never_tried_again(error: TokenGateError) -> None:
+    """What would fail again is not, and a route that stayed silent will be silent again."""
+    assert wait(error) is None
+
+
+def test_one_attempt_is_none_again() -> None:
+    """A policy of one attempt never waits."""
+    assert next_wait(Retry(attempts=1), RateLimited("m"), 1, lambda: 0.5) is None
+
+
+def test_the_bound_doubles_up_to_a_limit() -> None:
+    """Full jitter: anything from nothing to a bound that grows."""
+    bounds = [next_wait(Retry(attempts=9), Overloaded("m"), n, lambda: 1.0) for n in range(1, 9)]
+    assert bounds == [0.5, 1, 2, 4, 8, 8, 8, 8]
+    assert wait(Overloaded("m"), attempt=4, chance=0) == 0
+    assert wait(Overloaded("m"), attempt=4, chance=0.25) == 1
+
+
+@pytest.mark.parametrize(
+    ("hint", "chance", "seconds"),
+    [(10, 0, 10), (10, 1, 12.5), (0, 1, 0), (60, 0, 60), (60.1, 0, None)],
+)
+def test_a_hint_is_kept(hint: float, chance: float, seconds: float | None) -> None:
+    """The wait that a gateway names is never made shorter, and too long a one is no wait."""
+    assert wait(RateLimited("m", retry_after=hint), chance=chance) == seconds
+
+
+def test_the_longest_wait_holds_for_every_wait() -> None:
+    """A policy that waits at most a tenth of a second does."""
+    assert next_wait(Retry(attempts=9, max_wait=0.1), Overloaded("m"), 8, lambda: 1.0) == 0.1
+    assert next_wait(Retry(max_wait=0), Overloaded("m"), 1, lambda: 1.0) == 0
+
+
+@given(
+    st.integers(1, 10_000),
+    st.floats(0, 1, exclude_max=True),
+    st.one_of(st.none(), st.floats(0, 200)),
+    st.floats(0, 120),
+)
+def test_every_wait_is_bounded(
+    attempt: int, chance: float, hint: float | None, longest: float
+) -> None:
+    """A wait is between nothing, or the hint, and a quarter over the longest."""
+    policy = Retry(attempts=20_000, max_wait=longest)
+    seconds = next_wait(policy, RateLimited("m", retry_after=hint), attempt, lambda: chance)
+    if seconds is None:
+        assert hint is not None
+        assert hint > longest
+    else:
+        assert (hint or 0) <= seconds <= longest * 1.25
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 1.5, "3", None], ids=repr)
+def test_attempts_are_counted_from_one(attempts: object) -> None:
+    """No attempt at all is no call."""
+    with pytest.raises(CallerError, match=r"expected Retry\(attempts=\.\.\.\) of 1 or more, got"):
+        Retry(attempts=attempts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, "3"], ids=repr)
+def test_waits_are_seconds(seconds: object) -> None:
+    """A wait is nothing or more."""
+    with pytest.raises(
+        CallerError, match=r"expected Retry\(max_wait=\.\.\.\) in seconds from 0 up"
+    ):
+        Retry(max_wait=seconds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, "3"], ids=repr)
+@pytest.mark.parametrize("name", ["connect", "first_event", "stall", "total", "after_finish"])
+def test_clocks_are_seconds(name: str, seconds: object) -> None:
+    """A clock has more than nothing, or is not there."""
+    message = rf"expected Timeout\({name}=\.\.\.\) in seconds above 0, or None; got {seconds!r}"
+    with pytest.raises(CallerError, match=message):
+        Timeout(**{name: seconds})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["connect", "first_event", "stall", "total"])
+def test_clocks_may_be_left_out(name: str) -> None:
+    """None is without limit."""
+    assert getattr(Timeout(**{name: None}), name) is None  # type: ignore[arg-type]
