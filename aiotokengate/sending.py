@@ -211,7 +211,7 @@ class _Sending:
             clock=self._clock,
             timeout=request.timeout,
             began=self._began,
-            limit=min(self._whole_limits(self._timeline.sent or 0.0), default=None),
+            limit=self._whole_limit(self._timeline.sent or 0.0),
             max_reply_bytes=self._sender.max_reply_bytes,
             prompt_bytes=len(request.body or b""),
         )
@@ -227,25 +227,29 @@ class _Sending:
 
     # --- clocks ---------------------------------------------------------------------------------
 
-    def _whole_limits(self, started: float) -> list[_Limit]:
-        """Give the limits that end a reply, too, and not only its beginning."""
-        limits: list[_Limit] = []
+    def _whole_limit(self, started: float) -> _Limit | None:
+        """Give the first limit that ends a reply, too, and not only its beginning."""
         total, deadline = self._request.timeout.total, self._request.deadline
-        if total is not None:
-            limits.append((started + total, "total", total))
-        if deadline is not None:
-            limits.append((deadline, "deadline", deadline))
-        return limits
+        if total is None:
+            return None if deadline is None else (deadline, "deadline", deadline)
+        ends: _Limit = (started + total, "total", total)
+        return ends if deadline is None else min(ends, (deadline, "deadline", deadline))
+
+    def _first_limit(self, started: float) -> _Limit | None:
+        """Give the first limit on the time until the first content."""
+        whole = self._whole_limit(started)
+        seconds = self._request.timeout.first_event
+        if seconds is None:
+            return whole
+        first: _Limit = (started + seconds, "first_event", seconds)
+        return first if whole is None else min(first, whole)
 
     async def _within_limits(self, attempt: Callable[[], Awaitable[_T]], started: float) -> _T:
         """Bound an attempt up to its first content."""
-        limits = self._whole_limits(started)
-        first_event = self._request.timeout.first_event
-        if first_event is not None:
-            limits.append((started + first_event, "first_event", first_event))
-        if not limits:
+        limit = self._first_limit(started)
+        if limit is None:
             return await attempt()
-        at, phase, seconds = min(limits)
+        at, phase, seconds = limit
         self._expires = self._began + at
         task = self._task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker

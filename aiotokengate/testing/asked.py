@@ -28,7 +28,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 _MOST: Mapping[str, int] = {"max_tokens": 2**31, "max_completion_tokens": 2**31, "n": 128}
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """An answer that is no reply, in the shapes of the gateway's own errors (wire: new-api).
 
     Attributes:

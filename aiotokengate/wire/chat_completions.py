@@ -356,7 +356,9 @@ class ChatCompletionsDecoder:
         answer about tags is left alone.
         """
         content = message.get("content")
-        if self._dialect.inline != "leading" or not isinstance(content, str):
+        if not isinstance(content, str) or "</" not in content:
+            return message
+        if self._dialect.inline != "leading":
             return message
         for tag in self._dialect.tags:
             before, closer, _ = content.partition(f"\n</{tag}>\n")
