@@ -478,6 +478,18 @@ def test_details_that_hide_their_text() -> None:
     ]
 
 
+def test_details_so_far_that_begin_anew() -> None:
+    """A second thought, in an entry of its own or in the same one, is not taken for the first."""
+    texts = [(0, "想"), (0, "想好"), (1, "再"), (1, "再想")]
+    frames = [
+        detailed({"type": "reasoning.text", "text": text, "index": at}) for at, text in texts
+    ]
+    reply = reply_of(*frames)
+    assert reply.reasoning == "想好再想"
+    same = [detailed({"type": "reasoning.text", "text": text, "index": 0}) for _, text in texts]
+    assert reply_of(*same).reasoning == "想好再想"
+
+
 @pytest.mark.parametrize("odd", [None, "x", 1, [None], ["x"], [[]], {}], ids=repr)
 def test_details_that_are_none(odd: object) -> None:
     """Details of another form are passed over."""
