@@ -37,7 +37,7 @@ from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.transcript import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
@@ -60,7 +60,6 @@ class Sender:
 
     base_url: str
     key: str = attrs.field(repr=False)
-    headers: Mapping[str, str] = attrs.field(repr=False)
     transport: Transport
     hooks: tuple[Hook, ...]
     clock: Clock
@@ -194,7 +193,7 @@ class _Sending:
         answer = await sender.transport.send(
             request.method,
             sender.base_url + request.path,
-            headers={**sender.headers, **request.headers} if request.headers else sender.headers,
+            headers=request.headers or None,
             data=request.body,
             connect=request.timeout.connect,
             fresh=self._fresh,

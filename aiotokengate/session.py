@@ -90,8 +90,9 @@ class TokenGate:
         self._sender = Sender(
             base_url=self.base_url,
             key=key,
-            headers=_headers(key, extra_headers),
-            transport=Transport(self.base_url, proxy=proxy, ssl=ssl),
+            transport=Transport(
+                self.base_url, headers=_headers(key, extra_headers), proxy=proxy, ssl=ssl
+            ),
             hooks=tuple(hooks),
             clock=clock or RealClock(),
             max_reply_bytes=max_reply_bytes,
@@ -224,6 +225,7 @@ def _headers(key: str, extra: Mapping[str, str] | None) -> Mapping[str, str]:
     return {
         "Authorization": f"Bearer {key}",
         "Content-Type": "application/json",
+        "Accept": "text/event-stream, application/json",
         "Accept-Encoding": "identity",
         "User-Agent": "aiotokengate",
         **_checked(extra or {}),

@@ -140,9 +140,15 @@ class Transport:
     """Sends requests to one gateway, on whichever event loop is running."""
 
     def __init__(
-        self, base_url: str, *, proxy: str | None, ssl: ssl_module.SSLContext | bool
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        proxy: str | None,
+        ssl: ssl_module.SSLContext | bool,
     ) -> None:
-        """Note where to and how; nothing is opened."""
+        """Note where to and how; nothing is opened.  ``headers`` go with every request."""
+        self._headers = headers
         self._proxy = proxy if proxy is not None else environment_proxy(base_url)
         self._ssl = ssl
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
@@ -153,9 +159,9 @@ class Transport:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str],
-        data: bytes | None,
-        connect: float | None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        connect: float | None = None,
         fresh: bool = False,
     ) -> Answer:
         """Send a request and give the answer once its headers have come.
@@ -163,7 +169,7 @@ class Transport:
         Args:
             method: of HTTP.
             url: whole.
-            headers: all of them, the key among them.
+            headers: beside those that go with every request, and over them.
             data: the body.
             connect: seconds for the connection.
             fresh: on a new connection, because a kept one has just died.
@@ -208,7 +214,7 @@ class Transport:
         sessions = self._open.get(loop)
         if sessions is None:
             self._forget_dead()
-            sessions = self._open[loop] = _LoopSessions(ssl=self._ssl)
+            sessions = self._open[loop] = _LoopSessions(self._headers, ssl=self._ssl)
             await sessions.open()
         return sessions.fresh() if fresh else sessions.kept
 
@@ -228,7 +234,8 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 class _LoopSessions:
     """The aiohttp sessions of one event loop: one that keeps connections, one that does not."""
 
-    def __init__(self, *, ssl: ssl_module.SSLContext | bool) -> None:
+    def __init__(self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool) -> None:
+        self._headers = headers
         self._ssl = ssl
         self.kept = self._session(force_close=False)
         self._fresh: aiohttp.ClientSession | None = None
@@ -265,6 +272,7 @@ class _LoopSessions:
         )
         session = aiohttp.ClientSession(
             connector=connector,
+            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_TIMEOUT,
             trust_env=False,
