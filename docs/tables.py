@@ -1,0 +1,176 @@
+"""Write the tables of the documentation from the code: ``python docs/tables.py``.
+
+A table stands between two comments that name it; what is between them is written anew.  The
+tests hold that nothing would change.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+import typer
+
+from aiotokengate import Retry, Timeout, errors
+from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.cli.app import app
+from aiotokengate.testing.models import MODELS
+from aiotokengate.wire.dialects import DIALECTS, Dialect
+
+DOCS = Path(__file__).parent
+PLACE = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+INLINE = {
+    "leading": "at the beginning",
+    "assume_open": "assumed open at the beginning",
+    "never": "never",
+}
+
+
+def dialects() -> Iterable[Sequence[str]]:
+    """Give a row for each dialect."""
+    yield "dialect", "fields, the first with text wins", "tags in the text", "sent back as"
+    for row in DIALECTS.values():
+        yield code(row.name), _fields(row), _inline(row), _echo(row)
+
+
+def _fields(row: Dialect) -> str:
+    return ", ".join(map(code, (*row.fields, *(("reasoning_details",) if row.details else ()))))
+
+
+def _inline(row: Dialect) -> str:
+    where = INLINE[row.inline]
+    if row.inline == "never":
+        return where
+    enders = "".join(f"; {code(text)} ends them, too" for text in row.enders)
+    return f"{where}: {', '.join(code(f'<{tag}>') for tag in row.tags)}{enders}"
+
+
+def _echo(row: Dialect) -> str:
+    return code(row.echo) if row.echo else "the field it came in"
+
+
+def models() -> Iterable[Sequence[str]]:
+    """Give a row for each row of the catalogue."""
+    yield "pattern", "family", "dialect"
+    for row in CATALOGUE.rows:
+        yield code(row.pattern), row.family, code(row.dialect)
+
+
+def offered() -> Iterable[Sequence[str]]:
+    """Give a row for each model of the fake gateway."""
+    yield "model", "owner", "thinks unasked", "tokens of context"
+    for row in MODELS.values():
+        yield code(row.id), row.owner, "yes" if row.thinks else "no", f"{row.context:,}"
+
+
+MEANINGS = {
+    "connect": "until the connection stands: name, TCP, TLS",
+    "first_event": "from sending to the first content",
+    "stall": "without content, once it began",
+    "total": "from sending to the end of the reply, of one attempt",
+    "after_finish": "for the usage, once every choice has its finish reason",
+    "attempts": "how often a call is sent at most, the first time included",
+    "max_wait": "seconds; a gateway that asks for a longer wait is not tried again",
+}
+
+
+def timeout() -> Iterable[Sequence[str]]:
+    """Give a row for each clock."""
+    yield "`Timeout(...)`", "default", "how long it may take"
+    yield from _defaults(Timeout)
+
+
+def retry() -> Iterable[Sequence[str]]:
+    """Give a row for each limit of retries."""
+    yield "`Retry(...)`", "default", "what it bounds"
+    yield from _defaults(Retry)
+
+
+def _defaults(kind: type[attrs.AttrsInstance]) -> Iterable[Sequence[str]]:
+    for field in attrs.fields(kind):
+        default = f"{field.default:g}" if field.default is not None else "none"
+        yield code(field.name), default, MEANINGS[field.name]
+
+
+def retried() -> Iterable[Sequence[str]]:
+    """Give a row for each error: whether the call is made again."""
+    yield "error", "made again", "what it means"
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        if name not in ("TokenGateError", "StatusError"):
+            yield code(name), RETRIED.get(name) or _yes(kind), _first_line(kind)
+
+
+RETRIED = {"TimedOut": "only `connect`", "StreamInterrupted": "only if nothing came"}
+
+
+def _yes(kind: type[errors.TokenGateError]) -> str:
+    return "yes" if kind.retryable else "no"
+
+
+def _first_line(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].replace("``", "`")
+
+
+def chat_options() -> Iterable[Sequence[str]]:
+    """Give a row for each argument of ``aiotokengate chat``."""
+    return _options("chat")
+
+
+def models_options() -> Iterable[Sequence[str]]:
+    """Give a row for each argument of ``aiotokengate models``."""
+    return _options("models")
+
+
+def _options(command: str) -> Iterable[Sequence[str]]:
+    yield "argument", "what it is"
+    for each in typer.main.get_group(app).commands[command].params:
+        names = map(code, (*each.opts, *each.secondary_opts))
+        yield ", ".join(names), getattr(each, "help", None) or ""
+
+
+TABLES = {
+    table.__name__: table
+    for table in (
+        dialects,
+        models,
+        offered,
+        timeout,
+        retry,
+        retried,
+        chat_options,
+        models_options,
+    )
+}
+
+
+def code(text: str) -> str:
+    """Set as code."""
+    return f"`{text}`"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Set rows as Markdown, the first being the head."""
+    head, *others = rows
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *others))
+
+
+def rewritten(text: str) -> str:
+    """Give a page with all its tables as the code has them."""
+    return PLACE.sub(lambda place: f"{place[1]}\n{table(TABLES[place[2]]())}\n{place[3]}", text)
+
+
+def main() -> int:
+    """Rewrite all pages."""
+    for page in sorted(DOCS.glob("**/*.md")):
+        page.write_text(rewritten(page.read_text("utf-8")), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
