@@ -71,6 +71,18 @@ async def test_closing_ends_a_pending_read() -> None:
     assert body.state == "closed"
 
 
+async def test_a_pause_that_ends_while_the_body_is_closed() -> None:
+    """Whichever comes first decides."""
+    clock = VirtualClock()
+    body = ScriptedBody([Pause(3), b"a"], clock=clock)
+    reader = asyncio.ensure_future(body.read())
+    await clock.settle()
+    body.close()
+    clock.advance(3)
+    with pytest.raises(ConnectionResetError, match="the body was closed"):
+        await reader
+
+
 def test_releasing_is_noted() -> None:
     """A reader that is content leaves the connection to others."""
     body = ScriptedBody([])

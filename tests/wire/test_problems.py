@@ -459,6 +459,12 @@ def test_a_model_that_is_not_there_is_known_by_its_words(status: int, message: s
     assert type(judged(status, {"error": {"message": message}})) is ModelNotFound
 
 
+def test_anthropics_missing_model() -> None:
+    """Its type word tells a missing model from a missing path."""
+    body = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-9"}}
+    assert type(judged(404, body)) is ModelNotFound
+
+
 @pytest.mark.parametrize("status", [401, 429, 503])
 def test_words_do_not_beat_a_clear_status(status: int) -> None:
     """A limit that mentions the model is a limit."""

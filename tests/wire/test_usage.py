@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import Usage
+from aiotokengate.wire.dialects import DIALECTS
+from aiotokengate.wire.fold import About, fold
 from aiotokengate.wire.transcript import Transcript
 from aiotokengate.wire.usage import estimated_usage, has_counts, usage_of
 
@@ -144,6 +146,13 @@ def test_the_last_usage_that_counts_stands() -> None:
     log.seal()
     assert log.usage == Usage(total_tokens=7, extra={"total_tokens": 7})
     assert len(log) == 1
+
+
+def test_a_reply_that_is_not_over_has_its_counts() -> None:
+    """A running total is worth more than an estimate."""
+    log = Transcript()
+    log.count({"total_tokens": 7})
+    assert fold(log, DIALECTS["qwen"], About("interrupted")).usage.total_tokens == 7
 
 
 def test_an_estimate() -> None:
