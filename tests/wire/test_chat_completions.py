@@ -2,6 +2,8 @@
 
 import json
 import random
+import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -177,11 +179,18 @@ def test_an_index_that_is_none(index: object) -> None:
     assert said(chunk({"content": "甲"}, index=index)) == [AnswerDelta("甲")]
 
 
-@pytest.mark.parametrize("index", [1, 127, 16383, 16384, 2**31, 2**63], ids=repr)
-def test_an_index_of_any_size(index: int) -> None:
-    """An index is whatever number the vendor likes."""
+@pytest.mark.parametrize("index", [1, 127, 16383], ids=repr)
+def test_an_index_of_its_own(index: int) -> None:
+    """An index is the vendor's, with or without those before it."""
     frames = [chunk({"content": "甲"}, index=index), chunk({}, "stop", index=index)]
     assert said(*frames) == [AnswerDelta("甲", index), FinishDelta(index, "stop")]
+
+
+@pytest.mark.parametrize("index", [16384, 2**31, 2**63], ids=repr)
+def test_an_index_of_any_size(index: int) -> None:
+    """A choice that nobody asked for breaks nothing, whatever is made of its number."""
+    frames = [chunk({"content": "甲"}, index=index), chunk({}, "stop", index=index)]
+    assert [type(delta) for delta in said(*frames)] == [AnswerDelta, FinishDelta]
 
 
 @pytest.mark.parametrize("reason", [None, "", "null"], ids=repr)
@@ -815,6 +824,31 @@ def test_a_refusal_of_another_type(refusal: object) -> None:
     assert said(chunk({"refusal": refusal}), chunk({"refusal": "不"}))[-1] == RefusalDelta("不")
 
 
+def test_fields_come_in_the_order_of_the_wire() -> None:
+    """What one delta holds beside its text comes as it was written, in every run of Python."""
+    fields = {
+        "refusal": "不",
+        "images": [{"image_url": IMAGE}],
+        "annotations": [{"url_citation": {"url": "https://example.com"}}],
+        "tool_calls": [piece("{}", "a", "f")],
+    }
+    kinds = [RefusalDelta, MediaDelta, CitationDelta, ToolCallDelta]
+    assert [type(delta) for delta in said(chunk(fields))] == kinds
+    turned = dict(reversed(fields.items()))
+    assert [type(delta) for delta in said(chunk(turned))] == kinds[::-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"), [("annotations", "x"), ("parts", "x"), ("content", 7)], ids=["a", "b", "c"]
+)
+def test_extras_of_one_name_from_two_places(name: str, odd: object) -> None:
+    """A choice and its delta may both have a field of a name, of different types."""
+    first = chunk({"content": "甲"})
+    first["choices"][0][name] = odd
+    later = [chunk({"annotations": [{"type": "odd"}]}), chunk({"content": [{"type": "odd"}]})]
+    assert reply_of(first, *later, chunk({"content": "乙"})).answer == "甲乙"
+
+
 # --- errors in the stream -----------------------------------------------------------------------
 
 
@@ -872,6 +906,40 @@ def test_both_paths_give_the_same(
     assert deltas(short) == deltas(long)
     about = About("stopped")
     assert fold(short.transcript, PLAIN, about) == fold(long.transcript, PLAIN, about)
+
+
+# --- cost ---------------------------------------------------------------------------------------
+
+COSTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "text": lambda _: chunk({"content": "字"}),
+    "thinking between tags": lambda _: chunk({"content": "<think>"}),
+    "white space at the beginning": lambda _: chunk({"content": " " * 30}),
+    "halves of characters": lambda _: chunk({"content": "\ud83d"}),
+    "details": lambda _: chunk({"reasoning_details": [{"text": "想", "index": 0}]}),
+    "sources": lambda n: chunk({"annotations": [{"url_citation": {"url": f"u{n}"}}]}),
+    "calls": lambda n: chunk({"tool_calls": [piece("", f"c{n}", "f")]}),
+    "pieces of a call": lambda _: chunk({"tool_calls": [piece("字", index=0)]}),
+    "fields of any name": lambda n: chunk({"content": "字", f"x{n}": n}),
+    "images": lambda n: chunk({"images": [{"image_url": f"u{n}"}]}),
+}
+
+
+def seconds(frame: Callable[[int], dict[str, Any]], count: int) -> float:
+    """Measure the CPU time of decoding so many frames."""
+    frames = [json.dumps(frame(number)).encode() for number in range(count)]
+    decoder = ChatCompletionsDecoder(PLAIN, Transcript())
+    began = time.process_time()
+    for data in frames:
+        decoder.feed(data)
+    decoder.end()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("shape", COSTS)
+def test_cost_grows_with_the_frames(shape: str) -> None:
+    """Eight times the frames cost eight times the CPU time, not sixty-four; the best of three."""
+    frame = COSTS[shape]
+    assert any(seconds(frame, 8_000) / seconds(frame, 1_000) <= 12 for _ in range(3))
 
 
 # --- there and back -----------------------------------------------------------------------------
