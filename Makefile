@@ -11,10 +11,11 @@ BASE := $(VENV)/.base-stamp
 DEMO := $(VENV)/.demo-stamp
 DEV := $(VENV)/.dev-stamp
 PIP := $(BIN)/python -m pip install --quiet
-TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py .ci/try_wheel.py)
+TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/tables.py .ci/try_wheel.py)
 
 # The parts where a line that no test reaches is a bug that waits.
-CORE := aiotokengate/wire/* aiotokengate/stream.py aiotokengate/pump.py aiotokengate/session.py
+CORE := aiotokengate/wire/* aiotokengate/stream.py aiotokengate/pump.py \
+  aiotokengate/sending.py aiotokengate/session.py
 CORE_BOUND := 97
 
 SHELL := /bin/bash
@@ -24,7 +25,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test check lint format types imports docs wheel clean
+.PHONY: help demo test check lint format types imports docs wheel bench clean
 
 help: ## show this list / 显示本列表
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,9 @@ wheel: $(DEV) ## build/dist, tried in an empty environment
 	rm -rf build/dist
 	$(BIN)/python -m build --outdir build/dist . > /dev/null
 	$(BIN)/python .ci/try_wheel.py build/dist
+
+bench: $(DEV) ## what the library costs beside the bare work / 性能比率
+	$(BIN)/python benchmarks/ratios.py
 
 clean: ## remove everything that was made here / 清除生成的文件
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache
