@@ -28,6 +28,7 @@ Once a delta was handed out, the error is always :class:`StreamInterrupted`, its
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ Phase = Literal["connect", "first_event", "stall", "total", "deadline"]
 
 SHORTEST_SECRET = 4
 """Texts of fewer UTF-8 bytes are not looked for: blanking every ``hi`` would garble messages."""
+
+
+CUT_SECRET = 24
+"""Characters of a longer text that are enough to know it by, where an error was cut."""
 
 
 class TokenGateError(Exception):
@@ -118,15 +123,36 @@ class TokenGateError(Exception):
         secrets = sorted(set(secrets), key=len, reverse=True)
         for secret in secrets:
             if len(secret.encode("utf-8", "replace")) >= SHORTEST_SECRET:
-                self._blank(secret)
+                for form in _forms(secret):
+                    self._blank(form)
         self.args = (self.message,)
         if isinstance(self.__cause__, TokenGateError):
             self.__cause__.redact(secrets)
 
     def _blank(self, secret: str) -> None:
-        self.message = self.message.replace(secret, "[…]")
+        self.message = _blanked(self.message, secret)
         if self.code is not None:
-            self.code = self.code.replace(secret, "[…]")
+            self.code = _blanked(self.code, secret)
+
+
+def _forms(secret: str) -> set[str]:
+    """Give the ways in which an error may quote a text: as it is, on one line, as JSON."""
+    one_line = " ".join(secret.split())
+    escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    return {secret, one_line, *escaped}
+
+
+def _blanked(text: str, secret: str) -> str:
+    """Blank a secret, and the beginning of one that was cut short."""
+    head = secret[:CUT_SECRET]
+    at = text.find(head)
+    while at >= 0 and head:
+        end = at + len(head)
+        while end < len(text) and end - at < len(secret) and text[end] == secret[end - at]:
+            end += 1
+        text = f"{text[:at]}[…]{text[end:]}"
+        at = text.find(head, at + 1)
+    return text
 
 
 class StatusError(TokenGateError):
@@ -162,7 +188,7 @@ class StatusError(TokenGateError):
 
     def _blank(self, secret: str) -> None:
         super()._blank(secret)
-        self.body = self.body.replace(secret, "[…]")
+        self.body = _blanked(self.body, secret)
 
 
 class RateLimited(StatusError):

@@ -290,7 +290,13 @@ class _Sending:
         self._tell(RetryScheduled(self._number, request.model, attempts, wait, error))
         await self._clock.sleep(wait)
 
-    def _note(self, started: float, error: TokenGateError | None, wait: float | None) -> None:
+    def _note(
+        self,
+        started: float,
+        error: TokenGateError | None,
+        wait: float | None,
+        request_id: str | None = None,
+    ) -> None:
         attempt = Attempt(
             model=self._request.model,
             started=started,
@@ -298,13 +304,14 @@ class _Sending:
             error=type(error).__name__ if error else None,
             status=error.status if error else _OK,
             code=error.code if error else None,
-            request_id=error.request_id if error else None,
+            request_id=error.request_id if error else request_id,
             wait=wait,
         )
         self._attempts.append(attempt)
 
     def _succeeded(self, result: object, started: float) -> None:
-        self._note(started, None, None)
+        answered = result.request_id if isinstance(result, Pump) else None
+        self._note(started, None, None, answered)
         if not isinstance(result, Pump):
             self._timeline.done = self._passed()
             self._finished(None)

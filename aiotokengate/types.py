@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import attrs
 import orjson
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, WireError
 
 __all__ = [
     "AnswerDelta",
@@ -60,7 +60,7 @@ class Message:
     """
 
     role: str
-    content: str | Sequence[Mapping[str, Json]] | None = None
+    content: str | Sequence[Mapping[str, Json]] | None = attrs.field(default=None, repr=False)
     name: str | None = None
     tool_calls: Sequence[Mapping[str, Json]] | None = None
     tool_call_id: str | None = None
@@ -282,10 +282,19 @@ class Media:
 
     @property
     def data(self) -> bytes | None:
-        """The bytes of a base64 ``data:`` address, or None where ``url`` has to be fetched."""
+        """The bytes of a base64 ``data:`` address, or None where ``url`` has to be fetched.
+
+        Raises:
+            WireError: it is no base64.
+        """
         head, comma, payload = self.url.partition(",")
-        inline = comma and head.startswith("data:") and head.endswith(";base64")
-        return b64decode(payload) if inline else None
+        if not (comma and head.startswith("data:") and head.endswith(";base64")):
+            return None
+        try:
+            return b64decode(payload)
+        except ValueError as error:
+            message = f"expected base64 in a data: address, got {error}"
+            raise WireError(message) from None
 
 
 @attrs.frozen

@@ -69,5 +69,5 @@ def next_wait(
     hint = error.retry_after if isinstance(error, StatusError) else None
     if hint is not None:
         return hint * (1 + HINT_JITTER * chance()) if hint <= policy.max_wait else None
-    bound = min(LAST_BOUND, FIRST_BOUND * 2.0 ** (attempt - 1))
+    bound = min(LAST_BOUND, FIRST_BOUND * 2.0 ** min(attempt - 1, 16))
     return min(float(policy.max_wait), bound * chance())

@@ -35,8 +35,15 @@ from aiotokengate.types import (
     UsageDelta,
 )
 from aiotokengate.wire.dialects import Dialect, TagSplitter
-from aiotokengate.wire.jsontext import dumps, loads
-from aiotokengate.wire.transcript import ANSWER, KINDS, REASONING, ChoiceState, Transcript
+from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined
+from aiotokengate.wire.transcript import (
+    ANSWER,
+    KINDS,
+    REASONING,
+    ChoiceState,
+    Transcript,
+    detail_key,
+)
 
 ChoiceDelta: TypeAlias = (
     ReasoningDelta
@@ -77,6 +84,8 @@ def encode_request(
     body.update({key: value for key, value in params.items() if value is not None})
     for extra in extra_body:
         body.update(extra)
+    if stream and isinstance(options := body.get("stream_options"), Mapping):
+        body["stream_options"] = {**options, "include_usage": True}
     return dumps(body)
 
 
@@ -92,6 +101,7 @@ _USUAL_CHUNK = frozenset(
 )
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
+_TEXTS = frozenset(("content", "reasoning_content", "reasoning", "arguments"))
 _NO_REASON = ("", "null", None)
 _DONE = b"[DONE]"
 
@@ -102,7 +112,7 @@ class _Choice:
     __slots__ = (
         "answer",
         "cumulative",
-        "details_text",
+        "details",
         "fed",
         "halves",
         "searching",
@@ -116,7 +126,7 @@ class _Choice:
         self.splitter: TagSplitter | None = None  # made when there may be one
         self.fed: list[str] = []  # all content while the splitter is at work
         self.answer = 0  # how many characters of it were answer
-        self.details_text = ""
+        self.details: dict[str, str] = {}
         self.cumulative: bool | None = None
         self.halves: dict[int, str] = {}  # first halves of surrogate pairs, by kind
 
@@ -178,7 +188,7 @@ class ChatCompletionsDecoder:
             choice = choices[0]
             delta = choice["delta"]
             usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
-        except (KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError):
             return False
         if (
             not usual
@@ -254,7 +264,7 @@ class ChatCompletionsDecoder:
             else:
                 self._surrogates = True
                 self._plain = None
-                self.take(chunk)
+                self.take(mended(chunk, _TEXTS))
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
         log = self.transcript
@@ -287,7 +297,7 @@ class ChatCompletionsDecoder:
             if index == 0 and not self._surrogates:
                 self._plain = known
         delta = choice.get("delta")
-        if delta:
+        if isinstance(delta, dict):
             self._delta(known, delta)
         elif delta is None and isinstance(message := choice.get("message"), dict):
             self._message(known, message)
@@ -318,8 +328,9 @@ class ChatCompletionsDecoder:
             self._pieces(choice, splitter.flush())
             self._note_inline(choice, splitter)
         if self._surrogates:
-            for kind in choice.halves:
-                self.transcript.put(choice.state.index, kind, "\ufffd")
+            for kind, half in choice.halves.items():
+                if half:
+                    self.transcript.put(choice.state.index, kind, "\ufffd")
             choice.halves.clear()
 
     # --- deltas and messages --------------------------------------------------------------------
@@ -328,18 +339,25 @@ class ChatCompletionsDecoder:
         unusual = not delta.keys() <= _USUAL_DELTA
         if unusual:
             self._details(choice, delta)
-        for field in self._dialect.fields:
-            text = delta.get(field)
-            if text and isinstance(text, str):
-                self._reasoning(choice, field, text)
-                break
+        self._fields(choice, delta)
         content = delta.get("content")
         if content:
             self._content(choice, content)
         if unusual:
-            for key in delta.keys() - _USUAL_DELTA:
-                if value := delta[key]:
+            for key, value in delta.items():
+                if value and key not in _USUAL_DELTA:
                     self._field(choice, key, value)
+
+    def _fields(self, choice: _Choice, delta: Mapping[str, Any]) -> None:
+        """Take the reasoning of the first field that has text; keep what is no text."""
+        found = False
+        for field in self._dialect.fields:
+            text = delta.get(field)
+            if text and not isinstance(text, str):
+                choice.state.extra[field] = text
+            elif text and not found:
+                found = True
+                self._reasoning(choice, field, text)
 
     def _message(self, choice: _Choice, message: dict[str, Any]) -> None:
         """Take a whole message, unless deltas have said it all before."""
@@ -358,7 +376,7 @@ class ChatCompletionsDecoder:
         content = message.get("content")
         if not isinstance(content, str) or "</" not in content:
             return message
-        if self._dialect.inline != "leading":
+        if self._dialect.inline != "leading" or any(map(message.get, self._dialect.fields)):
             return message
         for tag in self._dialect.tags:
             before, closer, _ = content.partition(f"\n</{tag}>\n")
@@ -372,6 +390,8 @@ class ChatCompletionsDecoder:
         if take is None:
             choice.state.extra[key] = value
             return
+        if choice.searching and choice.splitter is not None and take is not _ignore:
+            self._pieces(choice, choice.splitter.flush())
         for item in value if isinstance(value, list) else (value,):
             take(self.transcript, choice.state, item)
 
@@ -432,7 +452,7 @@ class ChatCompletionsDecoder:
 
     def _text(self, choice: _Choice, kind: int, text: str) -> None:
         if self._surrogates:
-            text = _rejoined(choice.halves, kind, text)
+            text, choice.halves[kind] = rejoined(choice.halves.get(kind, "") + text)
         if text:
             self.transcript.put(choice.state.index, kind, text)
 
@@ -443,37 +463,26 @@ class ChatCompletionsDecoder:
         entries = delta.get("reasoning_details")
         if not isinstance(entries, list):
             return
-        entries = [entry for entry in entries if isinstance(entry, dict)]
-        tail = _news(choice, "".join(map(_detail_text, entries)))
-        for entry in entries:
-            choice.state.keep_detail(entry, replace=bool(choice.cumulative))
+        tail = "".join([_news(choice, entry) for entry in entries if isinstance(entry, dict)])
         if tail and self._dialect.details and not any(map(delta.get, self._dialect.fields)):
             self._reasoning(choice, "reasoning_details", tail)
 
 
-def _news(choice: _Choice, text: str) -> str:
-    """Give what is new in the text; the second one shows whether they are cumulative."""
-    before = choice.details_text
+def _news(choice: _Choice, entry: Mapping[str, Any]) -> str:
+    """Give what is new in an entry; the second of an index shows whether they are cumulative."""
+    key, text = detail_key(entry), _detail_text(entry)
+    before = choice.details.get(key, "")
     if choice.cumulative is None and before and text:
         choice.cumulative = len(text) > len(before) and text.startswith(before)
-    if choice.cumulative:
-        choice.details_text = text or before
-        return text[len(before) :]
-    if not before:
-        choice.details_text = text
-    return text
+    grown = bool(choice.cumulative and text.startswith(before))
+    choice.state.keep_detail(entry, replace=grown and bool(before))
+    if choice.cumulative or not before:
+        choice.details[key] = text or before
+    return text[len(before) :] if grown else text
 
 
 def _detail_text(entry: Mapping[str, Any]) -> str:
     return _string(entry.get("text")) or _string(entry.get("summary"))
-
-
-def _rejoined(halves: dict[int, str], kind: int, text: str) -> str:
-    """Join the halves of surrogate pairs that two deltas share; a lone half becomes U+FFFD."""
-    text = halves.pop(kind, "") + text
-    if text and "\ud800" <= text[-1] <= "\udbff":
-        text, halves[kind] = text[:-1], text[-1]
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _string(value: object) -> str:
@@ -505,7 +514,7 @@ def _take_image(log: Transcript, state: ChoiceState, part: object) -> None:
     if isinstance(url, str):
         log.show(state, media_of(url))
     else:
-        state.extra.setdefault("parts", []).append(part)
+        _keep(state, "parts", part)
 
 
 def _take_annotation(log: Transcript, state: ChoiceState, annotation: object) -> None:
@@ -513,7 +522,13 @@ def _take_annotation(log: Transcript, state: ChoiceState, annotation: object) ->
     if isinstance(inner, dict):
         log.cite(state, _citation(inner))
     else:
-        state.extra.setdefault("annotations", []).append(annotation)
+        _keep(state, "annotations", annotation)
+
+
+def _keep(state: ChoiceState, name: str, item: object) -> None:
+    """Keep what nobody knows in a list of its own name."""
+    kept = state.extra.get(name, [])
+    state.extra[name] = [*kept, item] if isinstance(kept, list) else [kept, item]
 
 
 def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:
@@ -532,7 +547,8 @@ _TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
 
 def media_of(url: str) -> Media:
     """Name the medium behind an address by its ``data:`` type; without one it is an image."""
-    mime = url[len("data:") :].partition(";")[0] if url.startswith("data:") else None
+    head = url.partition(",")[0] if url.startswith("data:") else ""
+    mime = head.removeprefix("data:").partition(";")[0] or None
     return Media(kind=(mime or "image").partition("/")[0], url=url, mime=mime)
 
 

@@ -87,6 +87,9 @@ _ROWS = (
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({row.name: row for row in _ROWS})
 
+_MOST_BEFORE = 1024
+"""Characters of white space before a tag; after more of it there is none."""
+
 _NEWLINES_AFTER_OPENER = 1
 _NEWLINES_AFTER_CLOSER = 2
 
@@ -169,7 +172,7 @@ class TagSplitter:
         body = text.lstrip()
         if opener := _leading(body, self._openers):
             return self._open(body[len(opener) :], _NEWLINES_AFTER_OPENER)
-        if not body or _may_become(body, self._openers):
+        if len(text) <= _MOST_BEFORE and (not body or _may_become(body, self._openers)):
             return self._hold(text)
         self._state = TagSplitter._after
         return text

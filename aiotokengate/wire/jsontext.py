@@ -16,7 +16,7 @@ import orjson
 
 from aiotokengate.errors import CallerError
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "mended", "rejoined"]
 
 _INT64 = 2**64
 
@@ -49,13 +49,40 @@ def dumps(value: object, *, path: str = "") -> bytes:
         reason = next(_flaws(value, path), f"the request is not JSON: {error}")
         raise CallerError(reason) from None
     # NaN comes out as null: look for one only where a null is.
-    if b"null" in text and (reason := next(_flaws(value, path), "")):
+    if b"null" in text and (reason := next(_flaws(value, path, numbers=True), "")):
         raise CallerError(reason)
     return text
 
 
-def _flaws(value: object, path: str, depth: int = 0) -> Iterator[str]:
-    """Name the places that JSON cannot hold, in order."""
+def rejoined(text: str) -> tuple[str, str]:
+    """Join halves of surrogate pairs; give the text, and a first half that ends it.
+
+    A half that has lost its other half becomes U+FFFD.
+    """
+    half = text[-1:]
+    if "\ud800" <= half <= "\udbff":
+        text = text[:-1]
+    else:
+        half = ""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
+
+
+def mended(value: Any, raw: frozenset[str]) -> Any:  # noqa: ANN401 - parsed JSON
+    """Give parsed JSON without lone surrogates, but for the texts of the keys in ``raw``."""
+    if isinstance(value, str):
+        return "".join(rejoined(value + "\0"))[:-1]
+    if isinstance(value, list):
+        return [mended(item, raw) for item in value]
+    if isinstance(value, dict):
+        return {
+            mended(key, raw): item if key in raw and isinstance(item, str) else mended(item, raw)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _flaws(value: object, path: str, depth: int = 0, *, numbers: bool = False) -> Iterator[str]:
+    """Name the places that JSON cannot hold, in order; or the numbers alone."""
     where = path or "the request"
     if depth > 200:  # noqa: PLR2004 - orjson's own limit is 254
         yield f"{where} is nested too deeply, or contains itself"
@@ -70,7 +97,7 @@ def _flaws(value: object, path: str, depth: int = 0) -> Iterator[str]:
         if not -_INT64 // 2 <= value < _INT64:
             yield f"{where} is an integer beyond 64 bits"
     else:
-        yield from _container_flaws(value, path, depth + 1)
+        yield from _container_flaws(value, path, depth + 1, numbers=numbers)
 
 
 def _text_flaws(value: str, where: str) -> Iterator[str]:
@@ -80,16 +107,19 @@ def _text_flaws(value: str, where: str) -> Iterator[str]:
         yield f"{where} holds a lone surrogate at character {error.start}, expected Unicode text"
 
 
-def _container_flaws(value: object, path: str, depth: int) -> Iterator[str]:
+def _container_flaws(value: object, path: str, depth: int, *, numbers: bool) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            name = f"{path}.{key}" if path else str(key)
+            shown = str(key).encode("utf-8", "backslashreplace").decode()
+            name = f"{path}.{shown}" if path else shown
             if not isinstance(key, str):
                 yield f"{name} has a key of type {type(key).__name__}, expected str"
-            yield from _flaws(item, name, depth)
+            else:
+                yield from _text_flaws(key, f"the key {name}")
+            yield from _flaws(item, name, depth, numbers=numbers)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _flaws(item, f"{path}[{index}]", depth)
-    else:
+            yield from _flaws(item, f"{path}[{index}]", depth, numbers=numbers)
+    elif not numbers:
         where = path or "the request"
         yield f"{where} is of type {type(value).__name__}, expected what JSON can hold"

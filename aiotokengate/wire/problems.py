@@ -43,7 +43,7 @@ MAX_BODY = 4000
 # Anthropic's error types, SGLang's and vLLM's type words.
 _BY_CODE: dict[str, ErrorClass] = {
     **dict.fromkeys(
-        ("context_length_exceeded", "string_above_max_length", "1039"), ContextLengthExceeded
+        ("context_length_exceeded", "string_above_max_length", "1261"), ContextLengthExceeded
     ),
     **dict.fromkeys(
         (
@@ -54,8 +54,6 @@ _BY_CODE: dict[str, ErrorClass] = {
             "prompt_blocked",
             "sensitive_words_detected",
             "1301",
-            "1026",
-            "1027",
         ),
         ContentFiltered,
     ),
@@ -71,7 +69,6 @@ _BY_CODE: dict[str, ErrorClass] = {
             "1304",
             "1308",
             "1310",
-            "1008",
         ),
         QuotaExhausted,
     ),
@@ -83,7 +80,6 @@ _BY_CODE: dict[str, ErrorClass] = {
             "throttling",
             "throttling.ratequota",
             "1302",
-            "1002",
         ),
         RateLimited,
     ),
@@ -92,10 +88,20 @@ _BY_CODE: dict[str, ErrorClass] = {
         Overloaded,
     ),
     **dict.fromkeys(("model_not_found", "model_not_exist", "not_found_error"), ModelNotFound),
-    **dict.fromkeys(("invalid_api_key", "authentication_error", "1004"), AuthenticationFailed),
+    **dict.fromkeys(("invalid_api_key", "authentication_error"), AuthenticationFailed),
     **dict.fromkeys(("permission_error", "access_denied"), PermissionDenied),
-    **dict.fromkeys(("invalid_request_error", "badrequesterror", "2013"), BadRequest),
+    **dict.fromkeys(("invalid_request_error", "badrequesterror"), BadRequest),
     "api_error": ServerFailed,
+}
+# MiniMax's own numbers, which mean other things elsewhere: read from its ``base_resp`` only.
+_MINIMAX: dict[str, ErrorClass] = {
+    "1002": RateLimited,
+    "1004": AuthenticationFailed,
+    "1008": QuotaExhausted,
+    "1026": ContentFiltered,
+    "1027": ContentFiltered,
+    "1039": ContextLengthExceeded,
+    "2013": BadRequest,
 }
 # These type words stand beside statuses that say more, and are asked last.
 _VAGUE = frozenset({"invalid_request_error", "badrequesterror", "api_error", "not_found_error"})
@@ -150,6 +156,7 @@ class Problem:
     code: str | None = None
     type: str | None = None
     request_id: str | None = None
+    minimax: bool = False
 
 
 def find_problem(body: object) -> Problem | None:
@@ -165,7 +172,8 @@ def find_problem(body: object) -> Problem | None:
         return _from_error(error, body)
     base = body.get("base_resp")
     if isinstance(base, Mapping) and base.get("status_code"):
-        return Problem(_text(base.get("status_msg")), _word(base.get("status_code")))
+        code = _word(base.get("status_code"))
+        return Problem(_text(base.get("status_msg")), code, minimax=True)
     if body.get("choices"):
         return None
     return _flat(body)
@@ -207,10 +215,18 @@ def _read(body: bytes) -> Problem:
         parsed = loads(text)
     except (ValueError, RecursionError):
         return Problem(_plain_text(text))
-    found = find_problem(parsed)
+    found = find_problem(parsed) or _bare(parsed)
     return found or Problem(
         _clip(parsed if isinstance(parsed, str) else text.decode("utf-8", "replace"))
     )
+
+
+def _bare(body: object) -> Problem | None:
+    """Find a message under an error status, where it needs no other mark."""
+    if not isinstance(body, Mapping):
+        return None
+    message = _first_text(body) or _first_text(body.get("header") or {})
+    return Problem(message, _word(body.get("code")), _word(body.get("type"))) if message else None
 
 
 def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
@@ -221,7 +237,8 @@ def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
         return _from_error(nested, body)
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
-    message = ": ".join(part for part in (_first_text(error), _text(raw)) if part)
+    own = _first_text(error) or _first_text(body)
+    message = ": ".join(part for part in (own, _text(raw)) if part)
     return Problem(
         message,
         _word(error.get("code")),
@@ -248,7 +265,9 @@ def _flat(body: Mapping[str, Any]) -> Problem | None:
     return Problem(_first_text(body), code, kind, _word(body.get("request_id")))
 
 
-def _first_text(body: Mapping[str, Any]) -> str:
+def _first_text(body: object) -> str:
+    if not isinstance(body, Mapping):
+        return ""
     return next((text for key in _MESSAGE_KEYS if (text := _text(body.get(key)))), "")
 
 
@@ -280,6 +299,8 @@ def _word(value: object) -> str | None:
 
 
 def _class_of(status: int | None, problem: Problem) -> ErrorClass:
+    if problem.minimax:
+        return _MINIMAX.get(problem.code or "", ServerFailed)
     words = [word.lower() for word in (problem.code, problem.type) if word]
     clear = (_BY_CODE[word] for word in words if word in _BY_CODE and word not in _VAGUE)
     if found := next(clear, None):

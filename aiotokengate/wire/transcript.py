@@ -14,7 +14,6 @@ under assembly.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping
 from itertools import compress
 from typing import Any
@@ -37,6 +36,7 @@ from aiotokengate.types import (
     Usage,
     UsageDelta,
 )
+from aiotokengate.wire.jsontext import rejoined
 from aiotokengate.wire.usage import has_counts, usage_of
 
 __all__ = ["ANSWER", "BREAK", "NOTE", "REASONING", "ChoiceState", "Transcript"]
@@ -49,10 +49,10 @@ KINDS = 4
 class PartialCall:
     """A tool call under assembly."""
 
-    index: object
     id: str = ""
     name: str = ""
     fragments: list[str] = attrs.field(factory=list)
+    half: str = ""
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
@@ -87,13 +87,16 @@ class ChoiceState:
     inline: str | None = None
     truncated: bool = False
     calls: list[PartialCall] = attrs.field(factory=list)
-    details: dict[object, PartialDetail] = attrs.field(factory=dict)
+    call_ids: dict[str, int] = attrs.field(factory=dict)
+    call_indexes: dict[int, int] = attrs.field(factory=dict)
+    cited: set[str] = attrs.field(factory=set)
+    details: dict[str, PartialDetail] = attrs.field(factory=dict)
     logprobs: list[Any] = attrs.field(factory=list)
     extra: dict[str, Any] = attrs.field(factory=dict)
 
     def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> None:
         """Merge an entry of ``reasoning_details`` into those of the same index."""
-        detail = self.details.setdefault(entry.get("index", 0), PartialDetail())
+        detail = self.details.setdefault(detail_key(entry), PartialDetail())
         for key, value in entry.items():
             if key in _DETAIL_TEXTS and isinstance(value, str):
                 pieces = detail.texts.setdefault(key, [])
@@ -103,12 +106,19 @@ class ChoiceState:
             elif value is not None:
                 detail.fields[key] = value
 
+    def remember(self, place: int, index: object, new_id: str) -> None:
+        """Remember where pieces with this index or id belong."""
+        if isinstance(index, int):
+            self.call_indexes[index] = place
+        if new_id:
+            self.call_ids[new_id] = place
+
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Give the calls as they stand; complete ones only after the finish."""
         return tuple(self._call(place, call) for place, call in enumerate(self.calls))
 
     def _call(self, place: int, call: PartialCall) -> ToolCall:
-        arguments = "".join(call.fragments)
+        arguments = "".join(call.fragments) + ("\ufffd" if call.half else "")
         return ToolCall(
             id=call.id or f"call_{place}",
             name=call.name,
@@ -164,7 +174,7 @@ class Transcript:
 
     def __init__(self, expected: int = 1) -> None:
         """Begin empty."""
-        self.kinds = array("H")
+        self.kinds: list[int] = []
         self.items: list[Any] = []
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
@@ -242,10 +252,11 @@ class Transcript:
 
     def cite(self, state: ChoiceState, citation: Citation) -> None:
         """Append a source, once: some vendors repeat the list in every chunk."""
-        delta = CitationDelta(citation, state.index)
         self.plain = False
-        if delta not in self.items:
-            self.put(state.index, NOTE, delta)
+        seen = (citation.url, citation.start, citation.end)
+        if repr(seen) not in state.cited:
+            state.cited.add(repr(seen))
+            self.put(state.index, NOTE, CitationDelta(citation, state.index))
 
     def finish(self, state: ChoiceState, reason: str) -> None:
         """Note that a choice ended; the first reason stands."""
@@ -273,11 +284,14 @@ class Transcript:
         function = piece.get("function")
         function = function if isinstance(function, Mapping) else {}
         new_id, name = _string(piece.get("id")), _string(function.get("name"))
-        place = _place(state.calls, piece.get("index"), new_id, name)
+        place = _place(state, piece.get("index"), new_id, name)
         if place == len(state.calls):
-            state.calls.append(PartialCall(piece.get("index")))
+            state.calls.append(PartialCall())
         call = state.calls[place]
+        state.remember(place, piece.get("index"), new_id)
         fragment = _arguments(function.get("arguments"))
+        if call.half or not fragment.isascii():
+            fragment, call.half = rejoined(call.half + fragment)
         call.fragments.append(fragment)
         call.extra.update(
             {key: value for key, value in piece.items() if key not in _CALL_KEYS and value}
@@ -291,26 +305,26 @@ class Transcript:
 _CALL_KEYS = frozenset({"index", "id", "type", "function"})
 
 
-def _place(calls: list[PartialCall], index: object, new_id: str, name: str) -> int:
-    """Find the call that a piece belongs to; ``len(calls)`` stands for a new one.
+def _place(state: ChoiceState, index: object, new_id: str, name: str) -> int:
+    """Find the call that a piece belongs to; the number of calls stands for a new one.
 
     An id that is known beats everything, because gateways renumber.  Then the index decides,
     unless it is used again for another call (a new id together with a name).  Without an index,
     an id or a name begins a call, and what has neither goes on with the last one.
     """
-    if new_id and (known := _last(calls, lambda call: call.id == new_id)) is not None:
-        return known
+    new = len(state.calls)
+    if new_id in state.call_ids:
+        return state.call_ids[new_id]
     if isinstance(index, int):
-        known = _last(calls, lambda call: call.index == index)
-        reused = known is not None and new_id and name and calls[known].id
-        return len(calls) if known is None or reused else known
-    if new_id or name or not calls:
-        return len(calls)
-    return len(calls) - 1
+        known = state.call_indexes.get(index, new)
+        reused = known < new and new_id and name and state.calls[known].id
+        return new if reused else known
+    return new if new_id or name or not new else new - 1
 
 
-def _last(calls: list[PartialCall], fits: Any) -> int | None:  # noqa: ANN401 - a predicate
-    return next((at for at in range(len(calls) - 1, -1, -1) if fits(calls[at])), None)
+def detail_key(entry: Mapping[str, Any]) -> str:
+    """Tell the entries of ``reasoning_details`` apart by their index, whatever its type."""
+    return repr(entry.get("index", 0))
 
 
 def _string(value: object) -> str:
