@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
+    from aiotokengate.testing.clock import VirtualClock
     from aiotokengate.testing.gateway import FakeGateway
     from aiotokengate.testing.request import GatewayRequest
     from aiotokengate.testing.script import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Thought,
     )
     from aiotokengate.testing.signals import Gate, Signal
+    from aiotokengate.testing.transport import ScriptedBody
 
 __all__ = [
     "Call",
@@ -34,10 +36,12 @@ __all__ = [
     "Pace",
     "Pause",
     "Raw",
+    "ScriptedBody",
     "ScriptedReply",
     "Signal",
     "Text",
     "Thought",
+    "VirtualClock",
     "faults",
 ]
 
@@ -45,7 +49,9 @@ _HOMES = {
     "FakeGateway": "gateway",
     "GatewayRequest": "request",
     "Gate": "signals",
+    "ScriptedBody": "transport",
     "Signal": "signals",
+    "VirtualClock": "clock",
     "faults": "faults",
 }
 _SCRIPTS = "script"
