@@ -196,8 +196,8 @@ class RateLimited(StatusError):
 
     retryable = True
     default_hint = (
-        "hint: lower the concurrency, or wait; it was already retried with back-off\n"
-        "提示：请降低并发或稍后再试；库已自动退避重试"
+        "hint: lower the concurrency, or try again later\n"
+        "提示：请降低并发，或稍后再试"
     )
 
 

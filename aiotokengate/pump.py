@@ -213,7 +213,7 @@ class Pump:
         self._received = 0
         self._reading = False
         self._parked: list[asyncio.Future[None]] = []
-        self._idle = 0.0
+        self._idle = -TICK  # what is left of the present tick must not count as a whole one
         self._ticked = terms.clock.now()
         self._grace: Timer | None = None
         self._patience: float | None = None
@@ -357,7 +357,7 @@ class Pump:
         except WireError as error:
             self._fail(error)
         if len(self.log.items) != before:
-            self._idle = 0.0
+            self._idle = -TICK
             if self.timeline.first_answer is None:
                 self._note_first(before)
         if not self.ended and (self.log.finished or self._decoder.done):
