@@ -195,10 +195,7 @@ class RateLimited(StatusError):
     """Too many requests or tokens for now."""
 
     retryable = True
-    default_hint = (
-        "hint: lower the concurrency, or try again later\n"
-        "提示：请降低并发，或稍后再试"
-    )
+    default_hint = "hint: lower the concurrency, or try again later\n提示：请降低并发，或稍后再试"
 
 
 class QuotaExhausted(StatusError):

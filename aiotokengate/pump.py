@@ -464,9 +464,8 @@ class Pump:
             self._grace = self.clock.call_later(patience, self._give_up_rest)
 
     def _give_up_rest(self) -> None:
-        if not self.ended:
-            self._finish()
-            self._body.close()
+        self._finish()
+        self._body.close()
 
     def _stop_waiting(self) -> None:
         if self._grace is not None:
@@ -589,21 +588,20 @@ def _not_json(text: bytes) -> str:
 class limited:  # noqa: N801 - used like asyncio.timeout
     """``async with limited(clock, seconds)``: raise :class:`TimeoutError` when it takes longer.
 
-    The same as :func:`asyncio.timeout`, on whichever clock; None is without limit.
+    The same as :func:`asyncio.timeout`, on whichever clock.
     """
 
     __slots__ = ("_clock", "_limit", "_seconds", "_timer")
 
-    def __init__(self, clock: Clock, seconds: float | None) -> None:
+    def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._limit = asyncio.timeout(None)
-        self._timer: Timer | None = None
+        self._timer: Timer
 
     async def __aenter__(self) -> None:
         await self._limit.__aenter__()
-        if self._seconds is not None:
-            self._timer = self._clock.call_later(self._seconds, self._expire)
+        self._timer = self._clock.call_later(self._seconds, self._expire)
 
     async def __aexit__(
         self,
@@ -611,8 +609,7 @@ class limited:  # noqa: N801 - used like asyncio.timeout
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         await self._limit.__aexit__(kind, error, traceback)
 
     def _expire(self) -> None:

@@ -25,7 +25,6 @@ MAX_PARAMETERS = 8
 # What people call with keywords, each with its default, or the facts of one error body.
 ENTRY_POINTS = {
     "cli/app.py:chat",
-    "cli/app.py:chat",
     "errors.py:StatusError.__init__",
     "session.py:TokenGate.__init__",
     "session.py:TokenGate.chat",

@@ -1173,7 +1173,7 @@ def test_a_loop_that_ended_while_waiting_is_left_in_peace() -> None:
     loop.close()
     happened.set()
     assert not waiting.done()
-    waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]
     del waiting
     gc.collect()
 

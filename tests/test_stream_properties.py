@@ -6,16 +6,10 @@ from itertools import groupby, pairwise
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
+from support import pump_over
 
 from aiotokengate import AnswerDelta, ChatStream, ReasoningDelta
-from aiotokengate.clock import RealClock
-from aiotokengate.policy.timeouts import Timeout
-from aiotokengate.pump import Guard, Pump, Terms
-from aiotokengate.testing.transport import ScriptedBody
-from aiotokengate.types import Timeline
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate.pump import Guard
 
 FIELDS = {"reasoning": "reasoning_content", "answer": "content"}
 
@@ -50,16 +44,7 @@ def pieces(data: bytes, places: list[int]) -> list[bytes]:
 
 def stream_of(steps: list[bytes], choices: int) -> ChatStream:
     """Give a stream over a body without a socket."""
-    dialect = DIALECTS["qwen"]
-    pump = Pump(
-        ScriptedBody(steps),
-        ChatCompletionsDecoder(dialect, Transcript(choices)),
-        dialect,
-        Terms(RealClock(), Timeout(), 0.0, None, 1 << 20, 0),
-        headers={},
-        request_id=None,
-        timeline=Timeline(),
-    )
+    pump = pump_over(steps, choices=choices)
     return ChatStream(pump, Guard(pump))
 
 

@@ -1,0 +1,120 @@
+"""How a body is pulled: who waits, what ends it, and what an end leaves."""
+
+import asyncio
+
+import pytest
+from support import pump_over
+
+from aiotokengate import ServerFailed, StreamInterrupted, TransportError
+from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing.script import Pause
+
+CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+ERROR = b'{"error":{"message":"down","code":500}}'
+BROKEN = ConnectionResetError("gone")
+
+
+async def test_a_parked_reader_can_be_cancelled() -> None:
+    """Of two readers one pulls and one waits; the one that waits may go without harm."""
+    clock = VirtualClock()
+    pump = pump_over([Pause(1), CHUNK, FINISH, DONE], clock=clock)
+    pulling = asyncio.ensure_future(pump.pull())
+    parked = asyncio.ensure_future(pump.pull())
+    await clock.run_for(0)
+    parked.cancel()
+    await clock.run_for(2)
+    await pulling
+    assert parked.cancelled()
+    await pump.drain()
+    assert pump.reply().answer == "好"
+
+
+@pytest.mark.parametrize("lines", [ERROR, ERROR + b"\n" + ERROR], ids=["one", "two"])
+async def test_bare_error_lines(lines: bytes) -> None:
+    """An error without ``data:`` in mid-stream interrupts, however often it is said."""
+    pump = pump_over([CHUNK, lines + b"\n\n", CHUNK])
+    await pump.drain()
+    assert isinstance(pump.error, StreamInterrupted)
+    assert isinstance(pump.error.__cause__, ServerFailed)
+    assert pump.reply().answer == "好"
+
+
+async def test_a_bare_line_that_is_no_json() -> None:
+    """It is passed over, and told."""
+    pump = pump_over([CHUNK, b"{oops\n\n", FINISH, DONE])
+    await pump.drain()
+    assert pump.status == "complete"
+    assert pump.reply().notes == ("frames skipped: 1 not readable as JSON objects",)
+
+
+async def test_a_whole_reply_as_a_bare_line() -> None:
+    """After a keep-alive a plain completion may follow without ``data:``."""
+    whole = b'{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
+    pump = pump_over([b": PING\n\n", whole])
+    await pump.drain()
+    assert (pump.status, pump.reply().answer) == ("complete", "a")
+
+
+async def test_an_error_in_the_unterminated_last_event() -> None:
+    """The last event counts also where its blank line is missing."""
+    pump = pump_over([CHUNK, b"data: " + ERROR])
+    await pump.drain()
+    assert isinstance(pump.error, StreamInterrupted)
+    assert pump.error.status == 500
+
+
+async def test_what_had_arrived_may_be_the_end() -> None:
+    """A connection that breaks after its last byte was sent has broken nothing."""
+    pump = pump_over([CHUNK, BROKEN, FINISH + DONE])
+    await pump.drain()
+    assert (pump.status, pump.error) == ("complete", None)
+
+
+async def test_a_break_while_waiting_for_the_usage() -> None:
+    """After the finish there is nothing to interrupt; the reply tells what happened."""
+    pump = pump_over([CHUNK + FINISH, BROKEN])
+    await pump.drain()
+    assert pump.status == "complete"
+    assert pump.reply().notes == ("error after the finish: the connection broke: gone",)
+
+
+async def test_stopped_while_somebody_reads() -> None:
+    """A reader that waits for the network comes back when the stream is stopped."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK, Pause(1000)], clock=clock)
+    await pump.pull()
+    reader = asyncio.ensure_future(pump.pull())
+    await clock.run_for(0)
+    pump.stop()
+    await reader
+    pump.stop()
+    assert (pump.status, pump.reply().answer) == ("stopped", "好")
+
+
+async def test_stopped_after_the_finish_is_complete() -> None:
+    """Whoever leaves between the finish and the usage has a whole reply."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK + FINISH, Pause(1000)], clock=clock)
+    await pump.pull()
+    pump.stop()
+    assert (pump.status, pump.reply().finish_reason) == ("complete", "stop")
+
+
+async def test_bytes_after_the_end_are_nobodys() -> None:
+    """What a read brings after the stream was stopped changes nothing."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK, CHUNK], clock=clock)
+    await pump.pull()
+    reader = asyncio.ensure_future(pump.pull())
+    pump.stop()
+    await reader
+    assert pump.reply().answer == "好"
+
+
+async def test_nothing_at_all_and_a_break() -> None:
+    """Before the first entry the error is the transport's own."""
+    pump = pump_over([BROKEN])
+    with pytest.raises(TransportError, match="gone"):
+        await pump.prime()
