@@ -41,8 +41,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Other projects: their inventories would have to be downloaded.
     ("py:.*", r"(aiohttp|asyncio|attrs|collections|orjson|ssl|ssl_module)\..*"),
-    # Imported for type checkers alone, so that autodoc can't tell where they come from.
-    ("py:class", r"Clock|Messages|Status"),
+    # Aliases, or imported for type checkers alone: autodoc can't tell where they come from.
+    ("py:class", r"Clock|Messages|Status|Step"),
 ]
 
 

@@ -364,7 +364,7 @@ async def test_keep_alives_are_not_the_first_content() -> None:
 
 
 async def _first(pump: Pump, clock: VirtualClock) -> None:
-    async with limited(clock, Timeout().first_event):
+    async with limited(clock, 300.0):
         await pump.prime()
 
 
