@@ -177,6 +177,40 @@ class Pump:
         on_end: called once, when the pump ends, whichever way.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_decoder",
+        "_dialect",
+        "_events",
+        "_grace",
+        "_idle",
+        "_loop",
+        "_parked",
+        "_patience",
+        "_read",
+        "_reading",
+        "_received",
+        "_reply",
+        "_sse",
+        "_take",
+        "_terms",
+        "_thread",
+        "_ticked",
+        "_whole",
+        "attempts",
+        "clock",
+        "ended",
+        "error",
+        "headers",
+        "log",
+        "on_end",
+        "opened_at",
+        "request_id",
+        "status",
+        "timeline",
+    )
+
     def __init__(
         self,
         body: Body,
@@ -350,9 +384,11 @@ class Pump:
         before = len(self.log.items)
         try:
             if data:
-                self._count(len(data))
+                self._received += len(data)
+                if self._received > self._terms.max_reply_bytes:
+                    raise self._too_much()
                 self._take(self, data)
-            if not data or (self.log.finished and self._body.at_end()):
+            if not data or self._body.at_end():
                 self._end_of_body()
         except WireError as error:
             self._fail(error)
@@ -363,12 +399,9 @@ class Pump:
         if not self.ended and (self.log.finished or self._decoder.done):
             self._look_for_end()
 
-    def _count(self, size: int) -> None:
-        self._received += size
-        if self._received > self._terms.max_reply_bytes:
-            limit = self._terms.max_reply_bytes
-            message = f"expected a reply of at most {limit} bytes (max_reply_bytes), got more"
-            raise WireError(message)
+    def _too_much(self) -> WireError:
+        limit = self._terms.max_reply_bytes
+        return WireError(f"expected a reply of at most {limit} bytes (max_reply_bytes), got more")
 
     def _note_first(self, before: int) -> None:
         """Note when the first thinking and the first answer came, looking only at new entries."""

@@ -37,7 +37,7 @@ from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.transcript import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
@@ -68,15 +68,15 @@ class Sender:
     calls: count[int] = attrs.field(factory=lambda: count(1))
     _watches: dict[asyncio.AbstractEventLoop, Watch] = attrs.field(factory=dict)
 
-    async def open(self, request: Request) -> Pump:
+    def open(self, request: Request) -> Coroutine[Any, Any, Pump]:
         """Send, and give the reply once its first delta is there."""
         sending = _Sending(self, request)
-        return await sending.until_answered(sending.open_once)
+        return sending.until_answered(sending.open_once)
 
-    async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+    def ask(self, request: Request) -> Coroutine[Any, Any, Any]:
         """Send, and give the parsed JSON of the answer."""
         sending = _Sending(self, request)
-        return await sending.until_answered(sending.ask_once)
+        return sending.until_answered(sending.ask_once)
 
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""

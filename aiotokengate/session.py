@@ -170,7 +170,8 @@ class TokenGate:
             names = ("reasoning", "response_type", "fallback", "resume", "priority", "fair_key")
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
-        _check_tools(tools)
+        if tools is not None:
+            _check_tools(tools)
         options = ChatOptions(
             stream=stream,
             tools=tools,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
@@ -65,15 +64,18 @@ def make_call(
         CallerError: an argument is wrong; the error says which, and what was expected.
     """
     _check_model(model)
-    _check_params(params)
+    if params:
+        _check_params(params)
     listed = _message_list(messages)
     dialect = DIALECTS[defaults.catalogue.find(model).dialect]
+    if options.tools is not None:
+        params = {**params, "tools": options.tools}
     body = encode_request(
         model,
         listed,
-        {**params, "tools": options.tools},
+        params,
         stream=options.stream,
-        extra_body=(defaults.extra_body, options.extra_body or {}),
+        extra_body=(defaults.extra_body, options.extra_body),
     )
     request = Request(
         method="POST",
@@ -81,7 +83,7 @@ def make_call(
         body=body,
         model=model,
         dialect=dialect,
-        choices=_count(params.get("n")),
+        choices=_count(params.get("n")) if params else 1,
         timeout=options.timeout or defaults.timeout,
         retry=options.retry or defaults.retry,
         deadline=_deadline(options.deadline),
@@ -99,6 +101,8 @@ def _check_model(model: object) -> None:
 
 def _check_params(params: Mapping[str, Any]) -> None:
     for name in params.keys() - _PARAMS:
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
         near = get_close_matches(name, _PARAMS, n=1)
         meant = f", did you mean {near[0]!r}?" if near else ""
         way = "pass it in extra_body={...} to send it as it is"
@@ -107,8 +111,10 @@ def _check_params(params: Mapping[str, Any]) -> None:
 
 
 def _message_list(messages: object) -> list[Mapping[str, Any]]:
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}] if messages else []
+    if isinstance(messages, str) and messages:
+        return [{"role": "user", "content": messages}]
+    if messages == "":
+        messages = []
     if not isinstance(messages, list | tuple):
         message = f"expected messages as str or a list of messages, got {type(messages).__name__}"
         raise CallerError(message)

@@ -60,13 +60,16 @@ __all__ = ["ChatCompletionsDecoder", "encode_chunk", "encode_request"]
 # --- the request --------------------------------------------------------------------------------
 
 
+_USAGE_TOO = {"include_usage": True}
+
+
 def encode_request(
     model: str,
     messages: Sequence[Mapping[str, Any]],
     params: Mapping[str, Any],
     *,
     stream: bool,
-    extra_body: Iterable[Mapping[str, Any]] = (),
+    extra_body: Iterable[Mapping[str, Any] | None] = (),
 ) -> bytes:
     """Give the body of a request.
 
@@ -80,12 +83,15 @@ def encode_request(
     body: dict[str, Any] = {"model": model, "messages": messages}
     if stream:
         body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    body.update({key: value for key, value in params.items() if value is not None})
+        body["stream_options"] = _USAGE_TOO
+    if params:
+        body.update({key: value for key, value in params.items() if value is not None})
     for extra in extra_body:
-        body.update(extra)
-    if stream and isinstance(options := body.get("stream_options"), Mapping):
-        body["stream_options"] = {**options, "include_usage": True}
+        if extra:
+            body.update(extra)
+    options = body.get("stream_options")
+    if stream and options is not _USAGE_TOO and isinstance(options, Mapping):
+        body["stream_options"] = {**options, **_USAGE_TOO}
     return dumps(body)
 
 
@@ -176,31 +182,25 @@ class ChatCompletionsDecoder:
         except orjson.JSONDecodeError:
             self._not_orjson(data)
             return
-        if not self._take_plain(chunk):
+        known = self._plain
+        if known is None or known.searching or not self._take_plain(chunk, known):
             self.take(chunk)
 
-    def _take_plain(self, chunk: Any) -> bool:  # noqa: ANN401 - parsed JSON
+    def _take_plain(self, chunk: Any, known: _Choice) -> bool:  # noqa: ANN401 - parsed JSON
         """Take a chunk of usual keys that holds nothing but text; say whether it was one."""
         try:
             choices = chunk["choices"]
             if len(choices) != 1:
                 return False
             choice = choices[0]
+            if choice.get("finish_reason") or chunk.get("usage") or choice.get("index"):
+                return False
             delta = choice["delta"]
             usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
         except (AttributeError, KeyError, TypeError):
             return False
-        if (
-            not usual
-            or choice.get("finish_reason")
-            or chunk.get("usage")
-            or choice.get("index")
-            or choice.get("logprobs")
-        ):
-            return False
-        known = self._plain
         content = delta.get("content")
-        if known is None or known.searching or not (content is None or type(content) is str):
+        if not usual or choice.get("logprobs") or not (content is None or type(content) is str):
             return False
         for field in self._dialect.fields:
             if text := delta.get(field):
@@ -363,7 +363,7 @@ class ChatCompletionsDecoder:
         """Take a whole message, unless deltas have said it all before."""
         log, state = self.transcript, choice.state
         texts = (KINDS * state.index + REASONING, KINDS * state.index + ANSWER)
-        if state.calls or any(kind in texts for kind in log.kinds):
+        if state.calls or (log.kinds and any(kind in texts for kind in log.kinds)):
             return
         self._delta(choice, self._with_opening_tag(message))
 

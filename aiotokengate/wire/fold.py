@@ -57,7 +57,7 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     return Reply(
         choices=choices,
         status=about.status,
-        usage=_usage(log, choices, about.prompt_bytes),
+        usage=log.usage or _usage(log, choices, about.prompt_bytes),
         model=log.model,
         id=log.id,
         request_id=about.request_id,
@@ -70,8 +70,6 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
 
 
 def _usage(log: Transcript, choices: tuple[Choice, ...], prompt_bytes: int) -> Usage:
-    if log.usage is not None:
-        return log.usage
     if log.counts is not None:
         return usage_of(log.counts)
     answers = "".join(choice.answer for choice in choices)
@@ -81,7 +79,7 @@ def _usage(log: Transcript, choices: tuple[Choice, ...], prompt_bytes: int) -> U
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
     index = state.index
     answer = log.text(index, ANSWER)
-    others = log.others()
+    others = [] if log.plain else log.others()
     field = state.reasoning_field
     return Choice(
         index=index,
@@ -95,7 +93,9 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
         media=_media(others, index, answer),
         citations=tuple(_of(others, CitationDelta, index, "citation")) if others else (),
         reasoning_field=_echo(field, dialect),
-        reasoning_details=[detail.whole() for detail in state.details.values()],
+        reasoning_details=(
+            [detail.whole() for detail in state.details.values()] if state.details else []
+        ),
         inline=state.inline or "",
         extra=state.extra,
     )

@@ -13,7 +13,10 @@ _REQUEST_IDS = ("X-Oneapi-Request-Id", "x-request-id", "request-id")
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Give the id of the request, the gateway's own before a vendor's."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    for name in _REQUEST_IDS:
+        if found := headers.get(name):
+            return found
+    return None
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

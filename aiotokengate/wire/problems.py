@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from html import unescape
 from typing import Any, TypeAlias
 
 import attrs
@@ -344,6 +343,8 @@ def _without_request_id(message: str) -> tuple[str, str | None]:
 
 def _plain_text(body: bytes) -> str:
     """Make a line of an HTML page (its title, else its text) or of plain text."""
+    from html import unescape  # noqa: PLC0415 - a large table, and most calls see no page
+
     title = _TITLE.search(body)
     text = title[1] if title else _TAGS.sub(b" ", body)
     return _clip(unescape(text.decode("utf-8", "replace")))

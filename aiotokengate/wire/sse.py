@@ -166,6 +166,9 @@ class SSEDecoder:
 
     def _without_bom(self, chunk: bytes) -> bytes:
         """Drop one leading byte order mark, however it is cut."""
+        if chunk and not self._buffer and not chunk.startswith(_BOM[:1]):
+            self._at_start = False
+            return chunk
         head = bytes(self._buffer) + chunk
         self._buffer.clear()
         if len(head) < len(_BOM) and _BOM.startswith(head):

@@ -227,6 +227,8 @@ class Transcript:
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
+        if wanted not in self.kinds:
+            return ""
         return "".join(compress(self.items, map(wanted.__eq__, self.kinds)))
 
     def others(self) -> list[Delta]:

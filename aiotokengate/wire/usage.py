@@ -15,7 +15,7 @@ BYTES_PER_TOKEN = 4
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
-    return bool(_count(raw, "total_tokens") or _completion(raw) or _prompt(raw))
+    return bool(_first(raw, _TOTAL) or _first(raw, _COMPLETION) or _first(raw, _PROMPT))
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
@@ -23,20 +23,13 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
 
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
-    prompt, completion = _prompt(raw), _completion(raw)
-    total = _count(raw, "total_tokens")
-    reasoning = _detail(raw, _OUTPUT_DETAILS, "reasoning_tokens") or _any(raw, _REASONING)
-    cached = _detail(raw, _INPUT_DETAILS, "cached_tokens") or _any(raw, _CACHED)
+    prompt, completion = _first(raw, _PROMPT), _first(raw, _COMPLETION)
+    total = _first(raw, _TOTAL)
+    reasoning = _detail(raw, _OUTPUT_DETAILS, _REASONING) or _first(raw, _REASONING)
+    cached = _detail(raw, _INPUT_DETAILS, _CACHED_INSIDE) or _first(raw, _CACHED)
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        reasoning_tokens=reasoning,
-        cached_tokens=cached,
-        total_tokens=total or prompt + completion,
-        extra=raw,
-    )
+    return Usage(prompt, completion, reasoning, cached, total or prompt + completion, extra=raw)
 
 
 def estimated_usage(prompt_bytes: int, answer: str, reasoning: str) -> Usage:
@@ -51,38 +44,30 @@ def _estimate(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-def _prompt(raw: Mapping[str, Any]) -> int:
-    return _count(raw, "prompt_tokens") or _count(raw, "input_tokens")
-
-
-def _completion(raw: Mapping[str, Any]) -> int:
-    return _count(raw, "completion_tokens") or _count(raw, "output_tokens")
-
-
+_PROMPT = ("prompt_tokens", "input_tokens")
+_COMPLETION = ("completion_tokens", "output_tokens")
+_TOTAL = ("total_tokens",)
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_REASONING = ("reasoning_tokens",)  # SGLang
+_REASONING = ("reasoning_tokens",)  # inside the details; SGLang beside them
+_CACHED_INSIDE = ("cached_tokens",)
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
 
 
-def _detail(raw: Mapping[str, Any], groups: tuple[str, ...], key: str) -> int:
+def _detail(raw: Mapping[str, Any], groups: tuple[str, ...], keys: tuple[str, ...]) -> int:
     for group in groups:
         details = raw.get(group)
-        if details and isinstance(details, dict) and (count := _count(details, key)):
+        if details and isinstance(details, dict) and (count := _first(details, keys)):
             return count
     return 0
 
 
-def _any(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    """Give the first count above 0; missing, null or not a number are 0."""
     for key in keys:
-        if key in raw and (count := _count(raw, key)):
-            return count
+        value = raw.get(key)
+        if type(value) is int and value > 0:
+            return value
+        if type(value) is float and 1 <= value < float("inf"):
+            return int(value)
     return 0
-
-
-def _count(raw: Mapping[str, Any], key: str) -> int:
-    """Give a count, 0 where it is missing, null, or not a number."""
-    value = raw.get(key)
-    if type(value) is int:
-        return max(0, value)
-    return int(value) if type(value) is float and 0 < value < float("inf") else 0
