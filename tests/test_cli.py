@@ -99,16 +99,19 @@ def test_json_lines(fake_gateway: FakeGateway) -> None:
 
 def test_a_reader_that_has_enough(fake_gateway: FakeGateway) -> None:
     """A pipe that closes early ends the command with status 1 and without a word."""
+    # Much more than a pipe holds, so that the command is still writing when its reader leaves.
+    fake_gateway.script(ScriptedReply(answer=["字" * 100] * 3000))
+    command = f"{' '.join(COMMAND)} chat {MODEL} 在吗？ | head -c 6; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["/bin/bash", "-c", f"{' '.join(COMMAND)} models | head -n 1; exit ${{PIPESTATUS[0]}}"],
+        ["/bin/bash", "-c", command],
         env=environment(fake_gateway),
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (1, "")
-    assert len(done.stdout.splitlines()) == 1
+    assert (done.returncode, done.stdout, done.stderr) == (1, "字字", "")
 
 
 def test_models(fake_gateway: FakeGateway) -> None:
