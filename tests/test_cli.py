@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pyte
 import pytest
 
-from aiotokengate.testing import Call, FakeGateway, Gate, ScriptedReply, faults
+from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(
@@ -24,7 +25,7 @@ COMMAND = [sys.executable, "-m", "aiotokengate"]
 
 
 def environment(gateway: FakeGateway | None) -> dict[str, str]:
-    own = {"TERM": "xterm-256color", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+    own = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
     if gateway is not None:
         own |= {"TOKENGATE_API_KEY": gateway.api_key, "TOKENGATE_BASE_URL": gateway.base_url}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TOKENGATE", "COLUMNS"))}
@@ -136,7 +137,7 @@ def test_errors_are_one_message(fake_gateway: FakeGateway) -> None:
             "密钥|key",
         ),
         "ConnectFailed": (["chat", MODEL, "在吗？", "--base-url", nobody], "请检查网络"),
-        "CallerError": (["chat", MODEL, " "], "at least one message"),
+        "CallerError": (["chat", MODEL, " "], "expected a prompt, got none"),
     }
     for arguments, message in cases.values():
         done = run(fake_gateway, *arguments)
@@ -163,6 +164,49 @@ def test_a_cut_reply_keeps_what_came(fake_gateway: FakeGateway) -> None:
     assert done.stdout == "一半的话\n"
     assert "interrupted/已中断" in done.stderr
     assert "without a finish reason" in done.stderr
+
+
+REFUSAL = (
+    b'data: {"choices":[{"index":0,"delta":{"refusal":"\xe4\xb8\x8d\xe8\xa1\x8c"}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+
+
+def test_a_refusal_is_shown(fake_gateway: FakeGateway) -> None:
+    """A model that says no is heard, in a pipe and on a terminal."""
+    fake_gateway.script(Raw(body=REFUSAL), Raw(body=REFUSAL))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert done.stdout == "\n"
+    assert done.stderr.startswith("refused/已拒绝: 不行\n")
+    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
+        assert screen.rest() == 0
+        assert "refused/已拒绝: 不行" in screen.seen
+
+
+def test_a_prompt_in_another_encoding(fake_gateway: FakeGateway) -> None:
+    """Bytes that are no UTF-8 are refused in words, before anything is sent."""
+    done = subprocess.run(
+        [*COMMAND, "chat", MODEL],
+        env=environment(fake_gateway),
+        input="在吗？".encode("gbk"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert "expected UTF-8 on standard input" in done.stderr.decode()
+    assert "标准输入应为 UTF-8" in done.stderr.decode()
+    assert not fake_gateway.requests
+
+
+def test_output_without_chinese(fake_gateway: FakeGateway) -> None:
+    """Where the output can't hold a character, the rest of the answer still comes."""
+    fake_gateway.script(ScriptedReply(answer="好 ok 👌"))
+    latin = environment(fake_gateway) | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        [*COMMAND, "chat", MODEL, "ok?"], env=latin, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"? ok ?\n")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +269,7 @@ class Terminal:
         self.process = process
         self._master = master
         self.seen = ""
-        self._bytes = b""
+        self.written = b""
 
     def until(self, text: str) -> None:
         """Read on until the text has appeared."""
@@ -248,8 +292,8 @@ class Terminal:
             data = os.read(self._master, 65536) if ready else b""
         except OSError:  # how Linux says that nobody has the other side open
             data = b""
-        self._bytes += data
-        self.seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._bytes.decode("utf-8", "ignore"))
+        self.written += data
+        self.seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.written.decode("utf-8", "ignore"))
         return bool(data)
 
 
@@ -349,8 +393,69 @@ def test_models_on_a_terminal(fake_gateway: FakeGateway) -> None:
         assert MODEL in screen.seen
 
 
-def test_the_demo() -> None:
-    """The demonstration streams two turns, with no key, no network and no settings."""
+LONG = "".join(
+    f"第 {n} 段：很长的话，要占两行才写得完，还有 English words that must not be cut 😊\n\n"
+    for n in range(1, 30)
+)
+
+
+def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
+    """What a person can scroll back to is the thinking and the answer, once and in order."""
+    code = "\n".join(f"行_{n} = {n}" for n in range(40))
+    fake_gateway.script(
+        ScriptedReply(reasoning=LONG, answer=f"{LONG}- 一\n- 二\n\n```python\n{code}\n```\n完")
+    )
+    with terminal(fake_gateway, "chat", MODEL, "写长一点") as screen:
+        assert screen.rest() == 0
+        shown = scrolled(screen.written)
+    words = "".join(shown.split())
+    expected = "".join(f"{LONG}{LONG}•一•二{code}完".split())
+    assert words.startswith(expected + "[tokens")
+    assert re.search(r"English\s+words\s+that\s+must\s+not\s+be\s+cut", shown)
+
+
+def scrolled(written: bytes) -> str:
+    """Give the lines that scrolled away, and those still on the screen."""
+    screen = pyte.HistoryScreen(80, 24, history=10_000)
+    pyte.ByteStream(screen).feed(written.replace(b"\r\r\n", b"\r\n"))
+    gone = ["".join(line[at].data for at in range(80)) for line in screen.history.top]
+    return "\n".join(line.rstrip() for line in [*gone, *screen.display])
+
+
+def test_a_model_cannot_steer_the_terminal(fake_gateway: FakeGateway) -> None:
+    """Control characters of a reply are shown, not obeyed."""
+    fake_gateway.script(ScriptedReply(reasoning="\x1b]0;标题\x07想", answer="\x1b[2J好\r\n"))
+    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
+        assert screen.rest() == 0
+        assert "␛]0;标题␇想" in screen.seen
+        assert "␛[2J好" in screen.seen
+        assert b"\x1b[2J" not in screen.written
+
+
+def test_a_conversation_into_a_file(fake_gateway: FakeGateway) -> None:
+    """Typed on a terminal, answered into a file: the file holds the answers alone."""
+    fake_gateway.script(ScriptedReply(answer="第一答"))
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "chat", MODEL],
+        env=environment(fake_gateway),
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.write(master, "第一问\n/exit\n".encode())
+        out, rest = process.communicate(timeout=60)
+    os.close(slave)
+    os.close(master)
+    assert (process.returncode, out.decode()) == (0, "第一答\n")
+    assert rest.decode().count("> ") == 2
+
+
+def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demonstration streams two turns, with no key, no settings, and past any proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
     with terminal(None, "demo") as screen:
         assert screen.rest() == 0
         for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):

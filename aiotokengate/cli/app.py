@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import attrs
@@ -13,9 +15,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from aiotokengate import Reply, StreamInterrupted, TokenGate, TokenGateError, __version__
-from aiotokengate.cli.show import Screen, screen_for
+from aiotokengate import (
+    CallerError,
+    Reply,
+    StreamInterrupted,
+    TokenGate,
+    TokenGateError,
+    __version__,
+)
+from aiotokengate.cli.show import Screen, printable, screen_for
 from aiotokengate.stream import ChatStream
 from aiotokengate.testing import FakeGateway, Pace
 
@@ -26,12 +36,21 @@ DEMO_MODEL = "qwen3.6-max-preview"
 DEMO_SECOND_PROMPT = "Please show me a small example with code."
 DEMO_PACE = Pace(first_token=0.4, tokens_per_second=75, jitter=0.3)
 
-errors = Console(stderr=True, highlight=False)
+CHAT_HELP = """\
+Ask a model and watch it think and answer. / 提问，并逐字显示思考与回答。
+
+Without a prompt, on a terminal, it is a conversation: Ctrl-D or /exit ends it.
+不给问题时进入多轮对话，按 Ctrl-D 或输入 /exit 结束。
+"""
+DEMO_HELP = "See it work on the embedded gateway, without a key. / 内置网关演示，无需密钥与网络。"
+
+errors = Console(stderr=True, highlight=False, emoji=False)
 
 app = typer.Typer(
     help="Ask TokenGate's models from the terminal. / 在终端里与 TokenGate 的模型对话。",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,  # they may show values, and a key is among those
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -48,10 +67,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON �
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; give the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese still shows the rest
     try:
         status = app(args=list(arguments), prog_name="aiotokengate", standalone_mode=False)
     except TokenGateError as error:
-        errors.print(f"[red]error / 错误:[/] {escape(str(error))}")
+        _tell(error)
         return 1
     except typer.Exit as leaving:
         return leaving.exit_code
@@ -60,6 +82,11 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - raised again unless it is about the arguments
         return _wrong_use(error)
     return status if isinstance(status, int) else 0
+
+
+def _tell(error: TokenGateError) -> None:
+    text = f" {printable(str(error))}"
+    errors.print(Text.assemble(("error / 错误:", "red"), text), soft_wrap=True)
 
 
 def _wrong_use(error: Exception) -> int:
@@ -80,7 +107,7 @@ def _version(
         raise typer.Exit
 
 
-@app.command()
+@app.command(help=CHAT_HELP)
 def chat(  # noqa: PLR0913 - one parameter for each option
     model: Annotated[str, typer.Argument(help="Model name, as `models` lists it / 模型名")],
     prompt: Annotated[
@@ -98,11 +125,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option
     api_key: Key = None,
     base_url: Address = None,
 ) -> int:
-    """Ask a model and watch it think and answer. / 提问，并逐字显示思考与回答.
-
-    Without a prompt, on a terminal, it is a conversation: Ctrl-D or /exit ends it.
-    不给问题时进入多轮对话，按 Ctrl-D 或输入 /exit 结束。
-    """
+    """Ask once, or keep a conversation; give the exit status."""
     params = {"max_tokens": max_tokens, "temperature": temperature}
     turn = Turns(model, system, {k: v for k, v in params.items() if v is not None})
     screen = screen_for(as_json=as_json, reasoning=reasoning)
@@ -111,16 +134,26 @@ def chat(  # noqa: PLR0913 - one parameter for each option
         try:
             if prompt is None and sys.stdin.isatty():
                 return turn.converse(runner, gate, screen)
-            question = sys.stdin.read() if prompt in (None, "-") else prompt
-            runner.run(turn.ask(gate, question or "", screen))
+            question = _piped() if prompt is None or prompt == "-" else prompt
+            runner.run(turn.ask(gate, question, screen))
         finally:
             runner.run(gate.close())
     return 0
 
 
-@app.command()
+def _piped() -> str:
+    """Read the prompt from standard input, whatever the encoding of the terminal is."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"expected UTF-8 on standard input, got another encoding at byte {error.start}"
+        hint = "hint: convert it, as with iconv\n提示：标准输入应为 UTF-8，可先用 iconv 转换"
+        raise CallerError(message, hint=hint) from None
+
+
+@app.command(help="List the models that your key may use. / 列出密钥可用的模型。")
 def models(*, as_json: AsJson = False, api_key: Key = None, base_url: Address = None) -> None:
-    """List the models that your key may use. / 列出密钥可用的模型."""
+    """List the models: a table for a person, names or JSON for a program."""
 
     async def ask() -> list[dict[str, Any]]:
         async with TokenGate(api_key=api_key, base_url=base_url) as gate:
@@ -140,11 +173,11 @@ def models(*, as_json: AsJson = False, api_key: Key = None, base_url: Address = 
         Console().print(table)
 
 
-@app.command()
+@app.command(help=DEMO_HELP)
 def demo(
     prompt: Annotated[str, typer.Argument(help="What to ask first / 第一个问题")] = "你好",
 ) -> None:
-    """See it work without key or network, on the embedded gateway. / 内置网关演示，无需密钥."""
+    """Stream two turns of a conversation from the embedded gateway."""
     errors.print(
         "[bold]The embedded gateway answers here, not a real model.[/]\n"
         "[bold]以下由内置网关作答，并非真实模型。[/]\n"
@@ -152,7 +185,7 @@ def demo(
     turns = Turns(DEMO_MODEL, None, {})
     screen = screen_for(as_json=False, reasoning=True)
     with FakeGateway(pace=DEMO_PACE) as gateway, asyncio.Runner() as runner:
-        gate = TokenGate(api_key=gateway.api_key, base_url=gateway.base_url)
+        gate = TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, proxy="")
         try:
             for question in (prompt, DEMO_SECOND_PROMPT):
                 screen.question(question)
@@ -165,9 +198,12 @@ def demo(
     )
 
 
-@app.command()
+@app.command(help="Run the embedded gateway by itself; needs no extra. / 单独运行内置网关。")
 def gateway() -> None:
-    """Run the embedded gateway by itself; needs no extra. / 单独运行内置网关."""
+    """Stand in the list of commands; ``aiotokengate.__main__`` never lets it come here."""
+
+
+_NO_PROMPT = "hint: give it as an argument or on standard input\n提示：请用参数或标准输入给出问题"
 
 
 class Turns:
@@ -182,9 +218,10 @@ class Turns:
 
     async def ask(self, gate: TokenGate, question: str, screen: Screen) -> None:
         """Ask one question and show the reply; the history grows only by what succeeded."""
-        asked = [*self._messages, {"role": "user", "content": question}]
         if not question.strip():
-            asked = []  # the library says what is missing
+            message = "expected a prompt, got none"
+            raise CallerError(message, hint=_NO_PROMPT)
+        asked = [*self._messages, {"role": "user", "content": question}]
         reply = await _shown(gate.chat(self._model, asked, **self._params), screen)
         self._messages = [*asked, reply.message()]
 
@@ -195,7 +232,7 @@ class Turns:
         )
         while True:
             try:
-                question = input("> ").strip()
+                question = _typed().strip()
             except EOFError:
                 errors.print()
                 return 0
@@ -208,7 +245,17 @@ class Turns:
         try:
             runner.run(self.ask(gate, question, screen))
         except TokenGateError as error:
-            errors.print(f"[red]error / 错误:[/] {escape(str(error))}")
+            _tell(error)
+
+
+def _typed() -> str:
+    """Let the person type a line; the prompt sign never goes into a file."""
+    if sys.stdout.isatty():
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401, PLC0415 - gives input() its keys; not on every system
+        return input("> ")
+    errors.print("> ", end="")
+    return input()
 
 
 async def _shown(call: Any, screen: Screen) -> Reply:  # noqa: ANN401 - a ChatCall

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol, TextIO
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
+from typing import Any, Protocol, TextIO, TypeAlias
 
 import attrs
 import orjson
-from rich.console import Console, ConsoleOptions, RenderResult
+from markdown_it import MarkdownIt
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
 from aiotokengate import AnswerDelta, ReasoningDelta, Reply
+from aiotokengate.cli.wrapping import Folded, Markdown
 from aiotokengate.stream import ChatStream
 from aiotokengate.types import Delta, Timeline
 
-__all__ = ["Screen", "screen_for"]
+__all__ = ["Screen", "printable", "screen_for"]
 
 REFRESH_SECONDS = 0.08
+
+Cut: TypeAlias = Callable[[str], tuple[list[str], str]]
+Look: TypeAlias = Callable[[str], RenderableType]
 
 
 class Screen(Protocol):
@@ -40,7 +46,8 @@ def screen_for(*, as_json: bool, reasoning: bool) -> Screen:
     if as_json:
         return JsonLines(sys.stdout)
     if sys.stdout.isatty():
-        return Terminal(Console(highlight=False), reasoning=reasoning)
+        rest = Console(stderr=True, highlight=False, emoji=False)
+        return Terminal(Console(highlight=False), rest, reasoning=reasoning)
     return Plain(sys.stdout, sys.stderr, reasoning=reasoning)
 
 
@@ -70,7 +77,7 @@ def _as_json(delta: Delta) -> dict[str, Any]:
 
 
 class Plain:
-    """The answer to standard output, the thinking and the rest to standard error."""
+    """The answer to standard output as it is, the thinking and the rest to standard error."""
 
     def __init__(self, out: TextIO, rest: TextIO, *, reasoning: bool) -> None:
         self._out = out
@@ -79,19 +86,17 @@ class Plain:
 
     def question(self, text: str) -> None:
         """Say what is asked."""
-        self._rest.write(f"> {text}\n")
-        self._rest.flush()
+        self._tell(f"> {text}\n")
 
     async def show(self, stream: ChatStream) -> None:
         """Write each piece the moment it is there."""
         last: type[Delta] | None = None
         async for delta in stream:
             if isinstance(delta, ReasoningDelta) and self._reasoning:
-                self._rest.write(delta.text)
-                self._rest.flush()
+                self._tell(printable(delta.text))
             elif isinstance(delta, AnswerDelta):
                 if last is ReasoningDelta and self._reasoning:
-                    self._rest.write("\n")
+                    self._tell("\n")
                 self._out.write(delta.text)
                 self._out.flush()
             last = type(delta)
@@ -100,86 +105,121 @@ class Plain:
         """End the line, and say what it took."""
         self._out.write("\n")
         self._out.flush()
-        self._rest.write(summary(reply) + "\n")
+        for line in (*besides(reply), summary(reply)):
+            self._tell(line + "\n")
+
+    def _tell(self, text: str) -> None:
+        self._rest.write(text)
         self._rest.flush()
 
 
 class Terminal:
-    """Thinking dimmed, the answer as Markdown while it grows."""
+    """Thinking dimmed, the answer as Markdown while it grows; the rest to standard error."""
 
-    def __init__(self, console: Console, *, reasoning: bool) -> None:
+    def __init__(self, console: Console, rest: Console, *, reasoning: bool) -> None:
         self._console = console
+        self._rest = rest
         self._reasoning = reasoning
 
     def question(self, text: str) -> None:
         """Show what is asked as a person would have typed it."""
-        self._console.print(Text(f"> {text}", style="bold cyan"))
+        self._console.print(Text(f"> {printable(text)}", style="bold cyan"))
 
     async def show(self, stream: ChatStream) -> None:
         """Show the phases in order."""
         async for phase in stream.phases():
+            bursts = phase.bursts(every=REFRESH_SECONDS)
             if phase.kind == "answer":
-                await self._answer(phase.bursts(every=REFRESH_SECONDS))
+                await self._grow(bursts, whole_blocks, Markdown)
             elif self._reasoning:
-                async for text in phase:
-                    self._console.print(Text(text, style="dim"), end="", soft_wrap=True)
-                self._console.print("\n")
+                await self._grow(bursts, whole_lines, _thought)
+                self._console.print()
 
-    async def _answer(self, bursts: Any) -> None:  # noqa: ANN401 - an iterator of str
-        blocks = Blocks()
+    async def _grow(self, bursts: AsyncIterator[str], cut: Cut, look: Look) -> None:
+        """Print what can no longer change, and keep only the growing rest live."""
+        rest = ""
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             try:
-                async for text in bursts:
-                    for block in blocks.feed(text):
-                        live.console.print(Markdown(block))
-                    live.update(Tail(blocks.rest), refresh=True)
+                async for burst in bursts:
+                    whole, rest = cut(rest + printable(burst))
+                    for part in whole:
+                        live.console.print(look(part))
+                    live.update(Tail(look(rest)), refresh=True)
             finally:
                 live.update("", refresh=True)
-                if blocks.rest.strip():
-                    live.console.print(Markdown(blocks.rest))
+                if rest.strip():
+                    live.console.print(look(rest.rstrip()))
 
     def finish(self, reply: Reply) -> None:
         """Say what it took, and how it ended if that is not the usual way."""
-        self._console.print(Text(summary(reply), style="dim"))
+        for line in besides(reply):
+            self._rest.print(Text(line))
+        self._rest.print(Text(summary(reply), style="dim"))
 
 
-class Blocks:
-    """Cuts Markdown at blank lines outside of code: what is whole, and the growing rest."""
+def _thought(text: str) -> Folded:
+    return Folded(Text(text, style="dim"))
 
-    def __init__(self) -> None:
-        self.rest = ""
 
-    def feed(self, text: str) -> list[str]:
-        """Take more text; give the blocks that can no longer change."""
-        self.rest += text
-        *lines, last = self.rest.split("\n")
-        whole: list[str] = []
-        block: list[str] = []
-        fenced = False
-        for line in lines:
-            block.append(line)
-            if line.lstrip().startswith(("```", "~~~")):
-                fenced = not fenced
-            if not line.strip() and not fenced:
-                if any(part.strip() for part in block):
-                    whole.append("\n".join(block))
-                block = []
-        self.rest = "\n".join([*block, last])
-        return whole
+def whole_lines(text: str) -> tuple[list[str], str]:
+    """Cut before the last line that says something."""
+    at = text.rstrip().rfind("\n")
+    return ([text[:at]], text[at + 1 :]) if at >= 0 else ([], text)
+
+
+_BLOCKS = MarkdownIt().enable("table").disable("inline")
+
+
+def whole_blocks(text: str) -> tuple[list[str], str]:
+    """Cut Markdown before the last block of its whole lines: only from there it can change.
+
+    Half a line does not count: ``2`` is a paragraph, but ``2. b`` continues the list before it.
+    """
+    tokens = _BLOCKS.parse(text[: text.rfind("\n") + 1])
+    starts = sorted({token.map[0] for token in tokens if token.map and not token.level})
+    lines = text.split("\n")
+    places = [0, *starts[1:]]
+    blocks = ["\n".join(lines[a:b]) for a, b in pairwise(places)]
+    return blocks, "\n".join(lines[places[-1] :])
 
 
 @attrs.frozen
 class Tail:
-    """The end of Markdown that is higher than the screen: only what fits, always the newest."""
+    """The end of what may be higher than the screen: only what fits, always the newest."""
 
-    text: str
+    whole: RenderableType
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render all, and give the last lines."""
-        lines = console.render_lines(Markdown(self.text), options, pad=False)
+        lines = console.render_lines(self.whole, options, pad=False)
         for line in lines[-max(1, console.height - 2) :]:
             yield from line
             yield Segment.line()
+
+
+_VISIBLE: dict[int, int | str] = {
+    **{code: 0x2400 + code for code in range(0x20)},
+    **dict.fromkeys(range(0x7F, 0xA0), 0xFFFD),
+    ord("\t"): "\t",
+    ord("\n"): "\n",
+    ord("\r"): "",
+}
+
+
+def printable(text: str) -> str:
+    """Make control characters visible: what a model says must not steer the terminal."""
+    return text.translate(_VISIBLE)
+
+
+def besides(reply: Reply) -> list[str]:
+    """Say what a reply holds that is neither thinking nor answer."""
+    choice = reply.choices[0]
+    refused = [f"refused/已拒绝: {printable(choice.refusal)}"] if choice.refusal else []
+    media = [
+        f"{medium.kind}: {medium.url if medium.data is None else medium.mime}"
+        for medium in choice.media
+    ]
+    return [*refused, *(printable(line) for line in media)]
 
 
 def summary(reply: Reply) -> str:
