@@ -80,4 +80,5 @@ def main() -> None:
     console.save_svg(str(PICTURE), title="aiotokengate demo", code_format=frame)
 
 
-main()
+if __name__ == "__main__":
+    main()
