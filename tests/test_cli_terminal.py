@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
-from aiotokengate.cli.show import Cut, printable, whole_blocks, whole_lines
+from aiotokengate.cli.show import Blocks, Cut, printable, whole_blocks, whole_lines
 from aiotokengate.cli.wrapping import Folded, Markdown
 
 DOCUMENT = """# 标题 😊
@@ -124,6 +124,24 @@ def test_markdown_paragraphs_are_folded() -> None:
         console.print(Markdown("a 一二三四五六七八\n\n1. b 一二三四五六七八"))
     lines = [line.rstrip() for line in capture.get().splitlines()]
     assert lines == ["a 一二三四五六", "七八", "", " 1 b 一二三四", "   五六七八"]
+
+
+@pytest.mark.parametrize("size", [1, 5, len(DOCUMENT)])
+def test_growing_markdown_ends_as_markdown_at_once(size: int) -> None:
+    """Printed block by block or as one, there is one blank line between blocks."""
+    parts, rest = grown(DOCUMENT, whole_blocks, size)
+    looks = [Blocks(part, not at) for at, part in enumerate([*parts, rest])]
+    assert rendered(*looks) == rendered(Blocks(DOCUMENT, first=True))
+    assert "\n\n\n" not in rendered(*looks)
+    assert "续行\n\n • 一\n" in rendered(*looks)
+
+
+def rendered(*parts: RenderableType) -> str:
+    console = Console(width=40, color_system=None)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def test_control_characters_are_visible() -> None:

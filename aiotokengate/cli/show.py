@@ -25,7 +25,7 @@ __all__ = ["Screen", "printable", "screen_for"]
 REFRESH_SECONDS = 0.08
 
 Cut: TypeAlias = Callable[[str], tuple[list[str], str]]
-Look: TypeAlias = Callable[[str], RenderableType]
+Look: TypeAlias = Callable[[str, bool], RenderableType]  # a text, and whether it is the first
 
 
 class Screen(Protocol):
@@ -127,28 +127,30 @@ class Terminal:
 
     async def show(self, stream: ChatStream) -> None:
         """Show the phases in order."""
+        first = True
         async for phase in stream.phases():
-            bursts = phase.bursts(every=REFRESH_SECONDS)
-            if phase.kind == "answer":
-                await self._grow(bursts, whole_blocks, Markdown)
-            elif self._reasoning:
-                await self._grow(bursts, whole_lines, _thought)
-                self._console.print()
+            if phase.kind == "answer" or self._reasoning:
+                if not first:
+                    self._console.print()
+                first = False
+                cut, look = GROWING[phase.kind]
+                await self._grow(phase.bursts(every=REFRESH_SECONDS), cut, look)
 
     async def _grow(self, bursts: AsyncIterator[str], cut: Cut, look: Look) -> None:
         """Print what can no longer change, and keep only the growing rest live."""
-        rest = ""
+        rest, first = "", True
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             try:
                 async for burst in bursts:
                     whole, rest = cut(rest + printable(burst))
-                    for part in whole:
-                        live.console.print(look(part))
-                    live.update(Tail(look(rest)), refresh=True)
+                    if whole:
+                        live.console.print(look("\n".join(whole), first))
+                        first = False
+                    live.update(Tail(look(rest, first)), refresh=True)
             finally:
                 live.update("", refresh=True)
                 if rest.strip():
-                    live.console.print(look(rest.rstrip()))
+                    live.console.print(look(rest.rstrip(), first))
 
     def finish(self, reply: Reply) -> None:
         """Say what it took, and how it ended if that is not the usual way."""
@@ -157,7 +159,8 @@ class Terminal:
         self._rest.print(Text(summary(reply), style="dim"))
 
 
-def _thought(text: str) -> Folded:
+def thought(text: str, _first: bool) -> Folded:  # noqa: FBT001 - see Look
+    """Look of the thinking."""
     return Folded(Text(text, style="dim"))
 
 
@@ -170,17 +173,52 @@ def whole_lines(text: str) -> tuple[list[str], str]:
 _BLOCKS = MarkdownIt().enable("table").disable("inline")
 
 
+def split_blocks(text: str, known: int | None = None) -> list[str]:
+    """Cut Markdown between its blocks, heeding only so many characters of it."""
+    tokens = _BLOCKS.parse(text[:known])
+    starts = sorted({token.map[0] for token in tokens if token.map and not token.level})
+    lines = text.split("\n")
+    return ["\n".join(lines[a:b]) for a, b in pairwise([0, *starts[1:], len(lines)])]
+
+
 def whole_blocks(text: str) -> tuple[list[str], str]:
     """Cut Markdown before the last block of its whole lines: only from there it can change.
 
     Half a line does not count: ``2`` is a paragraph, but ``2. b`` continues the list before it.
     """
-    tokens = _BLOCKS.parse(text[: text.rfind("\n") + 1])
-    starts = sorted({token.map[0] for token in tokens if token.map and not token.level})
-    lines = text.split("\n")
-    places = [0, *starts[1:]]
-    blocks = ["\n".join(lines[a:b]) for a, b in pairwise(places)]
-    return blocks, "\n".join(lines[places[-1] :])
+    *whole, rest = split_blocks(text, text.rfind("\n") + 1)
+    return whole, rest
+
+
+@attrs.frozen
+class Blocks:
+    """Markdown with one blank line between blocks, whether printed together or one by one."""
+
+    text: str
+    first: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render block by block."""
+        first = self.first
+        for block in split_blocks(self.text):
+            lines = console.render_lines(Markdown(block), options, pad=False)
+            shown = [at for at, line in enumerate(lines) if _is_visible(line)]
+            if shown and not first:
+                yield Segment.line()
+            for line in lines[shown[0] : shown[-1] + 1] if shown else ():
+                yield from line
+                yield Segment.line()
+            first = first and not shown
+
+
+def _is_visible(line: list[Segment]) -> bool:
+    return any(segment.text.strip() for segment in line)
+
+
+GROWING: dict[str, tuple[Cut, Look]] = {
+    "reasoning": (whole_lines, thought),
+    "answer": (whole_blocks, Blocks),
+}
 
 
 @attrs.frozen
