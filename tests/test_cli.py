@@ -115,6 +115,26 @@ def test_a_reader_that_has_enough(fake_gateway: FakeGateway) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "字字", "")
 
 
+def test_an_interrupt_in_a_pipe(fake_gateway: FakeGateway) -> None:
+    """The next program gets what came, as a line, and status 130 says that it is not all."""
+    half = "一半的话😀"
+    fake_gateway.script(ScriptedReply(answer=[half, Gate(), "没了"]))
+    with subprocess.Popen(
+        [*COMMAND, "chat", MODEL, "数数"],
+        env=environment(fake_gateway),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        seen = process.stdout.read(len(half.encode()))
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert (process.returncode, (seen + rest).decode()) == (130, half + "\n")
+    assert "stopped/已停止" in told.decode()
+    assert "Traceback" not in told.decode()
+
+
 def test_models(fake_gateway: FakeGateway) -> None:
     """One name a line in a pipe; JSON on demand."""
     names = run(fake_gateway, "models").stdout.splitlines()
