@@ -11,7 +11,7 @@ BASE := $(VENV)/.base-stamp
 DEMO := $(VENV)/.demo-stamp
 DEV := $(VENV)/.dev-stamp
 PIP := $(BIN)/python -m pip install --quiet
-TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/tables.py .ci/try_wheel.py)
+TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/make_picture.py docs/tables.py .ci/try_wheel.py)
 
 # The parts where a line that no test reaches is a bug that waits.
 CORE := aiotokengate/wire/* aiotokengate/stream.py aiotokengate/pump.py \

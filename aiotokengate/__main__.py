@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from aiotokengate.cli.app import run  # noqa: PLC0415 - typer and rich are an extra
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("rich", "typer"):
+        if (error.name or "").partition(".")[0] not in ("markdown_it", "rich", "typer"):
             raise
         sys.stderr.write(_NEEDS_EXTRA + "\n")
         return 2
