@@ -18,6 +18,7 @@
     │   ├── ConnectFailed           no connection, or it died before any byte of an answer
     │   └── TimedOut                a clock ran out; ``.phase`` says which
     ├── StreamInterrupted           an answer began and did not finish; ``.partial`` has what came
+    ├── QueueFull                   too many calls wait in the pool already; nothing was sent
     ├── WireError                   the peer sent what is not the protocol
     └── CallerError                 the call itself is wrong; nothing was sent
 
@@ -46,6 +47,7 @@ __all__ = [
     "ModelNotFound",
     "Overloaded",
     "PermissionDenied",
+    "QueueFull",
     "QuotaExhausted",
     "RateLimited",
     "ServerFailed",
@@ -261,6 +263,15 @@ class ServerFailed(StatusError):
     """The gateway, or a vendor behind it, broke."""
 
     retryable = True
+
+
+class QueueFull(TokenGateError):
+    """As many calls wait in the pool as may (``Pool(max_waiting=...)``); nothing was sent."""
+
+    default_hint = (
+        "hint: make calls no faster than they are answered, as gate.map(...) does\n"
+        "提示：请勿过快地发起调用，例如改用 gate.map(...)"
+    )
 
 
 class TransportError(TokenGateError):

@@ -23,12 +23,28 @@ __all__ = [
     "FirstDelta",
     "Hook",
     "HookEvent",
+    "Queued",
     "RequestFinished",
     "RequestStarted",
     "RetryScheduled",
 ]
 
 logger = logging.getLogger("aiotokengate")
+
+
+@attrs.frozen
+class Queued:
+    """A call waits in the pool: at which place, for about how many seconds, and for what.
+
+    ``because`` is "concurrency", "requests", "tokens", "hold" (after a refusal), "learning" (the
+    pace that is being found out) or "queue".
+    """
+
+    call: int
+    model: str
+    position: int
+    eta: float
+    because: str
 
 
 @attrs.frozen
@@ -77,7 +93,7 @@ class RequestFinished:
     error: TokenGateError | None = None
 
 
-HookEvent: TypeAlias = RequestStarted | FirstDelta | RetryScheduled | RequestFinished
+HookEvent: TypeAlias = Queued | RequestStarted | FirstDelta | RetryScheduled | RequestFinished
 
 
 class Hook(Protocol):

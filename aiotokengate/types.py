@@ -314,7 +314,8 @@ class Attempt:
 
     ``started`` and ``seconds`` count from the beginning of the call; ``error`` is the class name
     of the error that ended the attempt, None for the one that answered; ``wait`` is the pause
-    after it before the next one, in seconds.
+    after it before the next one, in seconds; ``queued`` is how long it waited in the pool before
+    it was sent; ``endpoint`` names the key and address where there are several, masked.
     """
 
     model: str
@@ -325,6 +326,8 @@ class Attempt:
     code: str | None = None
     request_id: str | None = None
     wait: float | None = None
+    queued: float = 0.0
+    endpoint: str | None = None
 
 
 @attrs.define

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from aiotokengate.errors import CallerError, StatusError
+from aiotokengate.errors import CallerError, Overloaded, RateLimited, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiotokengate.errors import TokenGateError
 
-__all__ = ["Retry", "next_wait"]
+__all__ = ["Retry", "RetryBudget", "is_refusal", "next_wait"]
 
 FIRST_BOUND = 0.5
 LAST_BOUND = 8.0
 HINT_JITTER = 0.25
+
+REFUSALS = 2
+"""Times as many attempts for a call that was refused for a limit: it did nothing wrong."""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +34,7 @@ class Retry:
 
     Attributes:
         attempts: how often a call is sent at most, the first time included; 1 never retries.
+            Twice as often if it was refused for a limit, or for want of room.
         max_wait: seconds; a gateway that asks for more is not tried again.
     """
 
@@ -50,6 +54,41 @@ class Retry:
             raise CallerError(message)
 
 
+class RetryBudget:
+    """Keeps retries a small part of all calls, however much fails at once.
+
+    A retry takes 5 of at most 100, a success gives 1 back: twenty retries may come together, and
+    one in six calls may be a retry in the long run.  Waiting out a refusal is not counted; the
+    pool sees to it that those don't storm.
+    """
+
+    FULL = 100
+    RETRY = 5
+    SUCCESS = 1
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = self.FULL
+
+    def take(self) -> bool:
+        """Take what a retry costs; say whether there was enough."""
+        if self._left < self.RETRY:
+            return False
+        self._left -= self.RETRY
+        return True
+
+    def refund(self) -> None:
+        """Give back for a success."""
+        if self._left < self.FULL:
+            self._left += self.SUCCESS
+
+
+def is_refusal(error: TokenGateError) -> bool:
+    """Say whether the gateway refused a call for a limit, or for want of room."""
+    return isinstance(error, RateLimited | Overloaded)
+
+
 def next_wait(
     policy: Retry, error: TokenGateError, attempt: int, chance: Callable[[], float]
 ) -> float | None:
@@ -58,13 +97,16 @@ def next_wait(
     Args:
         policy: the limits.
         error: what ended the attempt, before any delta was handed out.
-        attempt: how many attempts were made.
+        attempt: how many attempts ended that way, refused or failed.
         chance: gives a random number from 0 up to 1.
 
     Returns:
         Seconds to wait first, or None to give up.
     """
-    if attempt >= policy.attempts or not error.retryable:
+    most = policy.attempts
+    if most > 1 and is_refusal(error):
+        most *= REFUSALS
+    if attempt >= most or not error.retryable:
         return None
     hint = error.retry_after if isinstance(error, StatusError) else None
     if hint is not None:

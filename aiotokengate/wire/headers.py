@@ -6,9 +6,38 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-__all__ = ["request_id", "retry_after", "should_retry"]
+import attrs
+
+__all__ = ["Remaining", "remaining", "request_id", "retry_after", "should_retry"]
 
 _REQUEST_IDS = ("X-Oneapi-Request-Id", "x-request-id", "request-id")
+
+
+@attrs.frozen
+class Remaining:
+    """What a gateway says is left of a minute, and of how much; None where it does not say."""
+
+    requests_limit: float | None = None
+    requests: float | None = None
+    tokens_limit: float | None = None
+    tokens: float | None = None
+
+
+def remaining(headers: Mapping[str, str]) -> Remaining | None:
+    """Give what ``x-ratelimit-*`` say (OpenAI's names, which xAI and others have taken over).
+
+    TokenGate lets them through on plain answers only, never on streams or on errors.
+    """
+    requests = _number(headers.get("x-ratelimit-remaining-requests"))
+    tokens = _number(headers.get("x-ratelimit-remaining-tokens"))
+    if requests is None and tokens is None:
+        return None
+    return Remaining(
+        _number(headers.get("x-ratelimit-limit-requests")),
+        requests,
+        _number(headers.get("x-ratelimit-limit-tokens")),
+        tokens,
+    )
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

@@ -1,0 +1,473 @@
+"""One lane: the calls that share a quota, who of them may go now, and why the others wait.
+
+Strategy.  A lane is plain state with the time passed in.  A call is admitted when every gate is
+open for it: the hold after a refusal, the number in flight, the minute's requests and tokens, and
+what was learned.  Only the head of the queue is looked at, so nobody slips past, and a large call
+is not starved by small ones; when it can't go yet, the lane says when to look again, and whoever
+owns the lane sets one timer for that.  Every change that may open a gate ends in the same
+:meth:`Lane.admit`.
+
+A call goes through :class:`Stage` in one direction.  What it costs is reserved when it is
+admitted, charged when the gateway's answer shows that it counted (``charge="max_tokens"``) or when
+its tokens are known (``charge="usage"``), and given back when the gateway did not count it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import attrs
+
+from aiotokengate.policy.bucket import MINUTE, Bucket, Meter, Window
+from aiotokengate.policy.learning import Learner
+from aiotokengate.policy.queue import Place, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiotokengate.policy.limits import Limits
+    from aiotokengate.wire.headers import Remaining
+
+__all__ = ["Because", "Lane", "LaneStatistics", "Stage", "Ticket", "Waiting"]
+
+Because: TypeAlias = Literal["hold", "concurrency", "requests", "tokens", "learning", "queue"]
+"""What a waiter waits for: a refusal's hold, a free place, the minute's requests or tokens, the
+learned pace; "queue" where only those before it are in the way."""
+
+
+TOLERANCE = 0.02
+"""Share of a limit by which the gateway may count otherwise before others are seen in it."""
+
+
+class Stage(Enum):
+    """How far a call is."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    ADMITTED = "admitted"
+    ANSWERED = "answered"
+    SETTLED = "settled"
+
+
+@attrs.frozen
+class _Seen:
+    """What was left when a call was admitted, and what others had been found to use until then."""
+
+    requests: float
+    tokens: float
+    foreign: float
+    foreign_tokens: float
+
+
+@attrs.define(eq=False, kw_only=True)
+class Ticket(Place):
+    """A call, as its lane knows it.
+
+    Attributes:
+        tokens: what it is expected to cost.
+        late: whether its tokens are charged when they are known (``charge="usage"``).
+        wake: called once, when it is admitted after waiting.
+        admitted: seconds; when it was.
+        charged: tokens charged so far.
+        requests_until: until when its request counts.
+        tokens_until: until when its tokens count.
+        seen: what the lane knew when it was admitted, where the gateway's headers say more.
+    """
+
+    tokens: float = 0.0
+    late: bool = False
+    wake: Callable[[], object] | None = None
+    stage: Stage = Stage.NEW
+    admitted: float = 0.0
+    charged: float = 0.0
+    requests_until: float = inf
+    tokens_until: float = inf
+    seen: _Seen | None = None
+
+
+@attrs.frozen
+class Waiting:
+    """Why a call waits.
+
+    Attributes:
+        position: how many are before it, plus one.
+        eta: seconds until it will probably be admitted; inf if that depends on what is not known.
+        because: the gate that is shut for longest.
+    """
+
+    position: int
+    eta: float
+    because: Because
+
+
+@attrs.frozen(kw_only=True)
+class LaneStatistics:
+    """What a lane is doing, and has done.
+
+    Attributes:
+        pattern: the models it is for.
+        key: which key, masked; "" for the session's only one.
+        waiting: calls in the queue; in_flight: calls admitted and not settled.
+        admitted: calls admitted so far; refused: how many of them the gateway refused.
+        concurrency: calls in flight at most; None if not known.
+        requests_per_minute: in force, given or learned; None if not known.
+        tokens_per_minute: the same for tokens.
+        requests_left: what can be admitted now; None without limit.
+        tokens_left: the same for tokens.
+        hold: seconds that the lane still holds after a refusal.
+        set_aside: why this key is not used for now, or None.
+    """
+
+    pattern: str
+    key: str = ""
+    waiting: int = 0
+    in_flight: int = 0
+    admitted: int = 0
+    refused: int = 0
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    requests_left: float | None = None
+    tokens_left: float | None = None
+    hold: float = 0.0
+    set_aside: str | None = None
+
+
+class Lane:
+    """The calls that share a quota.
+
+    Args:
+        limits: what is given.
+        now: seconds.
+        chance: gives a random number from 0 up to 1, for jitter.
+    """
+
+    def __init__(self, limits: Limits, now: float, chance: Callable[[], float]) -> None:
+        self.limits = limits
+        self._chance = chance
+        self.queue = Queue()
+        self.in_flight = self.admitted = self.refused = 0
+        self.hold_until = -inf
+        self.requests = _meter(limits, limits.requests_per_minute, now)
+        self.tokens = _meter(limits, limits.tokens_per_minute, now)
+        self._concurrency: float = limits.concurrency or inf
+        known = limits.requests_per_minute or limits.tokens_per_minute
+        self.learner = Learner(now, chance, slow_start=not known) if limits.learn else None
+        self._seconds = 0.0
+        self._listens = False
+        self._foreign = self._foreign_tokens = 0.0
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters here how many tokens a call has."""
+        learns = self.learner is not None and self.learner.counts_tokens
+        return learns or self.tokens is not None
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    def enter(self, ticket: Ticket, now: float) -> bool:
+        """Admit a call at once, or let it wait for :meth:`admit`; say which."""
+        if not len(self.queue) and self._ready_at(ticket, now) <= now:
+            self._take(ticket, now)
+            return True
+        ticket.cost = self._cost(ticket)
+        if ticket.stage is Stage.NEW:
+            self.queue.join(ticket, now)
+        else:
+            self.queue.rejoin(ticket, now)
+        ticket.stage = Stage.WAITING
+        return False
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give up waiting."""
+        self.queue.leave(ticket)
+        ticket.stage = Stage.SETTLED
+
+    def admit(self, now: float) -> tuple[list[Ticket], float]:
+        """Admit whoever may go; give them, and when to look again (inf: when something happens)."""
+        going: list[Ticket] = []
+        while (head := self.queue.head(now)) is not None:
+            assert isinstance(head, Ticket)  # noqa: S101 - for the type checker
+            at = self._ready_at(head, now)
+            if at > now:
+                return going, at
+            self.queue.pop(head, now)
+            self._take(head, now)
+            going.append(head)
+        return going, inf
+
+    # --- going ----------------------------------------------------------------------------------
+
+    def answered(self, ticket: Ticket, now: float) -> None:
+        """Count a call that the gateway let in; harmless when it is counted."""
+        if ticket.stage is not Stage.ADMITTED:
+            return
+        ticket.stage = Stage.ANSWERED
+        if self.requests is not None:
+            ticket.requests_until = self.requests.charge(now, 1.0, 1.0)
+        if self.tokens is not None and not ticket.late:
+            ticket.tokens_until = self.tokens.charge(now, ticket.tokens, ticket.tokens)
+            ticket.charged = ticket.tokens
+        if self.learner is not None:
+            self.learner.answered(now, ticket.tokens, now - ticket.admitted, ticket)
+
+    def true_up(self, ticket: Ticket, tokens: float) -> None:
+        """Reserve more for a call that has already used more than was expected."""
+        if self.tokens is not None and ticket.late and tokens > ticket.tokens:
+            self.tokens.reserve(tokens - ticket.tokens)
+            ticket.tokens = tokens
+
+    def settle(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
+        """End a call that cost ``tokens``, by default what was expected of it."""
+        self.answered(ticket, now)
+        if ticket.stage is not Stage.ANSWERED:
+            return
+        self._end(ticket, now)
+        if self.tokens is None:
+            return
+        cost = ticket.tokens if tokens is None else tokens
+        if ticket.late:
+            self.tokens.charge(now, ticket.tokens, cost)
+        elif cost > ticket.charged:
+            self.tokens.add(now, cost - ticket.charged)
+        elif cost < ticket.charged:
+            self.tokens.refund(now, ticket.charged - cost, ticket.tokens_until)
+
+    def refund(self, ticket: Ticket, now: float) -> None:
+        """End a call that the gateway never counted, as if it had not been."""
+        if ticket.stage is Stage.ANSWERED:
+            self._take_back(ticket, now)
+        elif ticket.stage is Stage.ADMITTED:
+            if self.requests is not None:
+                self.requests.reserve(-1.0)
+            if self.tokens is not None:
+                self.tokens.reserve(-ticket.tokens)
+        else:
+            return
+        self._end(ticket, now)
+
+    def refuse(
+        self,
+        ticket: Ticket,
+        now: float,
+        retry_after: float | None = None,
+        *,
+        crowded: bool = False,
+    ) -> None:
+        """End a call that the gateway refused for a limit, and hold the lane.
+
+        Args:
+            ticket: the call.
+            now: seconds.
+            retry_after: seconds that the gateway asks to wait, jitter included.
+            crowded: whether the reason is the number in flight.
+        """
+        admitted = ticket.admitted
+        if self.learner is not None and ticket.stage is Stage.ANSWERED:
+            self.learner.recalled(ticket.tokens)
+        self.refund(ticket, now)
+        self.refused += 1
+        hold = retry_after or 0.0
+        if self.learner is not None:
+            learned = self.learner.refused(
+                now, admitted, self.in_flight, ticket, crowded=crowded, alone=not len(self.queue)
+            )
+            hold = max(hold, learned)
+        self.hold_until = max(self.hold_until, now + hold)
+
+    # --- what the gateway says ------------------------------------------------------------------
+
+    def sync(self, ticket: Ticket, now: float, told: Remaining) -> None:
+        """Believe what the headers of an answer say is left: others may use the same key.
+
+        That is compared with what should have been left when this call was admitted, and only a
+        difference which was not there then is taken off, so that many calls that went together
+        don't take it off many times.
+        """
+        seen = ticket.seen
+        self.requests = self._synced(self.requests, told.requests, told.requests_limit, now)
+        self.tokens = self._synced(self.tokens, told.tokens, told.tokens_limit, now)
+        self._listens = True
+        if seen is None:
+            return
+        if self.requests is not None and told.requests is not None:
+            self._foreign += _compare(
+                self.requests, now, seen.requests - told.requests - (self._foreign - seen.foreign)
+            )
+        if self.tokens is not None and told.tokens is not None:
+            more = seen.tokens - told.tokens - (self._foreign_tokens - seen.foreign_tokens)
+            self._foreign_tokens += _compare(self.tokens, now, more)
+
+    def _synced(
+        self, meter: Meter | None, left: float | None, limit: float | None, now: float
+    ) -> Meter | None:
+        """Give the meter of a limit that nobody gave and a header names."""
+        if meter is not None or self.learner is None or left is None or not limit or limit < 0:
+            return meter
+        self.learner.told()
+        known = Bucket(limit, now)
+        known.add(now, limit - min(left, limit))
+        return known
+
+    def successor(self, now: float) -> Lane:
+        """Give a lane that knows what was used and learned, and none of the calls."""
+        lane = Lane(self.limits, now, self._chance)
+        lane.requests, lane.tokens = _carried(self.requests, now), _carried(self.tokens, now)
+        lane.learner = self.learner
+        lane.hold_until = self.hold_until
+        lane.admitted, lane.refused = self.admitted, self.refused
+        self.requests = self.tokens = self.learner = None
+        return lane
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def waiting(self, ticket: Ticket, now: float) -> Waiting:
+        """Say why a call waits, at which place, and for about how long."""
+        calls, tokens = 0, 0.0
+        for place in self.queue:
+            calls += 1
+            tokens += place.tokens if isinstance(place, Ticket) else 0.0
+            if place is ticket:
+                break
+        eta, because = self._outlook(now, calls, tokens)
+        return Waiting(calls, eta, because)
+
+    def wait(self, ticket: Ticket, now: float) -> float:
+        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+        waiting = len(self.queue)
+        if not waiting and self._ready_at(ticket, now) <= now:
+            return 0.0
+        return self._outlook(now, waiting + 1, (waiting + 1) * ticket.tokens)[0]
+
+    def _outlook(self, now: float, calls: int, tokens: float) -> tuple[float, Because]:
+        """Give when so many calls will probably have gone, and what holds them up most."""
+        waits: dict[Because, float] = {
+            "queue": 0.0,
+            "hold": self.hold_until - now,
+            "concurrency": self._until_free(calls),
+            "requests": _until_room(self.requests, now, calls),
+            "tokens": _until_room(self.tokens, now, tokens),
+        }
+        if self.learner is not None:
+            waits["learning"] = self.learner.wait(now, calls, tokens)
+        because = max(waits, key=lambda gate: waits[gate])
+        return waits[because], because
+
+    def statistics(self, now: float, pattern: str, key: str = "") -> LaneStatistics:
+        """Give what the lane is doing, and has done."""
+        learner = self.learner
+        paces = (learner.requests, learner.tokens) if learner is not None else (None, None)
+        ceiling = learner.ceiling if learner is not None else None
+        concurrency = min(self._concurrency, ceiling or inf)
+        return LaneStatistics(
+            pattern=pattern,
+            key=key,
+            waiting=len(self.queue),
+            in_flight=self.in_flight,
+            admitted=self.admitted,
+            refused=self.refused,
+            concurrency=None if concurrency == inf else int(concurrency),
+            requests_per_minute=_least(self.requests, paces[0]),
+            tokens_per_minute=_least(self.tokens, paces[1]),
+            requests_left=None if self.requests is None else self.requests.room(now),
+            tokens_left=None if self.tokens is None else self.tokens.room(now),
+            hold=max(0.0, self.hold_until - now),
+        )
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _ready_at(self, ticket: Ticket, now: float) -> float:
+        """Give when a call may go if nothing happens but time: now, later, or inf."""
+        if self.in_flight >= self._concurrency:
+            return inf
+        at = max(now, self.hold_until)
+        if self.requests is not None:
+            at = max(at, self.requests.ready_at(now, 1.0))
+        if self.tokens is not None:
+            at = max(at, self.tokens.ready_at(now, ticket.tokens))
+        if self.learner is not None:
+            at = max(at, self.learner.ready_at(now, ticket.tokens, self.in_flight))
+        return at
+
+    def _take(self, ticket: Ticket, now: float) -> None:
+        ticket.stage = Stage.ADMITTED
+        ticket.admitted = now
+        ticket.charged = 0.0
+        self.in_flight += 1
+        self.admitted += 1
+        if self.requests is not None:
+            self.requests.reserve(1.0)
+        if self.tokens is not None:
+            self.tokens.reserve(ticket.tokens)
+        if self.learner is not None:
+            self.learner.took(now, ticket.tokens, ticket)
+        if self._listens:
+            ticket.seen = _Seen(
+                requests=self.requests.room(now) if self.requests is not None else 0.0,
+                tokens=self.tokens.room(now) if self.tokens is not None else 0.0,
+                foreign=self._foreign,
+                foreign_tokens=self._foreign_tokens,
+            )
+
+    def _take_back(self, ticket: Ticket, now: float) -> None:
+        """Give back what was charged."""
+        if self.requests is not None:
+            self.requests.refund(now, 1.0, ticket.requests_until)
+        if self.tokens is None:
+            return
+        if ticket.late:
+            self.tokens.reserve(-ticket.tokens)
+        else:
+            self.tokens.refund(now, ticket.charged, ticket.tokens_until)
+
+    def _end(self, ticket: Ticket, now: float) -> None:
+        ticket.stage = Stage.SETTLED
+        self.in_flight -= 1
+        self._seconds += (now - ticket.admitted - self._seconds) / 16
+        if self.learner is not None:
+            self.learner.left(ticket)
+
+    def _cost(self, ticket: Ticket) -> float:
+        """Give the share of a minute that a call takes, of the limit it takes most of."""
+        share = 1.0 / self.requests.limit if self.requests is not None else 0.0
+        if self.tokens is not None:
+            share = max(share, ticket.tokens / self.tokens.limit)
+        return share or 1.0
+
+    def _until_free(self, calls: int) -> float:
+        short = calls - (self._concurrency - self.in_flight)
+        return max(0.0, short * self._seconds / self._concurrency) if short > 0 else 0.0
+
+
+def _meter(limits: Limits, limit: float | None, now: float) -> Meter | None:
+    if limit is None:
+        return None
+    return Bucket(limit, now) if limits.kind == "bucket" else Window(limit)
+
+
+def _carried(meter: Meter | None, now: float) -> Meter | None:
+    """Count all that was reserved: what became of it can't be known any more."""
+    if meter is not None:
+        meter.charge(now, meter.reserved, meter.reserved)
+    return meter
+
+
+def _compare(meter: Meter, now: float, more: float) -> float:
+    """Take off what others have used, if it is more than a difference in counting."""
+    if more <= max(1.0, meter.limit * TOLERANCE):
+        return 0.0
+    meter.add(now, more)
+    return more
+
+
+def _until_room(meter: Meter | None, now: float, amount: float) -> float:
+    if meter is None:
+        return 0.0
+    return max(0.0, (amount - meter.room(now)) * MINUTE / meter.limit)
+
+
+def _least(meter: Meter | None, pace: Bucket | None) -> float | None:
+    limits = [known.limit for known in (meter, pace) if known is not None]
+    return min(limits, default=None)

@@ -1,0 +1,724 @@
+"""The pool: whoever calls waits here until the quota has room, and no longer.
+
+Strategy.  The lanes of :mod:`aiotokengate.policy.lanes` decide; this module gives them the time,
+one timer each, and the futures of the tasks that wait.  Everything between two awaits is
+synchronous, so a slot is taken and given back in one step whatever is cancelled in between.
+Nothing polls: a lane is looked at when a slot changes, and when its timer says that a gate opens.
+A :class:`Backend` may keep the lanes elsewhere, as :mod:`aiotokengate.redis` does; it decides the
+same, and answers later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import weakref
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import attrs
+
+from aiotokengate.clock import Clock, RealClock
+from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.hooks import logger
+from aiotokengate.policy.estimate import Sizes, estimate_tokens
+from aiotokengate.policy.lanes import (
+    Lane,
+    LaneStatistics,
+    Stage,
+    Ticket,
+    Waiting,
+)
+from aiotokengate.policy.limits import Limits
+from aiotokengate.wire.headers import Remaining, remaining
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiotokengate.clock import Timer
+    from aiotokengate.policy.queue import Priority
+
+__all__ = ["Backend", "BackendLane", "LocalBackend", "Pool", "PoolStatistics", "Slot"]
+
+
+class BackendLane(Protocol):
+    """One lane, wherever it is kept.  No method waits; ``ticket.wake`` is called later."""
+
+    limits: Limits
+
+    def enter(self, ticket: Ticket) -> bool:
+        """Admit a call now, or have it wait until ``ticket.wake`` is called; say which.
+
+        A ticket that was refused may enter again, and takes the place that it had.
+        """
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give up waiting."""
+
+    def answered(self, ticket: Ticket, told: Remaining | None = None) -> None:
+        """Count a call that the gateway let in, and believe what it said is left."""
+
+    def true_up(self, ticket: Ticket, tokens: float) -> None:
+        """Reserve more for a call that has already used more than was expected."""
+
+    def settle(self, ticket: Ticket, tokens: float | None = None) -> None:
+        """End a call that cost ``tokens``, by default what was expected of it."""
+
+    def refund(self, ticket: Ticket) -> None:
+        """End a call that the gateway never counted."""
+
+    def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
+        """End a call that the gateway refused, hold the lane, and give for how long."""
+
+    def waiting(self, ticket: Ticket) -> Waiting:
+        """Say why a call waits."""
+
+    def statistics(self) -> LaneStatistics:
+        """Give what the lane is doing."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters here how many tokens a call has."""
+
+    def wait(self, ticket: Ticket) -> float:
+        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+
+    def queued(self) -> int:
+        """Count those of this process that wait."""
+
+    def successor(self) -> BackendLane:
+        """Give a lane that knows what was used, and none of the calls: their loop is gone."""
+
+
+class Backend(Protocol):
+    """Where lanes are kept: in this process, or where several share them."""
+
+    def lane(self, pattern: str, key: str, limits: Limits) -> BackendLane:
+        """Make the lane of a pattern of models and of a key (a masked name, never the key)."""
+
+    def close(self) -> None:
+        """Let go of what is held; what is admitted counts no more."""
+
+
+class LocalBackend:
+    """Keeps the lanes in this process; what a pool uses if nothing else is given."""
+
+    def __init__(self, clock: Clock, chance: Callable[[], float] = random.random) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._lanes: list[LocalLane] = []
+
+    def lane(self, pattern: str, key: str, limits: Limits) -> LocalLane:
+        """Make a lane."""
+        lane = LocalLane(pattern, key, limits, self._clock, self._chance)
+        self._lanes.append(lane)
+        return lane
+
+    def close(self) -> None:
+        """Stop the timers."""
+        for lane in self._lanes:
+            lane.stop()
+        self._lanes.clear()
+
+
+class LocalLane:
+    """A lane of this process: the decisions of :class:`Lane`, a clock, and one timer."""
+
+    __slots__ = ("_chance", "_clock", "_due", "_lane", "_timer", "key", "limits", "pattern")
+
+    def __init__(
+        self, pattern: str, key: str, limits: Limits, clock: Clock, chance: Callable[[], float]
+    ) -> None:
+        self.pattern = pattern
+        self.key = key
+        self.limits = limits
+        self._clock = clock
+        self._chance = chance
+        self._lane = Lane(limits, clock.now(), chance)
+        self._timer: Timer | None = None
+        self._due = inf
+
+    def enter(self, ticket: Ticket) -> bool:
+        """Admit a call now, or have it wait until ``ticket.wake`` is called; say which."""
+        if self._lane.enter(ticket, self._clock.now()):
+            return True
+        self._turn()
+        return False
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give up waiting."""
+        self._lane.leave(ticket)
+        self._turn()
+
+    def answered(self, ticket: Ticket, told: Remaining | None = None) -> None:
+        """Count a call that the gateway let in, and believe what it said is left."""
+        now = self._clock.now()
+        self._lane.answered(ticket, now)
+        if told is not None:
+            self._lane.sync(ticket, now, told)
+        self._turn()
+
+    def true_up(self, ticket: Ticket, tokens: float) -> None:
+        """Reserve more for a call that has already used more than was expected."""
+        self._lane.true_up(ticket, tokens)
+
+    def settle(self, ticket: Ticket, tokens: float | None = None) -> None:
+        """End a call that cost ``tokens``, by default what was expected of it."""
+        self._lane.settle(ticket, self._clock.now(), tokens)
+        self._turn()
+
+    def refund(self, ticket: Ticket) -> None:
+        """End a call that the gateway never counted."""
+        self._lane.refund(ticket, self._clock.now())
+        self._turn()
+
+    def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
+        """End a call that the gateway refused, hold the lane, and give for how long."""
+        now = self._clock.now()
+        self._lane.refuse(ticket, now, retry_after, crowded=crowded)
+        self._turn()
+        return max(0.0, self._lane.hold_until - now)
+
+    def waiting(self, ticket: Ticket) -> Waiting:
+        """Say why a call waits."""
+        return self._lane.waiting(ticket, self._clock.now())
+
+    def statistics(self) -> LaneStatistics:
+        """Give what the lane is doing."""
+        return self._lane.statistics(self._clock.now(), self.pattern, self.key)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters here how many tokens a call has."""
+        return self._lane.counts_tokens
+
+    def wait(self, ticket: Ticket) -> float:
+        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+        return self._lane.wait(ticket, self._clock.now())
+
+    def queued(self) -> int:
+        """Count those who wait."""
+        return len(self._lane.queue)
+
+    def successor(self) -> LocalLane:
+        """Give a lane that knows what was used, and none of the calls: their loop is gone."""
+        lane = LocalLane(self.pattern, self.key, self.limits, self._clock, self._chance)
+        lane._lane = self._lane.successor(self._clock.now())
+        return lane
+
+    def stop(self) -> None:
+        """Call the timer off."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._due = None, inf
+
+    def _turn(self) -> None:
+        """Let in whoever may go, and look again when the next gate opens."""
+        if not len(self._lane.queue):
+            return
+        now = self._clock.now()
+        going, at = self._lane.admit(now)
+        if at < self._due or (self._timer is None and at < inf):
+            self.stop()
+            self._timer, self._due = self._clock.call_later(at - now, self._ring), at
+        for ticket in going:
+            if ticket.wake is not None:
+                ticket.wake()
+
+    def _ring(self) -> None:
+        self._timer, self._due = None, inf
+        self._turn()
+
+
+@attrs.frozen
+class PoolStatistics:
+    """What a pool is doing, lane by lane."""
+
+    lanes: tuple[LaneStatistics, ...]
+
+    @property
+    def waiting(self) -> int:
+        """Calls in all queues."""
+        return sum(lane.waiting for lane in self.lanes)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls admitted and not over."""
+        return sum(lane.in_flight for lane in self.lanes)
+
+    @property
+    def refused(self) -> int:
+        """Calls that the gateway refused for a limit."""
+        return sum(lane.refused for lane in self.lanes)
+
+
+EVERY_MODEL: Final = "*"
+_OPEN = Limits()
+
+
+class Pool:
+    """Lets calls go as fast as the quota allows, in a fair order, and no faster.
+
+    A session makes one for itself; give it one to set limits, or to share it between sessions.  It
+    works around any other client just as well::
+
+        pool = Pool(Limits(requests_per_minute=300, tokens_per_minute=60_000))
+
+        async with pool.slot("qwen3.6-plus", tokens=1_200) as slot:
+            response = await other_client.create(...)
+            slot.settle(response.usage.total_tokens)
+
+    Args:
+        limits: one :class:`Limits` that all models share; or patterns of model names, as in
+            ``{"qwen*": Limits(...), "*": Limits(...)}``, of which the first that matches counts.
+            The models of a pattern share its lane.  A model that none matches has a lane of its
+            own, whose limits are learned; so have all models of ``Pool()``.
+        backend: where lanes are kept; this process by default.
+        max_waiting: more calls than this in one lane's queue are refused with :class:`QueueFull`.
+        weights: how much more than the others the user of a fair key gets, as in ``{"vip": 3}``.
+        count_tokens: a tokenizer, called with the model and the prompt's text; a quick estimate
+            by default.
+        monitor: where `aiotokengate top` finds this pool: the path of a Unix socket to be made.
+        clock: for simulations.
+
+    Raises:
+        CallerError: an argument is wrong; or the pool is used from a second running event loop.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | Mapping[str, Limits] | None = None,
+        *,
+        backend: Backend | None = None,
+        max_waiting: int = 100_000,
+        weights: Mapping[str, float] | None = None,
+        count_tokens: Callable[[str, str], int] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Read the settings; nothing runs yet."""
+        self._patterns = _patterns(limits)
+        self._weights = _checked_weights(weights or {})
+        self._max_waiting = _checked_bound(max_waiting)
+        self._count_tokens = count_tokens
+        self.clock = clock or RealClock()
+        self._backend: Backend = backend or LocalBackend(self.clock)
+        self._lanes: dict[tuple[str, str], BackendLane] = {}
+        self._by_model: dict[tuple[str, str], BackendLane] = {}
+        self._sizes: dict[str, Sizes] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        _pools.add(self)
+
+    def slot(
+        self,
+        model: str = "",
+        *,
+        tokens: float | None = None,
+        prompt: str | bytes = b"",
+        max_tokens: int | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        deadline: float | None = None,
+        key: str = "",
+    ) -> Slot:
+        """Ask for a place; enter it with ``async with``.
+
+        Args:
+            model: which lane it belongs to.
+            tokens: what the call will cost, prompt and reply together; or leave it out and give
+                the prompt.
+            prompt: the text, or the body of the request; its tokens are estimated.
+            max_tokens: the most that the reply may have.
+            priority: "interactive" goes before "bulk"; bulk gets on all the same.
+            fair_key: the end user for whom this is; users take turns.
+            deadline: seconds to wait at most.
+            key: a name for the API key that is used, if there are several; never the key itself.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        check_priority(priority)
+        text = prompt.encode() if isinstance(prompt, str) else prompt
+        cost = Cost(
+            model,
+            None if tokens is None else _checked_tokens(tokens),
+            text,
+            max_tokens,
+            lambda: text.decode("utf-8", "replace"),
+        )
+        lane = self.lane(model, key)
+        ticket = self.ticket(lane, cost, priority, fair_key)
+        return Slot(self, lane, ticket, _checked_deadline(deadline))
+
+    def statistics(self) -> PoolStatistics:
+        """Give what the lanes are doing."""
+        return PoolStatistics(tuple(lane.statistics() for lane in self._lanes.values()))
+
+    def close(self) -> None:
+        """Let go of timers and connections; what still waits, waits for ever."""
+        self._backend.close()
+        self._lanes.clear()
+        self._by_model.clear()
+
+    def __repr__(self) -> str:
+        """Show how busy it is."""
+        lanes = self.statistics()
+        return f"<Pool {len(lanes.lanes)} lanes, {lanes.in_flight} in flight, {lanes.waiting} waiting>"
+
+    # --- for the session ------------------------------------------------------------------------
+
+    def lane(self, model: str, key: str = "") -> BackendLane:
+        """Give the lane of a model and of a key.
+
+        Raises:
+            CallerError: the pool serves another running event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
+        lane = self._by_model.get((model, key))
+        return lane if lane is not None else self._find(model, key)
+
+    def serves(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether the pool is that loop's, or can become it."""
+        return self._loop is None or self._loop is loop or not self._loop.is_running()
+
+    def ticket(
+        self,
+        lane: BackendLane,
+        cost: Cost,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+    ) -> Ticket:
+        """Make what a lane asks of a call."""
+        bulk = priority == "bulk"
+        late = _is_late(lane.limits, cost.max_tokens)
+        tokens = self._expected(cost, late=late) if lane.counts_tokens else 0.0
+        if fair_key is None and not bulk:
+            return Ticket(tokens=tokens, late=late)
+        weight = self._weights.get(fair_key, 1.0) if fair_key is not None else 1.0
+        return Ticket(tokens=tokens, late=late, bulk=bulk, fair_key=fair_key, weight=weight)
+
+    def learn(self, cost: Cost, prompt_tokens: int, completion_tokens: int) -> None:
+        """Remember what a call really cost, for the next ones of its model."""
+        sizes = self._sizes.get(cost.model)
+        if sizes is None:
+            sizes = self._sizes[cost.model] = Sizes()
+        sizes.add(self._prompt(cost), prompt_tokens, completion_tokens)
+
+    def check_queue(self, lane: BackendLane) -> None:
+        """Raise :class:`QueueFull` where as many wait as may."""
+        if lane.queued() > self._max_waiting:
+            message = f"expected at most {self._max_waiting} waiting calls (max_waiting)"
+            raise QueueFull(message)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _expected(self, cost: Cost, *, late: bool) -> float:
+        if cost.tokens is not None:
+            return cost.tokens
+        sizes = self._sizes.get(cost.model)
+        if sizes is None:
+            sizes = self._sizes[cost.model] = Sizes()
+        prompt = sizes.prompt(self._prompt(cost))
+        if late:
+            return prompt + sizes.output(cost.max_tokens)
+        return prompt + (cost.max_tokens or sizes.output(None))
+
+    def _prompt(self, cost: Cost) -> float:
+        if self._count_tokens is None:
+            return estimate_tokens(cost.prompt)
+        try:
+            return max(0, int(self._count_tokens(cost.model, cost.text())))
+        except Exception as error:  # noqa: BLE001 - whatever a hook raises; its text may be a prompt
+            logger.warning("count_tokens raised %s: estimating", type(error).__name__)
+        return estimate_tokens(cost.prompt)
+
+    def _find(self, model: str, key: str) -> BackendLane:
+        matching = (entry for entry in self._patterns if fnmatchcase(model, entry[0]))
+        pattern, limits = next(matching, (model, _OPEN))
+        lane = self._lanes.get((pattern, key))
+        if lane is None:
+            lane = self._lanes[pattern, key] = self._backend.lane(pattern, key, limits)
+        self._by_model[model, key] = lane
+        return lane
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another loop: what the last one had in flight has died with it."""
+        if not self.serves(loop):
+            message = (
+                "this Pool serves another running event loop: "
+                "give each loop a Pool of its own, or share one through Redis"
+            )
+            raise CallerError(message)
+        if self._loop is not None:
+            self._restart()
+        self._loop = loop
+
+    def _restart(self) -> None:
+        """Forget the calls; keep what was used and learned."""
+        self._loop = None
+        self._by_model.clear()
+        self._lanes = {name: lane.successor() for name, lane in self._lanes.items()}
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """The calls in flight are the parent's."""
+    for pool in _pools:
+        pool._restart()  # noqa: SLF001 - a function of this module
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+# --- one call -----------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Cost:
+    """What is known of a call's size before it is made.
+
+    Attributes:
+        tokens: prompt and reply together, if the caller knows.
+        prompt: the text or the body of the request, in UTF-8.
+        max_tokens: the most that the reply may have.
+        text: gives the prompt's text for a tokenizer.
+    """
+
+    model: str
+    tokens: float | None = None
+    prompt: bytes = attrs.field(default=b"", repr=False)
+    max_tokens: int | None = None
+    text: Callable[[], str] = attrs.field(default=str, repr=False)
+
+
+class Slot:
+    """A place in the pool: waited for on entering, given back on leaving.
+
+    Without :meth:`settle`, leaving counts what was expected; after an exception, only what
+    :meth:`true_up` said was used, where tokens are charged by usage.
+    """
+
+    __slots__ = ("_deadline", "_future", "_lane", "_pool", "_ticket", "_used")
+
+    def __init__(
+        self, pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None
+    ) -> None:
+        self._pool = pool
+        self._lane = lane
+        self._ticket = ticket
+        self._deadline = deadline
+        self._used = 0.0
+
+    async def __aenter__(self) -> Self:
+        """Wait for admission.
+
+        Raises:
+            QueueFull: too many wait already.
+            TimedOut: the deadline has passed.
+            CallerError: the slot was used before.
+        """
+        if self._ticket.stage is not Stage.NEW:
+            message = "a slot can be entered once; ask the pool for another one"
+            raise CallerError(message)
+        if not self._lane.enter(self._ticket):
+            await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the place back, if that was not done before."""
+        if self._ticket.stage is Stage.SETTLED:
+            return
+        failed = kind is not None and self._ticket.late
+        self._lane.settle(self._ticket, self._used if failed else None)
+
+    def answered(self, headers: Mapping[str, str] | None = None) -> None:
+        """Say that the gateway's answer began: from now on the call counts for its minute.
+
+        Args:
+            headers: of the answer; what they say is left is believed.
+
+        Raises:
+            CallerError: there is no place held.
+        """
+        self._check_held()
+        self._lane.answered(self._ticket, remaining(headers) if headers else None)
+
+    def true_up(self, tokens: float) -> None:
+        """Say how many tokens the call has used so far, prompt included.
+
+        Raises:
+            CallerError: there is no place held, or a number below 0.
+        """
+        self._check_held()
+        self._used = _checked_tokens(tokens)
+        self._lane.true_up(self._ticket, self._used)
+
+    def settle(self, tokens: float | None = None) -> None:
+        """Give the place back, and say what the call cost; more than was reserved counts too.
+
+        Args:
+            tokens: prompt and reply together; None for what was expected.
+
+        Raises:
+            CallerError: there is no place held, or a number below 0.
+        """
+        self._check_held()
+        cost = None if tokens is None else _checked_tokens(tokens)
+        self._lane.settle(self._ticket, cost)
+
+    def refund(self) -> None:
+        """Give the place back; the gateway never counted the call.
+
+        Raises:
+            CallerError: there is no place held.
+        """
+        self._check_held()
+        self._lane.refund(self._ticket)
+
+    def refuse(self, retry_after: float | None = None) -> float:
+        """Give the place back: the gateway refused the call (429).  The lane holds still.
+
+        Args:
+            retry_after: seconds, if the gateway said.
+
+        Returns:
+            Seconds for which the lane holds.
+
+        Raises:
+            CallerError: there is no place held, or a number below 0.
+        """
+        self._check_held()
+        hint = None if retry_after is None else _checked_tokens(retry_after)
+        return self._lane.refuse(self._ticket, hint, crowded=False)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why it waits, at which place and for how long; None when it does not."""
+        if self._ticket.stage is not Stage.WAITING:
+            return None
+        return self._lane.waiting(self._ticket)
+
+    def __repr__(self) -> str:
+        """Show how far it is."""
+        return f"<Slot {self._ticket.stage.value}, {self._ticket.tokens:g} tokens>"
+
+    def _check_held(self) -> None:
+        if self._ticket.stage not in (Stage.ADMITTED, Stage.ANSWERED):
+            message = f"expected a slot that is held, this one is {self._ticket.stage.value}"
+            raise CallerError(message)
+
+
+async def wait_for_turn(
+    pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None = None
+) -> None:
+    """Wait until a queued ticket is admitted; whatever happens, no place is lost.
+
+    Raises:
+        QueueFull: too many wait already.
+        TimedOut: not within ``deadline`` seconds.
+    """
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ticket.wake = lambda: _wake(future)
+    timer = None
+    try:
+        pool.check_queue(lane)
+        if deadline is not None:
+            timer = pool.clock.call_later(deadline, lambda: _expire(future, deadline))
+        if ticket.stage is Stage.WAITING:
+            await future
+    except BaseException:
+        if ticket.stage is Stage.WAITING:
+            lane.leave(ticket)
+        else:
+            lane.refund(ticket)
+        raise
+    finally:
+        ticket.wake = None
+        if timer is not None:
+            timer.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _expire(future: asyncio.Future[None], seconds: float) -> None:
+    if not future.done():
+        future.set_exception(TimedOut("deadline", seconds))
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def _patterns(limits: Limits | Mapping[str, Limits] | None) -> tuple[tuple[str, Limits], ...]:
+    if limits is None:
+        return ()
+    if isinstance(limits, Limits):
+        return ((EVERY_MODEL, limits),)
+    entries = tuple(limits.items()) if isinstance(limits, Mapping) else (("*", limits),)
+    for pattern, value in entries:
+        if not isinstance(pattern, str) or not isinstance(value, Limits):
+            got = f"{pattern!r}: {type(value).__name__}"
+            message = f"expected Limits, or a dict of patterns to Limits, got {got}"
+            raise CallerError(message)
+        if not pattern.strip():
+            message = "expected a pattern of model names such as 'qwen*', got an empty one"
+            raise CallerError(message)
+    return entries
+
+
+def _checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
+    for key, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
+            message = f"expected weights above 0, got {weight!r} for {key!r}"
+            raise CallerError(message)
+    return weights
+
+
+def _checked_bound(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        message = f"expected max_waiting as a whole number from 0 up, got {number!r}"
+        raise CallerError(message)
+    return number
+
+
+def _checked_tokens(tokens: object) -> float:
+    good = isinstance(tokens, int | float) and not isinstance(tokens, bool)
+    if not good or not 0 <= tokens < inf:  # type: ignore[operator]
+        message = f"expected a number from 0 up, got {tokens!r}"
+        raise CallerError(message)
+    return float(tokens)  # type: ignore[arg-type]
+
+
+def _checked_deadline(seconds: object) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        message = f"expected deadline in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    return float(seconds)
+
+
+def check_priority(priority: object) -> None:
+    """Refuse a word that is no priority."""
+    if priority not in ("interactive", "bulk"):
+        message = f"expected priority 'interactive' or 'bulk', got {priority!r}"
+        raise CallerError(message)
+
+
+def _is_late(limits: Limits, max_tokens: int | None) -> bool:
+    """Say whether tokens are charged when they are known, and not when the call is let in."""
+    charge = limits.charge or ("usage" if max_tokens is None else "max_tokens")
+    return charge == "usage"
