@@ -9,6 +9,7 @@
         print(reply.reasoning, reply.answer, reply.usage.reasoning_tokens)
 """
 
+from aiotokengate.endpoints import Endpoint
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -19,6 +20,7 @@ from aiotokengate.errors import (
     ModelNotFound,
     Overloaded,
     PermissionDenied,
+    QueueFull,
     QuotaExhausted,
     RateLimited,
     ServerFailed,
@@ -29,8 +31,10 @@ from aiotokengate.errors import (
     TransportError,
     WireError,
 )
+from aiotokengate.policy.limits import Limits
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
+from aiotokengate.pool import Pool
 from aiotokengate.session import TokenGate
 from aiotokengate.stream import ChatCall, ChatStream, TextStream
 from aiotokengate.types import (
@@ -61,12 +65,16 @@ __all__ = [
     "ConnectFailed",
     "ContentFiltered",
     "ContextLengthExceeded",
+    "Endpoint",
     "FinishDelta",
+    "Limits",
     "MediaDelta",
     "Message",
     "ModelNotFound",
     "Overloaded",
     "PermissionDenied",
+    "Pool",
+    "QueueFull",
     "QuotaExhausted",
     "RateLimited",
     "ReasoningDelta",

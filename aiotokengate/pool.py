@@ -16,6 +16,8 @@ import random
 import weakref
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from hashlib import blake2s
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -256,6 +258,9 @@ class PoolStatistics:
 
 
 EVERY_MODEL: Final = "*"
+LONG_KEY: Final = 20
+"""Characters from which on a few of a key may be shown."""
+
 _OPEN = Limits()
 
 
@@ -308,6 +313,7 @@ class Pool:
         self._lanes: dict[tuple[str, str], BackendLane] = {}
         self._by_model: dict[tuple[str, str], BackendLane] = {}
         self._sizes: dict[str, Sizes] = {}
+        self._aside: dict[tuple[str, str], str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         _pools.add(self)
 
@@ -334,7 +340,8 @@ class Pool:
             priority: "interactive" goes before "bulk"; bulk gets on all the same.
             fair_key: the end user for whom this is; users take turns.
             deadline: seconds to wait at most.
-            key: a name for the API key that is used, if there are several; never the key itself.
+            key: the API key that is used, where the pool is shared with a session or serves
+                several keys; it is kept masked only.
 
         Raises:
             CallerError: an argument is wrong.
@@ -348,13 +355,18 @@ class Pool:
             max_tokens,
             lambda: text.decode("utf-8", "replace"),
         )
-        lane = self.lane(model, key)
+        lane = self.lane(model, mask(key))
         ticket = self.ticket(lane, cost, priority, fair_key)
         return Slot(self, lane, ticket, _checked_deadline(deadline))
 
     def statistics(self) -> PoolStatistics:
         """Give what the lanes are doing."""
-        return PoolStatistics(tuple(lane.statistics() for lane in self._lanes.values()))
+        lanes = (lane.statistics() for lane in self._lanes.values())
+        return PoolStatistics(tuple(self._with_aside(lane) for lane in lanes))
+
+    def _with_aside(self, lane: LaneStatistics) -> LaneStatistics:
+        known = (self._aside.get((lane.key, scope)) for scope in ("", lane.pattern))
+        return attrs.evolve(lane, set_aside=next(filter(None, known), None))
 
     def close(self) -> None:
         """Let go of timers and connections; what still waits, waits for ever."""
@@ -364,8 +376,9 @@ class Pool:
 
     def __repr__(self) -> str:
         """Show how busy it is."""
-        lanes = self.statistics()
-        return f"<Pool {len(lanes.lanes)} lanes, {lanes.in_flight} in flight, {lanes.waiting} waiting>"
+        now = self.statistics()
+        busy = f"{now.in_flight} in flight, {now.waiting} waiting"
+        return f"<Pool {len(now.lanes)} lanes, {busy}>"
 
     # --- for the session ------------------------------------------------------------------------
 
@@ -400,6 +413,19 @@ class Pool:
             return Ticket(tokens=tokens, late=late)
         weight = self._weights.get(fair_key, 1.0) if fair_key is not None else 1.0
         return Ticket(tokens=tokens, late=late, bulk=bulk, fair_key=fair_key, weight=weight)
+
+    def prompt_tokens(self, cost: Cost) -> float:
+        """Give about how many tokens a prompt has, as its model counts them."""
+        sizes = self._sizes.get(cost.model)
+        size = self._prompt(cost)
+        return size if sizes is None else sizes.prompt(size)
+
+    def note_aside(self, key: str, model: str, because: str | None) -> None:
+        """Say in the statistics that a key is not used for now; None takes it back."""
+        if because is None:
+            self._aside.pop((key, model), None)
+        else:
+            self._aside[key, model] = because
 
     def learn(self, cost: Cost, prompt_tokens: int, completion_tokens: int) -> None:
         """Remember what a call really cost, for the next ones of its model."""
@@ -620,9 +646,21 @@ class Slot:
 
 
 async def wait_for_turn(
-    pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None = None
+    pool: Pool,
+    lane: BackendLane,
+    ticket: Ticket,
+    deadline: float | None = None,
+    *,
+    among: set[asyncio.Future[None]] | None = None,
 ) -> None:
     """Wait until a queued ticket is admitted; whatever happens, no place is lost.
+
+    Args:
+        pool: that the lane belongs to.
+        lane: where it waits.
+        ticket: that :meth:`BackendLane.enter` did not admit.
+        deadline: seconds to wait at most.
+        among: where to note the future, for whoever may have to end the waiting.
 
     Raises:
         QueueFull: too many wait already.
@@ -631,6 +669,8 @@ async def wait_for_turn(
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ticket.wake = lambda: _wake(future)
     timer = None
+    among = set() if among is None else among
+    among.add(future)
     try:
         pool.check_queue(lane)
         if deadline is not None:
@@ -645,6 +685,7 @@ async def wait_for_turn(
         raise
     finally:
         ticket.wake = None
+        among.discard(future)
         if timer is not None:
             timer.cancel()
 
@@ -657,6 +698,15 @@ def _wake(future: asyncio.Future[None]) -> None:
 def _expire(future: asyncio.Future[None], seconds: float) -> None:
     if not future.done():
         future.set_exception(TimedOut("deadline", seconds))
+
+
+@lru_cache(maxsize=1024)
+def mask(key: str) -> str:
+    """Give a name for an API key that can be shown, and is the same in every process."""
+    if not key:
+        return ""
+    digest = blake2s(key.encode(), digest_size=3).hexdigest()
+    return f"{key[:3]}…{key[-4:]}#{digest}" if len(key) >= LONG_KEY else f"…#{digest}"
 
 
 # --- settings -----------------------------------------------------------------------------------

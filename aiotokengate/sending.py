@@ -4,6 +4,10 @@ Strategy.  An attempt is sent and primed until its first delta exists; up to the
 tried again, afterwards never, and :func:`aiotokengate.policy.retry.next_wait` alone decides.  The
 clocks of an attempt are looked at by the same coarse :class:`~aiotokengate.pump.Watch` as those of
 the open streams: no timer is made for a call that goes well.
+
+Every attempt waits for its :class:`~aiotokengate.admission.Turn`, which ends when its reply is
+over, whichever way that comes about.  A refusal for a limit makes its whole lane wait, and this
+call with it; any other failure makes this call wait alone.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import attrs
 
+from aiotokengate.admission import Admission, Turn
 from aiotokengate.errors import CallerError, StatusError, TimedOut, TokenGateError, WireError
 from aiotokengate.hooks import (
     FirstDelta,
@@ -28,7 +33,7 @@ from aiotokengate.hooks import (
     RetryScheduled,
     emit,
 )
-from aiotokengate.policy.retry import next_wait
+from aiotokengate.policy.retry import RetryBudget, is_refusal, next_wait
 from aiotokengate.pump import Pump, Terms, Watch
 from aiotokengate.types import Attempt, Timeline
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
     from aiotokengate.resources.base import Request
-    from aiotokengate.transport import Answer, Transport
+    from aiotokengate.transport import Answer
 
 __all__ = ["Sender"]
 
@@ -58,13 +63,12 @@ _REDIRECTS = range(300, 400)
 class Sender:
     """What all requests of a session share, and how they are sent."""
 
-    base_url: str
-    key: str = attrs.field(repr=False)
-    transport: Transport
+    admission: Admission
     hooks: tuple[Hook, ...]
     clock: Clock
     max_reply_bytes: int
     closed: bool = False
+    budget: RetryBudget = attrs.field(factory=RetryBudget)
     calls: count[int] = attrs.field(factory=lambda: count(1))
     _watches: dict[asyncio.AbstractEventLoop, Watch] = attrs.field(factory=dict)
 
@@ -87,13 +91,12 @@ class Sender:
                 _warn_held(pump)
                 pump.stop()
             watch.stop()
-        await self.transport.close()
+        await self.admission.close(_closed())
 
     def check_open(self) -> None:
         """Refuse to go on after :meth:`close`."""
         if self.closed:
-            message = "this TokenGate is closed, make a new one"
-            raise CallerError(message)
+            raise _closed()
 
     def watch(self) -> Watch:
         """Give the watch of the running loop."""
@@ -115,12 +118,16 @@ class _Sending:
         "_clock",
         "_expired",
         "_expires",
+        "_failures",
         "_fresh",
         "_number",
+        "_reply",
+        "_refusals",
         "_request",
         "_sender",
         "_task",
         "_timeline",
+        "_turn",
         "_watch",
     )
 
@@ -131,8 +138,11 @@ class _Sending:
         self._clock = sender.clock
         self._began = sender.clock.now()
         self._number = next(sender.calls)
-        self._timeline = Timeline(admitted=0.0)
+        self._timeline = Timeline()
         self._attempts: list[Attempt] = []
+        self._failures = self._refusals = 0
+        self._turn = Turn(sender.admission, request)
+        self._reply: Pump | None = None
         self._fresh = False
         self._watch = sender.watch()
         self._task: asyncio.Task[Any] | None = None
@@ -143,7 +153,8 @@ class _Sending:
         """Make attempts until one answers, or the policy gives up."""
         try:
             while True:
-                started = self._passed()
+                await self._turn.take(self._number, self._left())
+                started = self._timeline.admitted = self._passed()
                 try:
                     result = await self._within_limits(attempt, started)
                 except TokenGateError as error:
@@ -152,9 +163,11 @@ class _Sending:
                     self._succeeded(result, started)
                     return result
         except TokenGateError as error:
+            error.attempts = error.attempts or tuple(self._attempts)
             self._finished(error)
             raise
         except BaseException:
+            self._turn.drop()
             self._finished(None)
             raise
 
@@ -190,9 +203,10 @@ class _Sending:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, request.path, attempt))
         timeline.sent = self._passed()
-        answer = await sender.transport.send(
+        route = self._turn.route
+        answer = await route.transport.send(
             request.method,
-            sender.base_url + request.path,
+            route.base_url + request.path,
             headers=request.headers or None,
             data=request.body,
             connect=request.timeout.connect,
@@ -201,6 +215,7 @@ class _Sending:
         timeline.headers = self._passed()
         if answer.status != _OK:
             raise await _refusal(answer)
+        self._turn.answered(answer.headers)
         return answer
 
     def _pump(self, answer: Answer) -> Pump:
@@ -266,8 +281,10 @@ class _Sending:
         raise TimedOut(phase, seconds)
 
     def tick(self, now: float) -> None:
-        """Look at the clock of the attempt, for the watch."""
-        if now >= self._expires and self._task is not None:
+        """Look at the clock of the attempt, and then at how far the reply is; for the watch."""
+        if self._reply is not None:
+            self._turn.true_up(self._reply)
+        elif now >= self._expires and self._task is not None:
             self._watch.discard(self)
             self._expired = True
             self._task.cancel()
@@ -277,18 +294,37 @@ class _Sending:
     async def _after(self, error: TokenGateError, started: float) -> None:
         """Wait for the next attempt, or raise what ended this one."""
         error.redact(self._secrets())
-        request = self._request
-        wait = next_wait(request.retry, error, len(self._attempts) + 1, random.random)
-        if wait is not None and request.deadline is not None:
-            wait = wait if self._passed() + wait < request.deadline else None
+        refused = is_refusal(error)
+        wait = self._after_refusal(error) if refused else self._after_failure(error)
+        left = self._left()
+        if wait is not None and left is not None and wait >= left:
+            wait = None
         self._note(started, error, wait)
         if wait is None:
             error.attempts = tuple(self._attempts)
             raise error
-        self._fresh = isinstance(error, ConnectionError)
         attempts = len(self._attempts)
-        self._tell(RetryScheduled(self._number, request.model, attempts, wait, error))
-        await self._clock.sleep(wait)
+        self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
+        if not refused or self._request.cost is None:
+            await self._clock.sleep(wait)
+
+    def _after_refusal(self, error: TokenGateError) -> float | None:
+        """Hold the lane; it is there that the call waits on."""
+        self._refusals += 1
+        wait = next_wait(self._request.retry, error, self._refusals, random.random)
+        held = self._turn.refused(error, wait or 0.0)
+        return None if wait is None else held
+
+    def _after_failure(self, error: TokenGateError) -> float | None:
+        self._failures += 1
+        self._fresh = isinstance(error, ConnectionError)
+        if self._turn.failed(error):
+            return 0.0
+        wait = next_wait(self._request.retry, error, self._failures, random.random)
+        if wait is not None and not self._sender.budget.take():
+            error.add_note("not tried again: too many calls of this session are failing")
+            return None
+        return wait
 
     def _note(
         self,
@@ -306,12 +342,15 @@ class _Sending:
             code=error.code if error else None,
             request_id=error.request_id if error else request_id,
             wait=wait,
+            queued=self._turn.queued,
+            endpoint=self._turn.name,
         )
         self._attempts.append(attempt)
 
     def _succeeded(self, result: object, started: float) -> None:
         answered = result.request_id if isinstance(result, Pump) else None
         self._note(started, None, None, answered)
+        self._sender.budget.refund()
         if not isinstance(result, Pump):
             self._timeline.done = self._passed()
             self._finished(None)
@@ -324,11 +363,18 @@ class _Sending:
             return
         result.on_end = self._pump_ended
         self._watch.add(result)
+        if self._turn.watches_tokens:
+            self._reply = result
+            self._watch.add(self)
         if sys.flags.dev_mode or asyncio.get_running_loop().get_debug():
             result.opened_at = "".join(traceback.format_stack(limit=8)[:-1])
 
     def _pump_ended(self, pump: Pump) -> None:
         self._watch.discard(pump)
+        if self._reply is not None:
+            self._watch.discard(self)
+            self._reply = None
+        self._turn.settle(pump)
         if pump.error is not None:
             pump.error.redact(self._secrets())
         self._finished(pump.error, pump)
@@ -348,7 +394,13 @@ class _Sending:
         emit(self._sender.hooks, event)
 
     def _secrets(self) -> tuple[str, ...]:
-        return (self._sender.key, *self._request.secrets())
+        keys = (route.key for route in self._sender.admission.routes.all)
+        return (*keys, *self._request.secrets())
+
+    def _left(self) -> float | None:
+        """Give the seconds until the deadline."""
+        deadline = self._request.deadline
+        return None if deadline is None else deadline - self._passed()
 
     def _passed(self) -> float:
         return self._clock.now() - self._began
@@ -360,6 +412,10 @@ async def _refusal(answer: Answer) -> StatusError:
     if answer.status in _REDIRECTS:
         error.message = f"redirect not followed, it would carry the key away ({answer.status})"
     return error
+
+
+def _closed() -> CallerError:
+    return CallerError("this TokenGate is closed, make a new one")
 
 
 def _warn_held(pump: Pump) -> None:

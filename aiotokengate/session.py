@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 from urllib.parse import urlsplit
 
+from aiotokengate.admission import Admission
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
+from aiotokengate.pool import Pool, check_priority
 from aiotokengate.resources.chat import ChatDefaults, ChatOptions, make_call
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.sending import Sender
@@ -23,13 +26,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aiotokengate.hooks import Hook
+    from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.chat import Messages
     from aiotokengate.stream import ChatCall
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
-_NOT_GIVEN = (None,) * 6
+_NOT_GIVEN = (None,) * 4
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
@@ -48,6 +52,10 @@ class TokenGate:
     Args:
         api_key: the key; ``TOKENGATE_API_KEY`` by default.
         base_url: ends in ``/v1``; ``TOKENGATE_BASE_URL``, else TokenGate's own address.
+        endpoints: several keys, or addresses, in place of ``api_key``: a call takes the one on
+            which it can go soonest.
+        pool: lets calls in as the quota allows, see :class:`Pool`; by default one of its own,
+            which learns the limits.
         timeout: the clocks of a call, see :class:`Timeout`.
         retry: attempts before the first delta, see :class:`Retry`.
         hooks: observers, see :mod:`aiotokengate.hooks`.
@@ -68,7 +76,8 @@ class TokenGate:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        pool: None = None,
+        endpoints: Sequence[Endpoint] | None = None,
+        pool: Pool | None = None,
         timeout: Timeout | None = None,
         retry: Retry | None = None,
         hooks: Iterable[Hook] = (),
@@ -81,22 +90,23 @@ class TokenGate:
         clock: Clock | None = None,
     ) -> None:
         """Read the settings; nothing is opened."""
-        _refuse_unbuilt(pool=pool)
-        key = _key(api_key)
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
         self._defaults = ChatDefaults(self.timeout, self.retry, extra_body or {}, catalogue)
-        self._sender = Sender(
-            base_url=self.base_url,
-            key=key,
-            transport=Transport(
-                self.base_url, headers=_headers(key, extra_headers), proxy=proxy, ssl=ssl
-            ),
-            hooks=tuple(hooks),
-            clock=clock or RealClock(),
-            max_reply_bytes=max_reply_bytes,
-        )
+        clock = clock or RealClock()
+        hooks = tuple(hooks)
+
+        def route(endpoint: Endpoint) -> Route:
+            address = _address(endpoint.base_url) if endpoint.base_url else self.base_url
+            key = _key(endpoint.api_key)
+            headers = _headers(key, extra_headers)
+            transport = Transport(address, headers=headers, proxy=proxy, ssl=ssl)
+            return Route(address, key, transport, endpoint.weight)
+
+        routes = Routes([route(endpoint) for endpoint in _endpoints(api_key, endpoints)], clock)
+        admission = Admission(routes, pool or Pool(clock=clock), pool is None, hooks, clock)
+        self._sender = Sender(admission, hooks, clock, max_reply_bytes)
 
     def __repr__(self) -> str:
         """Name the address; never the key."""
@@ -120,6 +130,11 @@ class TokenGate:
         """End what is still streaming on this loop, and close its connections."""
         await self._sender.close()
 
+    @property
+    def pool(self) -> Pool:
+        """The pool that lets the calls in: what it is doing, ``pool.statistics()``, and slots."""
+        return self._sender.admission.pool
+
     # --- what can be asked for ------------------------------------------------------------------
 
     def chat(  # noqa: PLR0913 - the entry point
@@ -136,8 +151,8 @@ class TokenGate:
         retry: Retry | None = None,
         timeout: Timeout | None = None,
         deadline: float | None = None,
-        priority: None = None,
-        fair_key: None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **params: Unpack[ChatParams],
@@ -156,8 +171,8 @@ class TokenGate:
             retry: for this call.
             timeout: for this call.
             deadline: seconds for everything together, waiting and all attempts included.
-            priority: not built yet.
-            fair_key: not built yet.
+            priority: "interactive" calls are let in before "bulk" ones; bulk gets on all the same.
+            fair_key: the end user for whom this is; users take turns in the pool's queue.
             extra_body: merged into the body as it is.
             extra_headers: sent along.
             params: the API's own parameters under their own names.
@@ -165,19 +180,23 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong, or an option is not built yet.
         """
-        unbuilt = (reasoning, response_type, fallback, resume, priority, fair_key)
+        unbuilt = (reasoning, response_type, fallback, resume)
         if unbuilt != _NOT_GIVEN:
-            names = ("reasoning", "response_type", "fallback", "resume", "priority", "fair_key")
+            names = ("reasoning", "response_type", "fallback", "resume")
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
         if tools is not None:
             _check_tools(tools)
+        if priority != "interactive":
+            check_priority(priority)
         options = ChatOptions(
             stream=stream,
             tools=tools,
             retry=retry,
             timeout=timeout,
             deadline=deadline,
+            priority=priority,
+            fair_key=fair_key,
             extra_body=extra_body,
             extra_headers=_checked(extra_headers) if extra_headers else None,
         )
@@ -193,6 +212,21 @@ class TokenGate:
 
 
 # --- settings -----------------------------------------------------------------------------------
+
+
+def _endpoints(api_key: str | None, endpoints: Sequence[Endpoint] | None) -> Sequence[Endpoint]:
+    if endpoints is None:
+        return (Endpoint(api_key=_key(api_key)),)
+    if api_key is not None:
+        message = "expected api_key or endpoints, got both"
+        raise CallerError(message)
+    if isinstance(endpoints, str) or not all(isinstance(entry, Endpoint) for entry in endpoints):
+        message = "expected endpoints as a list of Endpoint(api_key=...)"
+        raise CallerError(message)
+    if not endpoints:
+        message = "expected at least one Endpoint, got none"
+        raise CallerError(message)
+    return endpoints
 
 
 def _key(api_key: str | None) -> str:

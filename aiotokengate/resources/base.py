@@ -9,8 +9,10 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from aiotokengate.policy.queue import Priority
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
+    from aiotokengate.pool import Cost
     from aiotokengate.pump import Pump
     from aiotokengate.wire.dialects import Dialect
 
@@ -27,6 +29,7 @@ class Request:
         model: for errors, hooks and attempts.
         choices: how many choices are expected.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
+        cost: what is known of its size; None for what is no call of a model, and needs no turn.
         secrets: gives the prompt's texts, to be blanked in an error that echoes them.
     """
 
@@ -39,6 +42,9 @@ class Request:
     dialect: Dialect | None = None
     choices: int = 1
     deadline: float | None = None
+    cost: Cost | None = None
+    priority: Priority = "interactive"
+    fair_key: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     secrets: Callable[[], Iterable[str]] = attrs.field(default=tuple, repr=False)
 

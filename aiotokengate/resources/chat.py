@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from aiotokengate.errors import CallerError
+from aiotokengate.pool import Cost
 from aiotokengate.resources.base import Request
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
@@ -16,6 +17,7 @@ from aiotokengate.wire.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from aiotokengate.catalogue import Catalogue
+    from aiotokengate.policy.queue import Priority
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.resources.base import Requester
@@ -46,6 +48,8 @@ class ChatOptions:
     retry: Retry | None = None
     timeout: Timeout | None = None
     deadline: float | None = None
+    priority: Priority = "interactive"
+    fair_key: str | None = None
     extra_body: Mapping[str, Any] | None = None
     extra_headers: Mapping[str, str] | None = None
 
@@ -87,6 +91,9 @@ def make_call(
         timeout=options.timeout or defaults.timeout,
         retry=options.retry or defaults.retry,
         deadline=_deadline(options.deadline),
+        cost=Cost(model, None, body, _most(params) if params else None, lambda: _text(listed)),
+        priority=options.priority,
+        fair_key=options.fair_key,
         headers=options.extra_headers or {},
         secrets=lambda: _texts(listed),
     )
@@ -143,6 +150,16 @@ def _count(number: object) -> int:
         message = f"expected n of 1 or more, got {number!r}"
         raise CallerError(message)
     return number
+
+
+def _most(params: Mapping[str, Any]) -> int | None:
+    """Give the most tokens that the reply may have, all choices together."""
+    most = params.get("max_completion_tokens") or params.get("max_tokens")
+    return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
+
+
+def _text(messages: object) -> str:
+    return "\n".join(_texts(messages))
 
 
 def _deadline(seconds: float | None) -> float | None:

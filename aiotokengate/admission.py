@@ -1,0 +1,212 @@
+"""One call's dealings with the pool: which key it takes, its place in the lane, what it cost.
+
+Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in one of four ways:
+the reply is over (:meth:`Turn.settle`), it failed, it was refused, or nobody wants it any more.
+Nothing here waits but :meth:`Turn.take`, and that gives the place back itself when it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+
+from aiotokengate.errors import CallerError, ConnectFailed, RateLimited, TimedOut, TokenGateError
+from aiotokengate.hooks import Queued, emit
+from aiotokengate.policy.lanes import Stage
+from aiotokengate.pool import wait_for_turn
+from aiotokengate.wire.headers import remaining
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiotokengate.clock import Clock
+    from aiotokengate.endpoints import Route, Routes
+    from aiotokengate.hooks import Hook
+    from aiotokengate.policy.lanes import Ticket
+    from aiotokengate.pool import BackendLane, Pool
+    from aiotokengate.pump import Pump
+    from aiotokengate.resources.base import Request
+
+__all__ = ["Admission", "Turn"]
+
+
+@attrs.define(eq=False)
+class Admission:
+    """What the calls of a session need to be admitted.
+
+    Attributes:
+        routes: the session's keys and addresses.
+        pool: that lets calls in.
+        owned: whether the pool is the session's own.
+        hooks: to be told who waits.
+        clock: the session's.
+        waiting: the futures of those who wait.
+    """
+
+    routes: Routes
+    pool: Pool
+    owned: bool
+    hooks: tuple[Hook, ...]
+    clock: Clock
+    waiting: set[asyncio.Future[None]] = attrs.field(factory=set)
+
+    async def close(self, error: CallerError) -> None:
+        """Turn away who still waits on this loop, and close the connections."""
+        loop = asyncio.get_running_loop()
+        for waiter in self.waiting:
+            if waiter.get_loop() is loop and not waiter.done():
+                waiter.set_exception(error)
+        if self.owned:
+            self.pool.close()
+        for route in self.routes.all:
+            await route.transport.close()
+
+
+class Turn:
+    """One call's place in the pool, anew for every attempt.
+
+    Attributes:
+        route: the key and address that it takes.
+        queued: seconds that it waited for this attempt.
+    """
+
+    __slots__ = ("_admission", "_avoid", "_lane", "_request", "_ticket", "queued", "route")
+
+    def __init__(self, admission: Admission, request: Request) -> None:
+        self._admission = admission
+        self._request = request
+        self._avoid: Route | None = None
+        self._lane: BackendLane | None = None
+        self._ticket: Ticket | None = None
+        self.route = admission.routes.all[0]
+        self.queued = 0.0
+
+    async def take(self, number: int, left: float | None) -> None:
+        """Wait until the pool lets the call in.
+
+        Args:
+            number: of the call, for the hooks.
+            left: seconds until its deadline.
+
+        Raises:
+            QueueFull: too many wait already.
+            TimedOut: the deadline came first.
+            CallerError: the session was closed meanwhile.
+        """
+        admission, request = self._admission, self._request
+        if request.cost is None:
+            return
+        pool, ticket = admission.pool, self._ticket
+        lane = pool.lane(request.model, self.route.name)
+        if ticket is None:
+            ticket = pool.ticket(lane, request.cost, request.priority, request.fair_key)
+        if admission.routes.several:
+            self.route = admission.routes.choose(pool, request.model, ticket, self._avoid)
+            lane = pool.lane(request.model, self.route.name)
+        self._lane, self._ticket = lane, ticket
+        if lane.enter(ticket):
+            self.queued = 0.0
+        else:
+            await self._wait(lane, ticket, number, left)
+        self.route.in_flight += 1
+
+    async def _wait(
+        self, lane: BackendLane, ticket: Ticket, number: int, left: float | None
+    ) -> None:
+        admission, model = self._admission, self._request.model
+        began = admission.clock.now()
+        if admission.hooks:
+            why = lane.waiting(ticket)
+            emit(admission.hooks, Queued(number, model, why.position, why.eta, why.because))
+        try:
+            await wait_for_turn(admission.pool, lane, ticket, left, among=admission.waiting)
+        except TimedOut as error:
+            deadline = self._request.deadline or error.seconds
+            raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
+        self.queued = admission.clock.now() - began
+
+    @property
+    def name(self) -> str | None:
+        """The key's masked name, where there are several."""
+        return self.route.name if self._admission.routes.several else None
+
+    # --- how it ends ----------------------------------------------------------------------------
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """Note that the gateway let the call in, and what it said is left."""
+        if self._lane is not None and self._ticket is not None:
+            self._lane.answered(self._ticket, remaining(headers))
+            self.route.worked(self._request.model)
+
+    @property
+    def watches_tokens(self) -> bool:
+        """Whether somebody wants to know how many tokens the reply has so far."""
+        lane, ticket = self._lane, self._ticket
+        return ticket is not None and ticket.late and lane is not None and lane.counts_tokens
+
+    def true_up(self, pump: Pump) -> None:
+        """Count what the reply has so far: about a token for each entry of its log."""
+        if self._lane is not None and self._ticket is not None and self._request.cost is not None:
+            prompt = self._admission.pool.prompt_tokens(self._request.cost)
+            self._lane.true_up(self._ticket, prompt + len(pump.log.items))
+
+    def settle(self, pump: Pump) -> None:
+        """Give the place back when the reply is over, whichever way."""
+        lane, ticket, cost = self._lane, self._ticket, self._request.cost
+        if lane is None or ticket is None or cost is None or not self._leave():
+            return
+        if not lane.counts_tokens:
+            lane.settle(ticket)
+            return
+        usage = pump.reply().usage
+        prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
+        if not usage.estimated:
+            self._admission.pool.learn(cost, prompt, written)
+        lane.settle(ticket, prompt + (written if ticket.late else cost.max_tokens or written))
+
+    def refused(self, error: TokenGateError, wait: float) -> float:
+        """Give the place back after a refusal for a limit; give for how long the lane holds."""
+        lane, ticket = self._lane, self._ticket
+        if lane is None or ticket is None or not self._leave():
+            return wait
+        crowded = not isinstance(error, RateLimited) or _names_concurrency(error.message)
+        return lane.refuse(ticket, wait, crowded=crowded)
+
+    def failed(self, error: TokenGateError) -> bool:
+        """Give the place back after any other failure; say whether another key is to be tried."""
+        lane, ticket = self._lane, self._ticket
+        if lane is None or ticket is None or not self._leave():
+            return False
+        if _never_counted(error):
+            lane.refund(ticket)
+        else:
+            lane.settle(ticket, 0.0 if ticket.late else None)
+        self._ticket = None
+        self._avoid = self.route
+        admission = self._admission
+        return admission.routes.leaves(admission.pool, self.route, self._request.model, error)
+
+    def drop(self) -> None:
+        """Give the place back of a call that was cancelled before its reply began."""
+        lane, ticket = self._lane, self._ticket
+        if lane is not None and ticket is not None and self._leave():
+            lane.settle(ticket, 0.0 if ticket.late else None)
+
+    def _leave(self) -> bool:
+        """Say whether there is a place to give back."""
+        if self._ticket is None or self._ticket.stage not in (Stage.ADMITTED, Stage.ANSWERED):
+            return False
+        self.route.in_flight -= 1
+        return True
+
+
+def _never_counted(error: TokenGateError) -> bool:
+    """Say whether the request can't have reached the gateway."""
+    unconnected = isinstance(error, TimedOut) and error.phase == "connect"
+    return unconnected or isinstance(error, CallerError | ConnectFailed)
+
+
+def _names_concurrency(message: str) -> bool:
+    return "concurren" in message.lower() or "并发" in message

@@ -1,0 +1,143 @@
+"""Keys and addresses: which of several a call goes to, and which are set aside for now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from aiotokengate.errors import (
+    AuthenticationFailed,
+    CallerError,
+    PermissionDenied,
+    QuotaExhausted,
+    TokenGateError,
+)
+from aiotokengate.pool import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiotokengate.clock import Clock
+    from aiotokengate.policy.lanes import Ticket
+    from aiotokengate.pool import Pool
+    from aiotokengate.transport import Transport
+
+__all__ = ["Endpoint", "Route", "Routes"]
+
+ASIDE: Final = 60.0
+"""Seconds after which one call tries a key again that was refused or exhausted."""
+
+EVERY_MODEL: Final = ""
+
+
+@attrs.frozen(kw_only=True)
+class Endpoint:
+    """One of several keys, or addresses, that a session may use.
+
+    Attributes:
+        api_key: the key.
+        base_url: ends in ``/v1``; the session's by default.
+        weight: how much more than the others it gets while all have room.
+
+    Raises:
+        CallerError: a weight that is not above 0.
+    """
+
+    api_key: str = attrs.field(repr=False)
+    base_url: str | None = None
+    weight: float = attrs.field(default=1.0)
+
+    @weight.validator
+    def _above_zero(self, _: object, value: object) -> None:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        if not good or not 0 < value < float("inf"):  # type: ignore[operator]
+            message = f"expected Endpoint(weight=...) above 0, got {value!r}"
+            raise CallerError(message)
+
+
+@attrs.define(eq=False)
+class Route:
+    """A key at an address, and how busy it is.
+
+    Attributes:
+        name: of the key, masked; what lanes and statistics call it.
+        in_flight: calls of this session that use it.
+    """
+
+    base_url: str
+    key: str = attrs.field(repr=False)
+    transport: Transport
+    weight: float = 1.0
+    in_flight: int = 0
+    name: str = ""
+    _aside: dict[str, float] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Name it."""
+        self.name = mask(self.key)
+
+    def is_aside(self, model: str, now: float) -> bool:
+        """Whether it should not be used for a model now; the first to ask in time may try it."""
+        for scope in (EVERY_MODEL, model):
+            until = self._aside.get(scope)
+            if until is None:
+                continue
+            if now < until:
+                return True
+            self._aside[scope] = now + ASIDE
+        return False
+
+    def set_aside(self, model: str, now: float) -> None:
+        """Use it no more for a model, for now."""
+        self._aside[model] = now + ASIDE
+
+    def worked(self, model: str) -> None:
+        """Use it again."""
+        if self._aside:
+            self._aside.pop(EVERY_MODEL, None)
+            self._aside.pop(model, None)
+
+
+class Routes:
+    """The routes of a session, and the choice between them."""
+
+    def __init__(self, routes: Sequence[Route], clock: Clock) -> None:
+        self.all = tuple(routes)
+        self._clock = clock
+        self.several = len(self.all) > 1
+
+    def choose(self, pool: Pool, model: str, ticket: Ticket, avoid: Route | None) -> Route:
+        """Give the route on which a call would go soonest, the least loaded of equals.
+
+        Args:
+            pool: whose lanes know what is left.
+            model: that is asked for.
+            ticket: what the call takes.
+            avoid: where it has just failed; used only if there is no other.
+        """
+        now = self._clock.now()
+        usable = [route for route in self.all if not route.is_aside(model, now)]
+        others = [route for route in usable if route is not avoid] or usable or self.all
+        return min(
+            others,
+            key=lambda route: (
+                pool.lane(model, route.name).wait(ticket),
+                (route.in_flight + 1) / route.weight,
+            ),
+        )
+
+    def leaves(self, pool: Pool, route: Route, model: str, error: TokenGateError) -> bool:
+        """Set a route aside whose key was refused or is exhausted; say if another is left."""
+        if not self.several:
+            return False
+        if isinstance(error, PermissionDenied):
+            scope = model
+        elif isinstance(error, AuthenticationFailed | QuotaExhausted):
+            scope = EVERY_MODEL
+        else:
+            return False
+        now = self._clock.now()
+        route.set_aside(scope, now)
+        pool.note_aside(route.name, model if scope else "", type(error).__name__)
+        return any(other is not route and not other.is_aside(model, now) for other in self.all)
