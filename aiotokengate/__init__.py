@@ -31,6 +31,7 @@ from aiotokengate.errors import (
     TransportError,
     WireError,
 )
+from aiotokengate.mapping import Outcome
 from aiotokengate.policy.limits import Limits
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
@@ -71,6 +72,7 @@ __all__ = [
     "MediaDelta",
     "Message",
     "ModelNotFound",
+    "Outcome",
     "Overloaded",
     "PermissionDenied",
     "Pool",

@@ -1,18 +1,20 @@
 """One call's dealings with the pool: which key it takes, its place in the lane, what it cost.
 
 Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in one of four ways:
-the reply is over (:meth:`Turn.settle`), it failed, it was refused, or nobody wants it any more.
-Nothing here waits but :meth:`Turn.take`, and that gives the place back itself when it is cancelled.
+the reply is over, the attempt failed, it was refused, or nobody wants it any more.
+Nothing here waits but :meth:`Turn.take`, and that gives the place back itself when cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import attrs
 
-from aiotokengate.errors import CallerError, ConnectFailed, RateLimited, TimedOut, TokenGateError
+from aiotokengate.errors import CallerError, ConnectFailed, Overloaded, TimedOut, TokenGateError
 from aiotokengate.hooks import Queued, emit
 from aiotokengate.policy.lanes import Stage
 from aiotokengate.pool import wait_for_turn
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     from aiotokengate.pump import Pump
     from aiotokengate.resources.base import Request
 
-__all__ = ["Admission", "Turn"]
+__all__ = ["ADMITTED", "Admission", "Turn"]
+
+ADMITTED: ContextVar[Callable[[], object] | None] = ContextVar("ADMITTED", default=None)
+"""Called when a call of this context was let in, for who wants to start the next one then."""
 
 
 @attrs.define(eq=False)
@@ -111,6 +116,8 @@ class Turn:
         else:
             await self._wait(lane, ticket, number, left)
         self.route.in_flight += 1
+        if (tell := ADMITTED.get()) is not None:
+            tell()
 
     async def _wait(
         self, lane: BackendLane, ticket: Ticket, number: int, left: float | None
@@ -171,8 +178,7 @@ class Turn:
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return wait
-        crowded = not isinstance(error, RateLimited) or _names_concurrency(error.message)
-        return lane.refuse(ticket, wait, crowded=crowded)
+        return lane.refuse(ticket, wait, crowded=_names_concurrency(error.message))
 
     def failed(self, error: TokenGateError) -> bool:
         """Give the place back after any other failure; say whether another key is to be tried."""
@@ -181,6 +187,8 @@ class Turn:
             return False
         if _never_counted(error):
             lane.refund(ticket)
+        elif isinstance(error, Overloaded):
+            lane.crowd(ticket)
         else:
             lane.settle(ticket, 0.0 if ticket.late else None)
         self._ticket = None

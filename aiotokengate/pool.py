@@ -75,6 +75,9 @@ class BackendLane(Protocol):
     def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
         """End a call that the gateway refused, hold the lane, and give for how long."""
 
+    def crowd(self, ticket: Ticket) -> None:
+        """End a call for which the gateway had no room: so many in flight are too many."""
+
     def waiting(self, ticket: Ticket) -> Waiting:
         """Say why a call waits."""
 
@@ -183,6 +186,11 @@ class LocalLane:
         self._lane.refuse(ticket, now, retry_after, crowded=crowded)
         self._turn()
         return max(0.0, self._lane.hold_until - now)
+
+    def crowd(self, ticket: Ticket) -> None:
+        """End a call for which the gateway had no room: so many in flight are too many."""
+        self._lane.crowd(ticket, self._clock.now())
+        self._turn()
 
     def waiting(self, ticket: Ticket) -> Waiting:
         """Say why a call waits."""

@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import attrs
 
 from aiotokengate.admission import Admission, Turn
-from aiotokengate.errors import CallerError, StatusError, TimedOut, TokenGateError, WireError
+from aiotokengate.errors import (
+    CallerError,
+    RateLimited,
+    StatusError,
+    TimedOut,
+    TokenGateError,
+    WireError,
+)
 from aiotokengate.hooks import (
     FirstDelta,
     Hook,
@@ -33,7 +40,7 @@ from aiotokengate.hooks import (
     RetryScheduled,
     emit,
 )
-from aiotokengate.policy.retry import RetryBudget, is_refusal, next_wait
+from aiotokengate.policy.retry import RetryBudget, next_wait
 from aiotokengate.pump import Pump, Terms, Watch
 from aiotokengate.types import Attempt, Timeline
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
@@ -121,8 +128,8 @@ class _Sending:
         "_failures",
         "_fresh",
         "_number",
-        "_reply",
         "_refusals",
+        "_reply",
         "_request",
         "_sender",
         "_task",
@@ -294,7 +301,7 @@ class _Sending:
     async def _after(self, error: TokenGateError, started: float) -> None:
         """Wait for the next attempt, or raise what ended this one."""
         error.redact(self._secrets())
-        refused = is_refusal(error)
+        refused = isinstance(error, RateLimited)
         wait = self._after_refusal(error) if refused else self._after_failure(error)
         left = self._left()
         if wait is not None and left is not None and wait >= left:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from aiotokengate.admission import Admission
@@ -12,12 +12,14 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
+from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_priority
 from aiotokengate.resources.chat import ChatDefaults, ChatOptions, make_call
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.sending import Sender
+from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
 
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.chat import Messages
-    from aiotokengate.stream import ChatCall
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
+_Asked = TypeVar("_Asked", bound=ChatCall | Mapping[str, Any])
 _NOT_GIVEN = (None,) * 4
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
@@ -201,6 +203,44 @@ class TokenGate:
             extra_headers=_checked(extra_headers) if extra_headers else None,
         )
         return make_call(self._sender, self._defaults, model, messages, options, params)
+
+    def map(
+        self,
+        requests: Iterable[_Asked] | AsyncIterable[_Asked],
+        *,
+        ordered: bool = False,
+        at_once: int = 1_000,
+    ) -> Outcomes[_Asked]:
+        """Make many calls, as fast as the pool lets them in, and give the outcome of each.
+
+        ::
+
+            prompts = ({"model": "qwen3.6-plus", "messages": line} for line in file)
+            async for outcome in gate.map(prompts):
+                print(outcome.request["messages"], outcome.reply or outcome.error)
+
+        Args:
+            requests: of any length: arguments of :meth:`chat` as dicts, or calls that it made.
+                They are taken one by one, no sooner than a call can go.
+            ordered: give the outcomes in the order of the requests, and not as they come.
+            at_once: how many may be on their way, or done and not taken yet, whatever the pool
+                allows.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
+            message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
+            raise CallerError(message)
+        return Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
+
+    def _asked(self, request: ChatCall | Mapping[str, Any]) -> ChatCall:
+        if isinstance(request, ChatCall):
+            return request
+        if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
+            message = "expected a dict with 'model' and 'messages', or a call made by chat()"
+            raise CallerError(message)
+        return self.chat(**request)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """List the models that the key may use.

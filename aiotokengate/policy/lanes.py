@@ -186,7 +186,7 @@ class Lane:
         ticket.stage = Stage.SETTLED
 
     def admit(self, now: float) -> tuple[list[Ticket], float]:
-        """Admit whoever may go; give them, and when to look again (inf: when something happens)."""
+        """Admit whoever may go; give them, and when to look again (inf: when a call changes)."""
         going: list[Ticket] = []
         while (head := self.queue.head(now)) is not None:
             assert isinstance(head, Ticket)  # noqa: S101 - for the type checker
@@ -265,17 +265,28 @@ class Lane:
             crowded: whether the reason is the number in flight.
         """
         admitted = ticket.admitted
-        if self.learner is not None and ticket.stage is Stage.ANSWERED:
-            self.learner.recalled(ticket.tokens)
-        self.refund(ticket, now)
+        self._recall(ticket, now)
         self.refused += 1
         hold = retry_after or 0.0
         if self.learner is not None:
-            learned = self.learner.refused(
-                now, admitted, self.in_flight, ticket, crowded=crowded, alone=not len(self.queue)
-            )
+            alone = not len(self.queue)
+            learned = self.learner.refused(now, admitted, ticket, crowded=crowded, alone=alone)
             hold = max(hold, learned)
+            if crowded:
+                self.learner.crowded(now, self.in_flight)
         self.hold_until = max(self.hold_until, now + hold)
+
+    def crowd(self, ticket: Ticket, now: float) -> None:
+        """End a call for which the gateway had no room: so many in flight are too many."""
+        self._recall(ticket, now)
+        if self.learner is not None:
+            self.learner.crowded(now, self.in_flight)
+
+    def _recall(self, ticket: Ticket, now: float) -> None:
+        """End a call that was refused, perhaps inside an answer that looked like a good one."""
+        if self.learner is not None and ticket.stage is Stage.ANSWERED:
+            self.learner.recalled(ticket.tokens)
+        self.refund(ticket, now)
 
     # --- what the gateway says ------------------------------------------------------------------
 
@@ -359,8 +370,7 @@ class Lane:
         """Give what the lane is doing, and has done."""
         learner = self.learner
         paces = (learner.requests, learner.tokens) if learner is not None else (None, None)
-        ceiling = learner.ceiling if learner is not None else None
-        concurrency = min(self._concurrency, ceiling or inf)
+        concurrency = min(self._concurrency, learner.ceiling if learner is not None else inf)
         return LaneStatistics(
             pattern=pattern,
             key=key,

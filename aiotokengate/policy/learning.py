@@ -122,18 +122,18 @@ class Learner:
 
     Attributes:
         requests: the pace in force, or None without one; ``tokens``: the same.
-        ceiling: the most in flight that the gateway takes, if it has said that it is this.
+        ceiling: the most in flight, inf unless the gateway had no room for more.
     """
 
     def __init__(self, now: float, chance: Callable[[], float], *, slow_start: bool) -> None:
         self._chance = chance
         self.requests: Bucket | None = _pace(START, now) if slow_start else None
         self.tokens: Bucket | None = None
-        self.ceiling: int | None = None
+        self.ceiling: float = inf
         # The curve: what it comes back to, and how long it has been used.
         self._slow = slow_start
         self._peak = _Rates(inf, inf)
-        self._peak_in_flight = 0
+        self._crowd = (inf, now, 0.0)
         self._busy = 0.0
         # What was admitted since the last step, and when.
         self._step_at = self._last = now
@@ -159,12 +159,14 @@ class Learner:
 
     def ready_at(self, now: float, tokens: float, in_flight: int) -> float:
         """Give when a call may go if nothing happens but time: now, later, or inf."""
+        if self.ceiling < inf and in_flight >= IN_USE * self.ceiling:
+            self._raise_ceiling(now)
+            if in_flight >= self.ceiling:
+                return inf
         if self.requests is None:
             return now
         if self._probe is not None and now < self._probe_at + PROBE:
             return self._probe_at + PROBE
-        if self.ceiling is not None and in_flight >= self.ceiling:
-            return inf
         if now - self._step_at >= STEP:
             self._step(now)
         at = self.requests.ready_at(now, 1.0)
@@ -213,7 +215,7 @@ class Learner:
         self._let_in -= 1
 
     def left(self, call: object) -> None:
-        """Note that a call ended; if nobody knows whether it was let in, another one goes ahead."""
+        """Note that a call ended; if nobody knows if it was let in, another one goes ahead."""
         if call is self._probe:
             self._probe = None
             self._wants_probe = True
@@ -224,21 +226,13 @@ class Learner:
         self._slow = False
 
     def refused(
-        self,
-        now: float,
-        admitted: float,
-        in_flight: int,
-        call: object,
-        *,
-        crowded: bool,
-        alone: bool,
+        self, now: float, admitted: float, call: object, *, crowded: bool, alone: bool
     ) -> float:
         """Take a refusal in; give for how many seconds the lane should hold still.
 
         Args:
             now: seconds.
             admitted: when the refused call was.
-            in_flight: calls in flight besides it.
             call: the call.
             crowded: whether the gateway named the number in flight as the reason.
             alone: whether nobody else waits.
@@ -252,13 +246,18 @@ class Learner:
         else:
             longest = LONGEST_HOLD if alone else LONGEST_HOLD_OF_MANY
             self._hold = min(NEXT_HOLD * self._hold, longest)
-        self._cut(now)
-        if crowded:
-            self.ceiling = self._peak_in_flight = max(1, in_flight)
+        if not crowded:
+            self._cut(now)
         self._cut_at = now
         self._first_cut_at = min(self._first_cut_at, now)
         self._let_in = 0
         return self._hold * (1 + HOLD_JITTER * self._chance())
+
+    def crowded(self, now: float, in_flight: int) -> None:
+        """Note that the gateway had no room for one more than those in flight."""
+        peak = float(max(1, in_flight))
+        self._crowd = (peak, now, 0.0)
+        self.ceiling = peak
 
     def _spend(self, now: float) -> None:
         """Let nothing saved up while the lane held still follow the probe at once."""
@@ -269,7 +268,7 @@ class Learner:
     # --- the curve ------------------------------------------------------------------------------
 
     def _cut(self, now: float) -> None:
-        """Set the pace by what was let in since the last refusal; blindly, if that says nothing."""
+        """Set the pace by what was let in since the last refusal; blindly, if that is little."""
         count, had = self._count, self.requests
         if self._cut_at > -inf and count.requests < ENOUGH:
             return
@@ -331,10 +330,14 @@ class Learner:
                 return
             self._slow, self._busy, seconds = False, PLATEAU, 0.0
         self._busy += seconds
-        factor = 1 + DECREASE * ((self._busy - PLATEAU) / PLATEAU) ** 3
-        self._set(now, self._peak.times(factor))
-        if self.ceiling is not None:
-            self.ceiling = max(1, int(self._peak_in_flight * max(1.0, factor)))
+        self._set(now, self._peak.times(_curve(self._busy)))
+
+    def _raise_ceiling(self, now: float) -> None:
+        """Let one more in now and then, ever faster, by the time in which the room was used."""
+        peak, last, used = self._crowd
+        used += min(now - last, 1.0)
+        self._crowd = (peak, now, used)
+        self.ceiling = float(int(peak * max(1.0, _curve(used))))
 
     def _start_again(self, now: float) -> None:
         """Begin slowly: many gateways refuse a slope, however much of the minute is left."""
@@ -347,6 +350,11 @@ class Learner:
             self._peak = self._peak if self._slow else _Rates(rate, self._peak.tokens)
             self._slow = True
             self.requests = _paced(self.requests, now, max(START, rate / 4))
+
+
+def _curve(used: float) -> float:
+    """Give the share of the peak after so many seconds of use (CUBIC's curve, RFC 9438)."""
+    return 1 + DECREASE * ((used - PLATEAU) / PLATEAU) ** 3
 
 
 def _pace(rate: float, now: float) -> Bucket:

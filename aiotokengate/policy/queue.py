@@ -6,8 +6,9 @@ what is being served now.  One user's calls keep their order; a user who comes a
 behind the backlog of another.  Without fair keys, all calls are one user's, and the order is that
 of arrival.  The next one is always the head: nobody who is smaller slips past.
 
-Interactive calls go before bulk ones.  Once the head of the bulk has waited for ``PATIENCE``, every
-``TURN``-th place is its, so that it gets on however busy the others are, and delays them little.
+Interactive calls go before bulk ones.  Once the head of the bulk has waited for ``PATIENCE``,
+every ``TURN``-th place is its, so that it gets on however busy the others are, and delays them
+little.
 """
 
 from __future__ import annotations

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from aiotokengate.errors import CallerError, Overloaded, RateLimited, StatusError
+from aiotokengate.errors import CallerError, RateLimited, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiotokengate.errors import TokenGateError
 
-__all__ = ["Retry", "RetryBudget", "is_refusal", "next_wait"]
+__all__ = ["Retry", "RetryBudget", "next_wait"]
 
 FIRST_BOUND = 0.5
 LAST_BOUND = 8.0
@@ -34,7 +34,7 @@ class Retry:
 
     Attributes:
         attempts: how often a call is sent at most, the first time included; 1 never retries.
-            Twice as often if it was refused for a limit, or for want of room.
+            Twice as often if it was refused for a limit.
         max_wait: seconds; a gateway that asks for more is not tried again.
     """
 
@@ -84,11 +84,6 @@ class RetryBudget:
             self._left += self.SUCCESS
 
 
-def is_refusal(error: TokenGateError) -> bool:
-    """Say whether the gateway refused a call for a limit, or for want of room."""
-    return isinstance(error, RateLimited | Overloaded)
-
-
 def next_wait(
     policy: Retry, error: TokenGateError, attempt: int, chance: Callable[[], float]
 ) -> float | None:
@@ -104,7 +99,7 @@ def next_wait(
         Seconds to wait first, or None to give up.
     """
     most = policy.attempts
-    if most > 1 and is_refusal(error):
+    if most > 1 and isinstance(error, RateLimited):
         most *= REFUSALS
     if attempt >= most or not error.retryable:
         return None
