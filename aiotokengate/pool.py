@@ -354,7 +354,7 @@ class Pool:
         Raises:
             CallerError: an argument is wrong.
         """
-        check_priority(priority)
+        check_place(priority, fair_key)
         text = prompt.encode() if isinstance(prompt, str) else prompt
         cost = Cost(
             model,
@@ -769,8 +769,11 @@ def _checked_deadline(seconds: object) -> float | None:
     return float(seconds)
 
 
-def check_priority(priority: object) -> None:
-    """Refuse a word that is no priority."""
+def check_place(priority: object, fair_key: object) -> None:
+    """Refuse a word that is no priority, and a fair key that is no text."""
+    if fair_key is not None and not isinstance(fair_key, str):
+        message = f"expected fair_key as str, got {type(fair_key).__name__}"
+        raise CallerError(message)
     if priority not in ("interactive", "bulk"):
         message = f"expected priority 'interactive' or 'bulk', got {priority!r}"
         raise CallerError(message)

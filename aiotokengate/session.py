@@ -15,7 +15,7 @@ from aiotokengate.errors import CallerError
 from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
-from aiotokengate.pool import Pool, check_priority
+from aiotokengate.pool import Pool, check_place
 from aiotokengate.resources.chat import ChatDefaults, ChatOptions, make_call
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.sending import Sender
@@ -107,7 +107,8 @@ class TokenGate:
             return Route(address, key, transport, endpoint.weight)
 
         routes = Routes([route(endpoint) for endpoint in _endpoints(api_key, endpoints)], clock)
-        admission = Admission(routes, pool or Pool(clock=clock), pool is None, hooks, clock)
+        lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
+        admission = Admission(routes, lets_in, pool is None, hooks, clock)
         self._sender = Sender(admission, hooks, clock, max_reply_bytes)
 
     def __repr__(self) -> str:
@@ -189,8 +190,8 @@ class TokenGate:
         self._sender.check_open()
         if tools is not None:
             _check_tools(tools)
-        if priority != "interactive":
-            check_priority(priority)
+        if priority != "interactive" or fair_key is not None:
+            check_place(priority, fair_key)
         options = ChatOptions(
             stream=stream,
             tools=tools,
@@ -316,6 +317,13 @@ def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
             message = f"expected extra_headers without line ends, got one in {name!r}"
             raise CallerError(message)
     return headers
+
+
+def _checked_pool(pool: object) -> Pool:
+    if not isinstance(pool, Pool):
+        message = f"expected pool=Pool(...), got {type(pool).__name__}"
+        raise CallerError(message)
+    return pool
 
 
 def _refuse_unbuilt(**options: object) -> None:

@@ -89,8 +89,13 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "headers of numbers": (dict(extra_headers={"A": 1}), "expected extra_headers of str to str"),
     **{
         option: ({option: "x"}, f"the option '{option}' is not built yet")
-        for option in ("reasoning", "response_type", "fallback", "resume", "priority", "fair_key")
+        for option in ("reasoning", "response_type", "fallback", "resume")
     },
+    "an unknown priority": (
+        dict(priority="urgent"),
+        "expected priority 'interactive' or 'bulk', got 'urgent'",
+    ),
+    "a fair key that is none": (dict(fair_key=7), "expected fair_key as str, got int"),
 }
 
 

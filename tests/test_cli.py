@@ -378,9 +378,9 @@ def test_a_conversation(fake_gateway: FakeGateway) -> None:
     """Without a prompt it is a conversation that remembers; an error does not end it."""
     fake_gateway.script(
         ScriptedReply(reasoning="想", answer="第一答"),
-        faults.empty_429(),
-        faults.empty_429(),
-        faults.empty_429(),
+        faults.queue_full(),
+        faults.queue_full(),
+        faults.queue_full(),
         ScriptedReply(answer="第二答"),
     )
     with terminal(fake_gateway, "chat", MODEL) as screen:

@@ -22,6 +22,7 @@ from aiotokengate.errors import (
     ModelNotFound,
     Overloaded,
     PermissionDenied,
+    QueueFull,
     QuotaExhausted,
     RateLimited,
     ServerFailed,
@@ -51,6 +52,7 @@ PARENTS: dict[type[TokenGateError], type[TokenGateError]] = {
     ConnectFailed: TransportError,
     TimedOut: TransportError,
     StreamInterrupted: TokenGateError,
+    QueueFull: TokenGateError,
     WireError: TokenGateError,
     CallerError: TokenGateError,
 }

@@ -104,9 +104,9 @@ def test_an_address_that_is_none(address: str) -> None:
         TokenGate(api_key="sk-test", base_url=address)
 
 
-def test_the_pool_is_not_built_yet() -> None:
-    """An option that does nothing yet is refused."""
-    with pytest.raises(CallerError, match="'pool' is not built yet"):
+def test_a_pool_is_a_pool() -> None:
+    """Anything else is refused at once."""
+    with pytest.raises(CallerError, match=r"expected pool=Pool\(...\), got int"):
         TokenGate(api_key="sk-test", pool=3)  # type: ignore[arg-type]
 
 

@@ -40,7 +40,7 @@ def estimate_tokens(body: bytes) -> int:
 
 
 def _without_embedded(body: bytes) -> tuple[bytes, int]:
-    """Take out what is embedded in base64, to the next quotation mark; give the rest, and how many."""
+    """Take out what is embedded in base64; give the rest, and how many pieces that were."""
     first, *others = body.split(_EMBEDDED)
     rests = (part[max(0, part.find(b'"')) :] for part in others)
     return b"".join((first, *rests)), len(others)
