@@ -1,0 +1,205 @@
+"""The backend that a pool is given, and a look at the lanes of a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+
+from aiotokengate.clock import Clock, RealClock
+from aiotokengate.errors import CallerError
+from aiotokengate.pool import LocalBackend
+from aiotokengate.redis.lane import RedisLane
+from aiotokengate.redis.link import Link, connect, copied, evaluate, text
+from aiotokengate.redis.told import LAYOUT, Known, lane_keys, names_of, other_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aiotokengate.policy.lanes import LaneStatistics
+    from aiotokengate.policy.limits import Limits
+    from aiotokengate.pool import BackendLane
+
+__all__ = ["RedisBackend", "statistics"]
+
+PREFIX: Final = "aiotokengate"
+LEASE: Final = 30.0
+TIMEOUT: Final = 2.0
+LONGEST_RETRY: Final = 1.0
+SCHEMES: Final = ("redis", "rediss", "unix")
+
+
+class RedisBackend:
+    """Keeps the lanes of a pool in Redis or Valkey, for all processes that use the same one.
+
+    The processes of a lane give the same limits; where they differ, those of the latest call hold.
+    A lane with no limit given at all is not shared: each process learns for itself.
+
+    While Redis can't be reached, each process goes on with a share of the limits, beginning with
+    nothing left where it was connected before.
+
+    Args:
+        server: an address, ``redis://``, ``rediss://`` or ``unix://``; or a client of redis-py,
+            ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``, of which the settings are
+            taken: connections are our own, and new ones in each process and event loop.
+        prefix: begins the name of every key.
+        lease: seconds after which the calls of a process that has died are given up.
+        share: part of the limits for this process while Redis is away; by default all of it,
+            divided by the number of processes that used the lane in the last ten minutes.
+        timeout: seconds for one command.
+        ahead: seconds by which a call may be told early when it may start.
+        clock: for tests.  Between processes only the server's clock counts.
+        chance: gives a random number from 0 up to 1, for jitter.
+
+    Attributes:
+        round_trips: commands sent so far, renewals included; renewals: how many were.
+
+    Raises:
+        CallerError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        server: str | Redis | RedisCluster,
+        *,
+        prefix: str = PREFIX,
+        lease: float = LEASE,
+        share: float | None = None,
+        timeout: float = TIMEOUT,
+        ahead: float = 0.5,
+        clock: Clock | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Read the settings; nothing is connected yet."""
+        self.address = _checked_server(server)
+        self.prefix = _checked_prefix(prefix)
+        self.lease = _checked("lease", lease, least=0.1)
+        self.share = None if share is None else _checked("share", share, most=1.0)
+        self.timeout = _checked("timeout", timeout)
+        self.ahead = _checked("ahead", ahead, most=5.0, zero=True)
+        self.retry = min(LONGEST_RETRY, self.lease / 3)
+        self.clock = clock or RealClock()
+        self.chance = chance
+        self.serials: Iterator[int] = count(1)
+        self.round_trips = self.renewals = 0
+        self._server = server
+        self._local = LocalBackend(self.clock, chance)
+        self._links: list[Link] = []
+
+    def lane(self, pattern: str, key: str, limits: Limits) -> BackendLane:
+        """Make the lane of a pattern of models and of a key (a masked name, never the key)."""
+        given = (limits.concurrency, limits.requests_per_minute, limits.tokens_per_minute)
+        if limits.learn and given == (None, None, None):
+            return self._local.lane(pattern, key, limits)
+        return RedisLane(self, pattern, key, limits)
+
+    def link(self) -> Link:
+        """Give the link of this process and loop."""
+        loop = asyncio.get_running_loop()
+        if self._links and self._links[-1].loop is loop and self._links[-1].is_ours():
+            return self._links[-1]
+        # The old ones stay where they are: their finalisers would touch what isn't ours.
+        self._links.append(Link(self))
+        return self._links[-1]
+
+    def connect(self) -> Redis | RedisCluster:
+        """Make a client with connections of its own."""
+        return _client(self._server, self.timeout)
+
+    def close(self) -> None:
+        """Let go of what is held; Redis is told if the event loop still has the time."""
+        self._local.close()
+        for link in self._links:
+            link.close()
+
+    async def aclose(self) -> None:
+        """Let go of what is held, and return when Redis has been told."""
+        self._local.close()
+        for link in self._links:
+            if link.is_ours() and link.loop is asyncio.get_running_loop():
+                await link.aclose()
+
+    def __repr__(self) -> str:
+        """Show where it is, without a password."""
+        return f"<RedisBackend {self.address}, prefix {self.prefix!r}>"
+
+
+async def statistics(
+    server: str | Redis | RedisCluster, *, prefix: str = PREFIX
+) -> tuple[LaneStatistics, ...]:
+    """Give what the lanes of a Redis are doing; nothing is changed there.
+
+    Args:
+        server: as for :class:`RedisBackend`.
+        prefix: begins the name of every key.
+
+    Raises:
+        CallerError: an argument is wrong, or the lanes have another layout.
+        redis.exceptions.RedisError: Redis can't be asked.
+    """
+    _checked_server(server)
+    start = _checked_prefix(prefix)
+    client = _client(server, TIMEOUT)
+    try:
+        return await _lanes(client, start)
+    finally:
+        await client.aclose()
+
+
+async def _lanes(client: Redis | RedisCluster, prefix: str) -> tuple[LaneStatistics, ...]:
+    found: list[LaneStatistics] = []
+    async for key in client.scan_iter(match=f"{prefix}:{{*}}:state", count=1000):
+        name = text(key)[len(prefix) + 2 : -len("}:state")]
+        # A name in place of a process is what asks for nothing: the script then only reads.
+        reply = await evaluate(client, lane_keys(prefix, name), [LAYOUT, *[""] * 20])
+        if reply[0] == "layout":
+            raise CallerError(other_layout(prefix, reply[1]))
+        if reply[0] == "ok":
+            found.append(Known.read(reply).statistics(*names_of(name)))
+    return tuple(sorted(found, key=lambda lane: (lane.pattern, lane.key)))
+
+
+def _client(server: str | Redis | RedisCluster, timeout: float) -> Redis | RedisCluster:
+    return connect(server, timeout) if isinstance(server, str) else copied(server)
+
+
+def _checked_server(server: object) -> str:
+    """Check an address or a client; give where it is, without a password."""
+    expected = "an address such as 'redis://localhost:6379/0', or a client of redis.asyncio"
+    if isinstance(server, RedisCluster):
+        return "a cluster"
+    if isinstance(server, Redis):
+        settings = server.connection_pool.connection_kwargs
+        return str(settings.get("path") or f"{settings.get('host')}:{settings.get('port', 6379)}")
+    if not isinstance(server, str):
+        message = f"expected {expected}; got {type(server).__name__}"
+        raise CallerError(message)
+    parts = urlsplit(server)
+    if parts.scheme not in SCHEMES:
+        message = f"expected {expected}; got the scheme {parts.scheme!r}"
+        raise CallerError(message)
+    return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+
+
+def _checked_prefix(prefix: object) -> str:
+    if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}*?[]\\\n"):
+        message = f"expected prefix as a word without braces and wildcards, got {prefix!r}"
+        raise CallerError(message)
+    return prefix
+
+
+def _checked(
+    name: str, value: object, *, least: float = 0.0, most: float = inf, zero: bool = False
+) -> float:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not least <= value <= most or value == inf or not (value or zero):  # type: ignore[operator]
+        span = f"above {least:g}" if most == inf else f"above {least:g} and at most {most:g}"
+        message = f"expected RedisBackend({name}=...) {span}, got {value!r}"
+        raise CallerError(message)
+    return float(value)  # type: ignore[arg-type]
