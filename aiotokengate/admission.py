@@ -145,7 +145,10 @@ class Turn:
         """Note that the gateway let the call in, and what it said is left."""
         if self._lane is not None and self._ticket is not None:
             self._lane.answered(self._ticket, remaining(headers))
-            self.route.worked(self._request.model)
+            if self.route.asides:
+                self._admission.routes.worked(
+                    self._admission.pool, self.route, self._request.model
+                )
 
     @property
     def watches_tokens(self) -> bool:
@@ -155,8 +158,8 @@ class Turn:
 
     def true_up(self, pump: Pump) -> None:
         """Count what the reply has so far: about a token for each entry of its log."""
-        if self._lane is not None and self._ticket is not None and self._request.cost is not None:
-            prompt = self._admission.pool.prompt_tokens(self._request.cost)
+        if self._lane is not None and self._ticket is not None:
+            prompt = self._admission.pool.prompt_tokens(self._request.model, self._ticket)
             self._lane.true_up(self._ticket, prompt + len(pump.log.items))
 
     def settle(self, pump: Pump) -> None:
@@ -170,7 +173,7 @@ class Turn:
         usage = pump.reply().usage
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
-            self._admission.pool.learn(cost, prompt, written)
+            self._admission.pool.learn(self._request.model, ticket, prompt, written)
         lane.settle(ticket, prompt + (written if ticket.late else cost.max_tokens or written))
 
     def refused(self, error: TokenGateError, wait: float) -> float:

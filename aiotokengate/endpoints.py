@@ -63,6 +63,7 @@ class Route:
     Attributes:
         name: of the key, masked; what lanes and statistics call it.
         in_flight: calls of this session that use it.
+        asides: until when it is set aside, for a model or for all.
     """
 
     base_url: str
@@ -71,7 +72,7 @@ class Route:
     weight: float = 1.0
     in_flight: int = 0
     name: str = ""
-    _aside: dict[str, float] = attrs.field(factory=dict)
+    asides: dict[str, float] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         """Name it."""
@@ -80,23 +81,17 @@ class Route:
     def is_aside(self, model: str, now: float) -> bool:
         """Whether it should not be used for a model now; the first to ask in time may try it."""
         for scope in (EVERY_MODEL, model):
-            until = self._aside.get(scope)
+            until = self.asides.get(scope)
             if until is None:
                 continue
             if now < until:
                 return True
-            self._aside[scope] = now + ASIDE
+            self.asides[scope] = now + ASIDE
         return False
 
     def set_aside(self, model: str, now: float) -> None:
         """Use it no more for a model, for now."""
-        self._aside[model] = now + ASIDE
-
-    def worked(self, model: str) -> None:
-        """Use it again."""
-        if self._aside:
-            self._aside.pop(EVERY_MODEL, None)
-            self._aside.pop(model, None)
+        self.asides[model] = now + ASIDE
 
 
 class Routes:
@@ -141,3 +136,9 @@ class Routes:
         route.set_aside(scope, now)
         pool.note_aside(route.name, model if scope else "", type(error).__name__)
         return any(other is not route and not other.is_aside(model, now) for other in self.all)
+
+    def worked(self, pool: Pool, route: Route, model: str) -> None:
+        """Use a route again that was set aside."""
+        for scope in (EVERY_MODEL, model):
+            if route.asides.pop(scope, None) is not None:
+                pool.note_aside(route.name, scope, None)

@@ -415,18 +415,16 @@ class Pool:
     ) -> Ticket:
         """Make what a lane asks of a call."""
         bulk = priority == "bulk"
-        late = _is_late(lane.limits, cost.max_tokens)
-        tokens = self._expected(cost, late=late) if lane.counts_tokens else 0.0
-        if fair_key is None and not bulk:
-            return Ticket(tokens=tokens, late=late)
-        weight = self._weights.get(fair_key, 1.0) if fair_key is not None else 1.0
-        return Ticket(tokens=tokens, late=late, bulk=bulk, fair_key=fair_key, weight=weight)
+        ticket = Ticket(bulk=bulk, fair_key=fair_key, late=_is_late(lane.limits, cost.max_tokens))
+        if fair_key is not None:
+            ticket.weight = self._weights.get(fair_key, 1.0)
+        if lane.counts_tokens:
+            self._expect(ticket, cost)
+        return ticket
 
-    def prompt_tokens(self, cost: Cost) -> float:
-        """Give about how many tokens a prompt has, as its model counts them."""
-        sizes = self._sizes.get(cost.model)
-        size = self._prompt(cost)
-        return size if sizes is None else sizes.prompt(size)
+    def prompt_tokens(self, model: str, ticket: Ticket) -> float:
+        """Give about how many tokens the prompt of a call has, as its model counts them."""
+        return self._sizes_of(model).prompt(ticket.estimate)
 
     def note_aside(self, key: str, model: str, because: str | None) -> None:
         """Say in the statistics that a key is not used for now; None takes it back."""
@@ -435,12 +433,11 @@ class Pool:
         else:
             self._aside[key, model] = because
 
-    def learn(self, cost: Cost, prompt_tokens: int, completion_tokens: int) -> None:
+    def learn(
+        self, model: str, ticket: Ticket, prompt_tokens: int, completion_tokens: int
+    ) -> None:
         """Remember what a call really cost, for the next ones of its model."""
-        sizes = self._sizes.get(cost.model)
-        if sizes is None:
-            sizes = self._sizes[cost.model] = Sizes()
-        sizes.add(self._prompt(cost), prompt_tokens, completion_tokens)
+        self._sizes_of(model).add(ticket.estimate, prompt_tokens, completion_tokens)
 
     def check_queue(self, lane: BackendLane) -> None:
         """Raise :class:`QueueFull` where as many wait as may."""
@@ -450,16 +447,22 @@ class Pool:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _expected(self, cost: Cost, *, late: bool) -> float:
+    def _expect(self, ticket: Ticket, cost: Cost) -> None:
+        """Work out what a call will cost, as the gateway charges it."""
         if cost.tokens is not None:
-            return cost.tokens
-        sizes = self._sizes.get(cost.model)
+            ticket.tokens = cost.tokens
+            return
+        sizes = self._sizes_of(cost.model)
+        ticket.estimate = self._prompt(cost)
+        most = cost.max_tokens
+        output = most if most is not None and not ticket.late else sizes.output(most)
+        ticket.tokens = sizes.prompt(ticket.estimate) + output
+
+    def _sizes_of(self, model: str) -> Sizes:
+        sizes = self._sizes.get(model)
         if sizes is None:
-            sizes = self._sizes[cost.model] = Sizes()
-        prompt = sizes.prompt(self._prompt(cost))
-        if late:
-            return prompt + sizes.output(cost.max_tokens)
-        return prompt + (cost.max_tokens or sizes.output(None))
+            sizes = self._sizes[model] = Sizes()
+        return sizes
 
     def _prompt(self, cost: Cost) -> float:
         if self._count_tokens is None:

@@ -67,6 +67,7 @@ class Ticket(Place):
 
     Attributes:
         tokens: what it is expected to cost.
+        estimate: tokens of its prompt as they were guessed, or counted by the caller's tokenizer.
         late: whether its tokens are charged when they are known (``charge="usage"``).
         wake: called once, when it is admitted after waiting.
         admitted: seconds; when it was.
@@ -77,6 +78,7 @@ class Ticket(Place):
     """
 
     tokens: float = 0.0
+    estimate: float = 0.0
     late: bool = False
     wake: Callable[[], object] | None = None
     stage: Stage = Stage.NEW
