@@ -170,11 +170,15 @@ class Turn:
         if not lane.counts_tokens:
             lane.settle(ticket)
             return
-        usage = pump.reply().usage
+        pool, model, usage = self._admission.pool, self._request.model, pump.reply().usage
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
-            self._admission.pool.learn(self._request.model, ticket, prompt, written)
-        lane.settle(ticket, prompt + (written if ticket.late else cost.max_tokens or written))
+            pool.learn(model, ticket, prompt, written)
+            lane.settle(ticket, prompt + (written if ticket.late else cost.max_tokens or written))
+        elif ticket.late:
+            lane.settle(ticket, pool.prompt_tokens(model, ticket) + written)
+        else:
+            lane.settle(ticket)
 
     def refused(self, error: TokenGateError, wait: float) -> float:
         """Give the place back after a refusal for a limit; give for how long the lane holds."""

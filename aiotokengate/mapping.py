@@ -111,7 +111,7 @@ class _Run(Generic[T]):
         self.ready: deque[Outcome[T]] = deque()
         self.failure: Exception | None = None
         self._make = make
-        self._requests = requests
+        self._source = _source(requests)
         self._ordered = ordered
         self._at_once = at_once
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +164,7 @@ class _Run(Generic[T]):
     # --- pulling --------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        source = _source(self._requests)
+        source = self._source
         try:
             async for request in source:
                 await self._begin(request)

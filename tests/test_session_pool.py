@@ -323,6 +323,7 @@ async def test_a_tokenizer_of_ones_own(
     async with gate.chat(MODEL, "请数一数", max_tokens=100) as _stream:
         assert only_lane(gate).tokens_left == pytest.approx(1_900)
     assert seen == [(MODEL, "请数一数")]
+    assert only_lane(gate).tokens_left == pytest.approx(1_900)  # it has been charged whole
 
 
 # --- refusals -----------------------------------------------------------------------------------
