@@ -16,7 +16,7 @@ import random
 import weakref
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2s
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -678,14 +678,14 @@ async def wait_for_turn(
         TimedOut: not within ``deadline`` seconds.
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    ticket.wake = lambda: _wake(future)
+    ticket.wake = partial(_wake, future)
     timer = None
-    among = set() if among is None else among
-    among.add(future)
+    if among is not None:
+        among.add(future)
     try:
         pool.check_queue(lane)
         if deadline is not None:
-            timer = pool.clock.call_later(deadline, lambda: _expire(future, deadline))
+            timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
         if ticket.stage is Stage.WAITING:
             await future
     except BaseException:
@@ -696,7 +696,8 @@ async def wait_for_turn(
         raise
     finally:
         ticket.wake = None
-        among.discard(future)
+        if among is not None:
+            among.discard(future)
         if timer is not None:
             timer.cancel()
 
