@@ -74,7 +74,8 @@ MEANINGS = {
     "stall": "without content, once it began",
     "total": "from sending to the end of the reply, of one attempt",
     "after_finish": "for the usage, once every choice has its finish reason",
-    "attempts": "how often a call is sent at most, the first time included",
+    "attempts": "how often a call is sent at most, the first time included; twice as often "
+    "if it was refused for a limit",
     "max_wait": "seconds; a gateway that asks for a longer wait is not tried again",
 }
 

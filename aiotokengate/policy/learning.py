@@ -2,7 +2,7 @@
 
 Strategy.  A rate of requests is raised until the gateway refuses, then set by what it really let
 in.  Slow start: the pace doubles as long as it is used, no faster than answers can come back, so
-that the refusals of one overshoot stay few.  A refusal empties our picture of the gateway's
+that the refusals of one overshoot stay few; who has few calls in flight does not feel it.  A refusal empties our picture of the gateway's
 allowance; from one refusal to the next, what it let in divided by the time is its true rate, for a
 bucket as for a window.  The pace goes to a tenth below that, comes back to it after ``PLATEAU``
 seconds and then rises ever faster (the curve of CUBIC, RFC 9438, with the rate in place of the
@@ -32,6 +32,9 @@ __all__ = ["Learner"]
 
 START: Final = 10.0
 """Requests a second while nothing is known, and as many at once."""
+
+FREE: Final = 8
+"""Calls in flight that need no pace as long as nothing was refused: so few do no harm."""
 
 IN_USE: Final = 0.8
 """Share of the pace that must have been used for it to grow."""
@@ -169,6 +172,8 @@ class Learner:
             return self._probe_at + PROBE
         if now - self._step_at >= STEP:
             self._step(now)
+        if in_flight < FREE and self._cut_at == -inf:
+            return now
         at = self.requests.ready_at(now, 1.0)
         return at if self.tokens is None else max(at, self.tokens.ready_at(now, tokens))
 
@@ -176,7 +181,8 @@ class Learner:
         """Note that a call was admitted."""
         if self.requests is None:
             return
-        self.requests.add(now, 1.0)
+        if self._cut_at > -inf or self.requests.room(now) > 0:
+            self.requests.add(now, 1.0)
         if self.tokens is not None:
             self.tokens.add(now, tokens)
         self._used += 1.0
