@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aiotokengate.testing import faults
     from aiotokengate.testing.clock import VirtualClock
     from aiotokengate.testing.gateway import FakeGateway
+    from aiotokengate.testing.limits import Enforcer, RateLimit
     from aiotokengate.testing.request import GatewayRequest
     from aiotokengate.testing.script import (
         Call,
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "Enforcer",
     "FakeGateway",
     "Gate",
     "GatewayRequest",
     "KeepAlive",
     "Pace",
     "Pause",
+    "RateLimit",
     "Raw",
     "ScriptedBody",
     "ScriptedReply",
@@ -46,9 +49,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Enforcer": "limits",
     "FakeGateway": "gateway",
     "GatewayRequest": "request",
     "Gate": "signals",
+    "RateLimit": "limits",
     "ScriptedBody": "transport",
     "Signal": "signals",
     "VirtualClock": "clock",
