@@ -2,7 +2,7 @@
 
 Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in one of four ways:
 the reply is over, the attempt failed, it was refused, or nobody wants it any more.
-Nothing here waits but :meth:`Turn.take`, and that gives the place back itself when cancelled.
+Nothing here waits but :meth:`Turn.wait`, and that gives the place back itself when cancelled.
 """
 
 from __future__ import annotations
@@ -88,8 +88,28 @@ class Turn:
         self.route = admission.routes.all[0]
         self.queued = 0.0
 
-    async def take(self, number: int, left: float | None) -> None:
-        """Wait until the pool lets the call in.
+    def take(self) -> bool:
+        """Go at once if the pool lets the call in, or stand in the queue; say which."""
+        request = self._request
+        if not request.pooled:
+            return True
+        admission, ticket = self._admission, self._ticket
+        pool = admission.pool
+        lane = pool.lane(request.model, self.route.name)
+        if ticket is None:
+            ticket = pool.ticket(lane, request, request.priority, request.fair_key)
+        if admission.routes.several:
+            self.route = admission.routes.choose(pool, request.model, ticket, self._avoid)
+            lane = pool.lane(request.model, self.route.name)
+        self._lane, self._ticket = lane, ticket
+        self.queued = 0.0
+        if not lane.enter(ticket):
+            return False
+        self._taken()
+        return True
+
+    async def wait(self, number: int, left: float | None) -> None:
+        """Wait in the queue until the pool lets the call in.
 
         Args:
             number: of the call, for the hooks.
@@ -100,39 +120,26 @@ class Turn:
             TimedOut: the deadline came first.
             CallerError: the session was closed meanwhile.
         """
-        admission, request = self._admission, self._request
-        if request.cost is None:
-            return
-        pool, ticket = admission.pool, self._ticket
-        lane = pool.lane(request.model, self.route.name)
-        if ticket is None:
-            ticket = pool.ticket(lane, request.cost, request.priority, request.fair_key)
-        if admission.routes.several:
-            self.route = admission.routes.choose(pool, request.model, ticket, self._avoid)
-            lane = pool.lane(request.model, self.route.name)
-        self._lane, self._ticket = lane, ticket
-        if lane.enter(ticket):
-            self.queued = 0.0
-        else:
-            await self._wait(lane, ticket, number, left)
-        self.route.in_flight += 1
-        if (tell := ADMITTED.get()) is not None:
-            tell()
-
-    async def _wait(
-        self, lane: BackendLane, ticket: Ticket, number: int, left: float | None
-    ) -> None:
-        admission, model = self._admission, self._request.model
+        admission, lane, ticket = self._admission, self._lane, self._ticket
+        assert lane is not None  # noqa: S101 - for the type checker
+        assert ticket is not None  # noqa: S101 - for the type checker
         began = admission.clock.now()
         if admission.hooks:
             why = lane.waiting(ticket)
-            emit(admission.hooks, Queued(number, model, why.position, why.eta, why.because))
+            queued = Queued(number, self._request.model, why.position, why.eta, why.because)
+            emit(admission.hooks, queued)
         try:
             await wait_for_turn(admission.pool, lane, ticket, left, among=admission.waiting)
         except TimedOut as error:
             deadline = self._request.deadline or error.seconds
             raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
         self.queued = admission.clock.now() - began
+        self._taken()
+
+    def _taken(self) -> None:
+        self.route.in_flight += 1
+        if (tell := ADMITTED.get()) is not None:
+            tell()
 
     @property
     def name(self) -> str | None:
@@ -164,8 +171,8 @@ class Turn:
 
     def settle(self, pump: Pump) -> None:
         """Give the place back when the reply is over, whichever way."""
-        lane, ticket, cost = self._lane, self._ticket, self._request.cost
-        if lane is None or ticket is None or cost is None or not self._leave():
+        lane, ticket = self._lane, self._ticket
+        if lane is None or ticket is None or not self._leave():
             return
         if not lane.counts_tokens:
             lane.settle(ticket)
@@ -174,7 +181,8 @@ class Turn:
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
             pool.learn(model, ticket, prompt, written)
-            lane.settle(ticket, prompt + (written if ticket.late else cost.max_tokens or written))
+            most = written if ticket.late else self._request.max_tokens
+            lane.settle(ticket, prompt + (most or written))
         elif ticket.late:
             lane.settle(ticket, pool.prompt_tokens(model, ticket) + written)
         else:

@@ -14,7 +14,7 @@ import asyncio
 import os
 import random
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import blake2s
@@ -156,7 +156,8 @@ class LocalLane:
     def leave(self, ticket: Ticket) -> None:
         """Give up waiting."""
         self._lane.leave(ticket)
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
 
     def answered(self, ticket: Ticket, told: Remaining | None = None) -> None:
         """Count a call that the gateway let in, and believe what it said is left."""
@@ -164,7 +165,8 @@ class LocalLane:
         self._lane.answered(ticket, now)
         if told is not None:
             self._lane.sync(ticket, now, told)
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
 
     def true_up(self, ticket: Ticket, tokens: float) -> None:
         """Reserve more for a call that has already used more than was expected."""
@@ -173,24 +175,28 @@ class LocalLane:
     def settle(self, ticket: Ticket, tokens: float | None = None) -> None:
         """End a call that cost ``tokens``, by default what was expected of it."""
         self._lane.settle(ticket, self._clock.now(), tokens)
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
 
     def refund(self, ticket: Ticket) -> None:
         """End a call that the gateway never counted."""
         self._lane.refund(ticket, self._clock.now())
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
 
     def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
         """End a call that the gateway refused, hold the lane, and give for how long."""
         now = self._clock.now()
         self._lane.refuse(ticket, now, retry_after, crowded=crowded)
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
         return max(0.0, self._lane.hold_until - now)
 
     def crowd(self, ticket: Ticket) -> None:
         """End a call for which the gateway had no room: so many in flight are too many."""
         self._lane.crowd(ticket, self._clock.now())
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
 
     def waiting(self, ticket: Ticket) -> Waiting:
         """Say why a call waits."""
@@ -211,7 +217,7 @@ class LocalLane:
 
     def queued(self) -> int:
         """Count those who wait."""
-        return len(self._lane.queue)
+        return self._lane.queue.waiting
 
     def successor(self) -> LocalLane:
         """Give a lane that knows what was used, and none of the calls: their loop is gone."""
@@ -227,8 +233,6 @@ class LocalLane:
 
     def _turn(self) -> None:
         """Let in whoever may go, and look again when the next gate opens."""
-        if not len(self._lane.queue):
-            return
         now = self._clock.now()
         going, at = self._lane.admit(now)
         if at < self._due or (self._timer is None and at < inf):
@@ -240,7 +244,8 @@ class LocalLane:
 
     def _ring(self) -> None:
         self._timer, self._due = None, inf
-        self._turn()
+        if self._lane.queue.waiting:
+            self._turn()
 
 
 @attrs.frozen
@@ -356,15 +361,15 @@ class Pool:
         """
         check_place(priority, fair_key)
         text = prompt.encode() if isinstance(prompt, str) else prompt
-        cost = Cost(
+        call = _OtherCall(
             model,
             None if tokens is None else _checked_tokens(tokens),
             text,
             max_tokens,
-            lambda: text.decode("utf-8", "replace"),
+            lambda: (text.decode("utf-8", "replace"),),
         )
         lane = self.lane(model, mask(key))
-        ticket = self.ticket(lane, cost, priority, fair_key)
+        ticket = self.ticket(lane, call, priority, fair_key)
         return Slot(self, lane, ticket, _checked_deadline(deadline))
 
     def statistics(self) -> PoolStatistics:
@@ -409,17 +414,17 @@ class Pool:
     def ticket(
         self,
         lane: BackendLane,
-        cost: Cost,
+        call: Call,
         priority: Priority = "interactive",
         fair_key: str | None = None,
     ) -> Ticket:
         """Make what a lane asks of a call."""
         bulk = priority == "bulk"
-        ticket = Ticket(bulk=bulk, fair_key=fair_key, late=_is_late(lane.limits, cost.max_tokens))
+        ticket = Ticket(bulk=bulk, fair_key=fair_key, late=_is_late(lane.limits, call.max_tokens))
         if fair_key is not None:
             ticket.weight = self._weights.get(fair_key, 1.0)
         if lane.counts_tokens:
-            self._expect(ticket, cost)
+            self._expect(ticket, call)
         return ticket
 
     def prompt_tokens(self, model: str, ticket: Ticket) -> float:
@@ -447,14 +452,14 @@ class Pool:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _expect(self, ticket: Ticket, cost: Cost) -> None:
+    def _expect(self, ticket: Ticket, call: Call) -> None:
         """Work out what a call will cost, as the gateway charges it."""
-        if cost.tokens is not None:
-            ticket.tokens = cost.tokens
+        if call.tokens is not None:
+            ticket.tokens = call.tokens
             return
-        sizes = self._sizes_of(cost.model)
-        ticket.estimate = self._prompt(cost)
-        most = cost.max_tokens
+        sizes = self._sizes_of(call.model)
+        ticket.estimate = self._prompt(call)
+        most = call.max_tokens
         output = most if most is not None and not ticket.late else sizes.output(most)
         ticket.tokens = sizes.prompt(ticket.estimate) + output
 
@@ -464,14 +469,15 @@ class Pool:
             sizes = self._sizes[model] = Sizes()
         return sizes
 
-    def _prompt(self, cost: Cost) -> float:
+    def _prompt(self, call: Call) -> float:
         if self._count_tokens is None:
-            return estimate_tokens(cost.prompt)
+            return estimate_tokens(call.body or b"")
         try:
-            return max(0, int(self._count_tokens(cost.model, cost.text())))
+            text = "\n".join(call.secrets())
+            return max(0, int(self._count_tokens(call.model, text)))
         except Exception as error:  # noqa: BLE001 - whatever a hook raises; its text may be a prompt
             logger.warning("count_tokens raised %s: estimating", type(error).__name__)
-        return estimate_tokens(cost.prompt)
+        return estimate_tokens(call.body or b"")
 
     def _find(self, model: str, key: str) -> BackendLane:
         matching = (entry for entry in self._patterns if fnmatchcase(model, entry[0]))
@@ -516,22 +522,32 @@ os.register_at_fork(after_in_child=_after_fork)
 # --- one call -----------------------------------------------------------------------------------
 
 
-@attrs.define(eq=False)
-class Cost:
-    """What is known of a call's size before it is made.
+class Call(Protocol):
+    """What the pool has to know of a call's size before it is made.
 
     Attributes:
         tokens: prompt and reply together, if the caller knows.
-        prompt: the text or the body of the request, in UTF-8.
-        max_tokens: the most that the reply may have.
-        text: gives the prompt's text for a tokenizer.
+        body: the text or the body of the request, in UTF-8.
+        max_tokens: the most that the reply may have, all choices together.
+        secrets: gives the prompt's texts, for a tokenizer.
     """
 
     model: str
-    tokens: float | None = None
-    prompt: bytes = attrs.field(default=b"", repr=False)
-    max_tokens: int | None = None
-    text: Callable[[], str] = attrs.field(default=str, repr=False)
+    tokens: float | None
+    body: bytes | None
+    max_tokens: int | None
+    secrets: Callable[[], Iterable[str]]
+
+
+@attrs.define(eq=False)
+class _OtherCall:
+    """A call of another client."""
+
+    model: str
+    tokens: float | None
+    body: bytes | None = attrs.field(repr=False)
+    max_tokens: int | None
+    secrets: Callable[[], Iterable[str]] = attrs.field(repr=False)
 
 
 class Slot:

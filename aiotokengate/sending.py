@@ -160,7 +160,8 @@ class _Sending:
         """Make attempts until one answers, or the policy gives up."""
         try:
             while True:
-                await self._turn.take(self._number, self._left())
+                if not self._turn.take():
+                    await self._turn.wait(self._number, self._left())
                 started = self._timeline.admitted = self._passed()
                 try:
                     result = await self._within_limits(attempt, started)
@@ -312,7 +313,7 @@ class _Sending:
             raise error
         attempts = len(self._attempts)
         self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
-        if not refused or self._request.cost is None:
+        if not refused or not self._request.pooled:
             await self._clock.sleep(wait)
 
     def _after_refusal(self, error: TokenGateError) -> float | None:

@@ -144,6 +144,9 @@ class Lane:
         limits: what is given.
         now: seconds.
         chance: gives a random number from 0 up to 1, for jitter.
+
+    Attributes:
+        counts_tokens: whether it matters here how many tokens a call has.
     """
 
     def __init__(self, limits: Limits, now: float, chance: Callable[[], float]) -> None:
@@ -157,21 +160,16 @@ class Lane:
         self._concurrency: float = limits.concurrency or inf
         known = limits.requests_per_minute or limits.tokens_per_minute
         self.learner = Learner(now, chance, slow_start=not known) if limits.learn else None
+        self.counts_tokens = self.tokens is not None
         self._seconds = 0.0
         self._listens = False
         self._foreign = self._foreign_tokens = 0.0
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether it matters here how many tokens a call has."""
-        learns = self.learner is not None and self.learner.counts_tokens
-        return learns or self.tokens is not None
 
     # --- waiting --------------------------------------------------------------------------------
 
     def enter(self, ticket: Ticket, now: float) -> bool:
         """Admit a call at once, or let it wait for :meth:`admit`; say which."""
-        if not len(self.queue) and self._ready_at(ticket, now) <= now:
+        if not self.queue.waiting and self._ready_at(ticket, now) <= now:
             self._take(ticket, now)
             return True
         ticket.cost = self._cost(ticket)
@@ -223,8 +221,9 @@ class Lane:
 
     def settle(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
         """End a call that cost ``tokens``, by default what was expected of it."""
-        self.answered(ticket, now)
-        if ticket.stage is not Stage.ANSWERED:
+        if ticket.stage is Stage.ADMITTED:
+            self.answered(ticket, now)
+        elif ticket.stage is not Stage.ANSWERED:
             return
         self._end(ticket, now)
         if self.tokens is None:
@@ -271,9 +270,10 @@ class Lane:
         self.refused += 1
         hold = retry_after or 0.0
         if self.learner is not None:
-            alone = not len(self.queue)
+            alone = not self.queue.waiting
             learned = self.learner.refused(now, admitted, ticket, crowded=crowded, alone=alone)
             hold = max(hold, learned)
+            self.counts_tokens = True
             if crowded:
                 self.learner.crowded(now, self.in_flight)
         self.hold_until = max(self.hold_until, now + hold)
@@ -302,6 +302,7 @@ class Lane:
         seen = ticket.seen
         self.requests = self._synced(self.requests, told.requests, told.requests_limit, now)
         self.tokens = self._synced(self.tokens, told.tokens, told.tokens_limit, now)
+        self.counts_tokens = self.counts_tokens or self.tokens is not None
         self._listens = True
         if seen is None:
             return
@@ -329,6 +330,7 @@ class Lane:
         lane = Lane(self.limits, now, self._chance)
         lane.requests, lane.tokens = _carried(self.requests, now), _carried(self.tokens, now)
         lane.learner = self.learner
+        lane.counts_tokens = self.counts_tokens
         lane.hold_until = self.hold_until
         lane.admitted, lane.refused = self.admitted, self.refused
         self.requests = self.tokens = self.learner = None
@@ -349,7 +351,7 @@ class Lane:
 
     def wait(self, ticket: Ticket, now: float) -> float:
         """Give about how many seconds a new call would wait; 0 if it can go at once."""
-        waiting = len(self.queue)
+        waiting = self.queue.waiting
         if not waiting and self._ready_at(ticket, now) <= now:
             return 0.0
         return self._outlook(now, waiting + 1, (waiting + 1) * ticket.tokens)[0]
@@ -376,7 +378,7 @@ class Lane:
         return LaneStatistics(
             pattern=pattern,
             key=key,
-            waiting=len(self.queue),
+            waiting=self.queue.waiting,
             in_flight=self.in_flight,
             admitted=self.admitted,
             refused=self.refused,
@@ -414,7 +416,7 @@ class Lane:
         if self.tokens is not None:
             self.tokens.reserve(ticket.tokens)
         if self.learner is not None:
-            self.learner.took(now, ticket.tokens, ticket)
+            self.learner.took(now, ticket.tokens, self.in_flight, ticket)
         if self._listens:
             ticket.seen = _Seen(
                 requests=self.requests.room(now) if self.requests is not None else 0.0,

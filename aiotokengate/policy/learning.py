@@ -2,12 +2,13 @@
 
 Strategy.  A rate of requests is raised until the gateway refuses, then set by what it really let
 in.  Slow start: the pace doubles as long as it is used, no faster than answers can come back, so
-that the refusals of one overshoot stay few; who has few calls in flight does not feel it.  A refusal empties our picture of the gateway's
-allowance; from one refusal to the next, what it let in divided by the time is its true rate, for a
-bucket as for a window.  The pace goes to a tenth below that, comes back to it after ``PLATEAU``
-seconds and then rises ever faster (the curve of CUBIC, RFC 9438, with the rate in place of the
-window), so that a limit that was raised is found again within a minute, and one that was not is
-touched about twice a minute, by one call.
+that the refusals of one overshoot stay few; who has few calls in flight does not feel it.  A
+refusal shows that the gateway's allowance is used up, as far as we can know; from one refusal to
+the next, what it let in divided by the time is its true rate, for a bucket as for a window.  The
+pace goes to a tenth below that, comes back to it after ``PLATEAU`` seconds and then rises ever
+faster (the curve of CUBIC, RFC 9438, with the rate in place of the window), so that a limit that
+was raised is found again within a minute, and one that was not is touched about twice a minute, by
+one call.
 
 The pace counts requests and, once there was a refusal, tokens as well: nobody says which of the
 two had run out.  It moves only while it is used, at least to ``IN_USE``; a pace that nobody uses
@@ -154,8 +155,8 @@ class Learner:
         self._wants_probe = False
 
     @property
-    def counts_tokens(self) -> bool:
-        """Whether tokens matter: not before a refusal, which may have been for them."""
+    def refused_before(self) -> bool:
+        """Whether there was a refusal; it may have been for tokens, so these matter since."""
         return self._cut_at > -inf
 
     # --- admission ------------------------------------------------------------------------------
@@ -177,17 +178,20 @@ class Learner:
         at = self.requests.ready_at(now, 1.0)
         return at if self.tokens is None else max(at, self.tokens.ready_at(now, tokens))
 
-    def took(self, now: float, tokens: float, call: object) -> None:
-        """Note that a call was admitted."""
+    def took(self, now: float, tokens: float, in_flight: int, call: object) -> None:
+        """Note that a call was admitted; it is one of ``in_flight`` now."""
         if self.requests is None:
             return
-        if self._cut_at > -inf or self.requests.room(now) > 0:
-            self.requests.add(now, 1.0)
+        self._used += 1.0
+        self._last = now
+        if self._cut_at == -inf:
+            if in_flight > FREE:
+                self.requests.add(now, 1.0)
+            return
+        self._used_tokens += tokens
+        self.requests.add(now, 1.0)
         if self.tokens is not None:
             self.tokens.add(now, tokens)
-        self._used += 1.0
-        self._used_tokens += tokens
-        self._last = now
         if self._wants_probe:
             self._wants_probe = False
             self._probe, self._probe_at = call, now
@@ -208,7 +212,8 @@ class Learner:
         """Note that the gateway let a call in, ``seconds`` after it was admitted."""
         self._count.requests += 1
         self._count.tokens += tokens
-        self._minute.add(now, tokens)
+        if self._cut_at > -inf:
+            self._minute.add(now, tokens)
         self._latency += (seconds - self._latency) / 8
         self._let_in += 1
         if call is self._probe:

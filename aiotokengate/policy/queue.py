@@ -57,17 +57,18 @@ class Place:
 
 
 class Queue:
-    """The waiting calls of a lane."""
+    """The waiting calls of a lane.
+
+    Attributes:
+        waiting: how many they are.
+    """
 
     def __init__(self) -> None:
+        self.waiting = 0
         self._interactive = _Class()
         self._bulk = _Class()
         self._numbers = count(1)
         self._passed_over = 0
-
-    def __len__(self) -> int:
-        """Count the waiting."""
-        return self._interactive.waiting + self._bulk.waiting
 
     def __iter__(self) -> Iterator[Place]:
         """Give the waiting; the interactive first, each class in its order."""
@@ -78,17 +79,20 @@ class Queue:
         """Wait at the end of one's own."""
         place.arrived = now
         place.number = next(self._numbers)
+        self.waiting += 1
         self._class(place).push(place)
 
     def rejoin(self, place: Place, now: float) -> None:
         """Wait again after a refusal, behind the head: not always the same call goes ahead."""
         head = self.head(now)
         place.number = next(self._numbers)
+        self.waiting += 1
         self._class(place).put_back(place, behind=head)
 
     def leave(self, place: Place) -> None:
         """Give up one's place; harmless for who has none."""
         if place.queued:
+            self.waiting -= 1
             self._class(place).discard(place)
 
     def head(self, now: float) -> Place | None:
@@ -101,6 +105,7 @@ class Queue:
 
     def pop(self, place: Place, now: float) -> None:
         """Take out the head that :meth:`head` gave; it is served."""
+        self.waiting -= 1
         self._class(place).pop()
         other = self._bulk.head()
         if place.bulk:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from aiotokengate.policy.queue import Priority
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
-    from aiotokengate.pool import Cost
     from aiotokengate.pump import Pump
     from aiotokengate.wire.dialects import Dialect
 
@@ -29,7 +28,9 @@ class Request:
         model: for errors, hooks and attempts.
         choices: how many choices are expected.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
-        cost: what is known of its size; None for what is no call of a model, and needs no turn.
+        pooled: whether it is a call of a model, and waits for its turn in the pool.
+        max_tokens: the most that the reply may have, all choices together.
+        tokens: what it costs in all, if that is known.
         secrets: gives the prompt's texts, to be blanked in an error that echoes them.
     """
 
@@ -42,7 +43,9 @@ class Request:
     dialect: Dialect | None = None
     choices: int = 1
     deadline: float | None = None
-    cost: Cost | None = None
+    pooled: bool = False
+    max_tokens: int | None = None
+    tokens: float | None = None
     priority: Priority = "interactive"
     fair_key: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)

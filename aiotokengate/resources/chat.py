@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from aiotokengate.errors import CallerError
-from aiotokengate.pool import Cost
 from aiotokengate.resources.base import Request
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
@@ -91,7 +90,8 @@ def make_call(
         timeout=options.timeout or defaults.timeout,
         retry=options.retry or defaults.retry,
         deadline=_deadline(options.deadline),
-        cost=Cost(model, None, body, _most(params) if params else None, lambda: _text(listed)),
+        pooled=True,
+        max_tokens=_most(params) if params else None,
         priority=options.priority,
         fair_key=options.fair_key,
         headers=options.extra_headers or {},
@@ -156,10 +156,6 @@ def _most(params: Mapping[str, Any]) -> int | None:
     """Give the most tokens that the reply may have, all choices together."""
     most = params.get("max_completion_tokens") or params.get("max_tokens")
     return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
-
-
-def _text(messages: object) -> str:
-    return "\n".join(_texts(messages))
 
 
 def _deadline(seconds: float | None) -> float | None:

@@ -28,15 +28,15 @@ def remaining(headers: Mapping[str, str]) -> Remaining | None:
 
     TokenGate lets them through on plain answers only, never on streams or on errors.
     """
-    requests = _number(headers.get("x-ratelimit-remaining-requests"))
-    tokens = _number(headers.get("x-ratelimit-remaining-tokens"))
+    requests = headers.get("x-ratelimit-remaining-requests")
+    tokens = headers.get("x-ratelimit-remaining-tokens")
     if requests is None and tokens is None:
         return None
     return Remaining(
         _number(headers.get("x-ratelimit-limit-requests")),
-        requests,
+        _number(requests),
         _number(headers.get("x-ratelimit-limit-tokens")),
-        tokens,
+        _number(tokens),
     )
 
 
