@@ -19,7 +19,7 @@ from aiotokengate.testing.asked import Asked
 from aiotokengate.testing.dialects import Counts
 from aiotokengate.testing.script import Call, Part, ScriptedReply, Text, Thought
 
-__all__ = ["compose", "counts"]
+__all__ = ["billed", "compose", "counts", "read_usage"]
 
 Json: TypeAlias = Any
 
@@ -72,6 +72,7 @@ _TOOL_RESULT = (
 )
 
 _HAN = re.compile("[\u3400-\u9fff]")
+_COUNTS = re.compile(rb'"((?:prompt|completion|total)_tokens)":\s*(\d{1,18})')
 
 
 @attrs.frozen
@@ -102,6 +103,20 @@ def counts(prompt_tokens: int, replies: Sequence[ScriptedReply]) -> Counts:
         answer=sum(_size(part) for part in spoken if isinstance(part, Text | Call)),
         reasoning=sum(_size(part) for part in spoken if isinstance(part, Thought)),
     )
+
+
+def billed(usage: Mapping[str, Json]) -> Counts:
+    """Read a usage object that a test has written, whether or not it counts the thinking twice."""
+    prompt, completion, total = (
+        value if type(value := usage.get(f"{name}_tokens")) is int and value > 0 else 0
+        for name in ("prompt", "completion", "total")
+    )
+    return Counts(prompt=prompt, answer=max(completion, total - prompt))
+
+
+def read_usage(body: bytes) -> Mapping[str, int]:
+    """Find the last counts in the bytes of an answer; nothing if it has none."""
+    return {name.decode(): int(number) for name, number in _COUNTS.findall(body)}
 
 
 def _size(part: Text | Thought | Call) -> int:

@@ -12,7 +12,7 @@ from aiotokengate.testing import tokens
 from aiotokengate.testing.dialects import Dialect
 from aiotokengate.testing.models import Model, find
 
-__all__ = ["Asked", "Refusal", "read_anyhow", "read_body", "read_chat"]
+__all__ = ["Asked", "Refusal", "Weight", "read_anyhow", "read_body", "read_chat", "weigh"]
 
 Json: TypeAlias = Any
 
@@ -96,6 +96,16 @@ class Asked:
         return bool(self.body["messages"][-1].get("role") == "tool")
 
 
+@attrs.frozen
+class Weight:
+    """What limits count of a request, whatever it is for."""
+
+    model: str = ""
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    stream: bool = False
+
+
 def read_body(raw: bytes) -> Mapping[str, Json]:
     """Read a request's JSON object.
 
@@ -122,8 +132,7 @@ def read_chat(body: Mapping[str, Json]) -> Asked:
     model = _model(body)
     _check(body)
     prompt = _text(body["messages"][-1].get("content"))
-    texts = (_text(message.get("content")) for message in body["messages"])
-    size = _TEMPLATE_TOKENS + sum(map(tokens.count, texts))
+    size = _prompt_tokens(body["messages"])
     if size > model.context:
         raise _too_long(model, size)
     return Asked(model, body, prompt, size)
@@ -138,6 +147,46 @@ def read_anyhow(body: Mapping[str, Json], name: str | None) -> Asked:
     _check_fields(body)
     name = name or str(body.get("model"))
     return Asked(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
+
+
+def weigh(raw: bytes) -> Weight:
+    """Weigh a request before anybody checks it; what can't be read weighs nothing."""
+    try:
+        body = read_body(raw)
+    except Refusal:
+        return Weight()
+    model = body.get("model")
+    return Weight(
+        model if isinstance(model, str) else "",
+        _input_tokens(body),
+        _most_tokens(body),
+        body.get("stream") is True,
+    )
+
+
+def _input_tokens(body: Mapping[str, Json]) -> int:
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        return _prompt_tokens([message for message in messages if isinstance(message, dict)])
+    texts = body.get("input") or body.get("prompt")
+    texts = texts if isinstance(texts, list) else [texts]
+    return sum(tokens.count(text) for text in texts if isinstance(text, str))
+
+
+def _prompt_tokens(messages: Sequence[Mapping[str, Json]]) -> int:
+    texts = (_text(message.get("content")) for message in messages)
+    return _TEMPLATE_TOKENS + sum(map(tokens.count, texts))
+
+
+def _most_tokens(body: Mapping[str, Json]) -> int | None:
+    """Give the most that all choices together may have."""
+    try:
+        _check_fields(body)
+    except Refusal:
+        return None
+    limit = body.get("max_completion_tokens")
+    limit = body.get("max_tokens") if limit is None else limit
+    return None if limit is None else limit * (body.get("n") or 1)
 
 
 def _model(body: Mapping[str, Json]) -> Model:

@@ -1,10 +1,11 @@
 """A TokenGate on loopback, for tests and for trying things without a key.
 
-Strategy.  aiohttp's server does the HTTP.  A request is recorded, its key is checked, and then
-the first of these answers: what a test has scripted for its path, the route of its path, or the
-404 of the gateway.  Whatever answers ends up as steps (``render.py``): bytes to write, and what
-to wait for between them.  All waiting goes through one function that can be replaced, and no
-state is kept but the list of requests.
+Strategy.  aiohttp's server does the HTTP.  A request is recorded, its key and the limits are
+checked, and then the first of these answers: what a test has scripted for its path, the route of
+its path, or the 404 of the gateway.  Whatever answers ends up as steps (``render.py``): bytes to
+write, and what to wait for between them.  All waiting goes through one function that can be
+replaced, and no state is kept but the list of requests and, where there are limits, what was used
+of them (``door.py``).
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
 from typing import Any, Self, TypeAlias, cast
 
 import orjson
 from aiohttp import web
 
-from aiotokengate.testing.answers import compose, counts
+from aiotokengate.testing.answers import billed, compose, counts
 from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
 from aiotokengate.testing.connection import Connection
 from aiotokengate.testing.dialects import Dialect, Exchange
+from aiotokengate.testing.door import Door, Limits
+from aiotokengate.testing.limits import Enforcer, RateLimit
 from aiotokengate.testing.models import MODELS, Model
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.render import plain, stream
@@ -40,6 +43,7 @@ _Route: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.Stream
 CHAT = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
 
+_DEFAULT_KEY = "sk-fake-gateway-key-for-tests-only"
 _BODY_LIMIT = 128 * 1024 * 1024
 _SERIAL_DIGITS = 16
 _RELEASED = 1_767_225_600
@@ -68,39 +72,60 @@ class FakeGateway:
     Without a script it answers by itself, always the same to the same question; it honours
     ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options`` and each family's way of
     asking for thinking.
+
+    Attributes:
+        api_key: the key that is good, the first of several.
+        api_keys: all of them.
+        requests: what has arrived, the oldest first.
     """
 
     def __init__(  # noqa: PLR0913  an entry point, each with its default
         self,
         *,
-        api_key: str = "sk-fake-gateway-key-for-tests-only",
+        api_key: str | None = None,
+        api_keys: Sequence[str] | None = None,
         any_key: bool = False,
+        limits: Limits = None,
         pace: Pace | None = None,
         keep_alive: KeepAlive | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         ssl: SSLContext | None = None,
         sleep: Sleep = asyncio.sleep,
+        now: Callable[[], float] = time.monotonic,
         keep_requests: int = 10_000,
         log: Callable[[str], object] | None = None,
     ) -> None:
         """Describe a gateway; it runs inside ``async with``, ``with``, or from ``start()``.
 
         Args:
-            api_key: the key that is good.
+            api_key: the key that is good; None is a key of its own.
+            api_keys: the keys that are good, where there are several.
             any_key: whether any key that begins with ``sk-`` is good.
+            limits: how many requests and tokens are let in, see :class:`RateLimit`; None is as
+                many as come.  Every POST with a good key counts, also one that a script answers.
             pace: how fast the models speak; None is as fast as possible.
             keep_alive: the comments sent while a reply is silent; None sends none.
             host: the address to listen on.
             port: the port to listen on; 0 picks a free one.
             ssl: a server's TLS context; then ``base_url`` is ``https``.
             sleep: how to wait, in seconds; a virtual clock's may stand here.
-            keep_requests: how many of the last requests ``requests`` keeps.
+            now: the time of the limits, in seconds; a virtual clock's may stand here.
+            keep_requests: how many of the last requests ``requests`` keeps, and of the last
+                decisions the enforcer's ``history``.
             log: called with one line for each answered request, without key or content.
+
+        Raises:
+            ValueError: ``api_key`` and ``api_keys`` are both given, or the latter are no keys.
+            TypeError: ``limits`` are none.
         """
-        self.api_key = api_key
+        self.api_keys = _good_keys(api_key, api_keys)
+        self.api_key = self.api_keys[0]
         self.requests: list[GatewayRequest] = []
         self._any_key = any_key
+        self._revoked: set[str] = set()
+        self._exhausted: set[str] = set()
+        self._door = Door(limits, now, keep_requests)
         self._silence = keep_alive.line() if keep_alive else b""
         self._player = Player(pace or Pace(), keep_alive, sleep)
         self._host = host
@@ -253,6 +278,59 @@ class FakeGateway:
         """
         await (request or self.requests[-1]).disconnected.wait()
 
+    # --- limits and keys ------------------------------------------------------------------------
+
+    @property
+    def enforcer(self) -> Enforcer:
+        """What has counted calls and refusals since there were limits."""
+        return self._door.enforcer
+
+    @property
+    def limits(self) -> tuple[RateLimit, ...]:
+        """The limits that hold; set them to one, several or None at any time.
+
+        What is used stays used, as :meth:`Enforcer.change` says.
+        """
+        return self.enforcer.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._door.change(limits)
+
+    def revoke(self, key: str) -> None:
+        """Refuse a key from now on: 401, as new-api does with one that was deleted.
+
+        Raises:
+            ValueError: the key was never good.
+        """
+        self._revoked.add(self._own(key))
+
+    def exhaust(self, key: str) -> None:
+        """Let a key have no money left: 403 ``insufficient_user_quota`` for whatever costs.
+
+        Raises:
+            ValueError: the key was never good.
+        """
+        self._exhausted.add(self._own(key))
+
+    def restore(self, key: str) -> None:
+        """Let a key be good again that was revoked or exhausted.
+
+        Raises:
+            ValueError: the key was never good.
+        """
+        self._revoked.discard(self._own(key))
+        self._exhausted.discard(key)
+
+    def _own(self, key: str) -> str:
+        if not self._is_good(key):
+            message = "expected a key that this gateway takes, got another one"
+            raise ValueError(message)
+        return key
+
+    def _is_good(self, key: str) -> bool:
+        return key.startswith("sk-") if self._any_key else key in self.api_keys
+
     # --- connections ----------------------------------------------------------------------------
 
     def _new_connection(self, handler: web.RequestHandler) -> Connection:
@@ -267,8 +345,12 @@ class FakeGateway:
     def _lost(self, connection: Connection) -> None:
         self._connections.pop(connection.handler, None)
         request = self._serving.pop(connection, None)
-        if request is not None and not request.finished:
-            request.disconnected.set()
+        if request is not None:
+            # Here and not only where its task ends: that is a turn of the loop later, and the
+            # client's next request may be faster.
+            self._door.leave(request)
+            if not request.finished:
+                request.disconnected.set()
         self._open.change(-1)
 
     # --- one request ----------------------------------------------------------------------------
@@ -287,6 +369,7 @@ class FakeGateway:
         response: web.StreamResponse = web.Response()
         try:
             response = await self._answer(request, record)
+            self._tell_limits(response, record)
             await _send(request, response, record)
         except asyncio.CancelledError:
             self._note(record, "client left")
@@ -300,6 +383,7 @@ class FakeGateway:
             self._note(record, str(response.status))
         finally:
             self._serving.pop(connection, None)
+            self._door.leave(record)
         return response
 
     def _note(self, record: GatewayRequest, outcome: str) -> None:
@@ -325,19 +409,27 @@ class FakeGateway:
 
     async def _answer(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         try:
-            self._check_key(record)
+            key = self._check_key(record)
+            if self._door.limited and record.method == "POST":
+                # Those who left a moment ago have to have left when this one is looked at.
+                await asyncio.sleep(0)
+                if (turned_away := self._door.admit(record, key)) is not None:
+                    return await self._raw(request, record, turned_away)
             return await self._route(request, record)
         except Refusal as refusal:
             body = refusal.body(record.request_id)
             return web.Response(status=refusal.status, body=body, headers=_JSON)
 
-    def _check_key(self, record: GatewayRequest) -> None:
+    def _check_key(self, record: GatewayRequest) -> str:
         scheme, _, key = record.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Refusal(401, "未提供令牌 / no token provided")
-        good = key.startswith("sk-") if self._any_key else key == self.api_key
-        if not good:
+        if not self._is_good(key) or key in self._revoked:
             raise Refusal(401, "无效的令牌 / invalid token")
+        if key in self._exhausted and record.method == "POST":
+            message = "用户额度不足，剩余额度：0 / user quota is not enough"
+            raise Refusal(403, message, param="", code="insufficient_user_quota")
+        return key
 
     async def _route(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         if queue := self._scripts.get(record.path):
@@ -346,6 +438,12 @@ class FakeGateway:
             return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
         route = self._routes.get((record.method, record.path))
         return await route(request, record) if route else _unknown_path(record)
+
+    def _tell_limits(self, response: web.StreamResponse, record: GatewayRequest) -> None:
+        """Add what the answer tells about the limits, unless its head is sent already."""
+        for name, value in self._door.headers(record).items():
+            if not response.prepared:
+                response.headers.setdefault(name, value)
 
     # --- models ---------------------------------------------------------------------------------
 
@@ -377,7 +475,9 @@ class FakeGateway:
             asked = read_anyhow(read_body(record.body), script[0].model)
             replies = script * asked.choices if len(script) == 1 else script
             return await self._reply(request, record, asked, replies)
-        return await script(request)
+        response = await script(request)
+        self._door.answered(record, response.status)
+        return response
 
     async def _reply(
         self,
@@ -388,20 +488,22 @@ class FakeGateway:
     ) -> web.StreamResponse:
         dialect = _dialect(record, asked, replies)
         usage = replies[0].usage
-        if usage is None:
-            usage = dialect.usage(counts(asked.prompt_tokens, replies))
-        headers = _EVENT_STREAM if asked.stream else _JSON
-        output = Output(request, web.StreamResponse(headers=headers), record)
+        spoken = counts(asked.prompt_tokens, replies) if usage is None else billed(usage)
+        usage = dialect.usage(spoken) if usage is None else usage
+        response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else _JSON)
+        self._tell_limits(response, record)
+        output = Output(request, response, record)
         if asked.stream:
             swallow = asked.stream_options.get("include_usage") is False
             steps = stream(dialect, replies, usage, swallow=swallow)
-            await self._player.play(output, steps, self._silence)
+            silence = self._silence
         else:
             # DeepSeek sends blank lines before a plain answer that is not ready yet.
             steps = plain(dialect, replies, usage)
-            await self._player.play(output, steps, b"\n" if self._silence else b"")
+            silence = b"\n" if self._silence else b""
+        await self._player.play(output, self._door.metered(record, steps, spoken), silence)
         await output.end(whole=not asked.stream)
-        return output.response
+        return response
 
     # --- bytes as they are ----------------------------------------------------------------------
 
@@ -411,11 +513,14 @@ class FakeGateway:
         connection = self._connections[request.protocol]
         response = web.StreamResponse(status=raw.status or 200, headers=raw.headers)
         response.headers.setdefault("Content-Type", _EVENT_STREAM["Content-Type"])
+        self._tell_limits(response, record)
+        self._door.answered(record, raw.status)
         output = Output(request, response, record)
         if raw.status is None:
             output = BareOutput(request, response, record, connection)
         await output.begin()
         await self._write_raw(output, connection, raw)
+        self._door.answered(record, raw.status, raw.steps())
         if raw.end == "keep" and raw.status is not None:
             await output.end()
         else:
@@ -456,6 +561,18 @@ async def _send(
     await response.prepare(request)
     await response.write_eof()
     record.finished.set()
+
+
+def _good_keys(one: str | None, several: Sequence[str] | None) -> tuple[str, ...]:
+    if several is None:
+        return (_DEFAULT_KEY if one is None else one,)
+    if one is not None:
+        message = "expected api_key or api_keys, got both"
+        raise ValueError(message)
+    if isinstance(several, str) or not several or not all(several):
+        message = "api_keys: expected a sequence of keys, none of them empty, got something else"
+        raise ValueError(message)
+    return tuple(several)
 
 
 def _is_zero(value: float) -> bool:
