@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import attrs
 
 from aiotokengate.errors import CallerError, ConnectFailed, Overloaded, TimedOut, TokenGateError
 from aiotokengate.hooks import Queued, emit
 from aiotokengate.policy.lanes import Stage
-from aiotokengate.pool import wait_for_turn
+from aiotokengate.pool import Pool, wait_for_turn
 from aiotokengate.wire.headers import remaining
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from aiotokengate.endpoints import Route, Routes
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.lanes import Ticket
-    from aiotokengate.pool import BackendLane, Pool
+    from aiotokengate.pool import BackendLane
     from aiotokengate.pump import Pump
     from aiotokengate.resources.base import Request
 
@@ -56,6 +57,19 @@ class Admission:
     hooks: tuple[Hook, ...]
     clock: Clock
     waiting: set[asyncio.Future[None]] = attrs.field(factory=set)
+    _others: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = attrs.field(
+        factory=WeakKeyDictionary
+    )
+
+    def pool_here(self) -> Pool:
+        """Give the running loop's pool; one of our own never keeps another loop waiting."""
+        loop = asyncio.get_running_loop()
+        if not self.owned or self.pool.serves(loop):
+            return self.pool
+        pool = self._others.get(loop)
+        if pool is None:
+            pool = self._others[loop] = Pool(clock=self.clock)
+        return pool
 
     async def close(self, error: CallerError) -> None:
         """Turn away who still waits on this loop, and close the connections."""
@@ -77,11 +91,21 @@ class Turn:
         queued: seconds that it waited for this attempt.
     """
 
-    __slots__ = ("_admission", "_avoid", "_lane", "_request", "_ticket", "queued", "route")
+    __slots__ = (
+        "_admission",
+        "_avoid",
+        "_lane",
+        "_pool",
+        "_request",
+        "_ticket",
+        "queued",
+        "route",
+    )
 
     def __init__(self, admission: Admission, request: Request) -> None:
         self._admission = admission
         self._request = request
+        self._pool = admission.pool
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None
@@ -94,7 +118,7 @@ class Turn:
         if not request.pooled:
             return True
         admission, ticket = self._admission, self._ticket
-        pool = admission.pool
+        pool = self._pool = admission.pool_here()
         lane = pool.lane(request.model, self.route.name)
         if ticket is None:
             ticket = pool.ticket(lane, request, request.priority, request.fair_key)
@@ -129,7 +153,7 @@ class Turn:
             queued = Queued(number, self._request.model, why.position, why.eta, why.because)
             emit(admission.hooks, queued)
         try:
-            await wait_for_turn(admission.pool, lane, ticket, left, among=admission.waiting)
+            await wait_for_turn(self._pool, lane, ticket, left, among=admission.waiting)
         except TimedOut as error:
             deadline = self._request.deadline or error.seconds
             raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
@@ -153,9 +177,7 @@ class Turn:
         if self._lane is not None and self._ticket is not None:
             self._lane.answered(self._ticket, remaining(headers))
             if self.route.asides:
-                self._admission.routes.worked(
-                    self._admission.pool, self.route, self._request.model
-                )
+                self._admission.routes.worked(self._pool, self.route, self._request.model)
 
     @property
     def watches_tokens(self) -> bool:
@@ -166,7 +188,7 @@ class Turn:
     def true_up(self, pump: Pump) -> None:
         """Count what the reply has so far: about a token for each entry of its log."""
         if self._lane is not None and self._ticket is not None:
-            prompt = self._admission.pool.prompt_tokens(self._request.model, self._ticket)
+            prompt = self._pool.prompt_tokens(self._request.model, self._ticket)
             self._lane.true_up(self._ticket, prompt + len(pump.log.items))
 
     def settle(self, pump: Pump) -> None:
@@ -177,7 +199,7 @@ class Turn:
         if not lane.counts_tokens:
             lane.settle(ticket)
             return
-        pool, model, usage = self._admission.pool, self._request.model, pump.reply().usage
+        pool, model, usage = self._pool, self._request.model, pump.reply().usage
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
             pool.learn(model, ticket, prompt, written)
@@ -209,7 +231,7 @@ class Turn:
         self._ticket = None
         self._avoid = self.route
         admission = self._admission
-        return admission.routes.leaves(admission.pool, self.route, self._request.model, error)
+        return admission.routes.leaves(self._pool, self.route, self._request.model, error)
 
     def drop(self) -> None:
         """Give the place back of a call that was cancelled before its reply began."""

@@ -114,12 +114,12 @@ class LocalBackend:
     def __init__(self, clock: Clock, chance: Callable[[], float] = random.random) -> None:
         self._clock = clock
         self._chance = chance
-        self._lanes: list[LocalLane] = []
+        self._lanes: weakref.WeakSet[LocalLane] = weakref.WeakSet()
 
     def lane(self, pattern: str, key: str, limits: Limits) -> LocalLane:
         """Make a lane."""
         lane = LocalLane(pattern, key, limits, self._clock, self._chance)
-        self._lanes.append(lane)
+        self._lanes.add(lane)
         return lane
 
     def close(self) -> None:
@@ -132,7 +132,17 @@ class LocalBackend:
 class LocalLane:
     """A lane of this process: the decisions of :class:`Lane`, a clock, and one timer."""
 
-    __slots__ = ("_chance", "_clock", "_due", "_lane", "_timer", "key", "limits", "pattern")
+    __slots__ = (
+        "__weakref__",
+        "_chance",
+        "_clock",
+        "_due",
+        "_lane",
+        "_timer",
+        "key",
+        "limits",
+        "pattern",
+    )
 
     def __init__(
         self, pattern: str, key: str, limits: Limits, clock: Clock, chance: Callable[[], float]
@@ -271,6 +281,9 @@ class PoolStatistics:
 
 
 EVERY_MODEL: Final = "*"
+MANY_LANES: Final = 1_000
+"""Lanes, from which on idle ones are dropped: names of models may come from users."""
+
 LONG_KEY: Final = 20
 """Characters from which on a few of a key may be shown."""
 
@@ -328,6 +341,8 @@ class Pool:
         self._sizes: dict[str, Sizes] = {}
         self._aside: dict[tuple[str, str], str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.waiting: set[asyncio.Future[None]] = set()
         _pools.add(self)
 
     def slot(
@@ -382,7 +397,11 @@ class Pool:
         return attrs.evolve(lane, set_aside=next(filter(None, known), None))
 
     def close(self) -> None:
-        """Let go of timers and connections; what still waits, waits for ever."""
+        """End the waiting with a :class:`CallerError`; let go of timers and connections."""
+        self._closed = True
+        for future in self.waiting:
+            if not future.done():
+                future.set_exception(_closed())
         self._backend.close()
         self._lanes.clear()
         self._by_model.clear()
@@ -480,13 +499,26 @@ class Pool:
         return estimate_tokens(call.body or b"")
 
     def _find(self, model: str, key: str) -> BackendLane:
+        if self._closed:
+            raise _closed()
         matching = (entry for entry in self._patterns if fnmatchcase(model, entry[0]))
         pattern, limits = next(matching, (model, _OPEN))
         lane = self._lanes.get((pattern, key))
         if lane is None:
+            if len(self._lanes) >= MANY_LANES:
+                self._forget_idle()
             lane = self._lanes[pattern, key] = self._backend.lane(pattern, key, limits)
         self._by_model[model, key] = lane
         return lane
+
+    def _forget_idle(self) -> None:
+        """Drop lanes that nobody asked for, and of which nothing is known."""
+        given = {pattern for pattern, _ in self._patterns}
+        for name, lane in tuple(self._lanes.items()):
+            now = lane.statistics()
+            if name[0] not in given and not (now.in_flight or now.waiting or now.refused):
+                del self._lanes[name]
+        self._by_model.clear()
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve another loop: what the last one had in flight has died with it."""
@@ -687,7 +719,7 @@ async def wait_for_turn(
         lane: where it waits.
         ticket: that :meth:`BackendLane.enter` did not admit.
         deadline: seconds to wait at most.
-        among: where to note the future, for whoever may have to end the waiting.
+        among: where else than in the pool to note the future, for whoever may end the waiting.
 
     Raises:
         QueueFull: too many wait already.
@@ -696,8 +728,8 @@ async def wait_for_turn(
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ticket.wake = partial(_wake, future)
     timer = None
-    if among is not None:
-        among.add(future)
+    among = pool.waiting if among is None else among
+    among.add(future)
     try:
         pool.check_queue(lane)
         if deadline is not None:
@@ -712,10 +744,13 @@ async def wait_for_turn(
         raise
     finally:
         ticket.wake = None
-        if among is not None:
-            among.discard(future)
+        among.discard(future)
         if timer is not None:
             timer.cancel()
+
+
+def _closed() -> CallerError:
+    return CallerError("this Pool is closed, make a new one")
 
 
 def _wake(future: asyncio.Future[None]) -> None:

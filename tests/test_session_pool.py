@@ -608,3 +608,49 @@ async def test_deltas_come_through_the_pool(opened: Opened) -> None:
     ]
     assert "".join(texts)
     assert (only_lane(gate).admitted, only_lane(gate).in_flight) == (1, 0)
+
+
+def test_one_session_in_two_loops_at_once(fake_gateway: FakeGateway) -> None:
+    """A session's own pool is never in the way; one that was given says what is wrong."""
+    own = TokenGate(api_key=fake_gateway.api_key, base_url=fake_gateway.base_url)
+    given = TokenGate(
+        api_key=fake_gateway.api_key, base_url=fake_gateway.base_url, pool=Pool(Limits())
+    )
+
+    async def ask(gate: TokenGate) -> str:
+        return (await gate.chat(MODEL, "你好")).status
+
+    async def ask_from_two_loops(gate: TokenGate) -> str:
+        await ask(gate)
+        status = await asyncio.to_thread(asyncio.run, ask(gate))
+        await gate.close()
+        return status
+
+    assert asyncio.run(ask_from_two_loops(own)) == "complete"
+    with pytest.raises(CallerError, match="this Pool serves another running event loop"):
+        asyncio.run(ask_from_two_loops(given))
+
+
+async def test_models_that_users_made_up(opened: Opened) -> None:
+    """Lanes of models that nobody knows are not kept for ever."""
+    gate = opened({"qwen*": MANY})
+    await gate.chat(MODEL, "你好")
+    for number in range(1_100):
+        async with gate.pool.slot(f"made-up-{number}"):
+            pass
+    lanes = gate.pool.statistics().lanes
+    assert len(lanes) < 1_000
+    assert "qwen*" in {lane.pattern for lane in lanes}
+
+
+async def test_a_pool_that_is_closed(clock: VirtualClock) -> None:
+    """Whoever waits in it is told, and nobody can come in."""
+    pool = Pool(Limits(concurrency=1), clock=clock)
+    async with pool.slot(MODEL):
+        waiting = asyncio.ensure_future(pool.slot(MODEL).__aenter__())
+        await clock.settle()
+        pool.close()
+        with pytest.raises(CallerError, match="this Pool is closed"):
+            await waiting
+    with pytest.raises(CallerError, match="this Pool is closed"):
+        pool.slot(MODEL)

@@ -158,8 +158,7 @@ class Lane:
         self.requests = _meter(limits, limits.requests_per_minute, now)
         self.tokens = _meter(limits, limits.tokens_per_minute, now)
         self._concurrency: float = limits.concurrency or inf
-        known = limits.requests_per_minute or limits.tokens_per_minute
-        self.learner = Learner(now, chance, slow_start=not known) if limits.learn else None
+        self.learner = Learner(now, chance, _known_rate(limits)) if limits.learn else None
         self.counts_tokens = self.tokens is not None
         self._seconds = 0.0
         self._listens = False
@@ -453,6 +452,13 @@ class Lane:
     def _until_free(self, calls: int) -> float:
         short = calls - (self._concurrency - self.in_flight)
         return max(0.0, short * self._seconds / self._concurrency) if short > 0 else 0.0
+
+
+def _known_rate(limits: Limits) -> float | None:
+    """Give the requests a second that are allowed, as far as that is given."""
+    if limits.requests_per_minute is not None:
+        return limits.requests_per_minute / MINUTE
+    return None if limits.tokens_per_minute is None else limits.tokens_per_minute / MINUTE
 
 
 def _meter(limits: Limits, limit: float | None, now: float) -> Meter | None:

@@ -122,20 +122,22 @@ class Learner:
     Args:
         now: seconds.
         chance: gives a random number from 0 up to 1, for jitter.
-        slow_start: whether to begin slowly; else without any gate, until a refusal.
+        given: requests a second that the lane may make, if somebody knows; then there is no gate
+            until a refusal.  None begins slowly.
 
     Attributes:
         requests: the pace in force, or None without one; ``tokens``: the same.
         ceiling: the most in flight, inf unless the gateway had no room for more.
     """
 
-    def __init__(self, now: float, chance: Callable[[], float], *, slow_start: bool) -> None:
+    def __init__(self, now: float, chance: Callable[[], float], given: float | None) -> None:
         self._chance = chance
-        self.requests: Bucket | None = _pace(START, now) if slow_start else None
+        self._given = given
+        self.requests: Bucket | None = _pace(START, now) if given is None else None
         self.tokens: Bucket | None = None
         self.ceiling: float = inf
         # The curve: what it comes back to, and how long it has been used.
-        self._slow = slow_start
+        self._slow = given is None
         self._peak = _Rates(inf, inf)
         self._crowd = (inf, now, 0.0)
         self._busy = 0.0
@@ -285,10 +287,9 @@ class Learner:
             return
         if self._cut_at > -inf and not count.gaps:
             self._peak = self._measured(now)
-        elif had is not None:
-            self._peak = self._so_far(had.rate).times(1 / 2)
         else:
-            self._peak = count.rates(now).times(1 / 2)
+            self._peak = self._so_far(had.rate if had is not None else self._given or START)
+            self._peak = self._peak.times(1 / 2)
         self._slow = False
         self._busy = 0.0
         self._count = _Count(now)
