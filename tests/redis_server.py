@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 SECONDS_TO_START = 20.0
+BUS = 10_000
 
 
 def executable() -> str:
@@ -29,10 +30,13 @@ def executable() -> str:
 
 def free_port() -> int:
     """Give a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        # A cluster listens there, too.
+        if port + BUS < 1 << 16:
+            return port
 
 
 class RedisServer:
@@ -88,16 +92,21 @@ class RedisServer:
     def say(self, command: bytes) -> bytes:
         """Give the beginning of the answer to a command, without any client's help."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(command + b"\r\n")
+            words = command.split()
+            sizes = (b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+            connection.sendall(b"*%d\r\n" % len(words) + b"".join(sizes))
             return connection.recv(65536)
 
     def _wait(self, command: bytes, answer: bytes) -> None:
         # A server tells nobody that it is ready: asking is all there is.
-        deadline = time.monotonic() + SECONDS_TO_START
+        deadline, said = time.monotonic() + SECONDS_TO_START, b""
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
-                if answer in self.say(command):
+                said = self.say(command)
+                if answer in said:
                     return
             time.sleep(0.01)
-        message = f"expected the Redis server to answer {command[:40]!r}"
+        message = (
+            f"expected {answer!r} of the Redis server for {command[:40]!r}, got {said[:80]!r}"
+        )
         raise RuntimeError(message)

@@ -383,11 +383,13 @@ local function take(member, t, at)
 end
 
 local function admit()
+  -- A hold may still grow, and a grace ends early: nobody is told before they are over.
+  local ahead = math.max(S.hold, S.grace) > now and 0 or AHEAD
   while true do
     local member, t = head()
     if not member then return INF, 'queue', '' end
     local at, because = gate(t)
-    if at > now + AHEAD then return at, because, string.match(member, '^[^/]*') end
+    if at > now + ahead then return at, because, string.match(member, '^[^/]*') end
     pop(member, t)
     take(member, t, at)
   end

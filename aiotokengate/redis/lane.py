@@ -2,8 +2,8 @@
 
 Strategy.  What callers do becomes operations, which wait in a list; one run of the script is on
 its way at a time, and takes along all that came meanwhile.  A call that asks to go is told at
-once; what was answered or has ended can wait a little, and is told together with how long ago it was,
-so nothing is counted later for it.  A batch keeps its number until it is known to be applied.
+once; what was answered or has ended can wait a little, and is told together with how long ago it
+was, so nothing is counted later for it.  A batch keeps its number until it is known to be applied.
 
 Three things can go wrong, and all of them end in saying anew what is there, under a new name,
 while what the old name had is given up as used: Redis can't be reached (a local share of the
@@ -112,6 +112,7 @@ class RedisLane:
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._look_at = self._flush_at = inf
+        self._closed = False
         # Without Redis.
         self._share: Share | None = None
         self._away_since = 0.0
@@ -269,7 +270,7 @@ class RedisLane:
     def queued(self) -> int:
         """Count those of this process that wait; not those who only wait for Redis to say so."""
         if self._share is not None:
-            return len(self._share.lane.queue)
+            return self._share.lane.queue.waiting
         return self._waiting - min(self._unasked, self._free())
 
     def successor(self) -> RedisLane:
@@ -304,7 +305,8 @@ class RedisLane:
         return bool(self._calls)
 
     def stop(self) -> None:
-        """Call timers and tasks off."""
+        """Call timers off; what comes now is not told any more."""
+        self._closed = True
         self._cancel_timer()
         if self._share is not None:
             self._share.stop()
@@ -316,7 +318,10 @@ class RedisLane:
         """Tell Redis what there is to tell, and give everything back."""
         if self._sequence and self._link is not None and self._share is None:
             self._tell("bye")
-            await self._exchange(self._link)
+            # A batch that was cut off on its way goes once more, under its number.
+            while self._operations:
+                await self._exchange(self._link)
+            self._cancel_timer()
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -410,7 +415,7 @@ class RedisLane:
 
     def _flush(self, within: float) -> None:
         """Send what there is to tell, at once or within so many seconds."""
-        if self._share is not None:
+        if self._share is not None or self._closed:
             return
         if within > 0:
             self._flush_at = min(self._flush_at, self._clock.now() + within)

@@ -3,8 +3,8 @@
 Strategy.  Everything here belongs to one loop and one process; after a fork, or in another loop,
 the backend makes a new one, and never touches the connections of the old one.  Commands have a
 time limit and are tried twice at most where the connection broke: a batch has a number, so the
-script applies it once.  Grants that other processes' runs have made arrive on a channel; it may lose
-messages, so whoever waits also asks with each renewal of the lease.
+script applies it once.  Grants that other processes' runs have made arrive on a channel; it may
+lose messages, so whoever waits also asks with each renewal of the lease.
 """
 
 from __future__ import annotations
@@ -137,12 +137,17 @@ class Link:
 
     async def _listen(self) -> None:
         """Hear of grants, and subscribe again whenever the connection breaks."""
-        while not self._closed:
-            try:
-                await self._subscription()
-            except TROUBLE:
-                pause = self._terms.retry * (0.5 + 0.5 * self._terms.chance())
-                await self._terms.clock.sleep(pause)
+        try:
+            while True:
+                try:
+                    await self._subscription()
+                except TROUBLE:
+                    pause = self._terms.retry * (0.5 + 0.5 * self._terms.chance())
+                    await self._terms.clock.sleep(pause)
+        finally:
+            # The loop ends, and nobody has closed us: this is the last moment to do it.
+            if not self._closed:
+                await self._farewell(self._stop())
 
     async def _subscription(self) -> None:
         client = await listener(self._client)
@@ -237,7 +242,7 @@ class Link:
         members = [member for member in self.members.values() if member not in self._away]
         for member in self.members.values():
             member.stop()
-        for task in self._tasks:
+        for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
         return members
 

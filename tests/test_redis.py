@@ -1,0 +1,496 @@
+"""Lanes that several share through a real Redis, and what becomes of them without it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from itertools import count
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis_server import RedisServer
+
+from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.policy.lanes import LaneStatistics
+from aiotokengate.policy.limits import Limits
+from aiotokengate.pool import Pool, Slot
+from aiotokengate.redis import RedisBackend, statistics
+
+MODEL = "qwen3.6-plus"
+PREFIXES = count()
+SHORT = 0.5
+"""Seconds of a lease, where a test lets one run out."""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RedisServer]:
+    """Give a server that nobody stops."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Give a prefix that no other test has."""
+    return f"test{next(PREFIXES)}"
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """Give a server that the test may stop."""
+    with RedisServer() as server:
+        yield server
+
+
+Open = Callable[..., Pool]
+
+
+@pytest.fixture
+async def open_pool(shared: RedisServer, prefix: str) -> AsyncIterator[Open]:
+    """Make pools that share a Redis, as processes would; each has connections of its own."""
+    async with AsyncExitStack() as stack:
+
+        def make(limits: Limits, server: Any = None, **settings: Any) -> Pool:
+            backend = RedisBackend(server or shared.url, prefix=prefix, **settings)
+            stack.push_async_callback(backend.aclose)
+            return Pool(limits, backend=backend)
+
+        yield make
+
+
+async def until(is_so: Callable[[], Awaitable[bool] | bool]) -> None:
+    """Return once something is so; pytest's time limit ends what never is."""
+    while True:
+        found = is_so()
+        if found if isinstance(found, bool) else await found:
+            return
+        await asyncio.sleep(0)
+
+
+async def lane_of(url: str, prefix: str) -> LaneStatistics:
+    (lane,) = await statistics(url, prefix=prefix)
+    return lane
+
+
+async def until_lane(url: str, prefix: str, **expected: int) -> None:
+    async def is_so() -> bool:
+        lanes = await statistics(url, prefix=prefix)
+        return any(all(getattr(lane, k) == v for k, v in expected.items()) for lane in lanes)
+
+    await until(is_so)
+
+
+class Held:
+    """A call that goes until it is let go."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.going = asyncio.Event()
+        self.leave = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async with self.slot:
+            self.going.set()
+            self.slot.answered()
+            await self.leave.wait()
+
+    async def end(self) -> None:
+        self.leave.set()
+        await self.task
+
+
+async def hold(pool: Pool, **settings: Any) -> Held:
+    held = Held(pool.slot(MODEL, **settings))
+    await held.going.wait()
+    return held
+
+
+async def one_call(pool: Pool, **settings: Any) -> None:
+    async with pool.slot(MODEL, **settings) as slot:
+        slot.answered()
+
+
+# --- calls --------------------------------------------------------------------------------------
+
+
+async def test_two_processes_share_the_number_in_flight(
+    open_pool: Open, shared: RedisServer, prefix: str
+) -> None:
+    limits = Limits(concurrency=3)
+    one, other = open_pool(limits), open_pool(limits)
+    held = [await hold(pool) for pool in (one, other, one)]
+    fourth = Held(other.slot(MODEL))
+    await until_lane(shared.url, prefix, in_flight=3, waiting=1)
+    assert not fourth.going.is_set()
+    await held[0].end()
+    await fourth.going.wait()
+    for each in (*held[1:], fourth):
+        await each.end()
+    await until_lane(shared.url, prefix, in_flight=0, waiting=0, admitted=4)
+
+
+async def test_the_order_is_that_of_arrival_whoever_asks(open_pool: Open) -> None:
+    limits = Limits(concurrency=1)
+    pools = [open_pool(limits) for _ in range(3)]
+    first = await hold(pools[0])
+    order: list[int] = []
+
+    async def call(number: int) -> None:
+        async with pools[number % 3].slot(MODEL):
+            order.append(number)
+
+    calls = []
+    for number in range(9):
+        calls.append(asyncio.create_task(call(number)))
+        lane = pools[number % 3].lane(MODEL)
+        await until(lambda lane=lane, number=number: lane.statistics().waiting == number + 1)  # type: ignore[misc]
+    await first.end()
+    await asyncio.gather(*calls)
+    assert order == list(range(9))
+
+
+async def test_users_take_turns_across_processes(open_pool: Open) -> None:
+    limits = Limits(concurrency=1)
+    busy, calm = open_pool(limits), open_pool(limits)
+    first = await hold(busy)
+    order: list[str] = []
+
+    async def call(pool: Pool, user: str) -> None:
+        async with pool.slot(MODEL, fair_key=user):
+            order.append(user)
+
+    many = [asyncio.create_task(call(busy, "小明")) for _ in range(6)]
+    await until(lambda: busy.lane(MODEL).statistics().waiting == 6)
+    late = [asyncio.create_task(call(calm, "小红 🧧")) for _ in range(2)]
+    await until(lambda: calm.lane(MODEL).statistics().waiting == 8)
+    await first.end()
+    await asyncio.gather(*many, *late)
+    assert order.index("小红 🧧") <= 1
+    assert order[:4].count("小红 🧧") == 2
+
+
+async def test_a_refusal_holds_all_processes(
+    open_pool: Open, shared: RedisServer, prefix: str
+) -> None:
+    limits = Limits(requests_per_minute=100)
+    one, other = open_pool(limits), open_pool(limits)
+    async with one.slot(MODEL) as slot:
+        assert slot.refuse(retry_after=500) >= 500
+    await until_lane(shared.url, prefix, refused=1)
+    held = Held(other.slot(MODEL, deadline=1000))
+    await until(lambda: other.lane(MODEL).statistics().waiting == 1)
+    waiting = held.slot.waiting
+    assert waiting is not None
+    assert waiting.because == "hold"
+    assert waiting.eta == pytest.approx(500, rel=0.1)
+    held.task.cancel()
+    await asyncio.wait([held.task])
+
+
+async def test_a_deadline_and_a_full_queue_give_the_place_up(
+    open_pool: Open, shared: RedisServer, prefix: str
+) -> None:
+    limits = Limits(concurrency=1)
+    pool = open_pool(limits)
+    first = await hold(pool)
+    with pytest.raises(TimedOut):
+        await one_call(pool, deadline=0.05)
+    await until_lane(shared.url, prefix, in_flight=1, waiting=0)
+    await first.end()
+
+
+async def test_more_than_may_wait_are_refused(shared: RedisServer, prefix: str) -> None:
+    backend = RedisBackend(shared.url, prefix=prefix)
+    pool = Pool(Limits(concurrency=1), backend=backend, max_waiting=1)
+    first = await hold(pool)
+    second = Held(pool.slot(MODEL))
+    await until(lambda: pool.lane(MODEL).statistics().waiting == 1)
+    with pytest.raises(QueueFull):
+        await one_call(pool)
+    await first.end()
+    await second.going.wait()
+    await second.end()
+    await backend.aclose()
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_cancelled_wherever_it_stands_a_call_leaves_nothing(
+    open_pool: Open, shared: RedisServer, prefix: str, turns: int
+) -> None:
+    limits = Limits(concurrency=1, tokens_per_minute=1000)
+    one, other = open_pool(limits), open_pool(limits)
+    first = await hold(one)
+    second = asyncio.create_task(one_call(other, tokens=10))
+    for turn in range(turns):
+        if turn == turns // 2:
+            first.leave.set()
+        await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.wait([second])
+    await first.end()
+    await one_call(other, tokens=10)
+    await until_lane(shared.url, prefix, in_flight=0, waiting=0)
+
+
+async def test_what_is_left_at_the_end_is_idle_and_vanishes(
+    shared: RedisServer, prefix: str
+) -> None:
+    backend = RedisBackend(shared.url, prefix=prefix)
+    pool = Pool(Limits(concurrency=2, requests_per_minute=100), backend=backend)
+    await asyncio.gather(*(one_call(pool, fair_key=f"用户{n % 3}") for n in range(20)))
+    await backend.aclose()
+    async with Redis.from_url(shared.url, protocol=2) as client:
+        keys = await client.keys(f"{prefix}:*")
+        assert keys == [f"{prefix}:{{*|}}:state".encode()]
+        assert 0 < await client.ttl(keys[0]) <= 11 * 60
+
+
+# --- what is told and counted -------------------------------------------------------------------
+
+
+async def test_round_trips_are_few(open_pool: Open) -> None:
+    pool = open_pool(Limits(requests_per_minute=1000, tokens_per_minute=10**6))
+    backend = pool._backend
+    assert isinstance(backend, RedisBackend)
+    for _ in range(20):
+        await one_call(pool, tokens=100)
+    assert backend.round_trips - backend.renewals <= 40
+
+
+async def test_users_names_stay_here(open_pool: Open, shared: RedisServer, prefix: str) -> None:
+    pool = open_pool(Limits(concurrency=1))
+    first = await hold(pool)
+    second = Held(pool.slot(MODEL, fair_key="wang@example.com"))
+    await until_lane(shared.url, prefix, waiting=1)
+    async with Redis.from_url(shared.url, protocol=2) as client:
+        for key in await client.keys(f"{prefix}:*"):
+            assert b"wang" not in (await client.dump(key) or b"")
+    await first.end()
+    await second.going.wait()
+    await second.end()
+
+
+async def test_messages_that_were_lost_are_made_up_for(
+    open_pool: Open, shared: RedisServer, prefix: str
+) -> None:
+    limits = Limits(concurrency=1)
+    one, other = open_pool(limits), open_pool(limits, lease=SHORT)
+    first = await hold(one)
+    second = Held(other.slot(MODEL))
+    await until_lane(shared.url, prefix, waiting=1)
+    async with Redis.from_url(shared.url, protocol=2) as client:
+        await client.client_kill_filter(_type="pubsub")
+        await first.end()
+        await until_lane(shared.url, prefix, in_flight=1, waiting=0)
+    await second.going.wait()
+    await second.end()
+
+
+async def test_a_forgotten_script_is_loaded_again(open_pool: Open, shared: RedisServer) -> None:
+    pool = open_pool(Limits(concurrency=1))
+    async with Redis.from_url(shared.url, protocol=2) as client:
+        first = await hold(pool)
+        await client.script_flush()
+        second = Held(pool.slot(MODEL))
+        await first.end()
+        await second.going.wait()
+        await client.script_flush()
+        await second.end()
+        await one_call(pool)
+
+
+async def test_learned_lanes_are_each_process_own(open_pool: Open) -> None:
+    pool = open_pool(Limits())
+    await one_call(pool)
+    backend = pool._backend
+    assert isinstance(backend, RedisBackend)
+    assert backend.round_trips == 0
+    assert pool.statistics().lanes[0].admitted == 1
+
+
+# --- other servers ------------------------------------------------------------------------------
+
+
+async def test_a_cluster(prefix: str) -> None:
+    with RedisServer(cluster=True) as server:
+        client = RedisCluster(host="127.0.0.1", port=server.port)
+        backends = [RedisBackend(client, prefix=prefix) for _ in range(2)]
+        limits = Limits(concurrency=1, requests_per_minute=600)
+        one, other = (Pool({"qwen*": limits}, backend=backend) for backend in backends)
+        first = await hold(one)
+        second = Held(other.slot(MODEL))
+        await until(lambda: other.lane(MODEL).statistics().waiting == 1)
+        await first.end()
+        await second.going.wait()
+        (lane,) = await statistics(client, prefix=prefix)
+        assert (lane.pattern, lane.in_flight, lane.waiting) == ("qwen*", 1, 0)
+        await second.end()
+        for backend in backends:
+            await backend.aclose()
+        await client.aclose()
+
+
+async def test_a_client_of_ones_own(open_pool: Open, shared: RedisServer, prefix: str) -> None:
+    async with Redis.from_url(shared.url, decode_responses=True) as client:
+        pool = open_pool(Limits(concurrency=1), client)
+        await one_call(pool)
+    await until_lane(shared.url, prefix, admitted=1, in_flight=0)
+
+
+async def test_another_layout_is_an_error_that_names_both(
+    open_pool: Open, shared: RedisServer, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = open_pool(Limits(concurrency=2))
+    async with Redis.from_url(shared.url, protocol=2) as client:
+        await client.set(f"{prefix}:{{*|}}:state", b"what somebody else keeps")
+        await one_call(pool)
+        with pytest.raises(CallerError, match=r"expected layout 1 .* found something else"):
+            await one_call(pool)
+        with pytest.raises(CallerError, match=r"expected layout 1 .* found something else"):
+            await statistics(shared.url, prefix=prefix)
+        # As cmsgpack writes {"layout": "0"}.
+        await client.set(f"{prefix}:{{*|}}:state", b"\x81\xa6layout\xa10")
+        with pytest.raises(CallerError, match=r"expected layout 1 .* found 0"):
+            await statistics(shared.url, prefix=prefix)
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+async def test_no_redis_at_the_start_is_a_share_and_a_warning(
+    prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RedisServer()
+    url = f"redis://user:secret@127.0.0.1:{server.port}/0"
+    backend = RedisBackend(url, prefix=prefix, share=0.5, lease=SHORT)
+    pool = Pool(Limits(concurrency=4), backend=backend)
+    held = [await hold(pool), await hold(pool)]
+    third = Held(pool.slot(MODEL))
+    await until(lambda: pool.statistics().waiting == 1)
+    assert not third.going.is_set()
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1
+    assert f"127.0.0.1:{server.port}" in warnings[0]
+    assert "secret" not in caplog.text + repr(backend)
+    await held[0].end()
+    await third.going.wait()
+    await held[1].end()
+    await third.end()
+    await backend.aclose()
+    server.__exit__()
+
+
+async def test_a_restart_without_data_loses_no_call(server: RedisServer, prefix: str) -> None:
+    limits = Limits(concurrency=4)
+    backends = [RedisBackend(server.url, prefix=prefix, lease=SHORT) for _ in range(2)]
+    pools = [Pool(limits, backend=backend) for backend in backends]
+    held = [await hold(pools[number % 2]) for number in range(4)]
+    waiting = [Held(pools[number % 2].slot(MODEL)) for number in range(4)]
+    await until_lane(server.url, prefix, in_flight=4, waiting=4)
+    server.kill()
+    ended = asyncio.create_task(held[0].end())
+    await ended
+    server.start()
+    await until_lane(server.url, prefix, in_flight=4, waiting=3)
+    for each in (*held[1:], *waiting):
+        each.leave.set()
+    await asyncio.gather(*(each.task for each in (*held, *waiting)))
+    await until_lane(server.url, prefix, in_flight=0, waiting=0)
+    for backend in backends:
+        await backend.aclose()
+
+
+async def test_what_was_used_without_redis_counts_afterwards(
+    server: RedisServer, prefix: str
+) -> None:
+    backend = RedisBackend(server.url, prefix=prefix, lease=SHORT)
+    server.kill()
+    pool = Pool(Limits(tokens_per_minute=1000), backend=backend)
+    await one_call(pool, tokens=300)
+    await one_call(pool, tokens=400)
+    server.start()
+    await until_lane(server.url, prefix, admitted=2)
+    left = (await lane_of(server.url, prefix)).tokens_left
+    assert left is not None
+    assert left < 400
+    await backend.aclose()
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def run_program(program: str, **values: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
+        env={**os.environ, **values},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_the_extra_the_error_says_what_to_install() -> None:
+    ended = run_program("import sys; sys.modules['redis'] = None; import aiotokengate.redis")
+    assert "ImportError" in ended.stderr
+    assert "pip install 'aiotokengate[redis]'" in ended.stderr
+    assert "请执行" in ended.stderr
+
+
+def test_loops_and_forks_get_connections_of_their_own(shared: RedisServer, prefix: str) -> None:
+    program = """
+        import asyncio, os
+        from aiotokengate.policy.limits import Limits
+        from aiotokengate.pool import Pool
+        from aiotokengate.redis import RedisBackend
+
+        backend = RedisBackend(os.environ["URL"], prefix=os.environ["PREFIX"])
+        pool = Pool(Limits(concurrency=2), backend=backend)
+
+        async def call():
+            async with pool.slot("qwen3.6-plus", tokens=1):
+                pass
+
+        asyncio.run(call())
+        asyncio.run(call())
+
+        child = os.fork()
+        asyncio.run(call())
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+            print("parent")
+    """
+    ended = run_program(program, URL=shared.url, PREFIX=prefix)
+    assert (ended.stdout, ended.stderr) == ("parent\n", "")
+    assert ended.returncode == 0
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("server", "settings", "message"),
+    [
+        ("http://127.0.0.1", {}, "got the scheme 'http'"),
+        ("127.0.0.1:6379", {}, "expected an address"),
+        (6379, {}, "got int"),
+        ("redis://u:secret@h", {"lease": 0}, "lease"),
+        ("redis://h", {"lease": float("inf")}, "lease"),
+        ("redis://h", {"share": 1.5}, "share"),
+        ("redis://h", {"share": 0}, "share"),
+        ("redis://h", {"timeout": True}, "timeout"),
+        ("redis://h", {"ahead": -1}, "ahead"),
+        ("redis://h", {"prefix": "a{b}"}, "prefix"),
+        ("redis://h", {"prefix": ""}, "prefix"),
+    ],
+)
+def test_bad_settings_are_refused(server: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(CallerError, match=message) as caught:
+        RedisBackend(server, **settings)
+    assert "secret" not in str(caught.value)
