@@ -40,6 +40,7 @@ _MINUTE = 60.0
 _SECOND = 1.0
 _INSTANT = 1e-6
 _MILLISECONDS = 1000
+_MEASURES = ("requests_per_minute", "tokens_per_minute", "concurrency", "burst_slope")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -407,6 +408,11 @@ class _Rule:
         limit = self.limit
         return (limit.kind, limit.phase, limit.charge, limit.per, limit.models)
 
+    @property
+    def measures(self) -> set[str]:
+        """What it measures."""
+        return {name for name in _MEASURES if getattr(self.limit, name) is not None}
+
     def account(self, now: float, key: str, model: str) -> _Account:
         """Give the account of a call, a new one if it is the first."""
         quota = self.limit.quota(key, model)
@@ -415,8 +421,9 @@ class _Rule:
         return self.accounts[quota]
 
     def inherit(self, now: float, rules: list[_Rule]) -> None:
-        """Take over the accounts of a rule of the same form, if one is left."""
-        former = next((rule for rule in rules if rule.form == self.form), None)
+        """Take over the accounts of a rule of the same form that measures most of the same."""
+        alike = [rule for rule in rules if rule.form == self.form]
+        former = max(alike, key=lambda rule: len(self.measures & rule.measures), default=None)
         if former is None:
             return
         rules.remove(former)
