@@ -5,6 +5,7 @@ import contextlib
 import copy
 import math
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from aiotokengate import (
     TokenGate,
     TokenGateError,
 )
+from aiotokengate.cli.gateway import main as command
 from aiotokengate.testing import (
     Enforcer,
     FakeGateway,
@@ -433,6 +435,16 @@ def test_limits_change_places() -> None:
     assert admitted(enforcer, 99) == 4
 
 
+def test_a_limit_is_joined_by_another_of_the_same_form() -> None:
+    tokens = RateLimit(tokens_per_minute=100)
+    enforcer = Enforcer(tokens)
+    admitted(enforcer, 1, prompt_tokens=60)
+    enforcer.change([tokens, RateLimit(concurrency=3)])
+    assert ask(enforcer, prompt_tokens=41).because == "tokens"
+    assert admitted(enforcer, 9, prompt_tokens=1) == 2
+    assert ask(enforcer).because == "concurrency"
+
+
 def test_another_measure_begins_with_nothing_used() -> None:
     enforcer = Enforcer(RateLimit(requests_per_minute=2))
     assert admitted(enforcer, 1, prompt_tokens=70) == 1
@@ -620,11 +632,11 @@ async def test_a_script_waits_for_a_request_that_is_let_in(client_of: Open) -> N
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ({"requests_per_minute": 1}, "请求过于频繁：每分钟最多 1 次 / at most 1 a minute"),
+        ({"requests_per_minute": 1.0}, "请求过于频繁：每分钟最多 1 次 / at most 1 a minute"),
         ({"burst_slope": 1}, "请求增长过快：每秒最多 1 次 / at most 1 in one second"),
         (
-            {"tokens_per_minute": 1500},
-            "用量过快：每分钟最多 1500 个 token / at most 1500 tokens a minute",
+            {"tokens_per_minute": 1_999_999},
+            "用量过快：每分钟最多 1999999 个 token / at most 1999999 tokens a minute",
         ),
     ],
 )
@@ -632,8 +644,8 @@ async def test_a_refusal_is_new_api_s_error(
     client_of: Open, limit: dict[str, Any], message: str
 ) -> None:
     client = await client_of(RateLimit(**limit))
-    assert await client.status() == 200
-    async with client.post() as response:
+    assert await client.status(max_tokens=10**6) == 200
+    async with client.post(max_tokens=10**6) as response:
         assert response.status == 429
         assert not any(
             "limit" in name.lower() or name == "Retry-After" for name in response.headers
@@ -1110,3 +1122,54 @@ async def test_a_reply_lasts_as_long_as_it_is_told_to() -> None:
             for stream in (True, False):
                 await gate.chat(MODEL, prompt, stream=stream)
     assert waited == [0.5] * 4
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+async def test_the_command_enforces_limits() -> None:
+    limits = (
+        "--requests-per-minute 2 --tokens-per-minute 1e9 --burst-slope 9 --limit-kind sliding"
+        " --limit-per key-and-model --refusal empty --charge usage --limit-headers --retry-after"
+    ).split()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "aiotokengate", "gateway", "--port", "0", "--pace", "fast"),
+        *("--quiet", *limits),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        url = f"{line.removeprefix('listening on ').strip()}/chat/completions"
+        async with aiohttp.ClientSession(headers={"Authorization": "Bearer sk-x"}) as http:
+            for status, left in [(200, "1"), (200, "0"), (429, "0")]:
+                body = {"model": MODEL, "messages": GREETING}
+                async with http.post(url, json=body) as response:
+                    text = await response.text()
+                assert response.status == status
+                assert response.headers["x-ratelimit-remaining-requests"] == left
+        assert text == ""
+        assert 1 <= int(response.headers["Retry-After"]) <= 60
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--requests-per-minute", "0", "expected a number above 0, got '0'"),
+        ("--tokens-per-minute", "viel", "expected a number above 0, got 'viel'"),
+        ("--tokens-per-minute", "nan", "expected a number above 0, got 'nan'"),
+        ("--concurrency", "1.5", "expected an integer from 1, got '1.5'"),
+        ("--burst-slope", "0", "expected an integer from 1, got '0'"),
+        ("--limit-kind", "leaky", "invalid choice: 'leaky'"),
+    ],
+)
+def test_wrong_limits_are_explained(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command([option, value])
+    assert stopped.value.code == 2
+    assert expected in capsys.readouterr().err

@@ -12,8 +12,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import get_args
+
+import attrs
 
 from aiotokengate.testing.gateway import FakeGateway
+from aiotokengate.testing.limits import Charge, Kind, Per, RateLimit, Style
 from aiotokengate.testing.script import KeepAlive, Pace
 
 __all__ = ["main"]
@@ -59,7 +63,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pace", choices=_PACES, default="real", help=_PACE_HELP)
     parser.add_argument("--keep-alive", type=_seconds, metavar="SECONDS", help=_KEEP_ALIVE_HELP)
     parser.add_argument("--quiet", action="store_true", help=_QUIET_HELP)
+    _add_limits(parser.add_argument_group(_LIMITS_TITLE, _LIMITS_ABOUT))
     return parser
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    """Add an option for each field of a limit that makes sense without a program around it."""
+    for name, kind, text in _NUMBERS:
+        group.add_argument(name, type=kind, metavar="N", help=text)
+    for name, field, choices, text in _CHOICES:
+        group.add_argument(name, dest=field, choices=choices, help=text)
+    group.add_argument("--limit-headers", dest="headers", action="store_true", help=_HEADERS_HELP)
+    group.add_argument("--retry-after", action="store_true", help=_RETRY_AFTER_HELP)
 
 
 _PORT_HELP = "port to listen on, 0 picks a free one (8000) / 监听端口，0 为自动选择，默认 8000"
@@ -68,6 +83,40 @@ _KEY_HELP = "the only key that is good / 唯一有效的密钥"
 _PACE_HELP = "speed of the models: real (0.4 s, then 60 tokens/s) or fast / 输出速度"
 _KEEP_ALIVE_HELP = "send ': PING' after so much silence / 静默多少秒后发送 ': PING'"
 _QUIET_HELP = "print nothing but the ready line / 只打印就绪信息"
+_LIMITS_TITLE = "limits / 限流"
+_LIMITS_ABOUT = "without a number, as many as come / 不给出数值即不限流"
+_HEADERS_HELP = "send x-ratelimit-* with every answer / 每个响应都带 x-ratelimit-* 头"
+_RETRY_AFTER_HELP = "send Retry-After with refusals / 拒绝时带 Retry-After 头"
+
+
+def _amount(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    message = f"expected a number above 0, got {text!r}"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _whole(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    message = f"expected an integer from 1, got {text!r}"
+    raise argparse.ArgumentTypeError(message)
+
+
+_PERS = {name.replace(" ", "-"): name for name in get_args(Per)}
+_NUMBERS = (
+    ("--requests-per-minute", _amount, "requests a minute / 每分钟请求数"),
+    ("--tokens-per-minute", _amount, "tokens a minute / 每分钟 token 数"),
+    ("--concurrency", _whole, "requests at a time / 并发请求数"),
+    ("--burst-slope", _whole, "requests in any one second / 任意一秒内的请求数"),
+)
+_CHOICES = (
+    ("--limit-kind", "kind", get_args(Kind), "what a minute is (bucket) / 计时方式"),
+    ("--limit-per", "per", tuple(_PERS), "what has a quota of its own (key) / 配额归属"),
+    ("--charge", "charge", get_args(Charge), "when tokens count (max_tokens) / token 计费方式"),
+    ("--refusal", "refusal", get_args(Style), "what a refusal looks like (json) / 拒绝的形式"),
+)
 
 
 def _port(text: str) -> int:
@@ -91,6 +140,7 @@ def _gateway(options: argparse.Namespace) -> FakeGateway:
     return FakeGateway(
         **key,
         any_key=options.api_key is None,
+        limits=_limits(options),
         pace=_PACES[options.pace],
         keep_alive=None if keep_alive is None else KeepAlive(keep_alive),
         host=options.host,
@@ -98,6 +148,15 @@ def _gateway(options: argparse.Namespace) -> FakeGateway:
         keep_requests=0,
         log=None if options.quiet else _tell,
     )
+
+
+def _limits(options: argparse.Namespace) -> RateLimit | None:
+    """Give the limit that the options describe; what is not said is as the class has it."""
+    names = {field.name for field in attrs.fields(RateLimit)}
+    said = {name: value for name, value in vars(options).items() if name in names and value}
+    if "per" in said:
+        said["per"] = _PERS[said["per"]]
+    return RateLimit(**said) if said else None
 
 
 async def _run(options: argparse.Namespace) -> int:

@@ -153,7 +153,7 @@ def _turned_away(verdict: Verdict, weight: Weight, request_id: str) -> Raw:
         raw = faults.empty_429()
     else:
         field, text = _REASONS[cast("Because", verdict.because)]
-        message = text.format(getattr(limit, field))
+        message = text.format(f"{getattr(limit, field):.12g}")
         refusal = Refusal(429, message, param="", code="rate_limit_exceeded")
         raw = _plain(429, refusal.body(request_id))
     return attrs.evolve(raw, headers={**raw.headers, **verdict.headers})

@@ -411,7 +411,8 @@ class FakeGateway:
         try:
             key = self._check_key(record)
             if self._door.limited and record.method == "POST":
-                # Those who left a moment ago have to have left when this one is looked at.
+                # Who left in the same moment has left: aiohttp may begin with this request
+                # before asyncio has told it that another's connection is lost.
                 await asyncio.sleep(0)
                 if (turned_away := self._door.admit(record, key)) is not None:
                     return await self._raw(request, record, turned_away)

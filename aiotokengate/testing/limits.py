@@ -26,7 +26,18 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import attrs
 
-__all__ = ["Because", "Decision", "Enforcer", "RateLimit", "Ticket", "Verdict"]
+__all__ = [
+    "Because",
+    "Charge",
+    "Decision",
+    "Enforcer",
+    "Kind",
+    "Per",
+    "RateLimit",
+    "Style",
+    "Ticket",
+    "Verdict",
+]
 
 Kind = Literal["bucket", "fixed", "sliding"]
 Charge = Literal["max_tokens", "usage"]
