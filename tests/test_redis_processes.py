@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -123,8 +124,12 @@ async def test_four_processes_never_exceed_what_is_given(kind: str) -> None:
                 await start(server, gateway, str(number), limits=given, calls=80)
                 for number in range(4)
             ]
-            await gateway.until(lambda: sum(gateway.calls.values()) >= allowed)
+            await gateway.until(
+                lambda: sum(gateway.calls.values()) >= allowed + (4 if kind == "bucket" else 0)
+            )
             for worker in workers:
-                worker.kill()
+                # The one that was there first may have made all its calls.
+                with contextlib.suppress(ProcessLookupError):
+                    worker.kill()
             await asyncio.gather(*(worker.communicate() for worker in workers))
         assert gateway.enforcer.refused == 0

@@ -80,7 +80,9 @@ class Script:
             terms["grace"],
             *(part for operation in operations for part in operation),
         ]
-        return [part.decode() for part in self._run(self.keys, arguments)]
+        reply: list[str] = [part.decode() for part in self._run(self.keys, arguments)]
+        self.epoch, self.runs = reply[1], int(reply[2])
+        return reply
 
 
 def enter(name: str, ticket: Ticket, now: float) -> tuple[Any, ...]:
@@ -144,7 +146,6 @@ class Both:
         expected = [*self.admitted, *(names[id(ticket)] for ticket in going)]
         reply = self.script.run(self.now, *self.batch, sequence=next(self.batches))
         known = Known.read(reply)
-        self.script.epoch, self.script.runs = known.epoch, known.runs
         self.batch, self.admitted = [], []
         # Those who left in the batch that admitted them are told of as well.
         found = [name for name, _, _ in grants_of(reply)]
@@ -196,3 +197,203 @@ def test_the_script_admits_whom_a_local_lane_admits(
                     continue
                 both.act(random.choice(ACTS), name, float(random.randint(0, 500)))
         both.compare()
+
+
+# --- what a local lane has no need of -----------------------------------------------------------
+
+
+def known(reply: list[str]) -> Known:
+    return Known.read(reply).with_news(reply)
+
+
+def granted(reply: list[str]) -> list[str]:
+    return [name for name, _, _ in grants_of(reply)]
+
+
+def call(name: str, tokens: float = 0.0, **settings: Any) -> tuple[Any, ...]:
+    return enter(name, Ticket(tokens=tokens, **settings), 0.0)
+
+
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+def test_what_is_bound_by_time_alone_is_granted_ahead(server: redis.Redis, kind: Any) -> None:
+    script = Script(server, Limits(requests_per_minute=60, kind=kind), ahead=0.5, grain=0.25)
+    first = script.run(1000.0, *(call(str(n)) for n in range(60)))
+    assert len(granted(first)) == 60
+    script.run(1000.0, *(("answered", str(n), 0) for n in range(60)), sequence=2)
+    opens = 1001.0 if kind == "bucket" else 1060.0
+    early = script.run(opens - 0.75, call("x"), sequence=3)
+    assert granted(early) == []
+    assert float(early[15]) == pytest.approx(0.7, abs=1e-3)
+    late = script.run(opens - 0.25, sequence=4)
+    ((name, delay, _),) = grants_of(late)
+    assert name == "x"
+    assert delay == pytest.approx(0.25, abs=1e-3)
+
+
+def test_nothing_is_granted_ahead_of_a_hold(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=60, learn=False), ahead=0.5)
+    script.run(1000.0, call("a"), ("refuse", "a", 10, 0), call("b"))
+    assert granted(script.run(1009.9, sequence=2)) == []
+    assert granted(script.run(1010.0, sequence=3)) == ["b"]
+
+
+def test_a_batch_that_is_sent_twice_is_applied_once(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=10))
+    assert granted(script.run(1000.0, call("a"))) == ["a"]
+    again = script.run(1000.0, call("a"), resync=True)
+    assert granted(again) == ["a"]
+    assert (known(again).in_flight, known(again).requests_left) == (1, 9)
+    script.run(1000.0, ("settle", "a", 0, ""), sequence=2)
+    assert known(script.run(1000.0, ("settle", "a", 0, ""), sequence=2)).requests_left == 9
+
+
+def test_what_was_answered_counts_from_when_it_was(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=1, kind="window"))
+    script.run(1000.0, call("a"))
+    script.run(1008.0, ("answered", "a", 5), call("b"), sequence=2)
+    assert granted(script.run(1062.9, sequence=3)) == []
+    assert granted(script.run(1063.0, sequence=4)) == ["b"]
+
+
+def test_an_age_that_can_not_be_is_not_believed(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=1, kind="window"))
+    script.run(1000.0, call("a"))
+    script.run(1000.0, ("answered", "a", 61), call("b"), sequence=2)
+    assert granted(script.run(1059.9, sequence=3)) == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_calls_of_a_dead_process_count_as_used(server: redis.Redis, late: bool) -> None:
+    limits = Limits(concurrency=2, tokens_per_minute=600)
+    script = Script(server, limits, lease=10)
+    script.run(1000.0, call("a", 200, late=late), call("b", 200, late=late), call("c", 200))
+    script.run(1000.0, ("answered", "a", 0), sequence=2)
+    script.run(1000.0, call("d", 100), process="q.1.0")
+    script.run(1009.0, process="q.1.0", sequence=2)
+    assert granted(script.run(1009.9, process="q.1.0", sequence=3)) == []
+    reply = script.run(1010.0, process="q.1.0", sequence=4)
+    assert granted(reply) == ["d"]
+    found = known(reply)
+    assert (found.in_flight, found.waiting, found.members) == (1, 0, 1)
+    refilled = 100 if not late else 0
+    assert found.tokens_left == pytest.approx(600 - 400 - 100 + refilled, abs=1e-6)
+
+
+def test_a_process_that_was_taken_for_dead_is_told(server: redis.Redis) -> None:
+    script = Script(server, Limits(concurrency=2), lease=10)
+    script.run(1000.0, call("a"), call("b"))
+    script.run(1020.0, call("c"), process="q.1.0")
+    late = script.run(1021.0, ("settle", "a", 0, ""), sequence=2)
+    assert (late[0], known(late).in_flight) == ("lost", 1)
+    adopted = script.run(1021.0, ("adopt", "b", 1, 0, 0, 21, "again"), process="p.1.1", sequence=1)
+    assert (adopted[0], known(adopted).in_flight) == ("ok", 2)
+
+
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+def test_a_lane_that_was_lost_begins_with_nothing(server: redis.Redis, kind: Any) -> None:
+    script = Script(server, Limits(requests_per_minute=60, kind=kind), grace=3)
+    script.run(1000.0, call("a"))
+    script.members = 2
+    server.delete(*script.keys)
+    assert script.run(1001.0, call("b"), sequence=2)[0] == "lost"
+    back = script.run(1001.0, ("adopt", "a", 1, 0, 0, 1, "again"), call("b"), process="p.1.1")
+    assert granted(back) == []
+    assert known(back).requests_left == pytest.approx(0, abs=1e-6)
+    # The other one has not come back: nobody is let in before it had the time to.
+    assert granted(script.run(1003.0, process="p.1.1", sequence=2)) == []
+    later = 1004.1 if kind == "bucket" else 1061.0
+    assert granted(script.run(later, process="p.1.1", sequence=3)) == ["b"]
+
+
+def test_all_back_the_grace_is_over(server: redis.Redis) -> None:
+    script = Script(server, Limits(concurrency=2), grace=3)
+    script.run(1000.0, call("a"))
+    script.members = 2
+    server.delete(*script.keys)
+    script.run(1001.0, sequence=2)
+    adopt = ("adopt", "a", 2, 0, 0, 1, "again")
+    assert granted(script.run(1001.0, adopt, call("b"), process="p.1.1")) == []
+    script.run(1001.5, ("adopt", "x", 2, 0, 0, 1, "again"), process="q.1.1")
+    assert known(script.run(1001.5, process="p.1.1", sequence=2)).in_flight == 2
+
+
+def test_a_lane_that_was_set_back_is_found_out(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=60))
+    script.run(1000.0)
+    epoch, old = script.epoch, server.dump(script.keys[0])
+    script.run(1000.0, *(call(str(n)) for n in range(60)), sequence=2)
+    assert old is not None
+    server.restore(script.keys[0], 0, old, replace=True)
+    reply = script.run(1001.0, sequence=3)
+    assert reply[0] == "lost"
+    assert script.epoch != epoch
+    assert known(reply).requests_left == pytest.approx(0, abs=1e-6)
+
+
+def test_a_newcomer_that_was_first_takes_nothing_over(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=60))
+    script.run(1000.0, call("a"))
+    epoch, runs = script.epoch, script.runs
+    server.delete(*script.keys)
+    script.epoch, script.runs = NONE, 0
+    fresh = script.run(1001.0, process="new.1.0")
+    assert known(fresh).requests_left == 60
+    script.epoch, script.runs = epoch, runs
+    assert script.run(1001.0, sequence=2)[0] == "lost"
+    assert known(script.run(1001.0, process="new.1.0", sequence=2)).requests_left <= 0  # type: ignore[operator]
+
+
+def test_an_outage_of_all_leaves_nothing_over(server: redis.Redis) -> None:
+    script = Script(server, Limits(requests_per_minute=60), grace=3)
+    script.run(1000.0)
+    alone = script.run(1010.0, ("bury", "p.1.0"), ("add", 2, 0), process="p.1.1", away=9.5)
+    assert known(alone).requests_left == pytest.approx(-2, abs=1e-6)
+    other = Script(server, Limits(requests_per_minute=60), grace=3)
+    other.run(1000.0)
+    other.run(1009.0, process="q.1.0")
+    mine = other.run(1010.0, ("bury", "p.1.0"), ("add", 2, 0), process="p.1.1", away=9.5)
+    assert known(mine).requests_left == pytest.approx(58, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+@pytest.mark.parametrize("before", ["bucket", "window"])
+def test_the_latest_limits_hold_and_what_was_used_stays(
+    server: redis.Redis, before: Any, kind: Any
+) -> None:
+    script = Script(server, Limits(requests_per_minute=60, kind=before))
+    script.run(1000.0, call("a"), call("b"))
+    script.run(1000.0, ("answered", "a", 0), sequence=2)
+    script.limits = Limits(requests_per_minute=30, kind=kind)
+    assert known(script.run(1000.0, sequence=3)).requests_left == pytest.approx(28)
+
+
+def test_few_ends_are_kept_of_a_window(server: redis.Redis) -> None:
+    limits = Limits(requests_per_minute=10**6, kind="window")
+    script = Script(server, limits, grain=0.25)
+    for step in range(300):
+        now = 1000 + step / 4 + 0.1
+        operations = [call(f"{step}.{n}") for n in range(5)]
+        operations += [("settle", f"{step}.{n}", 0, "") for n in range(5)]
+        reply = script.run(now, *operations, sequence=step + 1)
+    assert known(reply).requests_left == 10**6 - 5 * 241
+    assert server.strlen(script.keys[0]) < 5000
+
+
+def test_everybody_who_leaves_leaves_no_key_but_one(server: redis.Redis) -> None:
+    script = Script(server, Limits(concurrency=1))
+    script.run(
+        1000.0, call("a", fair_key="小明"), call("b", fair_key="小红"), call("c", bulk=True)
+    )
+    script.run(1000.0, ("bye",), sequence=2)
+    assert [key for key in script.keys if server.exists(key)] == [script.keys[0]]
+    assert server.ttl(script.keys[0]) > 600
+
+
+def test_users_that_are_even_again_are_forgotten(server: redis.Redis) -> None:
+    script = Script(server, Limits(concurrency=1, learn=False))
+    stays = (call(f"s{n}", fair_key="stays") for n in range(1500))
+    (going,) = granted(script.run(1000.0, *stays))
+    for step in range(1500):
+        comes = call(f"u{step}", fair_key=f"user{step}")
+        (going,) = granted(script.run(1000.0, comes, ("refund", going), sequence=step + 2))
+    assert server.hlen(script.keys[9]) < 1200

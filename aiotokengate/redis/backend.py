@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
+from aiotokengate.backend import LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError
-from aiotokengate.pool import LocalBackend
 from aiotokengate.redis.lane import RedisLane
 from aiotokengate.redis.link import Link, connect, copied, evaluate, text
 from aiotokengate.redis.told import LAYOUT, Known, lane_keys, names_of, other_layout
@@ -22,9 +22,9 @@ from aiotokengate.redis.told import LAYOUT, Known, lane_keys, names_of, other_la
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from aiotokengate.backend import BackendLane
     from aiotokengate.policy.lanes import LaneStatistics
     from aiotokengate.policy.limits import Limits
-    from aiotokengate.pool import BackendLane
 
 __all__ = ["RedisBackend", "statistics"]
 

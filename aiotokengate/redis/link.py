@@ -15,6 +15,7 @@ import os
 import secrets
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -86,14 +87,14 @@ class Link:
 
     Attributes:
         name: of this process on this Redis; new in each process and loop.
-        members: the lanes, by the name they have in Redis.
+        members: the lanes that somebody uses, by the name they have in Redis.
     """
 
     def __init__(self, terms: Terms) -> None:
         self.name = secrets.token_hex(6)
         self.pid = os.getpid()
         self.loop = asyncio.get_running_loop()
-        self.members: dict[str, Member] = {}
+        self.members: WeakValueDictionary[str, Member] = WeakValueDictionary()
         self._terms = terms
         self._client = terms.connect()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -188,7 +189,7 @@ class Link:
             self.keep_alive()
 
     def _renew_all(self) -> bool:
-        busy = [member.renew() for member in self.members.values()]
+        busy = [member.renew() for member in list(self.members.values())]
         return any(busy)
 
     # --- without Redis --------------------------------------------------------------------------
