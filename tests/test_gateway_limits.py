@@ -1128,10 +1128,11 @@ async def test_a_reply_lasts_as_long_as_it_is_told_to() -> None:
 
 
 async def test_the_command_enforces_limits() -> None:
-    limits = (
-        "--requests-per-minute 2 --tokens-per-minute 1e9 --burst-slope 9 --limit-kind sliding"
-        " --limit-per key-and-model --refusal empty --charge usage --limit-headers --retry-after"
-    ).split()
+    limits: list[str] = [
+        *("--requests-per-minute", "2", "--tokens-per-minute", "1e9", "--burst-slope", "9"),
+        *("--limit-kind", "sliding", "--limit-per", "key-and-model", "--refusal", "empty"),
+        *("--charge", "usage", "--limit-headers", "--retry-after"),
+    ]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "aiotokengate", "gateway", "--port", "0", "--pace", "fast"),
         *("--quiet", *limits),

@@ -466,7 +466,7 @@ class Verdict:
     """Whether a call is let in.
 
     Attributes:
-        ticket: to be given to :meth:`Enforcer.finish`; None for a call that is refused.
+        ticket: to be given to ``Enforcer.finish``; None for a call that is refused.
         because: what refuses it.
         limit: whose limit that is.
         retry_after: seconds until the same call would be let in if no other came.  None for a
