@@ -570,8 +570,10 @@ def _good_keys(one: str | None, several: Sequence[str] | None) -> tuple[str, ...
     if one is not None:
         message = "expected api_key or api_keys, got both"
         raise ValueError(message)
-    if isinstance(several, str) or not several or not all(several):
-        message = "api_keys: expected a sequence of keys, none of them empty, got something else"
+    wrong = [key for key in several if not isinstance(key, str) or not key]
+    if isinstance(several, str) or not several or wrong:
+        got = "one text" if isinstance(several, str) else f"{len(several)}, {len(wrong)} unusable"
+        message = f"api_keys: expected a sequence of keys, none of them empty, got {got}"
         raise ValueError(message)
     return tuple(several)
 

@@ -674,12 +674,14 @@ class Enforcer:
 
 
 def _listed(limits: RateLimit | Sequence[RateLimit]) -> tuple[RateLimit, ...]:
-    listed = (limits,) if isinstance(limits, RateLimit) else tuple(limits)
+    if isinstance(limits, RateLimit):
+        return (limits,)
+    listed = limits if isinstance(limits, Sequence) and not isinstance(limits, str) else [limits]
     for limit in listed:
         if not isinstance(limit, RateLimit):
             message = f"expected a RateLimit or a sequence of them, got {type(limit).__name__}"
             raise TypeError(message)
-    return listed
+    return tuple(limits)
 
 
 def _check_tokens(**amounts: int) -> None:
