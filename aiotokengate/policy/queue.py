@@ -148,7 +148,7 @@ class _Class:
         self._enter(place, user)
 
     def put_back(self, place: Place, behind: Place | None) -> None:
-        place.start = min(place.start, self._served if behind is None else behind.start)
+        place.start = self._served if behind is None else behind.start
         self._enter(place, self._users.setdefault(place.fair_key, _User()))
 
     def discard(self, place: Place) -> None:
