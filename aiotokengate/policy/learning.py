@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Learner"]
 
 START: Final = 10.0
-"""Requests a second while nothing is known, and as many at once."""
+"""Requests a second while nothing is known."""
+
+AT_ONCE: Final = 0.2
+"""Seconds' worth of a pace that may go at once: what is sent together is refused together."""
 
 FREE: Final = 8
 """Calls in flight that need no pace as long as nothing was refused: so few do no harm."""
@@ -53,6 +56,9 @@ SLOWEST_DOUBLING: Final = 5.0
 
 PLATEAU: Final = 15.0
 DECREASE: Final = 0.1
+
+BLIND: Final = 1 / 4
+"""Share of the pace that is left after a refusal that tells nothing else."""
 
 ENOUGH: Final = 5
 """Requests let in between two refusals that make a measurement."""
@@ -216,7 +222,9 @@ class Learner:
         self._count.tokens += tokens
         if self._cut_at > -inf:
             self._minute.add(now, tokens)
-        self._latency += (seconds - self._latency) / 8
+        # That of the slow ones: the first answers of many calls are always the fast ones.
+        more = seconds - self._latency
+        self._latency += more / (4 if more > 0 else 64)
         self._let_in += 1
         if call is self._probe:
             self._probe = None
@@ -289,7 +297,7 @@ class Learner:
             self._peak = self._measured(now)
         else:
             self._peak = self._so_far(had.rate if had is not None else self._given or START)
-            self._peak = self._peak.times(1 / 2)
+            self._peak = self._peak.times(BLIND)
         self._slow = False
         self._busy = 0.0
         self._count = _Count(now)
@@ -370,8 +378,8 @@ def _curve(used: float) -> float:
 
 
 def _pace(rate: float, now: float) -> Bucket:
-    """Make a pace of so much a second; a second's worth may go at once."""
-    return Bucket(rate * MINUTE, now, max(1.0, rate))
+    """Make a pace of so much a second, of which little may go at once."""
+    return Bucket(rate * MINUTE, now, max(1.0, rate * AT_ONCE))
 
 
 def _paced(pace: Bucket | None, now: float, rate: float) -> Bucket:
