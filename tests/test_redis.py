@@ -18,10 +18,12 @@ from redis.asyncio.cluster import RedisCluster
 from redis_server import RedisServer
 
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
-from aiotokengate.policy.lanes import LaneStatistics
+from aiotokengate.policy.lanes import LaneStatistics, Stage, Ticket
 from aiotokengate.policy.limits import Limits
 from aiotokengate.pool import Pool, Slot
 from aiotokengate.redis import RedisBackend, statistics
+from aiotokengate.redis.lane import RedisLane
+from aiotokengate.testing import VirtualClock
 
 MODEL = "qwen3.6-plus"
 PREFIXES = count()
@@ -420,6 +422,147 @@ async def test_what_was_used_without_redis_counts_afterwards(
     assert left is not None
     assert left < 400
     await backend.aclose()
+
+
+async def test_a_share_does_all_that_a_lane_does(prefix: str) -> None:
+    nowhere = RedisServer()
+    backend = RedisBackend(nowhere.url, prefix=prefix)
+    limits = Limits(concurrency=2, tokens_per_minute=60_000, charge="usage", learn=False)
+    pool = Pool(limits, backend=backend)
+    lane = pool.lane(MODEL)
+    async with pool.slot(MODEL, tokens=59_000) as slot:
+        slot.answered()
+        slot.true_up(60_000)
+        assert lane.statistics().tokens_left == pytest.approx(0, abs=100)
+        assert lane.wait(Ticket(tokens=600)) == pytest.approx(0.6, abs=0.3)
+    # What is refilled in a moment is waited for.
+    await one_call(pool, tokens=20)
+    async with pool.slot(MODEL, tokens=1) as slot:
+        slot.refund()
+    async with pool.slot(MODEL, tokens=1) as slot:
+        assert slot.refuse(retry_after=0.05) == pytest.approx(0.05, abs=0.05)
+    held = [await hold(pool, tokens=1), await hold(pool, tokens=1)]
+    third = Held(pool.slot(MODEL, tokens=1))
+    await until(lambda: lane.queued() == 1)
+    waiting = third.slot.waiting
+    assert waiting is not None
+    assert waiting.position == 1
+    third.task.cancel()
+    await asyncio.wait([third.task])
+    for each in held:
+        await each.end()
+    found = pool.statistics()
+    assert (found.waiting, found.in_flight, found.refused) == (0, 0, 1)
+    await backend.aclose()
+    nowhere.__exit__()
+
+
+async def test_what_changes_while_redis_is_asked_again_is_told(
+    server: RedisServer, prefix: str
+) -> None:
+    server.pause()
+    backend = RedisBackend(server.url, prefix=prefix, timeout=0.5, lease=SHORT)
+    pool = Pool(Limits(concurrency=4, tokens_per_minute=10_000, charge="usage"), backend=backend)
+    lane = pool.lane(MODEL)
+    assert isinstance(lane, RedisLane)
+    held = [await hold(pool, tokens=100) for _ in range(2)]
+    slot = pool.slot(MODEL, tokens=1000)
+    await slot.__aenter__()
+    refunded = pool.slot(MODEL, tokens=1000)
+    await refunded.__aenter__()
+    await until(lambda: bool(lane._adopted))
+    held[0].slot.settle(150)
+    refunded.refund()
+    slot.answered()
+    late = await hold(pool, tokens=100)
+    server.resume()
+    await until_lane(server.url, prefix, in_flight=3)
+    left = (await lane_of(server.url, prefix)).tokens_left
+    assert left == pytest.approx(10_000 - 150 - 1000 - 100 - 100, abs=200)
+    slot.settle(1000)
+    for each in (held[0], held[1], late):
+        each.leave.set()
+        await asyncio.wait([each.task])
+    await until_lane(server.url, prefix, in_flight=0)
+    await backend.aclose()
+
+
+async def test_a_hanging_redis_is_as_good_as_none(server: RedisServer, prefix: str) -> None:
+    backend = RedisBackend(server.url, prefix=prefix, timeout=0.2, lease=SHORT)
+    pool = Pool(Limits(concurrency=2), backend=backend)
+    held = [await hold(pool), await hold(pool)]
+    server.pause()
+    waiting = Held(pool.slot(MODEL))
+    await until(lambda: pool.lane(MODEL).statistics().waiting == 1)
+    await held[0].end()
+    await waiting.going.wait()
+    async with asyncio.timeout(60):
+        server.resume()
+        await until_lane(server.url, prefix, in_flight=2)
+    for each in (held[1], waiting):
+        await each.end()
+    await until_lane(server.url, prefix, in_flight=0)
+    await backend.aclose()
+
+
+async def test_more_tokens_than_expected_are_reserved_as_they_come(
+    open_pool: Open, shared: RedisServer, prefix: str
+) -> None:
+    pool = open_pool(Limits(tokens_per_minute=10_000, charge="usage"))
+    lane = pool.lane(MODEL)
+    assert lane.counts_tokens
+    async with pool.slot(MODEL, tokens=100) as slot:
+        for tokens in range(100, 5001, 100):
+            slot.true_up(tokens)
+
+        async def is_told() -> bool:
+            left = (await lane_of(shared.url, prefix)).tokens_left
+            return left is not None and left <= 5000
+
+        await until(is_told)
+        assert lane.wait(Ticket(tokens=6000)) == pytest.approx(6, abs=2)
+        slot.settle(2000)
+    await until_lane(shared.url, prefix, in_flight=0)
+    left = (await lane_of(shared.url, prefix)).tokens_left
+    assert left == pytest.approx(8000, abs=300)
+
+
+async def test_no_room_at_the_gateway_gives_the_place_back(
+    open_pool: Open, shared: RedisServer, prefix: str
+) -> None:
+    pool = open_pool(Limits(concurrency=1))
+    lane = pool.lane(MODEL)
+    ticket = Ticket()
+    assert not lane.enter(ticket)
+    await until(lambda: ticket.stage is Stage.ADMITTED)
+    lane.crowd(ticket)
+    await until_lane(shared.url, prefix, in_flight=0)
+
+
+async def test_a_pause_longer_than_the_lease_is_no_loss(shared: RedisServer, prefix: str) -> None:
+    clock = VirtualClock()
+    backend = RedisBackend(shared.url, prefix=prefix, clock=clock)
+    pool = Pool(Limits(requests_per_minute=60), backend=backend, clock=clock)
+    for pause in (0, 29, 3600):
+        await clock.run_for(pause)
+        await one_call(pool)
+    await backend.aclose()
+    assert (await lane_of(shared.url, prefix)).admitted == 3
+
+
+async def test_a_pool_that_is_closed_gives_back_what_it_can(
+    shared: RedisServer, prefix: str
+) -> None:
+    backend = RedisBackend(shared.url, prefix=prefix)
+    pool = Pool(Limits(concurrency=1), backend=backend)
+    held = await hold(pool)
+    waiting = Held(pool.slot(MODEL))
+    await until_lane(shared.url, prefix, in_flight=1, waiting=1)
+    pool.close()
+    await asyncio.wait([waiting.task])
+    assert isinstance(waiting.task.exception(), CallerError)
+    await until_lane(shared.url, prefix, in_flight=0, waiting=0)
+    await held.end()
 
 
 # --- processes ----------------------------------------------------------------------------------

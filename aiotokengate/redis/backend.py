@@ -157,7 +157,7 @@ async def _lanes(client: Redis | RedisCluster, prefix: str) -> tuple[LaneStatist
     async for key in client.scan_iter(match=f"{prefix}:{{*}}:state", count=1000):
         name = text(key)[len(prefix) + 2 : -len("}:state")]
         # A name in place of a process is what asks for nothing: the script then only reads.
-        reply = await evaluate(client, lane_keys(prefix, name), [LAYOUT, *[""] * 20])
+        reply = await evaluate(client, lane_keys(prefix, name), [LAYOUT, *[""] * 20], TIMEOUT)
         if reply[0] == "layout":
             raise CallerError(other_layout(prefix, reply[1]))
         if reply[0] == "ok":
@@ -166,7 +166,7 @@ async def _lanes(client: Redis | RedisCluster, prefix: str) -> tuple[LaneStatist
 
 
 def _client(server: str | Redis | RedisCluster, timeout: float) -> Redis | RedisCluster:
-    return connect(server, timeout) if isinstance(server, str) else copied(server)
+    return connect(server, timeout) if isinstance(server, str) else copied(server, timeout)
 
 
 def _checked_server(server: object) -> str:

@@ -40,8 +40,11 @@ __all__ = ["RedisLane"]
 SOON: Final = 0.05
 """Seconds for which the end of a call may wait for company."""
 
+NOBODY_WAITS: Final = 0.25
+"""The same, where nobody waited the last time we heard."""
+
 LATER: Final = 1.0
-"""Seconds for which the news that a call was answered may wait for it."""
+"""Seconds for which news that let nobody in may wait: that a call was answered, for one."""
 
 GRAIN: Final = 0.25
 """Seconds to which the ends of a window's minute are rounded up, so that there are few of them."""
@@ -341,9 +344,19 @@ class RedisLane:
     def _end(self, call: _Call, *operation: Any) -> None:  # noqa: ANN401 - its arguments
         call.ticket.stage = Stage.SETTLED
         self._tell(*operation)
-        known = self._known
-        full = known.concurrency is not None and known.in_flight >= known.concurrency
-        self._flush(0.0 if known.urgent or full else SOON)
+        self._flush(self._patience(call.ticket, operation))
+
+    def _patience(self, ticket: Ticket, operation: tuple[Any, ...]) -> float:
+        """Give how long the end of a call may wait for company: who waits for what it frees?"""
+        known, name = self._known, operation[0]
+        if self.limits.concurrency is not None:
+            full = known.concurrency is not None and known.in_flight >= known.concurrency
+            return 0.0 if known.urgent or full else SOON
+        if known.urgent:
+            return 0.0
+        if name == "settle" and (not operation[3] or float(operation[3]) >= ticket.tokens):
+            return LATER
+        return SOON if known.waiting else NOBODY_WAITS
 
     def _entry(self, call: _Call, *, again: bool) -> tuple[Any, ...]:
         ticket = call.ticket

@@ -14,7 +14,7 @@ import hashlib
 import os
 import secrets
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from redis.asyncio import ConnectionPool, Redis
@@ -31,7 +31,19 @@ if TYPE_CHECKING:
 
     from aiotokengate.clock import Clock, Timer
 
-__all__ = ["TROUBLE", "Link", "Member", "Terms", "connect", "copied", "evaluate", "text"]
+T = TypeVar("T")
+
+__all__ = [
+    "TROUBLE",
+    "Link",
+    "Member",
+    "Terms",
+    "connect",
+    "copied",
+    "evaluate",
+    "isolated",
+    "text",
+]
 
 SCRIPT: Final = files("aiotokengate.redis").joinpath("lane.lua").read_text("utf-8")
 DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -131,8 +143,7 @@ class Link:
 
     async def _evaluate(self, keys: Sequence[str], arguments: Sequence[str]) -> list[str]:
         self._terms.round_trips += 1
-        async with asyncio.timeout(self._terms.timeout):
-            return await evaluate(self._client, keys, arguments)
+        return await evaluate(self._client, keys, arguments, self._terms.timeout)
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -141,7 +152,7 @@ class Link:
         try:
             while True:
                 try:
-                    await self._subscription()
+                    await isolated(self._subscription())
                 except TROUBLE:
                     pause = self._terms.retry * (0.5 + 0.5 * self._terms.chance())
                     await self._terms.clock.sleep(pause)
@@ -154,8 +165,7 @@ class Link:
         client = await listener(self._client)
         channel = client.pubsub()
         try:
-            async with asyncio.timeout(self._terms.timeout):
-                await channel.subscribe(f"{self._terms.prefix}:{self.name}")
+            await channel.subscribe(f"{self._terms.prefix}:{self.name}")
             while True:
                 message = await channel.get_message(timeout=None)
                 if message is None:
@@ -258,9 +268,36 @@ class Link:
 
 
 async def evaluate(
+    client: Redis | RedisCluster, keys: Sequence[str], arguments: Sequence[str], seconds: float
+) -> list[str]:
+    """Run the lane's script; a connection, a command and a longer way each have their time."""
+    return await isolated(_evaluate(client, keys, arguments), 3 * seconds)
+
+
+async def isolated(work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+    """Wait for something in a task of its own.
+
+    Where two time limits of a client end at the same instant, Python before 3.13 can leave a
+    cancellation behind that nobody asked for; it must not end the task that goes on.
+
+    Raises:
+        TimeoutError: it was not done in time, or was cancelled by itself.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+        # Whoever is cancelled here does not ask any more what became of it.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    if not task.done() or task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
+async def _evaluate(
     client: Redis | RedisCluster, keys: Sequence[str], arguments: Sequence[str]
 ) -> list[str]:
-    """Run the lane's script."""
     try:
         reply = await client.evalsha(DIGEST, len(keys), *keys, *arguments)
     except NoScriptError:
@@ -297,16 +334,17 @@ def connect(url: str, timeout: float) -> Redis:
     )
 
 
-def copied(client: Redis | RedisCluster) -> Redis | RedisCluster:
+def copied(client: Redis | RedisCluster, timeout: float) -> Redis | RedisCluster:
     """Make a client with the same settings and connections of its own."""
+    limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     if isinstance(client, RedisCluster):
         nodes = client.nodes_manager.startup_nodes.values()
         return RedisCluster(
             startup_nodes=[ClusterNode(node.host, node.port) for node in nodes],
             ssl="ssl" in client.connection_kwargs or "ssl_context" in client.connection_kwargs,
-            **_kept(client.connection_kwargs),
+            **{**_kept(client.connection_kwargs), **limits},
         )
-    return Redis.from_pool(_twin(client.connection_pool))
+    return Redis.from_pool(_twin(client.connection_pool, **limits))
 
 
 async def listener(client: Redis | RedisCluster) -> Redis:
