@@ -5,7 +5,7 @@ in.  Slow start: the pace doubles as long as it is used, no faster than answers 
 that the refusals of one overshoot stay few; who has few calls in flight does not feel it.  A
 refusal shows that the gateway's allowance is used up, as far as we can know; from one refusal to
 the next, what it let in divided by the time is its true rate, for a bucket as for a window.  The
-pace goes to a tenth below that, comes back to it after ``PLATEAU`` seconds and then rises ever
+pace goes a little below that, comes back to it after ``PLATEAU`` seconds and then rises ever
 faster (the curve of CUBIC, RFC 9438, with the rate in place of the window), so that a limit that
 was raised is found again within a minute, and one that was not is touched about twice a minute, by
 one call.
@@ -55,7 +55,7 @@ FASTEST_DOUBLING: Final = 0.1
 SLOWEST_DOUBLING: Final = 5.0
 
 PLATEAU: Final = 15.0
-DECREASE: Final = 0.1
+DECREASE: Final = 0.07
 
 BLIND: Final = 1 / 4
 """Share of the pace that is left after a refusal that tells nothing else."""
