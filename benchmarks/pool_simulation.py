@@ -377,9 +377,7 @@ def _report_day() -> bool:
     waits = quantiles([wait for seen, _ in results for wait in seen.waits], n=100)
     users = {user for seen, _ in results for user in seen.served}
     print(f"\na day in 4 hours: {len(results)} lanes, {len(users)} users, {calls} calls, ", end="")
-    print(
-        f"{refused} refused; waits p50 {waits[49]:.2f} s, p90 {waits[89]:.1f} s, p99 {waits[98]:.1f} s"
-    )
+    print(f"{refused} refused; waits p50 {waits[49]:.0f} s, p99 {waits[98]:.0f} s")
     served = backlog_of_one()
     others = [count for user, count in served.items() if user != "greedy"]
     print(
