@@ -515,7 +515,7 @@ local OPERATIONS = {
     else
       local _, before = head()
       t.arrived = now - tonumber(a[7])
-      t.start = math.min(t.start, before and before.start or class.served)
+      t.start = before and before.start or class.served
     end
     queue_enter(member, t, user)
     save_ticket(member, t)
