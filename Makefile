@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 BASE := $(VENV)/.base-stamp
 DEMO := $(VENV)/.demo-stamp
 DEV := $(VENV)/.dev-stamp
+OTHERS := $(VENV)-others/.stamp
 PIP := $(BIN)/python -m pip install --quiet
 TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/make_picture.py docs/tables.py .ci/try_wheel.py)
 
@@ -25,7 +26,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test check lint format types imports docs wheel bench clean
+.PHONY: help demo test check lint format types imports docs wheel bench bench-pool clean
 
 help: ## show this list / 显示本列表
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,11 +70,17 @@ wheel: $(DEV) ## build/dist, tried in an empty environment
 	$(BIN)/python -m build --outdir build/dist . > /dev/null
 	$(BIN)/python .ci/try_wheel.py build/dist
 
+bench-pool: $(DEV) $(OTHERS) ## the pool's bars, and what others do / 限流池的指标与对比
+	$(BIN)/python benchmarks/pool_cost.py
+	$(BIN)/python benchmarks/pool_simulation.py
+	$(BIN)/python benchmarks/pool_strict.py --others $(VENV)-others/bin/python
+	$(BIN)/python benchmarks/pool_processes.py
+
 bench: $(DEV) ## what the library costs beside the bare work / 性能比率
 	$(BIN)/python benchmarks/ratios.py
 
 clean: ## remove everything that was made here / 清除生成的文件
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -90,5 +97,11 @@ $(DEMO): $(BASE) pyproject.toml
 	@touch $@
 
 $(DEV): $(BASE) pyproject.toml
-	@$(PIP) --editable '.[cli]' --group dev
+	@$(PIP) --editable '.[cli,redis]' --group dev
 	@touch $(DEMO) $@
+
+# What the pool is compared with has an environment of its own: it pins what we don't.
+$(OTHERS): pyproject.toml
+	@$(PYTHON) -m venv --clear $(VENV)-others
+	@$(VENV)-others/bin/python -m pip install --quiet --group others
+	@touch $@

@@ -137,4 +137,6 @@ def table(result: Result) -> str:
 
 
 if __name__ == "__main__":
-    print(table(asyncio.run(run())))
+    measured = asyncio.run(run())
+    print(table(measured))
+    raise SystemExit(0 if measured.good else 1)

@@ -32,7 +32,7 @@ ENTRY_POINTS = {
 }
 
 # A package of an extra, and the room that may import it.
-EXTRAS = {"rich": "cli", "typer": "cli"}
+EXTRAS = {"redis": "redis", "rich": "cli", "typer": "cli"}
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
