@@ -103,5 +103,6 @@ $(DEV): $(BASE) pyproject.toml
 # What the pool is compared with has an environment of its own: it pins what we don't.
 $(OTHERS): pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)-others
+	@$(VENV)-others/bin/python -m pip install --quiet --upgrade pip
 	@$(VENV)-others/bin/python -m pip install --quiet --group others
 	@touch $@

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ async def openai_client(url: str) -> int:
 
 async def litellm_router(url: str) -> int:
     """A router that knows both limits, with its default retries."""
-    import litellm  # noqa: PLC0415 - ours need not have it
+    import litellm  # type: ignore[import-not-found]  # noqa: PLC0415 - ours need not have it
 
     where = {"model": f"openai/{MODEL}", "api_key": KEY, "api_base": url}
     limited = {"model_name": MODEL, "litellm_params": {**where, "rpm": REQUESTS, "tpm": TOKENS}}
@@ -155,15 +156,15 @@ async def processor(url: str) -> int:
 
 async def contend(name: str, url: str) -> None:
     """Be one contender; print how many calls were lost, and the seconds."""
-    way = {
+    ways: dict[str, Callable[[], Awaitable[int]]] = {
         OURS[0]: lambda: ours(url, given=True),
         OURS[1]: lambda: ours(url, given=False),
         CONTENDERS[2]: lambda: openai_client(url),
         CONTENDERS[3]: lambda: litellm_router(url),
         CONTENDERS[4]: lambda: processor(url),
-    }[name]
+    }
     began = time.monotonic()
-    lost = await way()
+    lost = await ways[name]()
     print(json.dumps([lost, time.monotonic() - began]), flush=True)
 
 
