@@ -9,8 +9,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from redis_server import RedisServer
 
-from aiotokengate.testing import FakeGateway, ScriptedReply, faults
+from aiotokengate.testing import FakeGateway, RateLimit, ScriptedReply, faults
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MODEL = "qwen3.6-max-preview"
@@ -122,3 +123,60 @@ async def test_aiohttp_service(fake_gateway: FakeGateway, port: int) -> None:
     assert "👩‍💻" in "".join(events)
     process.terminate()
     assert await process.wait() in (0, -15)
+
+
+def test_fair_bot(fake_gateway: FakeGateway) -> None:
+    """Who asks once does not wait for all the questions of the other."""
+    cut(fake_gateway, times=9)
+    lines = output(fake_gateway, "fair_bot.py").splitlines()
+    assert sorted(lines) == ["小多 ← 你好！👋🏽"] * 8 + ["小少 ← 你好！👋🏽"]
+    assert lines.index("小少 ← 你好！👋🏽") < 5
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    """Give two ports that were free a moment ago."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        return [int(server.getsockname()[1]) for server in (one, other)]
+
+
+async def test_two_services_share_a_limit(ports: list[int]) -> None:
+    """Two processes, one Redis, one limit of 60 requests: together they never exceed it."""
+    limits = RateLimit(requests_per_minute=60)
+    with RedisServer() as redis:
+        async with FakeGateway(limits=limits) as gateway:
+            cut(gateway, times=62)
+            services = [await start(gateway, port, redis.url) for port in ports]
+            async with aiohttp.ClientSession() as session:
+                asked = [relayed(session, ports[number % 2], number) for number in range(62)]
+                texts = await asyncio.gather(*asked)
+            assert all("👩‍💻" in text and text.endswith("data: [DONE]\n\n") for text in texts)
+            assert (gateway.enforcer.admitted, gateway.enforcer.refused) == (62, 0)
+            for service in services:
+                service.terminate()
+                assert await service.wait() in (0, -15)
+
+
+async def start(gateway: FakeGateway, port: int, url: str) -> asyncio.subprocess.Process:
+    """Start a service and wait until it listens."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(EXAMPLES / "shared_limit_service.py"),
+        str(port),
+        url,
+        env={**environment(gateway), "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    return process
+
+
+async def relayed(session: aiohttp.ClientSession, port: int, number: int) -> str:
+    """Give what a service relays."""
+    asked = {"user": f"u{number % 3}", "prompt": f"第 {number} 问 🙂"}
+    async with session.post(f"http://127.0.0.1:{port}/stream", json=asked) as answer:
+        return await answer.text()
