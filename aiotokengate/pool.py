@@ -24,6 +24,7 @@ from aiotokengate.backend import Backend, BackendLane, LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
 from aiotokengate.hooks import logger
+from aiotokengate.monitor import Monitor
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
 from aiotokengate.policy.lanes import LaneStatistics, Stage, Ticket, Waiting
 from aiotokengate.policy.limits import Limits
@@ -101,7 +102,7 @@ class Pool:
         weights: how much more than the others the user of a fair key gets, as in ``{"vip": 3}``.
         count_tokens: a tokenizer, called with the model and the prompt's text; a quick estimate
             by default.
-        monitor: where `aiotokengate top` finds this pool: the path of a Unix socket to be made.
+        monitor: path of a Unix socket, through which ``aiotokengate top`` can look at the pool.
         clock: for simulations.
 
     Raises:
@@ -116,6 +117,7 @@ class Pool:
         max_waiting: int = 100_000,
         weights: Mapping[str, float] | None = None,
         count_tokens: Callable[[str, str], int] | None = None,
+        monitor: str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Read the settings; nothing runs yet."""
@@ -131,6 +133,7 @@ class Pool:
         self._aside: dict[tuple[str, str], str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._monitor = None if monitor is None else Monitor(monitor, self._lanes_now)
         self.waiting: set[asyncio.Future[None]] = set()
         _pools.add(self)
 
@@ -178,8 +181,11 @@ class Pool:
 
     def statistics(self) -> PoolStatistics:
         """Give what the lanes are doing."""
+        return PoolStatistics(self._lanes_now())
+
+    def _lanes_now(self) -> tuple[LaneStatistics, ...]:
         lanes = (lane.statistics() for lane in self._lanes.values())
-        return PoolStatistics(tuple(self._with_aside(lane) for lane in lanes))
+        return tuple(self._with_aside(lane) for lane in lanes)
 
     def _with_aside(self, lane: LaneStatistics) -> LaneStatistics:
         known = (self._aside.get((lane.key, scope)) for scope in ("", lane.pattern))
@@ -188,6 +194,8 @@ class Pool:
     def close(self) -> None:
         """End the waiting with a :class:`CallerError`; let go of timers and connections."""
         self._closed = True
+        if self._monitor is not None:
+            self._monitor.close()
         for future in self.waiting:
             if not future.done():
                 future.set_exception(_closed())
@@ -319,6 +327,8 @@ class Pool:
             raise CallerError(message)
         if self._loop is not None:
             self._restart()
+        if self._monitor is not None and not self._closed:
+            self._monitor.open()
         self._loop = loop
 
     def _restart(self) -> None:

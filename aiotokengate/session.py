@@ -135,7 +135,7 @@ class TokenGate:
 
     @property
     def pool(self) -> Pool:
-        """The pool that lets the calls in: what it is doing, ``pool.statistics()``, and slots."""
+        """The pool that lets the calls in, with its statistics and slots."""
         return self._sender.admission.pool
 
     # --- what can be asked for ------------------------------------------------------------------

@@ -23,7 +23,7 @@ import attrs
 from aiotokengate import Limits
 from aiotokengate.policy.lanes import Lane, Stage, Ticket
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing.limits import Ticket as GatewaysTicket
+from aiotokengate.testing.limits import Permit
 
 PROMPT = 40
 MINUTE = 60.0
@@ -195,7 +195,7 @@ class Simulation:
         if ticket.stage is Stage.ADMITTED:
             self.lane.answered(ticket, self.now)
 
-    def _finish(self, ticket: Ticket, gateways: GatewaysTicket, output: int) -> None:
+    def _finish(self, ticket: Ticket, gateways: Permit, output: int) -> None:
         self.gateway.finish(self.now, gateways, output)
         self.at(self.now + self._some(self.network.answer), self._settle, ticket)
 

@@ -128,6 +128,11 @@ def models_options() -> Iterable[Sequence[str]]:
     return _options("models")
 
 
+def top_options() -> Iterable[Sequence[str]]:
+    """Give a row for each argument of ``aiotokengate top``."""
+    return _options("top")
+
+
 def _options(command: str) -> Iterable[Sequence[str]]:
     yield "argument", "what it is"
     for each in typer.main.get_group(app).commands[command].params:
@@ -146,6 +151,7 @@ TABLES = {
         retried,
         chat_options,
         models_options,
+        top_options,
     )
 }
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import attrs
 
-from aiotokengate.testing.limits import Enforcer, RateLimit, Ticket
+from aiotokengate.testing.limits import Enforcer, Permit, RateLimit
 
 
 @attrs.define(eq=False)
@@ -30,7 +30,7 @@ class StrictGateway:
     times: list[float] = attrs.field(factory=list)
     calls: dict[str, int] = attrs.field(factory=dict)
     enforcer: Enforcer = attrs.field(init=False)
-    _open: dict[str, Ticket] = attrs.field(factory=dict)
+    _open: dict[str, Permit] = attrs.field(factory=dict)
     _server: asyncio.Server | None = None
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event)
 

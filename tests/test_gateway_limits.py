@@ -36,7 +36,7 @@ from aiotokengate.testing import (
     ScriptedReply,
     faults,
 )
-from aiotokengate.testing.limits import Decision, Ticket, Verdict
+from aiotokengate.testing.limits import Decision, Permit, Verdict
 
 MINUTE = 60_000
 """In milliseconds, in which the definitions count, without any rounding."""
@@ -47,7 +47,7 @@ def ask(enforcer: Enforcer, now: float = 0.0, **call: Any) -> Verdict:
     return enforcer.admit(now, **call)
 
 
-def ticket_of(verdict: Verdict) -> Ticket:
+def ticket_of(verdict: Verdict) -> Permit:
     assert verdict.ticket is not None, verdict.because
     return verdict.ticket
 
@@ -464,7 +464,7 @@ OPERATIONS = st.one_of(
 @given(st.lists(OPERATIONS, max_size=80))
 def test_no_place_is_lost_or_doubled(operations: list[tuple[str, Any]]) -> None:
     enforcer, places = Enforcer(RateLimit(concurrency=3)), 3
-    running: list[tuple[str, Ticket]] = []
+    running: list[tuple[str, Permit]] = []
     for operation, value in operations:
         if operation == "change":
             places = value or 10**9

@@ -17,6 +17,7 @@ from aiotokengate import (
     StreamInterrupted,
     TokenGate,
 )
+from aiotokengate.mapping import Outcomes
 from aiotokengate.testing import FakeGateway, Gate, ScriptedReply, VirtualClock, faults
 
 MODEL = "qwen3.6-plus"
@@ -235,7 +236,8 @@ async def test_an_input_that_is_left_is_closed(gateway: FakeGateway, three: Toke
 
 async def test_nothing_to_do(three: TokenGate) -> None:
     """An empty input has no outcomes, asked as often as one likes."""
-    outcomes = three.map([])
+    nothing: list[dict[str, Any]] = []
+    outcomes = three.map(nothing)
     for _ in range(2):
         with pytest.raises(StopAsyncIteration):
             await anext(outcomes)
@@ -255,7 +257,7 @@ async def test_a_long_input(gateway: FakeGateway) -> None:
     async with TokenGate(
         api_key=gateway.api_key, base_url=gateway.base_url, pool=pool, clock=clock
     ) as gate:
-        outcomes = gate.map(asked(number) for number in range(1_000))
+        outcomes: Outcomes[dict[str, Any]] = gate.map(asked(n) for n in range(1_000))
         collected = asyncio.ensure_future(_count(outcomes))
         while not collected.done():
             await clock.run_for(1)

@@ -42,6 +42,13 @@ Ask a model and watch it think and answer. / 提问，并逐字显示思考与�
 Without a prompt, on a terminal, it is a conversation: Ctrl-D or /exit ends it.
 不给问题时进入多轮对话，按 Ctrl-D 或输入 /exit 结束。
 """
+TOP_HELP = """\
+Watch the lanes of a pool: who waits, and what is left. / 实时查看限流池：谁在排队、还剩多少。
+
+Of a program that has Pool(monitor=PATH), or of a Redis. Ctrl-C ends it.
+可查看使用 Pool(monitor=路径) 的程序，或一个 Redis；按 Ctrl-C 结束。
+"""
+LONGEST = 3_600.0
 DEMO_HELP = "See it work on the embedded gateway, without a key. / 内置网关演示，无需密钥与网络。"
 
 errors = Console(stderr=True, highlight=False, emoji=False)
@@ -171,6 +178,25 @@ def models(*, as_json: AsJson = False, api_key: Key = None, base_url: Address = 
         for row in rows:
             table.add_row(escape(row["id"]), escape(row["owned_by"]))
         Console().print(table)
+
+
+@app.command(help=TOP_HELP)
+def top(
+    place: Annotated[
+        str, typer.Argument(help="Path of Pool(monitor=...), or redis://... / 路径或 Redis 地址")
+    ],
+    *,
+    every: Annotated[float, typer.Option(help="Seconds between looks / 刷新间隔（秒）")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end / 只显示一次")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the lanes of a pool."""
+    from aiotokengate.cli.top import show  # noqa: PLC0415 - chat need not wait for it
+
+    if not 0 < every < LONGEST:
+        message = f"expected --every in seconds above 0, got {every}"
+        raise CallerError(message)
+    asyncio.run(show(place, every=every, once=once, as_json=as_json))
 
 
 @app.command(help=DEMO_HELP)

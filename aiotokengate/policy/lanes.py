@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Because", "Lane", "LaneStatistics", "Stage", "Ticket", "Waiting"]
 
 Because: TypeAlias = Literal["hold", "concurrency", "requests", "tokens", "learning", "queue"]
-"""What a waiter waits for: a refusal's hold, a free place, the minute's requests or tokens, the
-learned pace; "queue" where only those before it are in the way."""
+"""For what a waiter waits.  That is a refusal's hold, a free place, the minute's requests or
+tokens, or the learned pace; "queue" where only those before it are in the way."""
 
 
 TOLERANCE = 0.02

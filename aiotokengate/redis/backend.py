@@ -14,9 +14,9 @@ from redis.asyncio.cluster import RedisCluster
 
 from aiotokengate.backend import LocalBackend
 from aiotokengate.clock import Clock, RealClock
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, ConnectFailed
 from aiotokengate.redis.lane import RedisLane
-from aiotokengate.redis.link import Link, connect, copied, evaluate, text
+from aiotokengate.redis.link import TROUBLE, Link, connect, copied, evaluate, text
 from aiotokengate.redis.told import LAYOUT, Known, lane_keys, names_of, other_layout
 
 if TYPE_CHECKING:
@@ -141,13 +141,16 @@ async def statistics(
 
     Raises:
         CallerError: an argument is wrong, or the lanes have another layout.
-        redis.exceptions.RedisError: Redis can't be asked.
+        ConnectFailed: Redis can't be asked.
     """
-    _checked_server(server)
+    address = _checked_server(server)
     start = _checked_prefix(prefix)
     client = _client(server, TIMEOUT)
     try:
         return await _lanes(client, start)
+    except TROUBLE as error:
+        message = f"Redis does not answer at {address}: {type(error).__name__}"
+        raise ConnectFailed(message) from None
     finally:
         await client.aclose()
 

@@ -18,7 +18,7 @@ from aiotokengate.testing import faults
 from aiotokengate.testing.answers import billed, read_usage
 from aiotokengate.testing.asked import Refusal, Weight, weigh
 from aiotokengate.testing.dialects import Counts
-from aiotokengate.testing.limits import Because, Enforcer, RateLimit, Ticket, Verdict
+from aiotokengate.testing.limits import Because, Enforcer, Permit, RateLimit, Verdict
 from aiotokengate.testing.render import Beat, Step
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Raw
@@ -44,7 +44,7 @@ _REASONS: Mapping[Because, tuple[str, str]] = {
 class _Meter:
     """What a request that was let in has used so far."""
 
-    ticket: Ticket
+    ticket: Permit
     headers: Mapping[str, str]
     used: Counts = attrs.field(factory=Counts)
 

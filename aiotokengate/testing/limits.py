@@ -33,9 +33,9 @@ __all__ = [
     "Enforcer",
     "Kind",
     "Per",
+    "Permit",
     "RateLimit",
     "Style",
-    "Ticket",
     "Verdict",
 ]
 
@@ -447,7 +447,7 @@ class _Rule:
 
 
 @attrs.frozen(eq=False)
-class Ticket:
+class Permit:
     """A call that was let in and has not ended.
 
     Attributes:
@@ -475,7 +475,7 @@ class Verdict:
         headers: what the answer tells about the limits, where one of them says so.
     """
 
-    ticket: Ticket | None = None
+    ticket: Permit | None = None
     because: Because | None = None
     limit: RateLimit | None = None
     retry_after: float | None = None
@@ -533,7 +533,7 @@ class Enforcer:
         self._rules = [_Rule(limit) for limit in _listed(limits)]
         self._refusals: Counter[Because] = Counter()
         self._history: deque[Decision] = deque(maxlen=keep)
-        self._open: dict[Ticket, Sequence[_Account]] = {}
+        self._open: dict[Permit, Sequence[_Account]] = {}
         self._now = -math.inf
 
     @property
@@ -578,7 +578,7 @@ class Enforcer:
         """
         _check_tokens(prompt_tokens=prompt_tokens, max_tokens=max_tokens or 0)
         now = self._tick(now)
-        ticket = Ticket(key, model, prompt_tokens)
+        ticket = Permit(key, model, prompt_tokens)
         costs = [
             (account, account.limit.cost(prompt_tokens, max_tokens))
             for account in self._accounts(now, ticket)
@@ -593,7 +593,7 @@ class Enforcer:
     def finish(
         self,
         now: float,
-        ticket: Ticket,
+        ticket: Permit,
         completion_tokens: int = 0,
         *,
         prompt_tokens: int | None = None,
@@ -652,14 +652,14 @@ class Enforcer:
         self._now = max(self._now, now)
         return self._now
 
-    def _accounts(self, now: float, ticket: Ticket) -> Sequence[_Account]:
+    def _accounts(self, now: float, ticket: Permit) -> Sequence[_Account]:
         return [
             rule.account(now, ticket.key, ticket.model)
             for rule in self._rules
             if fnmatchcase(ticket.model, rule.limit.models)
         ]
 
-    def _begin(self, now: float, ticket: Ticket, costs: Sequence[tuple[_Account, int]]) -> None:
+    def _begin(self, now: float, ticket: Permit, costs: Sequence[tuple[_Account, int]]) -> None:
         for account, cost in costs:
             account.begin(now, cost)
         self._open[ticket] = [account for account, _ in costs]
@@ -691,7 +691,7 @@ def _check_tokens(**amounts: int) -> None:
             raise ValueError(message)
 
 
-def _judged(now: float, ticket: Ticket, costs: Sequence[tuple[_Account, int]]) -> Verdict:
+def _judged(now: float, ticket: Permit, costs: Sequence[tuple[_Account, int]]) -> Verdict:
     """Ask every account; the first that refuses is named, the longest wait is told."""
     found = [
         (account.limit, because, seconds)

@@ -196,10 +196,10 @@ class ChatCompletionsDecoder:
             if choice.get("finish_reason") or chunk.get("usage") or choice.get("index"):
                 return False
             delta = choice["delta"]
+            content = delta.get("content")
             usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
         except (AttributeError, KeyError, TypeError):
             return False
-        content = delta.get("content")
         if not usual or choice.get("logprobs") or not (content is None or type(content) is str):
             return False
         for field in self._dialect.fields:

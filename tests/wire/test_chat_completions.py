@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError, Message, Reply, Usage
@@ -259,6 +259,7 @@ odd_frames = st.one_of(
 
 
 @given(st.lists(odd_frames, max_size=4))
+@example([{"choices": [{"delta": [], "content": None}]}])
 def test_no_frame_breaks_the_decoder(frames: list[object]) -> None:
     """Whatever JSON a vendor sends, there is a reply, and it can be sent on."""
     usual = [chunk({"content": "甲"}), chunk({"reasoning_content": "想"})]

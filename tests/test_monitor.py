@@ -1,0 +1,165 @@
+"""Looking at a pool from another process, and ``aiotokengate top``."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis_server import RedisServer
+
+from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
+from aiotokengate.monitor import read
+from aiotokengate.redis import RedisBackend
+
+KEY = "sk-a-key-of-the-account-that-nobody-may-see"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Give a path for a socket; they have to be short."""
+    return os.path.relpath(tmp_path / "pool.sock")
+
+
+@pytest.fixture
+async def pool(path: str) -> AsyncIterator[Pool]:
+    """Give a pool that can be looked at, with a call in flight."""
+    limits = {"qwen*": Limits(requests_per_minute=60, concurrency=5)}
+    pool = Pool(limits, monitor=path)
+    async with pool.slot("qwen3.6-plus", key=KEY):
+        yield pool
+    pool.close()
+    await asyncio.sleep(0)
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """Run the command line; give its status, and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "aiotokengate",
+        *arguments,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, errors = await process.communicate()
+    return process.returncode or 0, out.decode(), errors.decode()
+
+
+async def test_what_a_pool_tells(pool: Pool, path: str) -> None:
+    """The same as in its own process, as often as one asks; the key stays masked."""
+    for _ in range(3):
+        (lane,) = await read(path)
+        assert (lane.pattern, lane.in_flight, lane.concurrency) == ("qwen*", 1, 5)
+        assert lane.key == pool.statistics().lanes[0].key
+        assert KEY not in repr(lane)
+    assert os.stat(path).st_mode & 0o777 == 0o600  # noqa: PTH116 - a path as it was given
+
+
+async def test_many_look_at_once(pool: Pool, path: str) -> None:
+    """Each gets its answers, and none waits for one that does not read."""
+    _, silent = await asyncio.open_unix_connection(path)
+    silent.write(b"\n" * 1_000)
+    seen = await asyncio.gather(*[read(path) for _ in range(20)])
+    assert {lanes[0].in_flight for lanes in seen} == {pool.statistics().in_flight}
+    silent.close()
+
+
+async def test_a_path_that_is_taken(pool: Pool, path: str) -> None:
+    """A second pool says who is in the way, and the first goes on."""
+    other = Pool(monitor=path)
+    for _ in range(2):
+        with pytest.raises(CallerError, match="another process listens on"):
+            other.slot("qwen3.6-plus")
+    assert await read(path)
+    assert pool.statistics().in_flight == 1
+
+
+async def test_a_socket_that_was_left_behind(path: str) -> None:
+    """A dead process's socket is taken over; closing takes ours away."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    pool = Pool(monitor=path)
+    async with pool.slot("qwen3.6-plus"):
+        assert (await read(path))[0].in_flight == 1
+    pool.close()
+    with pytest.raises(ConnectFailed, match="no pool answers at"):
+        while True:
+            await read(path)
+
+
+async def test_a_folder_that_is_not_there() -> None:
+    """It is said with the path."""
+    pool = Pool(monitor="/no/such/folder/pool.sock")
+    with pytest.raises(CallerError, match="expected a path where a Unix socket can be made"):
+        pool.slot("qwen3.6-plus")
+
+
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b'{"version":9,"lanes":[]}\n', b'{"version":1}\n', b""]
+)
+async def test_somebody_else_listens(path: str, line: bytes) -> None:
+    """What is no pool is not taken for one."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(line)
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, path):
+        with pytest.raises(WireError, match="expected"):
+            await read(path)
+
+
+async def test_top_once(pool: Pool, path: str) -> None:
+    """A table for a person, JSON for a program."""
+    status, out, errors = await run("top", path, "--once")
+    assert (status, errors) == (0, "")
+    assert "qwen*" in out
+    assert "1/5" in out
+    assert "车道" in out
+    status, out, _ = await run("top", path, "--once", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["in_flight"] == pool.statistics().in_flight
+    assert KEY not in out
+
+
+async def test_top_of_nobody(tmp_path: Path) -> None:
+    """What to do is said in both languages."""
+    status, _, errors = await run("top", str(tmp_path / "nobody.sock"), "--once")
+    assert status == 1
+    assert "no pool answers at" in errors
+    assert "提示" in errors
+
+
+async def test_top_of_a_redis() -> None:
+    """The lanes that processes share."""
+    with RedisServer() as redis:
+        backend = RedisBackend(redis.url)
+        pool = Pool(Limits(concurrency=3), backend=backend)
+        async with pool.slot("qwen3.6-plus"):
+            status, out, errors = await run("top", redis.url, "--once", "--json")
+        await backend.aclose()
+    assert (status, errors) == (0, "")
+    (lane,) = json.loads(out)
+    assert (lane["pattern"], lane["in_flight"], lane["concurrency"]) == ("*", 1, 3)
+
+
+async def test_top_too_often(path: str) -> None:
+    """A period is above 0."""
+    status, _, errors = await run("top", path, "--every", "0")
+    assert status == 1
+    assert "expected --every in seconds above 0" in errors
+
+
+async def test_top_of_no_redis() -> None:
+    """The address is named, and never a password."""
+    status, _, errors = await run("top", "redis://:secret@127.0.0.1:9/0", "--once")
+    assert status == 1
+    assert "Redis does not answer at" in errors
+    assert "secret" not in errors
