@@ -451,7 +451,9 @@ class Lane:
 
     def _until_free(self, calls: int) -> float:
         short = calls - (self._concurrency - self.in_flight)
-        return max(0.0, short * self._seconds / self._concurrency) if short > 0 else 0.0
+        if short <= 0:
+            return 0.0
+        return short * self._seconds / self._concurrency if self._seconds else inf
 
 
 def _known_rate(limits: Limits) -> float | None:
