@@ -15,7 +15,14 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from aiotokengate.errors import CallerError, ConnectFailed, Overloaded, TimedOut, TokenGateError
+from aiotokengate.errors import (
+    CallerError,
+    ConnectFailed,
+    Overloaded,
+    StatusError,
+    TimedOut,
+    TokenGateError,
+)
 from aiotokengate.hooks import Queued, emit
 from aiotokengate.policy.lanes import Stage
 from aiotokengate.pool import Pool, wait_for_turn
@@ -226,8 +233,10 @@ class Turn:
             lane.refund(ticket)
         elif isinstance(error, Overloaded):
             lane.crowd(ticket)
+        elif isinstance(error, StatusError) and ticket.late:
+            lane.settle(ticket, 0.0)
         else:
-            lane.settle(ticket, 0.0 if ticket.late else None)
+            self._settle_prompt(lane, ticket)
         self._ticket = None
         self._avoid = self.route
         admission = self._admission
@@ -237,7 +246,13 @@ class Turn:
         """Give the place back of a call that was cancelled before its reply began."""
         lane, ticket = self._lane, self._ticket
         if lane is not None and ticket is not None and self._leave():
-            lane.settle(ticket, 0.0 if ticket.late else None)
+            self._settle_prompt(lane, ticket)
+
+    def _settle_prompt(self, lane: BackendLane, ticket: Ticket) -> None:
+        """Count the prompt of a call that may have been read, though nothing came of it."""
+        late = ticket.late and lane.counts_tokens
+        prompt = self._pool.prompt_tokens(self._request.model, ticket) if late else None
+        lane.settle(ticket, prompt)
 
     def _leave(self) -> bool:
         """Say whether there is a place to give back."""

@@ -384,8 +384,8 @@ class _OtherCall:
 class Slot:
     """A place in the pool: waited for on entering, given back on leaving.
 
-    Without :meth:`settle`, leaving counts what was expected; after an exception, only what
-    :meth:`true_up` said was used, where tokens are charged by usage.
+    Without :meth:`settle`, leaving counts what was expected; after an exception, what
+    :meth:`true_up` said was used, if it said something and tokens are charged by usage.
     """
 
     __slots__ = ("_deadline", "_future", "_lane", "_pool", "_ticket", "_used")
@@ -424,7 +424,7 @@ class Slot:
         if self._ticket.stage is Stage.SETTLED:
             return
         failed = kind is not None and self._ticket.late
-        self._lane.settle(self._ticket, self._used if failed else None)
+        self._lane.settle(self._ticket, (self._used or None) if failed else None)
 
     def answered(self, headers: Mapping[str, str] | None = None) -> None:
         """Say that the gateway's answer began: from now on the call counts for its minute.

@@ -310,3 +310,16 @@ def test_a_forked_child_counts_for_itself() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("used", "left"), [(None, 500), (40, 560)])
+async def test_a_call_that_failed(clock: VirtualClock, used: int | None, left: int) -> None:
+    """What it used is what was said of it; without a word, what was expected."""
+    pool = Pool(Limits(tokens_per_minute=600), clock=clock)
+    with pytest.raises(ValueError, match="坏了"):
+        async with pool.slot(MODEL, tokens=100) as slot:
+            if used is not None:
+                slot.true_up(used)
+            message = "坏了"
+            raise ValueError(message)
+    assert lane(pool).tokens_left == left

@@ -654,3 +654,18 @@ async def test_a_pool_that_is_closed(clock: VirtualClock) -> None:
             await waiting
     with pytest.raises(CallerError, match="this Pool is closed"):
         pool.slot(MODEL)
+
+
+async def test_a_call_cancelled_on_its_way_has_cost_its_prompt(
+    gateway: FakeGateway, opened: Opened
+) -> None:
+    """The gateway may have read it; the reply that never came costs nothing."""
+    gate = opened(Limits(tokens_per_minute=6_000))
+    gateway.script(faults.silence())
+    call = asyncio.ensure_future(gate.chat(MODEL, "你好" * 500))
+    await gateway.wait_requests()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    left = only_lane(gate).tokens_left
+    assert left is not None
+    assert 4_900 < left < 5_300
