@@ -50,9 +50,15 @@ __all__ = [
 
 @attrs.frozen
 class PoolStatistics:
-    """What a pool is doing, lane by lane."""
+    """What a pool is doing, lane by lane.
+
+    Attributes:
+        lanes: each that was used.
+        unused: patterns that no call has matched; perhaps one is misspelt.
+    """
 
     lanes: tuple[LaneStatistics, ...]
+    unused: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> int:
@@ -181,7 +187,9 @@ class Pool:
 
     def statistics(self) -> PoolStatistics:
         """Give what the lanes are doing."""
-        return PoolStatistics(self._lanes_now())
+        used = {pattern for pattern, _ in self._lanes}
+        unused = (pattern for pattern, _ in self._patterns if pattern not in used)
+        return PoolStatistics(self._lanes_now(), tuple(unused))
 
     def _lanes_now(self) -> tuple[LaneStatistics, ...]:
         lanes = (lane.statistics() for lane in self._lanes.values())

@@ -417,11 +417,13 @@ async def test_a_limit_that_the_headers_name(
 
 async def test_lanes_by_pattern(opened: Opened) -> None:
     """The first pattern that matches counts; its models share; the others have their own."""
-    gate = opened({"qwen3.6-plus": Limits(concurrency=1), "qwen*": Limits(concurrency=2)})
+    limits = {"qwen3.6-plus": Limits(concurrency=1), "qwen*": Limits(concurrency=2)}
+    gate = opened({**limits, "gml*": Limits(concurrency=3)})
     for model in ("qwen3.6-plus", "qwen3.6-max-preview", "qwen3.5-plus", "glm-5.1", "glm-5.1"):
         await gate.chat(model, "你好")
     lanes = {lane.pattern: lane.admitted for lane in gate.pool.statistics().lanes}
     assert lanes == {"qwen3.6-plus": 1, "qwen*": 2, "glm-5.1": 2}
+    assert gate.pool.statistics().unused == ("gml*",)
 
 
 async def test_two_sessions_share_a_pool(
