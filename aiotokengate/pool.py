@@ -290,6 +290,8 @@ class Pool:
     def _sizes_of(self, model: str) -> Sizes:
         sizes = self._sizes.get(model)
         if sizes is None:
+            if len(self._sizes) >= MANY_LANES:
+                self._sizes.clear()  # it is learned again soon
             sizes = self._sizes[model] = Sizes()
         return sizes
 
@@ -313,6 +315,8 @@ class Pool:
             if len(self._lanes) >= MANY_LANES:
                 self._forget_idle()
             lane = self._lanes[pattern, key] = self._backend.lane(pattern, key, limits)
+        if len(self._by_model) >= MANY_LANES:
+            self._by_model.clear()  # it only spares the matching
         self._by_model[model, key] = lane
         return lane
 

@@ -643,6 +643,7 @@ async def test_models_that_users_made_up(opened: Opened) -> None:
     lanes = gate.pool.statistics().lanes
     assert len(lanes) < 1_000
     assert "qwen*" in {lane.pattern for lane in lanes}
+    assert len(gate.pool._by_model) <= 1_000
 
 
 async def test_a_pool_that_is_closed(clock: VirtualClock) -> None:
