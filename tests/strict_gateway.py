@@ -7,6 +7,7 @@ ends it.  Worker and number stand in the name, as in ``2:17``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Self
@@ -70,17 +71,18 @@ class StrictGateway:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine: set[str] = set()
-        while line := await reader.readline():
-            what, name, *tokens = line.decode().split()
-            if what == "admit":
-                admitted = self.admit(name, int(tokens[0]))
-                writer.write(f"{name} {'yes' if admitted else 'no'}\n".encode())
-                mine |= {name} if admitted else set()
-            else:
-                self.finish(name)
-                mine.remove(name)
-            self._changed.set()
-        # A worker that was killed hangs up.
+        # A worker that was killed hangs up, or resets: its calls end with it.
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                what, name, *tokens = line.decode().split()
+                if what == "admit":
+                    admitted = self.admit(name, int(tokens[0]))
+                    writer.write(f"{name} {'yes' if admitted else 'no'}\n".encode())
+                    mine |= {name} if admitted else set()
+                else:
+                    self.finish(name)
+                    mine.remove(name)
+                self._changed.set()
         for name in mine:
             self.finish(name)
         writer.close()

@@ -306,6 +306,20 @@ def test_a_lane_that_was_lost_begins_with_nothing(server: redis.Redis, kind: Any
     assert granted(script.run(later, process="p.1.1", sequence=3)) == ["b"]
 
 
+@pytest.mark.parametrize(("kind", "left", "at"), [("bucket", -30, 1001.6), ("window", 0, 1061.5)])
+def test_what_a_lost_lane_had_granted_ahead_is_not_granted_again(
+    server: redis.Redis, kind: Any, left: float, at: float
+) -> None:
+    script = Script(server, Limits(requests_per_minute=3600, kind=kind), ahead=0.5, grace=0.1)
+    script.run(1000.0, *(call(str(number)) for number in range(3630)))
+    server.delete(*script.keys)
+    assert script.run(1001.0, sequence=2)[0] == "lost"
+    back = script.run(1001.0, call("b"), process="p.1.1")
+    assert known(back).requests_left == pytest.approx(left, abs=1e-6)
+    assert granted(script.run(at - 0.7, process="p.1.1", sequence=2)) == []
+    assert granted(script.run(at, process="p.1.1", sequence=3)) == ["b"]
+
+
 def test_all_back_the_grace_is_over(server: redis.Redis) -> None:
     script = Script(server, Limits(concurrency=2), grace=3)
     script.run(1000.0, call("a"))

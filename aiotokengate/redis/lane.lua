@@ -130,10 +130,11 @@ local function refund(m, amount, untl)
   end
 end
 
--- Nothing is left: whoever can't be asked may have used it.
+-- Nothing is left: whoever can't be asked may have used it, or been granted it ahead.
 local function clamp(m)
   local left = room(m)
-  if left > 0 then add(m, now, left) end
+  if m.kind ~= 'window' then left = left + AHEAD * m.limit / MINUTE end
+  if left > 0 then add(m, now + AHEAD, left) end
 end
 
 -- What counts as used already is reserved again, for a call that is found to go on.

@@ -621,6 +621,7 @@ class RedisLane:
             self._terms.chance,
             in_flight=len(going),
             used=bool(self._known.epoch),
+            ahead=self._terms.ahead,
         )
         link.lost(self, error)
         for call in waiting:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from aiotokengate.policy.bucket import MINUTE, Bucket
 from aiotokengate.policy.lanes import Lane, Stage, Ticket
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Share:
         in_flight: calls that Redis had admitted and that go on.
         used: whether something was used before, nobody knows how much: it begins with nothing
             left, and fills at its share of the rate.
+        ahead: seconds of the rate that Redis may have granted ahead, to anybody: they are not
+            there to be used again.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Share:
         *,
         in_flight: int,
         used: bool,
+        ahead: float,
     ) -> None:
         now = clock.now()
         self.lane = Lane(limits, now, chance)
@@ -57,8 +61,8 @@ class Share:
         self._timer: Timer | None = None
         self._due = inf
         if used:
-            _empty(self.lane.requests, now)
-            _empty(self.lane.tokens, now)
+            _empty(self.lane.requests, now, ahead)
+            _empty(self.lane.tokens, now, ahead)
 
     def enter(self, ticket: Ticket) -> bool:
         """Admit a call now, or have it wait; say which."""
@@ -97,6 +101,8 @@ class Share:
         self.turn()
 
 
-def _empty(meter: Meter | None, now: float) -> None:
-    if meter is not None:
-        meter.add(now, max(0.0, meter.room(now)))
+def _empty(meter: Meter | None, now: float, ahead: float) -> None:
+    if isinstance(meter, Bucket):
+        meter.add(now, meter.room(now) + ahead * meter.limit / MINUTE)
+    elif meter is not None:
+        meter.add(now + ahead, meter.room(now))
