@@ -352,6 +352,7 @@ class Choice:
             it came between tags, or not at all.
         reasoning_details: the entries of that field, merged, where a vendor sent them.
         inline: what stood in the content before the answer, tags included.
+        native: what another protocol than Chat Completions wants back, word by word.
         extra: the fields of the wire that have no name here.
     """
 
@@ -368,6 +369,7 @@ class Choice:
     reasoning_field: str | None = attrs.field(default=None, repr=False)
     reasoning_details: Sequence[Json] = attrs.field(default=(), repr=False)
     inline: str = attrs.field(default="", repr=False)
+    native: Mapping[str, Json] | None = attrs.field(default=None, repr=False)
     extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
 
     def message(self) -> dict[str, Json]:
@@ -383,6 +385,8 @@ class Choice:
             message["reasoning_details"] = list(self.reasoning_details)
         if calls:
             message["tool_calls"] = calls
+        if self.native is not None:
+            message["native"] = dict(self.native)
         return message
 
 

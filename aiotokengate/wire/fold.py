@@ -97,6 +97,7 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
             [detail.whole() for detail in state.details.values()] if state.details else []
         ),
         inline=state.inline or "",
+        native=state.native,
         extra=state.extra,
     )
 

@@ -79,6 +79,8 @@ class ChoiceState:
         reasoning_field: the field that the reasoning came in, None for inline tags.
         inline: what stood in ``content`` before the answer, tags included; None without tags.
         truncated: whether the text ended inside inline thinking.
+        native: ``{"protocol", "content"}``, the blocks, items or parts that a protocol other than
+            Chat Completions wants back in the next turn, whole and in order.
     """
 
     index: int
@@ -92,6 +94,7 @@ class ChoiceState:
     cited: set[str] = attrs.field(factory=set)
     details: dict[str, PartialDetail] = attrs.field(factory=dict)
     logprobs: list[Any] = attrs.field(factory=list)
+    native: dict[str, Any] | None = None
     extra: dict[str, Any] = attrs.field(factory=dict)
 
     def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> None:

@@ -1,0 +1,107 @@
+"""What the protocols share: the question that they encode, the decoder that reads the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+import attrs
+
+from aiotokengate.catalogue import UNKNOWN, Model
+from aiotokengate.wire.transcript import Transcript
+
+__all__ = ["Decoder", "Encoded", "Question", "Reasoning", "joined_text", "native_content"]
+
+Reasoning: TypeAlias = Literal["off", "low", "medium", "high"] | int | None
+"""How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
+
+
+@attrs.frozen(eq=False)
+class Question:
+    """What is asked of a model, before a protocol gives it its form.
+
+    Attributes:
+        model: the name to send.
+        messages: in the form of Chat Completions; an assistant message may have ``native``, what
+            another protocol wants back word by word (see :func:`native_content`).
+        params: under the names of Chat Completions, ``tools`` among them; None is left out.
+        stream: whether to stream.
+        reasoning: how much thinking.
+        row: what the catalogue says of the model.
+        extra_body: merged over the body, in this order.
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, Any]] = attrs.field(repr=False)
+    params: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    stream: bool = True
+    reasoning: Reasoning = None
+    row: Model = UNKNOWN
+    extra_body: Sequence[Mapping[str, Any] | None] = attrs.field(default=(), repr=False)
+
+    def given(self) -> dict[str, Any]:
+        """Give the parameters that are not None."""
+        return {name: value for name, value in self.params.items() if value is not None}
+
+
+@attrs.frozen(eq=False)
+class Encoded:
+    """A request as it is sent.
+
+    Attributes:
+        path: under ``base_url``; one that begins with ``../`` stands beside ``/v1``.
+        body: JSON text.
+        headers: beside those of the session.
+        notes: remarks for the reply: what had to be rounded, or could not be asked for.
+    """
+
+    path: str
+    body: bytes = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Decoder(Protocol):
+    """Events of one reply in, entries of its transcript out; never raises on what the wire says.
+
+    Attributes:
+        transcript: where the entries go.
+        done: whether the protocol's own end came (``[DONE]``, ``message_stop``).
+        suspect: a frame that may be an error, as parsed; the caller takes it out and judges.
+    """
+
+    transcript: Transcript
+    done: bool
+    suspect: Mapping[str, Any] | None
+
+    def feed(self, data: bytes) -> None:
+        """Take the data of one event."""
+
+    def take(self, frame: object) -> None:
+        """Take one parsed frame: an event, or a whole reply that came as plain JSON."""
+
+    def end(self) -> None:
+        """Take the end of the stream: give out what was held back, and seal the transcript."""
+
+
+def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | None:
+    """Give the blocks, items or parts that a message of the history has for a protocol, if any."""
+    native = message.get("native")
+    if not isinstance(native, Mapping) or native.get("protocol") != protocol:
+        return None
+    content = native.get("content")
+    return list(content) if isinstance(content, list | tuple) else None
+
+
+def joined_text(content: object) -> str:
+    """Give the text of a message's content, whichever form it has."""
+    if isinstance(content, str):
+        return content
+    return "".join(_texts(content))
+
+
+def _texts(content: object) -> Iterator[str]:
+    for part in content if isinstance(content, list | tuple) else ():
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(text, str):
+            yield text
