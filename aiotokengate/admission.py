@@ -217,6 +217,12 @@ class Turn:
         else:
             lane.settle(ticket)
 
+    def done(self, tokens: float | None = None) -> None:
+        """Give the place back of a call without deltas, which cost ``tokens`` if that is told."""
+        lane, ticket = self._lane, self._ticket
+        if lane is not None and ticket is not None and self._leave():
+            lane.settle(ticket, tokens)
+
     def refused(self, error: TokenGateError, wait: float) -> float:
         """Give the place back after a refusal for a limit; give for how long the lane holds."""
         lane, ticket = self._lane, self._ticket

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from aiotokengate.clock import Clock, Timer
     from aiotokengate.errors import Phase
     from aiotokengate.policy.timeouts import Timeout
-    from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
     from aiotokengate.wire.dialects import Dialect
+    from aiotokengate.wire.question import Decoder
 
 __all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "limited", "raise_if"]
 
@@ -214,7 +214,7 @@ class Pump:
     def __init__(
         self,
         body: Body,
-        decoder: ChatCompletionsDecoder,
+        decoder: Decoder,
         dialect: Dialect,
         terms: Terms,
         *,
@@ -548,12 +548,12 @@ class Pump:
         except (ValueError, RecursionError):
             raise WireError(_not_json(text)) from None
         if not isinstance(frame, dict):
-            message = f"expected a chat completion, got a JSON {type(frame).__name__}"
+            message = f"expected a reply, got a JSON {type(frame).__name__}"
             raise WireError(message)
         self._take_frame(frame, text)
         if not self.ended and not self.log.choices:
             names = ", ".join(sorted(frame)[:8])
-            message = f"expected a chat completion, got a JSON object with the keys {names or '-'}"
+            message = f"expected a reply, got a JSON object with the keys {names or '-'}"
             raise WireError(message)
 
     def _break(self, error: Exception) -> None:

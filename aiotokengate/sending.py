@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import attrs
 
 from aiotokengate.admission import Admission, Turn
+from aiotokengate.download import Download, DownloadTerms
 from aiotokengate.errors import (
     CallerError,
     RateLimited,
@@ -43,7 +44,6 @@ from aiotokengate.hooks import (
 from aiotokengate.policy.retry import RetryBudget, next_wait
 from aiotokengate.pump import Pump, Terms, Watch
 from aiotokengate.types import Attempt, Timeline
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.transcript import Transcript
@@ -63,6 +63,7 @@ _Limit: TypeAlias = "tuple[float, Phase, float]"
 """When, in seconds since the call began; which clock; its setting."""
 
 _OK = 200
+_GOOD = range(200, 300)
 _REDIRECTS = range(300, 400)
 
 
@@ -88,6 +89,11 @@ class Sender:
         """Send, and give the parsed JSON of the answer."""
         sending = _Sending(self, request)
         return sending.until_answered(sending.ask_once)
+
+    def fetch(self, request: Request) -> Coroutine[Any, Any, Download]:
+        """Send, and give the answer once its headers have come, whatever it is."""
+        sending = _Sending(self, request)
+        return sending.until_answered(sending.fetch_once)
 
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
@@ -203,6 +209,24 @@ class _Sending:
             raise status_error(None, body, answer.headers, problem=problem)
         return parsed
 
+    async def fetch_once(self) -> Download:
+        """Send once; the body is for whoever asked."""
+        answer = await self._send()
+        terms = DownloadTerms(
+            clock=self._clock,
+            began=self._began,
+            limit=self._whole_limit(self._timeline.sent or 0.0),
+            stall=self._request.timeout.stall,
+            most=self._sender.max_reply_bytes,
+            again=self._rest if self._request.method == "GET" else None,
+        )
+        return Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
+
+    def _rest(self, start: int) -> Awaitable[Download]:
+        """Ask for the same from a byte on."""
+        headers = {**self._request.headers, "Range": f"bytes={start}-"}
+        return self._sender.fetch(attrs.evolve(self._request, headers=headers))
+
     # --- one attempt ----------------------------------------------------------------------------
 
     async def _send(self) -> Answer:
@@ -214,14 +238,14 @@ class _Sending:
         route = self._turn.route
         answer = await route.transport.send(
             request.method,
-            route.base_url + request.path,
+            _address(route.base_url, request.path),
             headers=request.headers or None,
-            data=request.body,
+            data=request.body if request.form is None else request.form,
             connect=request.timeout.connect,
             fresh=self._fresh,
         )
         timeline.headers = self._passed()
-        if answer.status != _OK:
+        if answer.status not in _GOOD:
             raise await _refusal(answer)
         self._turn.answered(answer.headers)
         return answer
@@ -229,6 +253,9 @@ class _Sending:
     def _pump(self, answer: Answer) -> Pump:
         request = self._request
         assert request.dialect is not None  # noqa: S101 - for the type checker
+        assert request.decoder is not None  # noqa: S101 - for the type checker
+        log = Transcript(request.choices)
+        log.notes.extend(request.notes)
         terms = Terms(
             clock=self._clock,
             timeout=request.timeout,
@@ -239,7 +266,7 @@ class _Sending:
         )
         return Pump(
             answer.body,
-            ChatCompletionsDecoder(request.dialect, Transcript(request.choices)),
+            request.decoder(log),
             request.dialect,
             terms,
             headers=answer.headers,
@@ -326,7 +353,11 @@ class _Sending:
     def _after_failure(self, error: TokenGateError) -> float | None:
         self._failures += 1
         self._fresh = isinstance(error, ConnectionError)
-        if self._turn.failed(error):
+        elsewhere = self._turn.failed(error)
+        if self._request.form is not None and self._request.form.spent:
+            error.add_note("not tried again: the stream that was uploaded can be read once")
+            return None
+        if elsewhere:
             return 0.0
         wait = next_wait(self._request.retry, error, self._failures, random.random)
         if wait is not None and not self._sender.budget.take():
@@ -360,8 +391,7 @@ class _Sending:
         self._note(started, None, None, answered)
         self._sender.budget.refund()
         if not isinstance(result, Pump):
-            self._timeline.done = self._passed()
-            self._finished(None)
+            self._answered(result)
             return
         result.note_attempts(tuple(self._attempts))
         if self._sender.hooks:
@@ -376,6 +406,22 @@ class _Sending:
             self._watch.add(self)
         if sys.flags.dev_mode or asyncio.get_running_loop().get_debug():
             result.opened_at = "".join(traceback.format_stack(limit=8)[:-1])
+
+    def _answered(self, result: object) -> None:
+        """End a call that is no chat, or watch over its download."""
+        if isinstance(result, Download):
+            result.watched(self._watch, self._downloaded)
+            return
+        self._turn.done(_total_tokens(result))
+        self._timeline.done = self._passed()
+        self._finished(None)
+
+    def _downloaded(self, error: TokenGateError | None) -> None:
+        self._turn.done()
+        self._timeline.done = self._passed()
+        if error is not None:
+            error.redact(self._secrets())
+        self._finished(error)
 
     def _pump_ended(self, pump: Pump) -> None:
         self._watch.discard(pump)
@@ -412,6 +458,22 @@ class _Sending:
 
     def _passed(self) -> float:
         return self._clock.now() - self._began
+
+
+def _address(base_url: str, path: str) -> str:
+    """Give the whole address of a path under, beside or apart from the base."""
+    if path.startswith("/"):
+        return base_url + path
+    if path.startswith("../"):
+        return base_url.removesuffix("/v1") + path[2:]
+    return path
+
+
+def _total_tokens(parsed: object) -> float | None:
+    """Give what an answer says it cost."""
+    usage = parsed.get("usage") if isinstance(parsed, dict) else None
+    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return float(total) if isinstance(total, int) and total > 0 else None
 
 
 async def _refusal(answer: Answer) -> StatusError:

@@ -16,26 +16,31 @@ from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
-from aiotokengate.resources.chat import ChatDefaults, ChatOptions, make_call
+from aiotokengate.resources.base import Defaults
+from aiotokengate.resources.chat import ChatOptions, make_call
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.sending import Sender
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
+from aiotokengate.wire.protocols import checked_protocol
+from aiotokengate.wire.thinking import checked_reasoning
 
 if TYPE_CHECKING:
     import ssl as ssl_module
     from types import TracebackType
 
+    from aiotokengate.catalogue import ProtocolName
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.chat import Messages
+    from aiotokengate.wire.question import Reasoning
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
 _Asked = TypeVar("_Asked", bound=ChatCall | Mapping[str, Any])
-_NOT_GIVEN = (None,) * 4
+_NOT_GIVEN = (None,) * 3
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
@@ -95,7 +100,7 @@ class TokenGate:
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
-        self._defaults = ChatDefaults(self.timeout, self.retry, extra_body or {}, catalogue)
+        self._defaults = Defaults(self.timeout, self.retry, extra_body or {}, catalogue)
         clock = clock or RealClock()
         hooks = tuple(hooks)
 
@@ -146,7 +151,8 @@ class TokenGate:
         messages: Messages,
         *,
         stream: bool = True,
-        reasoning: None = None,
+        reasoning: Reasoning = None,
+        protocol: ProtocolName | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
         response_type: None = None,
         fallback: None = None,
@@ -166,7 +172,11 @@ class TokenGate:
             model: the name, exactly as the gateway lists it.
             messages: a prompt, or the messages as dicts in the API's own form or as ``Message``.
             stream: False sends a plain request, for models that cannot stream.
-            reasoning: not built yet; a value is refused.
+            reasoning: how much thinking: "off", "low", "medium", "high", or a number of tokens; by
+                default the model's own way.  Each family is asked in its own words; where it has
+                none, the reply's ``notes`` say so.
+            protocol: "chat", "responses", "messages" or "gemini"; by default what the catalogue
+                says of the model.
             tools: functions the model may call, in the API's own form.
             response_type: not built yet.
             fallback: not built yet.
@@ -183,9 +193,9 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong, or an option is not built yet.
         """
-        unbuilt = (reasoning, response_type, fallback, resume)
+        unbuilt = (response_type, fallback, resume)
         if unbuilt != _NOT_GIVEN:
-            names = ("reasoning", "response_type", "fallback", "resume")
+            names = ("response_type", "fallback", "resume")
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
         if tools is not None:
@@ -194,6 +204,8 @@ class TokenGate:
             check_place(priority, fair_key)
         options = ChatOptions(
             stream=stream,
+            reasoning=checked_reasoning(reasoning),
+            protocol=checked_protocol(protocol),
             tools=tools,
             retry=retry,
             timeout=timeout,

@@ -19,13 +19,15 @@ import socket
 import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import attrs
 
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
+from aiotokengate.uploads import Form
 from aiotokengate.wire.headers import request_id
 
 if TYPE_CHECKING:
@@ -147,8 +149,12 @@ class Transport:
         proxy: str | None,
         ssl: ssl_module.SSLContext | bool,
     ) -> None:
-        """Note where to and how; nothing is opened.  ``headers`` go with every request."""
+        """Note where to and how; nothing is opened.
+
+        ``headers`` go with every request to that host, and to no other.
+        """
         self._headers = headers
+        self._host = _origin(base_url)
         self._proxy = proxy if proxy is not None else environment_proxy(base_url)
         self._ssl = ssl
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
@@ -160,17 +166,19 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | Form | None = None,
         connect: float | None = None,
         fresh: bool = False,
     ) -> Answer:
         """Send a request and give the answer once its headers have come.
 
+        An answer to a GET that stands elsewhere is fetched there, without the key.
+
         Args:
             method: of HTTP.
             url: whole.
             headers: beside those that go with every request, and over them.
-            data: the body.
+            data: the body, or a form.
             connect: seconds for the connection.
             fresh: on a new connection, because a kept one has just died.
 
@@ -179,22 +187,33 @@ class Transport:
             TimedOut: the connection took longer than ``connect``.
             TransportError: anything else of the network.
         """
-        session = await self._sessions(fresh=fresh)
+        sessions = await self._sessions()
+        ours = url.startswith(self._host)
+        session = sessions.session(fresh=fresh, ours=ours)
+        body: bytes | aiohttp.MultipartWriter | None
+        if isinstance(data, Form):
+            body, headers = _multipart(data, headers)
+        else:
+            body = data
         failure: Exception
         try:
             response = await session.request(
                 method,
                 url,
                 headers=headers,
-                data=data,
-                proxy=self._proxy,
-                allow_redirects=False,
+                data=body,
+                proxy=self._proxy if ours else environment_proxy(url),
+                allow_redirects=not ours,
                 timeout=_NO_TIMEOUT if connect is None else _connect_timeout(connect),
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = error
         else:
-            return Answer(response.status, response.headers.copy(), ResponseBody(response))
+            elsewhere = _elsewhere(response) if method == "GET" and ours else None
+            if elsewhere is None:
+                return Answer(response.status, response.headers.copy(), ResponseBody(response))
+            response.close()
+            return await self.send(method, elsewhere, headers=headers, connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
         raise _unsent(failure, connect) from _plain(failure)
 
@@ -205,7 +224,7 @@ class Transport:
         if sessions is not None:
             await sessions.close()
 
-    async def _sessions(self, *, fresh: bool) -> aiohttp.ClientSession:
+    async def _sessions(self) -> _LoopSessions:
         loop = asyncio.get_running_loop()
         if self._process != os.getpid():
             # A forked child must never write into its parent's sockets, nor close them.
@@ -216,7 +235,7 @@ class Transport:
             self._forget_dead()
             sessions = self._open[loop] = _LoopSessions(self._headers, ssl=self._ssl)
             await sessions.open()
-        return sessions.fresh() if fresh else sessions.kept
+        return sessions
 
     def _forget_dead(self) -> None:
         for loop in [loop for loop in self._open if loop.is_closed()]:
@@ -232,13 +251,17 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 class _LoopSessions:
-    """The aiohttp sessions of one event loop: one that keeps connections, one that does not."""
+    """The aiohttp sessions of one event loop.
+
+    One keeps connections, one does not, and one knows no key: it is for other hosts.
+    """
 
     def __init__(self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool) -> None:
         self._headers = headers
         self._ssl = ssl
-        self.kept = self._session(force_close=False)
+        self._kept = self._session(headers, force_close=False)
         self._fresh: aiohttp.ClientSession | None = None
+        self._foreign: aiohttp.ClientSession | None = None
         self._keeper = self._keep()
 
     async def open(self) -> None:
@@ -249,21 +272,27 @@ class _LoopSessions:
         """Close all connections."""
         await self._keeper.aclose()
 
-    def fresh(self) -> aiohttp.ClientSession:
-        """Give the session whose connections serve once."""
+    def session(self, *, fresh: bool, ours: bool) -> aiohttp.ClientSession:
+        """Give the session for a request: to a foreign host one without the key."""
+        if not ours:
+            if self._foreign is None:
+                self._foreign = self._session(_FOREIGN_HEADERS, force_close=False)
+            return self._foreign
+        if not fresh:
+            return self._kept
         if self._fresh is None:
-            self._fresh = self._session(force_close=True)
+            self._fresh = self._session(self._headers, force_close=True)
         return self._fresh
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            for session in (self.kept, self._fresh):
+            for session in (self._kept, self._fresh, self._foreign):
                 if session is not None:
                     await session.close()
 
-    def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
+    def _session(self, headers: Mapping[str, str], *, force_close: bool) -> aiohttp.ClientSession:
         keep: dict[str, Any] = (
             {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
         )
@@ -272,7 +301,7 @@ class _LoopSessions:
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            headers=self._headers,
+            headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_TIMEOUT,
             trust_env=False,
@@ -281,6 +310,41 @@ class _LoopSessions:
         # aiohttp sends idempotent requests again by itself; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
         return session
+
+
+_FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
+_MOVED = frozenset((301, 302, 303, 307, 308))
+
+
+def _origin(url: str) -> str:
+    """Give what all addresses of a host begin with."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _elsewhere(response: aiohttp.ClientResponse) -> str | None:
+    """Give the address on another host where an answer stands; on ours it would carry the key."""
+    if response.status not in _MOVED:
+        return None
+    target = urljoin(str(response.url), response.headers.get("Location", ""))
+    is_web = target.startswith(("http://", "https://"))
+    return target if is_web and not target.startswith(_origin(str(response.url))) else None
+
+
+def _multipart(
+    form: Form, headers: Mapping[str, str] | None
+) -> tuple[aiohttp.MultipartWriter, Mapping[str, str]]:
+    """Give a form as aiohttp sends it: files in pieces, their names as they are."""
+    data = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
+    for name, text in form.fields:
+        data.add_field(name, text)
+    for part in form.files:
+        source = part.source
+        value = source.open("rb") if isinstance(source, Path) else source
+        data.add_field(part.name, value, filename=part.filename, content_type=part.content_type)
+    writer = data()
+    assert isinstance(writer, aiohttp.MultipartWriter)  # noqa: S101 - for the type checker
+    return writer, {**(headers or {}), "Content-Type": writer.content_type}
 
 
 def _unsent(error: Exception, connect: float | None) -> TransportError | CallerError:

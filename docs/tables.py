@@ -56,9 +56,14 @@ def _echo(row: Dialect) -> str:
 
 def models() -> Iterable[Sequence[str]]:
     """Give a row for each row of the catalogue."""
-    yield "pattern", "family", "dialect"
+    yield "pattern", "family", "protocol", "dialect", "thinking", "in", "out", "wants back"
     for row in CATALOGUE.rows:
-        yield code(row.pattern), row.family, code(row.dialect)
+        yield (
+            *(code(row.pattern), row.family, code(row.protocol), code(row.dialect)),
+            code(row.thinking if row.protocol == "chat" else row.native_thinking),
+            *(", ".join(row.inputs), ", ".join(row.outputs)),
+            row.wants_back.replace("_", " of "),
+        )
 
 
 def offered() -> Iterable[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""What the resources ask of the session: two methods, and a value that says what to send."""
+"""What the resources ask of the session: three methods, and a value that says what to send."""
 
 from __future__ import annotations
 
@@ -9,13 +9,34 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from aiotokengate.catalogue import Catalogue
+    from aiotokengate.download import Download
     from aiotokengate.policy.queue import Priority
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.pump import Pump
+    from aiotokengate.uploads import Form
     from aiotokengate.wire.dialects import Dialect
+    from aiotokengate.wire.question import Decoder
+    from aiotokengate.wire.transcript import Transcript
 
-__all__ = ["Request", "Requester"]
+__all__ = ["Defaults", "Request", "Requester"]
+
+
+@attrs.frozen
+class Defaults:
+    """What the session sets for every call.
+
+    Attributes:
+        paths: where systems stand whose place is not certain, by name, see
+            :class:`aiotokengate.TokenGate`.
+    """
+
+    timeout: Timeout
+    retry: Retry
+    extra_body: Mapping[str, Any]
+    catalogue: Catalogue
+    paths: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.define(eq=False)
@@ -23,10 +44,14 @@ class Request:
     """One call to be sent, as often as its retry policy allows.
 
     Attributes:
-        path: under ``base_url``, with a leading slash.
+        path: under ``base_url``, with a leading slash; ``../suno/fetch`` stands beside its
+            ``/v1``; a whole address is asked without the key, unless its host is ours.
         body: JSON text, or None for a GET.
+        form: a form in place of the body.
         model: for errors, hooks and attempts.
+        dialect: how a chat's reasoning goes back; ``decoder``: makes what reads a chat's reply.
         choices: how many choices are expected.
+        notes: remarks for the reply.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
         pooled: whether it is a call of a model, and waits for its turn in the pool.
         max_tokens: the most that the reply may have, all choices together.
@@ -38,10 +63,13 @@ class Request:
     path: str
     timeout: Timeout
     retry: Retry
-    body: bytes | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
+    form: Form | None = attrs.field(default=None, repr=False)
     model: str = ""
     dialect: Dialect | None = None
+    decoder: Callable[[Transcript], Decoder] | None = None
     choices: int = 1
+    notes: tuple[str, ...] = ()
     deadline: float | None = None
     pooled: bool = False
     max_tokens: int | None = None
@@ -60,3 +88,6 @@ class Requester(Protocol):
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
         """Send, and give the parsed JSON of the answer."""
+
+    async def fetch(self, request: Request) -> Download:
+        """Send, and give the answer once its headers have come, whatever it is."""

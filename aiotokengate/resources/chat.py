@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
@@ -11,31 +12,22 @@ from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
-from aiotokengate.wire.chat_completions import encode_request
 from aiotokengate.wire.dialects import DIALECTS
+from aiotokengate.wire.protocols import PROTOCOLS
+from aiotokengate.wire.question import Question, Reasoning
 
 if TYPE_CHECKING:
-    from aiotokengate.catalogue import Catalogue
+    from aiotokengate.catalogue import ProtocolName
     from aiotokengate.policy.queue import Priority
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
-    from aiotokengate.resources.base import Requester
+    from aiotokengate.resources.base import Defaults, Requester
 
-__all__ = ["ChatDefaults", "ChatOptions", "Messages", "make_call"]
+__all__ = ["ChatOptions", "Messages", "make_call"]
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
 
 _PARAMS = frozenset(ChatParams.__annotations__)
-
-
-@attrs.frozen
-class ChatDefaults:
-    """What the session sets for every call."""
-
-    timeout: Timeout
-    retry: Retry
-    extra_body: Mapping[str, Any]
-    catalogue: Catalogue
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -43,6 +35,8 @@ class ChatOptions:
     """The options of one call; None takes the session's."""
 
     stream: bool = True
+    reasoning: Reasoning = None
+    protocol: ProtocolName | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     retry: Retry | None = None
     timeout: Timeout | None = None
@@ -55,7 +49,7 @@ class ChatOptions:
 
 def make_call(
     requester: Requester,
-    defaults: ChatDefaults,
+    defaults: Defaults,
     model: str,
     messages: Messages,
     options: ChatOptions,
@@ -70,23 +64,31 @@ def make_call(
     if params:
         _check_params(params)
     listed = _message_list(messages)
-    dialect = DIALECTS[defaults.catalogue.find(model).dialect]
+    row = defaults.catalogue.find(model)
+    dialect = DIALECTS[row.dialect]
+    form = PROTOCOLS.get(options.protocol or row.protocol, PROTOCOLS["chat"])
     if options.tools is not None:
         params = {**params, "tools": options.tools}
-    body = encode_request(
-        model,
-        listed,
-        params,
-        stream=options.stream,
-        extra_body=(defaults.extra_body, options.extra_body),
+    encoded = form.encode(
+        Question(
+            model,
+            listed,
+            params,
+            options.stream,
+            options.reasoning,
+            row,
+            (defaults.extra_body, options.extra_body),
+        )
     )
     request = Request(
         method="POST",
-        path="/chat/completions",
-        body=body,
+        path=encoded.path,
+        body=encoded.body,
         model=model,
         dialect=dialect,
+        decoder=partial(form.decoder, dialect),
         choices=_count(params.get("n")) if params else 1,
+        notes=encoded.notes,
         timeout=options.timeout or defaults.timeout,
         retry=options.retry or defaults.retry,
         deadline=_deadline(options.deadline),
@@ -94,7 +96,7 @@ def make_call(
         max_tokens=_most(params) if params else None,
         priority=options.priority,
         fair_key=options.fair_key,
-        headers=options.extra_headers or {},
+        headers={**encoded.headers, **(options.extra_headers or {})},
         secrets=lambda: _texts(listed),
     )
     return ChatCall(lambda: requester.open(request), model)

@@ -14,7 +14,7 @@ already spoke.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import orjson
@@ -27,7 +27,6 @@ from aiotokengate.types import (
     FinishDelta,
     Media,
     MediaDelta,
-    Message,
     ReasoningDelta,
     RefusalDelta,
     ToolCallDelta,
@@ -36,6 +35,8 @@ from aiotokengate.types import (
 )
 from aiotokengate.wire.dialects import Dialect, TagSplitter
 from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined
+from aiotokengate.wire.question import Encoded, Question, merged
+from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import (
     ANSWER,
     KINDS,
@@ -55,7 +56,7 @@ ChoiceDelta: TypeAlias = (
     | FinishDelta
 )
 
-__all__ = ["ChatCompletionsDecoder", "encode_chunk", "encode_request"]
+__all__ = ["ChatCompletionsDecoder", "encode_chat", "encode_chunk"]
 
 # --- the request --------------------------------------------------------------------------------
 
@@ -63,15 +64,8 @@ __all__ = ["ChatCompletionsDecoder", "encode_chunk", "encode_request"]
 _USAGE_TOO = {"include_usage": True}
 
 
-def encode_request(
-    model: str,
-    messages: Sequence[Mapping[str, Any]],
-    params: Mapping[str, Any],
-    *,
-    stream: bool,
-    extra_body: Iterable[Mapping[str, Any] | None] = (),
-) -> bytes:
-    """Give the body of a request.
+def encode_chat(question: Question) -> Encoded:
+    """Give the request of a question.
 
     ``include_usage`` is always asked for: gateways that see ``false`` swallow the last chunk,
     which may hold the finish reason.  Parameters that are None are left out; ``extra_body`` goes
@@ -80,24 +74,31 @@ def encode_request(
     Raises:
         CallerError: something is not JSON, with its path.
     """
-    body: dict[str, Any] = {"model": model, "messages": messages}
-    if stream:
+    body: dict[str, Any] = {"model": question.model, "messages": question.messages}
+    if any("native" in message for message in question.messages):
+        body["messages"] = [_without_native(message) for message in question.messages]
+    if question.stream:
         body["stream"] = True
         body["stream_options"] = _USAGE_TOO
-    if params:
-        body.update({key: value for key, value in params.items() if value is not None})
-    for extra in extra_body:
+    notes: tuple[str, ...] = ()
+    if question.params:
+        body.update(question.given())
+    if question.reasoning is not None:
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        asked = ask_to_think(question, "chat", most)
+        body, notes = merged(body, asked.fields), asked.notes
+    for extra in question.extra_body:
         if extra:
             body.update(extra)
     options = body.get("stream_options")
-    if stream and options is not _USAGE_TOO and isinstance(options, Mapping):
+    if question.stream and options is not _USAGE_TOO and isinstance(options, Mapping):
         body["stream_options"] = {**options, **_USAGE_TOO}
-    return dumps(body)
+    return Encoded("/chat/completions", dumps(body), notes=notes)
 
 
-def message_dict(message: Message | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a message in the API's own form."""
-    return message.to_dict() if isinstance(message, Message) else message
+def _without_native(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what is for another protocol."""
+    return {key: value for key, value in message.items() if key != "native"}
 
 
 # --- the reply ----------------------------------------------------------------------------------

@@ -10,7 +10,15 @@ import attrs
 from aiotokengate.catalogue import UNKNOWN, Model
 from aiotokengate.wire.transcript import Transcript
 
-__all__ = ["Decoder", "Encoded", "Question", "Reasoning", "joined_text", "native_content"]
+__all__ = [
+    "Decoder",
+    "Encoded",
+    "Question",
+    "Reasoning",
+    "joined_text",
+    "merged",
+    "native_content",
+]
 
 Reasoning: TypeAlias = Literal["off", "low", "medium", "high"] | int | None
 """How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
@@ -91,6 +99,18 @@ def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | Non
         return None
     content = native.get("content")
     return list(content) if isinstance(content, list | tuple) else None
+
+
+def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a body with more fields; objects that stand in both are merged, the later one wins."""
+    whole = dict(body)
+    for key, value in more.items():
+        old = whole.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            whole[key] = merged(old, value)
+        else:
+            whole[key] = value
+    return whole
 
 
 def joined_text(content: object) -> str:

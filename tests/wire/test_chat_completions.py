@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiotokengate import CallerError, Message, Reply, Usage
+from aiotokengate import CallerError, Reply, Usage
 from aiotokengate.types import (
     AnswerDelta,
     Citation,
@@ -27,13 +27,13 @@ from aiotokengate.types import (
 )
 from aiotokengate.wire.chat_completions import (
     ChatCompletionsDecoder,
+    encode_chat,
     encode_chunk,
-    encode_request,
     media_of,
-    message_dict,
 )
 from aiotokengate.wire.dialects import DIALECTS, Dialect
 from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.question import Question
 from aiotokengate.wire.transcript import Transcript
 
 PLAIN = DIALECTS["openai-compatible"]
@@ -72,9 +72,15 @@ def reply_of(*frames: object, dialect: Dialect = PLAIN, expected: int = 1) -> Re
 # --- the request --------------------------------------------------------------------------------
 
 
+def encoded(
+    messages: list[dict[str, Any]], params: Any = None, *, stream: bool = False, extra: Any = ()
+) -> bytes:
+    return encode_chat(Question("m", messages, params or {}, stream, extra_body=extra)).body
+
+
 def test_a_streamed_request_asks_for_the_usage() -> None:
     """Gateways that see no wish for usage may swallow the last chunk."""
-    body = encode_request("m", [{"role": "user", "content": "你好 👋"}], {}, stream=True)
+    body = encoded([{"role": "user", "content": "你好 👋"}], stream=True)
     assert (
         body
         == (
@@ -86,7 +92,7 @@ def test_a_streamed_request_asks_for_the_usage() -> None:
 
 def test_a_plain_request_says_nothing_of_streams() -> None:
     """Some models cannot stream, and some gateways refuse options without a stream."""
-    body = orjson.loads(encode_request("m", [], {"max_tokens": 5}, stream=False))
+    body = orjson.loads(encoded([], {"max_tokens": 5}))
     assert body == {"model": "m", "messages": [], "max_tokens": 5}
 
 
@@ -94,7 +100,7 @@ def test_what_is_none_is_not_sent_and_what_is_extra_goes_over_all() -> None:
     """The last word is the call's own extra body; null in it is meant."""
     extra: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": None, "temperature": 0.5}]
     params = {"temperature": 1, "seed": None}
-    body = orjson.loads(encode_request("m", [], params, stream=False, extra_body=extra))
+    body = orjson.loads(encoded([], params, extra=extra))
     assert body == {"model": "m", "messages": [], "temperature": 0.5, "a": 1, "b": None}
 
 
@@ -104,15 +110,19 @@ def test_what_is_not_json_is_named_by_its_path() -> None:
     with pytest.raises(
         CallerError, match=r"^messages\[0\]\.content holds a lone surrogate"
     ) as raised:
-        encode_request("m", messages, {}, stream=True)
+        encoded(messages, stream=True)
     assert "秘密" not in str(raised.value)
 
 
-def test_messages_are_dicts_or_values() -> None:
-    """Both are sent in the API's own form."""
-    assert message_dict(Message("user", "嗨")) == {"role": "user", "content": "嗨"}
-    own = {"role": "user", "content": "嗨"}
-    assert message_dict(own) is own
+def test_what_another_protocol_wants_back_is_not_sent() -> None:
+    """The history may have been made over Messages; the rest of it stays."""
+    turn = {
+        "role": "assistant",
+        "content": "嗨",
+        "native": {"protocol": "messages", "content": []},
+    }
+    body = orjson.loads(encoded([turn]))
+    assert body["messages"] == [{"role": "assistant", "content": "嗨"}]
 
 
 # --- frames that are none -----------------------------------------------------------------------

@@ -1,0 +1,409 @@
+"""An answer that is no chat: bytes, JSON or events, read in pieces, under the same clocks.
+
+Strategy.  As with the pump, what reads (:class:`_Flow`) and what users hold (:class:`Download`)
+are two objects: the traceback of a cancelled task may keep the first alive, and dropping the
+second closes the connection at once and gives the place in the pool back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from aiotokengate.errors import CallerError, TimedOut, TokenGateError, TransportError, WireError
+from aiotokengate.pump import TICK, Guard, raise_if
+from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.problems import find_problem, status_error
+from aiotokengate.wire.sse import ServerSentEvent, SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from io import BufferedWriter
+    from types import TracebackType
+
+    from aiotokengate.clock import Clock
+    from aiotokengate.errors import Phase
+    from aiotokengate.pump import Body, Watch
+
+__all__ = ["Download", "DownloadTerms"]
+
+_PIECE = 1024 * 1024
+"""Bytes that are written to a file at once, in a thread."""
+
+_PARTIAL = 206
+_MOST_RESUMES = 5
+"""How often in a row a download may be cut without a byte of progress."""
+
+
+@attrs.define(eq=False)
+class DownloadTerms:
+    """What a download has to know of its call.
+
+    Attributes:
+        clock: the session's.
+        began: its time at the beginning of the call.
+        limit: when the call must have ended, in seconds since then, with phase and setting.
+        stall: seconds of silence that are too long.
+        most: bytes that :meth:`Download.read` takes at most.
+        again: asks for the rest from a byte on, or None where that can't be done.
+    """
+
+    clock: Clock
+    began: float
+    limit: tuple[float, Phase, float] | None
+    stall: float | None
+    most: int
+    again: Callable[[int], Awaitable[Download]] | None = None
+
+
+class _Flow:
+    """The body of an answer: who waits for its next bytes, and when it has ended."""
+
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_idle",
+        "_loop",
+        "_reading",
+        "_thread",
+        "_ticked",
+        "ended",
+        "error",
+        "on_end",
+        "terms",
+        "watch",
+    )
+
+    def __init__(self, body: Body, terms: DownloadTerms) -> None:
+        self.terms = terms
+        self.ended = False
+        self.error: TokenGateError | None = None
+        self.on_end: Callable[[TokenGateError | None], object] = _nothing
+        self.watch: Watch | None = None
+        self._body = body
+        self._reading = False
+        self._idle = -TICK
+        self._ticked = terms.clock.now()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    async def read(self) -> bytes:
+        """Give the next bytes, b"" at the end.
+
+        Raises:
+            CallerError: somebody else reads, or another loop.
+            TokenGateError: the connection broke, or a clock ran out.
+        """
+        if self._loop is not asyncio.get_running_loop() or self._reading:
+            message = "a download is read by one reader, in the event loop that opened it"
+            raise CallerError(message)
+        if self.ended:
+            raise_if(self.error)
+            return b""
+        self._reading, self._idle = True, -TICK
+        try:
+            data = await self._body.read()
+        except Exception as error:  # noqa: BLE001 - every way a transport can break
+            self.end(self._body.explain(error))
+            data = b""
+        finally:
+            self._reading = False
+        if not data:
+            self.end()
+            raise_if(self.error)
+        return data
+
+    def end(self, error: TokenGateError | None = None) -> None:
+        """End once, whichever way."""
+        if self.ended:
+            return
+        self.ended, self.error = True, error
+        if error is None and self._body.at_end():
+            self._body.release()
+        else:
+            self._body.close()
+        if self.watch is not None:
+            self.watch.discard(self)
+        self.on_end(error)
+
+    def abandon(self) -> None:
+        """End, from whichever thread the last reader was dropped in."""
+        if self.ended or self._loop.is_closed():
+            return
+        if threading.get_ident() == self._thread:
+            self.end()
+        else:
+            self._loop.call_soon_threadsafe(self.end)
+
+    def tick(self, now: float) -> None:
+        """Look at the clocks."""
+        elapsed, self._ticked = now - self._ticked, now
+        terms = self.terms
+        if terms.limit is not None and now - terms.began >= terms.limit[0]:
+            self.end(TimedOut(terms.limit[1], terms.limit[2]))
+        elif self._reading and terms.stall is not None:
+            self._idle += elapsed
+            if self._idle >= terms.stall:
+                self.end(TimedOut("stall", terms.stall))
+
+
+class Download:
+    """An answer whose headers have come: read it in one of five ways.
+
+    ::
+
+        async for piece in download: ...       # bytes as they come
+        await download.read()                  # all of them
+        await download.json()                  # parsed
+        async for event in download.events():  # of an event stream
+            ...
+        await download.save("speech.mp3")      # to a file, whole or not at all
+
+    Attributes:
+        status: the HTTP status.
+        headers: of the answer.
+        request_id: the gateway's id of the request.
+    """
+
+    __slots__ = ("__weakref__", "_flow", "_guard", "headers", "request_id", "status")
+
+    def __init__(
+        self,
+        body: Body,
+        terms: DownloadTerms,
+        status: int,
+        headers: Mapping[str, str],
+        request_id: str | None,
+    ) -> None:
+        """Take over an answer."""
+        self.status = status
+        self.headers = headers
+        self.request_id = request_id
+        self._flow = _Flow(body, terms)
+        self._guard = Guard(self._flow)
+
+    @property
+    def content_type(self) -> str:
+        """What the answer says it is, in lower case and without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def __repr__(self) -> str:
+        """Say what it is."""
+        state = "ended" if self._flow.ended else "open"
+        return f"<Download {self.status} {self.content_type or 'untyped'} {state}>"
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they come."""
+        return _Pieces(self._flow, self._guard)
+
+    async def __aenter__(self) -> Self:
+        """Enter, to be closed at the end."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def watched(self, watch: Watch, on_end: Callable[[TokenGateError | None], object]) -> None:
+        """Have its clocks looked at, and be told when it ends; for the session."""
+        self._flow.watch, self._flow.on_end = watch, on_end
+        watch.add(self._flow)
+
+    def close(self) -> None:
+        """Drop what is left, and give the place in the pool back."""
+        self._flow.end()
+
+    async def read(self) -> bytes:
+        """Give all bytes.
+
+        Raises:
+            WireError: there are more than ``max_reply_bytes``.
+            TransportError: the connection broke.
+        """
+        pieces: list[bytes] = []
+        size, most = 0, self._flow.terms.most
+        try:
+            while piece := await self._flow.read():
+                pieces.append(piece)
+                size += len(piece)
+                if size > most:
+                    self.close()
+                    message = f"expected at most {most} bytes (max_reply_bytes), got more"
+                    raise WireError(message, request_id=self.request_id)
+            return b"".join(pieces)
+        finally:
+            del self
+
+    async def json(self) -> Any:  # noqa: ANN401 - parsed JSON
+        """Give the parsed JSON.
+
+        Raises:
+            WireError: it is none.
+            StatusError: it is an error, in spite of its status.
+        """
+        body = await self.read()
+        try:
+            parsed = loads(body)
+        except (ValueError, RecursionError):
+            message = f"expected JSON, got {len(body)} bytes that are not"
+            raise WireError(message, request_id=self.request_id) from None
+        problem = find_problem(parsed)
+        if problem is not None:
+            raise status_error(None, body, self.headers, problem=problem)
+        return parsed
+
+    def events(self) -> AsyncIterator[ServerSentEvent]:
+        """Give the events of an event stream, ``[DONE]`` included."""
+        return _Events(self._flow, self._guard)
+
+    async def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all bytes to a file; it appears there when it is whole, never before.
+
+        A download by GET that is cut goes on where it was, if the server can.
+
+        Raises:
+            TransportError: the connection broke.
+            OSError: the file can't be written.
+        """
+        target = Path(path)
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        file = await asyncio.to_thread(beside.open, "wb")
+        try:
+            try:
+                await _write_all(self, _Writer(file))
+            finally:
+                await asyncio.shield(asyncio.to_thread(file.close))
+            await asyncio.to_thread(os.replace, beside, target)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        finally:
+            del self
+        return target
+
+
+class _Writer:
+    """Collects small pieces, and writes large ones in a thread."""
+
+    __slots__ = ("_file", "_held", "_pieces", "size")
+
+    def __init__(self, file: BufferedWriter) -> None:
+        self.size = 0
+        self._file = file
+        self._pieces: list[bytes] = []
+        self._held = 0
+
+    async def take(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._held += len(piece)
+        self.size += len(piece)
+        if self._held >= _PIECE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        if pieces:
+            await asyncio.to_thread(self._file.write, b"".join(pieces))
+
+    async def start_again(self) -> None:
+        self.size = 0
+        await asyncio.to_thread(_empty, self._file)
+
+
+async def _write_all(download: Download, writer: _Writer) -> None:
+    """Write a download to a file, asking for the rest where it is cut."""
+    left, again = _MOST_RESUMES, download._flow.terms.again  # noqa: SLF001 - of this module
+    try:
+        while True:
+            before = writer.size
+            try:
+                async for piece in download:
+                    await writer.take(piece)
+            except TransportError as error:
+                await writer.flush()
+                left = _MOST_RESUMES if writer.size > before else left - 1
+                if again is None or not left or _is_over(error):
+                    raise
+            else:
+                await writer.flush()
+                return
+            download = await again(writer.size)
+            if download.status != _PARTIAL:
+                await writer.start_again()
+    finally:
+        del download
+
+
+def _is_over(error: TransportError) -> bool:
+    """Say whether there is no time for more."""
+    return isinstance(error, TimedOut) and error.phase in ("total", "deadline")
+
+
+def _empty(file: BufferedWriter) -> None:
+    file.seek(0)
+    file.truncate()
+
+
+class _Pieces(AsyncIterator[bytes]):
+    __slots__ = ("_flow", "_guard")
+
+    def __init__(self, flow: _Flow, guard: Guard) -> None:
+        self._flow = flow
+        self._guard = guard
+
+    async def __anext__(self) -> bytes:
+        try:
+            data = await self._flow.read()
+            if not data:
+                raise StopAsyncIteration
+            return data
+        finally:
+            del self
+
+
+class _Events(AsyncIterator[ServerSentEvent]):
+    __slots__ = ("_decoder", "_events", "_flow", "_guard")
+
+    def __init__(self, flow: _Flow, guard: Guard) -> None:
+        self._flow = flow
+        self._guard = guard
+        self._decoder: SSEDecoder | None = SSEDecoder(max_event_bytes=flow.terms.most)
+        self._events: list[ServerSentEvent] = []
+
+    async def __anext__(self) -> ServerSentEvent:
+        try:
+            while not self._events:
+                if self._decoder is None:
+                    raise StopAsyncIteration
+                await self._more(self._decoder)
+            return self._events.pop(0)
+        finally:
+            del self
+
+    async def _more(self, decoder: SSEDecoder) -> None:
+        data = await self._flow.read()
+        if data:
+            self._events += decoder.feed(data)
+            return
+        self._decoder = None
+        last = decoder.close()
+        if last is not None:
+            self._events.append(last)
+
+
+def _nothing(_: TokenGateError | None) -> None:
+    """Stand in for a callback that nobody set."""
