@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -137,7 +136,7 @@ async def test_wrong_arguments(gate: TokenGate) -> None:
         gate.request("FETCH", "/x")  # type: ignore[arg-type]
     with pytest.raises(CallerError, match="expected a path such as '/rerank'"):
         gate.request("GET", "x")
-    with pytest.raises(CallerError, match="^a is nan, expected a finite number"):
+    with pytest.raises(CallerError, match="a is nan, expected a finite number"):
         gate.request("POST", "/x", json={"a": float("nan")})
     with pytest.raises(CallerError, match="line ends, got one in 'a'"):
         gate.request("GET", "/x", extra_headers={"a": "b\r\n"})
@@ -166,8 +165,8 @@ async def test_a_place_is_held_until_the_answer_is_over(gateway: FakeGateway) ->
         async with gate.request("POST", "/agent", json={"model": "m"}):
             assert pool.statistics().in_flight == 1
             waiting = asyncio.create_task(gate.request("POST", "/agent", json={"model": "m"}))
-            while not pool.statistics().waiting:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert pool.statistics().waiting == 1
         assert await waiting == b"1"
         # Dropped unread, it gives its place back at once.
         call = gate.request("POST", "/agent", json={"model": "m"})
@@ -185,8 +184,7 @@ async def test_a_cancelled_reader_frees_its_place(gateway: FakeGateway, gate: To
     try:
         task = asyncio.create_task(gate.request("POST", "/agent", json={"model": "m"}))
         request = await gateway.wait_requests()
-        while not gate.pool.statistics().in_flight:
-            await asyncio.sleep(0)
+        assert gate.pool.statistics().in_flight == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -204,7 +202,7 @@ async def test_saved_whole(gateway: FakeGateway, gate: TokenGate, tmp_path: Path
     async with gate.request("GET", "/agent") as download:
         path = await download.save(tmp_path / "文件.txt")
     assert path.read_text("utf-8") == TEXT
-    assert os.listdir(tmp_path) == ["文件.txt"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 class Ranges:
@@ -262,7 +260,7 @@ async def test_what_is_never_whole_is_no_file(
     with pytest.raises(TransportError):
         async with gate.request("POST", "/agent", json={}) as download:
             await download.save(tmp_path / "a")
-    assert os.listdir(tmp_path) == ["a"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
     assert (tmp_path / "a").read_text() == "old"
 
 
