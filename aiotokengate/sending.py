@@ -263,6 +263,7 @@ class _Sending:
             limit=self._whole_limit(self._timeline.sent or 0.0),
             max_reply_bytes=self._sender.max_reply_bytes,
             prompt_bytes=len(request.body or b""),
+            parse=request.parse,
         )
         return Pump(
             answer.body,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aiotokengate.catalogue import ProtocolName
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.queue import Priority
-    from aiotokengate.resources.chat import Messages
+    from aiotokengate.resources.chat import Messages, Tools
     from aiotokengate.uploads import Form
     from aiotokengate.wire.question import Reasoning
 
@@ -42,7 +42,7 @@ __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
 _Asked = TypeVar("_Asked", bound=ChatCall | Mapping[str, Any])
-_NOT_GIVEN = (None,) * 3
+_NOT_GIVEN = (None, None)
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
@@ -155,8 +155,8 @@ class TokenGate:
         stream: bool = True,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        response_type: None = None,
+        tools: Tools | None = None,
+        response_type: Any = None,  # noqa: ANN401 - whatever describes a type
         fallback: None = None,
         resume: None = None,
         retry: Retry | None = None,
@@ -179,8 +179,12 @@ class TokenGate:
                 none, the reply's ``notes`` say so.
             protocol: "chat", "responses", "messages" or "gemini"; by default what the catalogue
                 says of the model.
-            tools: functions the model may call, in the API's own form.
-            response_type: not built yet.
+            tools: functions the model may call: in the API's own form, or Python functions with
+                type hints and a docstring (extra ``structured``); see :meth:`run_tools`.
+            response_type: the type that the answer must have, as an attrs class, dataclass,
+                TypedDict, msgspec Struct or pydantic model (extra ``structured``); the value is
+                the reply's ``parsed``.  An answer that does not fit is a
+                :class:`ResponseInvalid`.
             fallback: not built yet.
             resume: not built yet.
             retry: for this call.
@@ -195,13 +199,11 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong, or an option is not built yet.
         """
-        unbuilt = (response_type, fallback, resume)
+        unbuilt = (fallback, resume)
         if unbuilt != _NOT_GIVEN:
-            names = ("response_type", "fallback", "resume")
+            names = ("fallback", "resume")
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
-        if tools is not None:
-            _check_tools(tools)
         if priority != "interactive" or fair_key is not None:
             check_place(priority, fair_key)
         if extra_headers:
@@ -211,6 +213,7 @@ class TokenGate:
             reasoning=checked_reasoning(reasoning),
             protocol=checked_protocol(protocol),
             tools=tools,
+            response_type=response_type,
             retry=retry,
             timeout=timeout,
             deadline=deadline,
@@ -383,11 +386,3 @@ def _refuse_unbuilt(**options: object) -> None:
         if value is not None:
             message = f"the option {name!r} is not built yet, leave it out"
             raise CallerError(message)
-
-
-def _check_tools(tools: object) -> None:
-    if tools is None:
-        return
-    if not isinstance(tools, list | tuple) or not all(isinstance(t, Mapping) for t in tools):
-        message = "expected tools as a list of dicts in the API's own form"
-        raise CallerError(message)

@@ -33,7 +33,13 @@ ENTRY_POINTS = {
 }
 
 # A package of an extra, and the room that may import it.
-EXTRAS = {"redis": "redis", "rich": "cli", "typer": "cli"}
+EXTRAS = {
+    "docstring_parser": "structured.py",
+    "msgspec": "structured.py",
+    "redis": "redis",
+    "rich": "cli",
+    "typer": "cli",
+}
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -25,6 +25,7 @@ from aiotokengate.errors import (
     QueueFull,
     QuotaExhausted,
     RateLimited,
+    ResponseInvalid,
     ServerFailed,
     StatusError,
     StreamInterrupted,
@@ -53,6 +54,7 @@ PARENTS: dict[type[TokenGateError], type[TokenGateError]] = {
     TimedOut: TransportError,
     StreamInterrupted: TokenGateError,
     QueueFull: TokenGateError,
+    ResponseInvalid: TokenGateError,
     WireError: TokenGateError,
     CallerError: TokenGateError,
 }

@@ -79,6 +79,7 @@ class Request:
         dialect: how a chat's reasoning goes back; ``decoder``: makes what reads a chat's reply.
         choices: how many choices are expected.
         notes: remarks for the reply.
+        parse: makes the value of a chat's answer, see :class:`ResponseInvalid`.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
         pooled: whether it is a call of a model, and waits for its turn in the pool.
         max_tokens: the most that the reply may have, all choices together.
@@ -97,6 +98,7 @@ class Request:
     decoder: Callable[[Transcript], Decoder] | None = None
     choices: int = 1
     notes: tuple[str, ...] = ()
+    parse: Callable[[str], Any] | None = None
     deadline: float | None = None
     pooled: bool = False
     max_tokens: int | None = None
