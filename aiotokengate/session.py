@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -17,9 +17,10 @@ from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
 from aiotokengate.resources.base import Defaults, Options, check_headers, checked_options
-from aiotokengate.resources.chat import ChatOptions, make_call
+from aiotokengate.resources.chat import ChatOptions, make_call, message_list
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.resources.raw import Method, RawCall, make_raw_call
+from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools
 from aiotokengate.sending import Sender
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.chat import Messages, Tools
+    from aiotokengate.structured import Tool
     from aiotokengate.uploads import Form
     from aiotokengate.wire.question import Reasoning
 
@@ -223,6 +225,51 @@ class TokenGate:
             extra_headers=extra_headers,
         )
         return make_call(self._sender, self._defaults, model, messages, options, params)
+
+    def run_tools(
+        self,
+        model: str,
+        messages: Messages,
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        rounds: int = 10,
+        at_once: int = 8,
+        tool_timeout: float | None = None,
+        **options: Any,  # noqa: ANN401 - those of chat()
+    ) -> ToolCalls:
+        """Let a model call Python functions until it answers (extra ``structured``).
+
+        ::
+
+            async def weather(city: str) -> str: ...
+
+            run = await gate.run_tools("qwen3.6-plus", "北京天气？", [weather])
+            print(run.reply.answer, run.outcomes)
+
+        Functions have type hints; the model reads their docstrings.  Those that are not ``async``
+        run in threads, and what they raise is told to the model.  Iterate the run in place of
+        awaiting it for the deltas of every turn and the outcome of each call.
+
+        Args:
+            model: as for :meth:`chat`.
+            messages: as for :meth:`chat`.
+            tools: the functions.
+            rounds: turns with calls at most; the last reply then still has tool calls.
+            at_once: functions that run at a time.
+            tool_timeout: seconds for one function.
+            options: those of :meth:`chat`, for every turn.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        named = checked_tools(tools)
+        bounds = checked_bounds(rounds, at_once, tool_timeout)
+        listed = list(named.values())
+
+        def ask(history: Sequence[Mapping[str, Any]]) -> ChatCall:
+            return self.chat(model, history, tools=listed, **options)
+
+        return ToolCalls(ask, message_list(messages), named, bounds)
 
     def map(
         self,

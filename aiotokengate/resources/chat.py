@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.resources.base import Defaults, Requester
 
-__all__ = ["ChatOptions", "Messages", "Tools", "make_call"]
+__all__ = ["ChatOptions", "Messages", "Tools", "make_call", "message_list"]
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
 Tools: TypeAlias = Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]
@@ -67,7 +67,7 @@ def make_call(
     _check_model(model)
     if params:
         _check_params(params)
-    listed = _message_list(messages)
+    listed = message_list(messages)
     row = defaults.catalogue.find(model)
     dialect = DIALECTS[row.dialect]
     protocol = options.protocol or row.protocol
@@ -176,7 +176,12 @@ def _check_params(params: Mapping[str, Any]) -> None:
         raise CallerError(message)
 
 
-def _message_list(messages: object) -> list[Mapping[str, Any]]:
+def message_list(messages: object) -> list[Mapping[str, Any]]:
+    """Give messages in the API's own form.
+
+    Raises:
+        CallerError: they are none.
+    """
     if isinstance(messages, str) and messages:
         return [{"role": "user", "content": messages}]
     if messages == "":

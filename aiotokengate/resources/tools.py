@@ -23,7 +23,7 @@ from aiotokengate.types import Delta, Reply, ToolCall
 if TYPE_CHECKING:
     from aiotokengate.stream import ChatCall, ChatStream
 
-__all__ = ["ToolCalls", "ToolOutcome", "ToolRun", "checked_tools"]
+__all__ = ["ToolCalls", "ToolOutcome", "ToolRun", "checked_bounds", "checked_tools"]
 
 Ask: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], "ChatCall"]
 
