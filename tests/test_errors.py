@@ -53,8 +53,8 @@ PARENTS: dict[type[TokenGateError], type[TokenGateError]] = {
     ConnectFailed: TransportError,
     TimedOut: TransportError,
     StreamInterrupted: TokenGateError,
-    QueueFull: TokenGateError,
     ResponseInvalid: TokenGateError,
+    QueueFull: TokenGateError,
     WireError: TokenGateError,
     CallerError: TokenGateError,
 }
