@@ -29,7 +29,6 @@ ENTRY_POINTS = {
     "session.py:TokenGate.__init__",
     "session.py:TokenGate.chat",
     "session.py:TokenGate.request",
-    "session.py:TokenGate.run_tools",
     "testing/gateway.py:FakeGateway.__init__",
 }
 
