@@ -29,6 +29,7 @@ from aiotokengate.testing.door import Door, Limits
 from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
 from aiotokengate.testing.gemini import GeminiForm
 from aiotokengate.testing.limits import Enforcer, RateLimit
+from aiotokengate.testing.messages import MessagesForm
 from aiotokengate.testing.models import MODELS, Model
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.render import plain, stream
@@ -145,7 +146,7 @@ class FakeGateway:
         self._routes: dict[tuple[str, str], _Route] = {
             ("GET", MODELS_PATH): self._list_models,
         }
-        self._forms: tuple[Form, ...] = (ChatForm(), GeminiForm())
+        self._forms: tuple[Form, ...] = (ChatForm(), MessagesForm(), GeminiForm())
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._server: asyncio.Server | None = None
