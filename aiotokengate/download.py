@@ -112,8 +112,8 @@ class _Flow:
         try:
             data = await self._body.read()
         except Exception as error:  # noqa: BLE001 - every way a transport can break
+            data = b"" if self.ended else self._body.salvage()
             self.end(self._body.explain(error))
-            data = b""
         finally:
             self._reading = False
         if not data:

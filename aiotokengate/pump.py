@@ -547,13 +547,9 @@ class Pump:
             frame = loads(text)
         except (ValueError, RecursionError):
             raise WireError(_not_json(text)) from None
-        if not isinstance(frame, dict):
-            message = f"expected a reply, got a JSON {type(frame).__name__}"
-            raise WireError(message)
         self._take_frame(frame, text)
         if not self.ended and not self.log.choices:
-            names = ", ".join(sorted(frame)[:8])
-            message = f"expected a reply, got a JSON object with the keys {names or '-'}"
+            message = f"expected a reply, got a JSON {_described(frame)}"
             raise WireError(message)
 
     def _break(self, error: Exception) -> None:
@@ -609,6 +605,12 @@ def raise_if(error: TokenGateError | None) -> None:
 
 def _nothing(_: Pump) -> None:
     """Stand in for a callback that nobody set."""
+
+
+def _described(frame: object) -> str:
+    if not isinstance(frame, dict):
+        return type(frame).__name__
+    return f"object with the keys {', '.join(sorted(frame)[:8]) or '-'}"
 
 
 def _not_json(text: bytes) -> str:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from aiotokengate.resources.base import Request
     from aiotokengate.transport import Answer
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "closed"]
 
 _T = TypeVar("_T")
 _Limit: TypeAlias = "tuple[float, Phase, float]"
@@ -104,12 +104,12 @@ class Sender:
                 _warn_held(pump)
                 pump.stop()
             watch.stop()
-        await self.admission.close(_closed())
+        await self.admission.close(closed())
 
     def check_open(self) -> None:
         """Refuse to go on after :meth:`close`."""
         if self.closed:
-            raise _closed()
+            raise closed()
 
     def watch(self) -> Watch:
         """Give the watch of the running loop."""
@@ -484,7 +484,8 @@ async def _refusal(answer: Answer) -> StatusError:
     return error
 
 
-def _closed() -> CallerError:
+def closed() -> CallerError:
+    """Give the error of a session that has ended."""
     return CallerError("this TokenGate is closed, make a new one")
 
 

@@ -12,14 +12,18 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
+from aiotokengate.jobs import Job, Pollers
 from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
-from aiotokengate.resources.base import Defaults
+from aiotokengate.resources.base import Defaults, Options, check_headers, checked_options
 from aiotokengate.resources.chat import ChatOptions, make_call
 from aiotokengate.resources.models import ModelInfo, list_models
-from aiotokengate.sending import Sender
+from aiotokengate.resources.music import Music
+from aiotokengate.resources.raw import Method, RawCall, make_raw_call
+from aiotokengate.resources.videos import Videos
+from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.chat import Messages
+    from aiotokengate.uploads import Form
     from aiotokengate.wire.question import Reasoning
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
@@ -72,6 +77,8 @@ class TokenGate:
         ssl: a TLS context, or False to accept any certificate.
         max_reply_bytes: a reply larger than this is an error.
         catalogue: what is known of models.
+        paths: where systems stand whose place differs between gateways, by name; under
+            ``base_url``, or beside its ``/v1`` where it begins with ``../``.
         clock: for simulations.
 
     Raises:
@@ -94,20 +101,23 @@ class TokenGate:
         ssl: ssl_module.SSLContext | bool = True,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         catalogue: Catalogue = CATALOGUE,
+        paths: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Read the settings; nothing is opened."""
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
-        self._defaults = Defaults(self.timeout, self.retry, extra_body or {}, catalogue)
+        self._defaults = Defaults(
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}
+        )
         clock = clock or RealClock()
         hooks = tuple(hooks)
 
         def route(endpoint: Endpoint) -> Route:
             address = _address(endpoint.base_url) if endpoint.base_url else self.base_url
             key = _key(endpoint.api_key)
-            headers = _headers(key, extra_headers)
+            headers = _headers(key, extra_headers or {})
             transport = Transport(address, headers=headers, proxy=proxy, ssl=ssl)
             return Route(address, key, transport, endpoint.weight)
 
@@ -115,6 +125,7 @@ class TokenGate:
         lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
         admission = Admission(routes, lets_in, pool is None, hooks, clock)
         self._sender = Sender(admission, hooks, clock, max_reply_bytes)
+        self._pollers = Pollers(clock)
 
     def __repr__(self) -> str:
         """Name the address; never the key."""
@@ -137,6 +148,7 @@ class TokenGate:
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
         await self._sender.close()
+        self._pollers.close(closed())
 
     @property
     def pool(self) -> Pool:
@@ -202,6 +214,8 @@ class TokenGate:
             _check_tools(tools)
         if priority != "interactive" or fair_key is not None:
             check_place(priority, fair_key)
+        if extra_headers:
+            check_headers(extra_headers)
         options = ChatOptions(
             stream=stream,
             reasoning=checked_reasoning(reasoning),
@@ -213,7 +227,7 @@ class TokenGate:
             priority=priority,
             fair_key=fair_key,
             extra_body=extra_body,
-            extra_headers=_checked(extra_headers) if extra_headers else None,
+            extra_headers=extra_headers,
         )
         return make_call(self._sender, self._defaults, model, messages, options, params)
 
@@ -263,6 +277,81 @@ class TokenGate:
         """
         return await list_models(self._sender, self.timeout, self.retry)
 
+    @property
+    def videos(self) -> Videos:
+        """Makes videos."""
+        return Videos(self._sender, self._defaults, self._pollers)
+
+    @property
+    def music(self) -> Music:
+        """Makes music."""
+        return Music(self._sender, self._defaults, self._pollers)
+
+    def job(self, id: str, *, deadline: float | None = None) -> Job:  # noqa: A002 - as job.id
+        """Come back to a job that this session, or another one, has submitted.
+
+        Args:
+            id: the ``job.id`` of then.
+            deadline: seconds until it must be done, from the first use on.
+
+        Raises:
+            CallerError: that is no such id.
+        """
+        system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
+        dialect, _, task = rest.partition(":")
+        if task and system == "video":
+            return self.videos.job(task, dialect=dialect, deadline=deadline)
+        if task and system == "music":
+            return self.music.using(dialect=dialect, deadline=deadline).job(task)
+        message = "expected the id of a job, such as 'video:sora:task_1' (job.id)"
+        raise CallerError(message)
+
+    def request(  # noqa: PLR0913 - an entry point
+        self,
+        method: Method,
+        path: str,
+        *,
+        json: Mapping[str, Any] | list[Any] | None = None,
+        form: Form | None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> RawCall:
+        """Ask for anything else on the gateway: through the same pool, retries and errors.
+
+        Args:
+            method: of HTTP.
+            path: ``/rerank`` under ``base_url``, ``../suno/fetch`` beside its ``/v1``; or a whole
+                address, which gets the key only if its host is the gateway's.
+            json: the body.
+            form: a form with files in its place.
+            retry: for this call.
+            timeout: for this call.
+            deadline: seconds for everything together.
+            priority: as for :meth:`chat`.
+            fair_key: as for :meth:`chat`.
+            extra_headers: sent along.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        self._sender.check_open()
+        options = Options(
+            timeout=timeout,
+            retry=retry,
+            deadline=deadline,
+            priority=priority,
+            fair_key=fair_key,
+            extra_headers=extra_headers,
+        )
+        body = json if form is None else form
+        return make_raw_call(
+            self._sender, self._defaults, method, path, body, checked_options(options)
+        )
+
 
 # --- settings -----------------------------------------------------------------------------------
 
@@ -309,26 +398,16 @@ def _address(base_url: str | None) -> str:
     return address.rstrip("/")
 
 
-def _headers(key: str, extra: Mapping[str, str] | None) -> Mapping[str, str]:
+def _headers(key: str, extra: Mapping[str, str]) -> Mapping[str, str]:
+    check_headers(extra)
     return {
         "Authorization": f"Bearer {key}",
         "Content-Type": "application/json",
         "Accept": "text/event-stream, application/json",
         "Accept-Encoding": "identity",
         "User-Agent": "aiotokengate",
-        **_checked(extra or {}),
+        **extra,
     }
-
-
-def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
-    for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            message = f"expected extra_headers of str to str, got {name!r}: {type(value).__name__}"
-            raise CallerError(message)
-        if any(sign in name + value for sign in "\r\n\0"):
-            message = f"expected extra_headers without line ends, got one in {name!r}"
-            raise CallerError(message)
-    return headers
 
 
 def _checked_pool(pool: object) -> Pool:

@@ -28,6 +28,7 @@ ENTRY_POINTS = {
     "errors.py:StatusError.__init__",
     "session.py:TokenGate.__init__",
     "session.py:TokenGate.chat",
+    "session.py:TokenGate.request",
     "testing/gateway.py:FakeGateway.__init__",
 }
 

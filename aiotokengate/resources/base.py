@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from aiotokengate.errors import CallerError
+from aiotokengate.pool import check_place
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from aiotokengate.wire.question import Decoder
     from aiotokengate.wire.transcript import Transcript
 
-__all__ = ["Defaults", "Request", "Requester"]
+__all__ = ["Defaults", "Options", "Request", "Requester", "check_headers", "checked_options"]
 
 
 @attrs.frozen
@@ -37,6 +40,30 @@ class Defaults:
     extra_body: Mapping[str, Any]
     catalogue: Catalogue
     paths: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What every call can be told beside what it asks; None takes the session's."""
+
+    timeout: Timeout | None = None
+    retry: Retry | None = None
+    deadline: float | None = None
+    priority: Priority = "interactive"
+    fair_key: str | None = None
+    extra_headers: Mapping[str, str] | None = None
+
+    def asked(self, defaults: Defaults, model: str = "") -> dict[str, Any]:
+        """Give the fields of the request that these options set."""
+        return {
+            "model": model,
+            "timeout": self.timeout or defaults.timeout,
+            "retry": self.retry or defaults.retry,
+            "deadline": self.deadline,
+            "priority": self.priority,
+            "fair_key": self.fair_key,
+            "headers": self.extra_headers or {},
+        }
 
 
 @attrs.define(eq=False)
@@ -91,3 +118,34 @@ class Requester(Protocol):
 
     async def fetch(self, request: Request) -> Download:
         """Send, and give the answer once its headers have come, whatever it is."""
+
+
+def checked_options(options: Options) -> Options:
+    """Check what a user gave.
+
+    Raises:
+        CallerError: an option is wrong; the error says which, and what was expected.
+    """
+    seconds = options.deadline
+    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    if seconds is not None and not good:
+        message = f"expected deadline in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    check_place(options.priority, options.fair_key)
+    check_headers(options.extra_headers or {})
+    return options
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that are no text, or would begin another line.
+
+    Raises:
+        CallerError: there is one; its value is not shown.
+    """
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            message = f"expected extra_headers of str to str, got {name!r}: {type(value).__name__}"
+            raise CallerError(message)
+        if any(sign in name + value for sign in "\r\n\0"):
+            message = f"expected extra_headers without line ends, got one in {name!r}"
+            raise CallerError(message)

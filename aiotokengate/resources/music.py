@@ -13,15 +13,15 @@ import attrs
 
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Request
+from aiotokengate.resources.base import Options, Request, checked_options
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
-    checked_deadline,
     fetch_file,
     one_report,
     patient,
     reports,
+    submission,
 )
 from aiotokengate.wire.jobs import (
     Clip,
@@ -36,11 +36,16 @@ from aiotokengate.wire.jsontext import dumps
 if TYPE_CHECKING:
     from aiotokengate.download import Download
     from aiotokengate.jobs import Pollers
+    from aiotokengate.policy.queue import Priority
+    from aiotokengate.policy.retry import Retry
+    from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.resources.base import Defaults, Requester
 
 __all__ = ["Music", "MusicDialect", "SongParams"]
 
 MusicDialect: TypeAlias = Literal["cqtai", "suno-api"]
+
+_DIALECTS: Mapping[str, MusicDialect] = {"cqtai": "cqtai", "suno-api": "suno-api"}
 
 MODEL = "suno"
 """What the pool, hooks and attempts call it; the model that sings is a field of the request."""
@@ -92,6 +97,17 @@ class SongParams(TypedDict, total=False):
     audio_weight: float
 
 
+class MusicOptions(TypedDict, total=False):
+    """The options of :meth:`Music.using`; see :meth:`aiotokengate.TokenGate.chat`."""
+
+    timeout: Timeout | None
+    retry: Retry | None
+    deadline: float | None
+    priority: Priority
+    fair_key: str | None
+    extra_headers: Mapping[str, str] | None
+
+
 _PARAMS = frozenset(SongParams.__annotations__)
 
 
@@ -134,27 +150,26 @@ class MusicSystem:
         """Begin to fetch a file."""
         return await fetch_file(self.requester, self.defaults, file)
 
-    def submission(self, action: str, fields: Mapping[str, Any]) -> Request:
+    def submission(
+        self, action: str, fields: Mapping[str, Any], options: Options, *prompts: str
+    ) -> Request:
         """Give the request of an action.
 
         Raises:
             CallerError: the dialect has no such action.
         """
-        method, path, body = "POST", self.path("suno_generator"), cqtai_body(action, fields)
-        if self.dialect == "suno-api":
+        body: dict[str, Any] | None
+        if self.dialect == "cqtai":
+            path, body = self.path("suno_generator"), cqtai_body(action, fields)
+        else:
             asked = suno_api_request(action, fields)
             clip = quote(str(fields.get("clip", "")), safe="")
-            path = f"{self.path('suno_api')}/{asked.path.format(clip=clip)}"
-            method, body = ("GET", {}) if asked.body is None else ("POST", asked.body)
-        return Request(
-            method,
-            path,
-            patient(None, self.defaults),
-            self.defaults.retry,
-            body=dumps(body) if method == "POST" else None,
-            model=MODEL,
-            pooled=True,
-        )
+            path, body = f"{self.path('suno_api')}/{asked.path.format(clip=clip)}", asked.body
+        options = attrs.evolve(options, timeout=patient(options.timeout, self.defaults))
+        request = submission(options, self.defaults, path, MODEL, *prompts)
+        request.method = "GET" if body is None else "POST"
+        request.body = None if body is None else dumps(body)
+        return request
 
     def path(self, name: str) -> str:
         """Give a setting, or where it is by default."""
@@ -195,33 +210,32 @@ class Music:
         defaults: Defaults,
         pollers: Pollers,
         dialect: MusicDialect = "cqtai",
+        options: Options | None = None,
     ) -> None:
         """Make it over a session."""
         self._system = MusicSystem(requester, defaults, dialect)
         self._pollers = pollers
-        self._deadline: float | None = None
+        self._options = options or Options()
 
-    def using(
-        self, *, dialect: MusicDialect | None = None, deadline: float | None = None
-    ) -> Music:
+    def using(self, dialect: str | None = None, **options: Unpack[MusicOptions]) -> Music:
         """Give the same with other settings.
 
         Args:
             dialect: "cqtai" or "suno-api"; the latter lacks covers, uploads, sections, beats and
                 tags.
-            deadline: seconds for everything together, for each job from its first use on.
+            options: those of every call, for each job: ``deadline`` in seconds from its first use
+                on; the others are for the request that submits it.
 
         Raises:
             CallerError: an argument is wrong.
         """
         system = self._system
-        dialect = system.dialect if dialect is None else dialect
-        if dialect not in ("cqtai", "suno-api"):
+        known = system.dialect if dialect is None else _DIALECTS.get(dialect)
+        if known is None:
             message = f"expected dialect 'cqtai' or 'suno-api', got {dialect!r}"
             raise CallerError(message)
-        other = Music(system.requester, system.defaults, self._pollers, dialect)
-        other._deadline = checked_deadline(deadline)  # noqa: SLF001 - of this class
-        return other
+        checked = checked_options(attrs.evolve(self._options, **options))
+        return Music(system.requester, system.defaults, self._pollers, known, checked)
 
     # --- songs ----------------------------------------------------------------------------------
 
@@ -295,7 +309,8 @@ class Music:
             job: that made the song, or its id.
             clip: the song.
             lyrics: what is sung there.
-            start: seconds; ``end``: seconds.
+            start: seconds.
+            end: seconds.
             tags: the style.
             title: at most 80 characters.
 
@@ -377,11 +392,11 @@ class Music:
         found = await self._system.poll(tasks)
         return tuple(found[task] for task in tasks if task in found)
 
-    def job(self, task: str, *, deadline: float | None = None) -> Job:
+    def job(self, task: str) -> Job:
         """Come back to a job by the gateway's own id."""
         check_text("the id of a job", task)
-        left = self._deadline if deadline is None else checked_deadline(deadline)
-        return Job(self._system, self._pollers, task=task, deadline=left)
+        deadline = self._options.deadline
+        return Job(self._system, self._pollers, task=task, deadline=deadline)
 
     def _song(
         self,
@@ -397,14 +412,14 @@ class Music:
         return self._job(action, {"prompt": prompt, **fields, **(more or {})}, prompt)
 
     def _job(self, action: str, fields: Mapping[str, Any], *prompts: str) -> Job:
-        system = self._system
-        request = system.submission(action, {k: v for k, v in fields.items() if v != ""})
-        request.secrets = lambda: prompts
+        system, options = self._system, self._options
+        given = {name: value for name, value in fields.items() if value != ""}
+        request = system.submission(action, given, options, *prompts)
 
         async def send(left: float | None) -> JobReport:
             return await system.send(attrs.evolve(request, deadline=left))
 
-        deadline = self._deadline
+        deadline = options.deadline
         return Job(system, self._pollers, submit=send, deadline=deadline, secrets=prompts)
 
 

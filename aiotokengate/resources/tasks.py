@@ -16,18 +16,18 @@ from aiotokengate.wire.problems import find_problem, status_error
 if TYPE_CHECKING:
     from aiotokengate.download import Download
     from aiotokengate.policy.timeouts import Timeout
-    from aiotokengate.resources.base import Defaults, Requester
+    from aiotokengate.resources.base import Defaults, Options, Requester
 
 __all__ = [
     "BLOCKING_SECONDS",
     "Read",
     "check_numbers",
     "check_text",
-    "checked_deadline",
     "fetch_file",
     "one_report",
     "patient",
     "reports",
+    "submission",
 ]
 
 BLOCKING_SECONDS = 600.0
@@ -89,6 +89,19 @@ async def fetch_file(requester: Requester, defaults: Defaults, file: JobFile) ->
     return await requester.fetch(request)
 
 
+def submission(
+    options: Options, defaults: Defaults, path: str, model: str, *prompts: str
+) -> Request:
+    """Give the request that submits a job, without its body."""
+    return Request(
+        "POST",
+        path,
+        pooled=True,
+        secrets=lambda: prompts,
+        **options.asked(defaults, model),
+    )
+
+
 def patient(own: Timeout | None, defaults: Defaults) -> Timeout:
     """Give the clocks of a request that may be answered with the result itself, minutes later."""
     if own is not None:
@@ -138,15 +151,3 @@ def check_numbers(params: Mapping[str, Any], names: Iterable[str], most: float =
         if not fits or isinstance(value, bool):
             message = f"expected {name} as a number from 0 to {most:g}, got {value!r}"
             raise CallerError(message)
-
-
-def checked_deadline(seconds: float | None) -> float | None:
-    """Give a deadline that is one.
-
-    Raises:
-        CallerError: it is not.
-    """
-    if seconds is not None and (not isinstance(seconds, int | float) or not seconds > 0):
-        message = f"expected deadline in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    return seconds

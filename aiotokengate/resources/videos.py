@@ -15,15 +15,15 @@ import attrs
 
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Request
+from aiotokengate.resources.base import Options, Request, checked_options
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
-    checked_deadline,
     fetch_file,
     one_report,
     patient,
     reports,
+    submission,
 )
 from aiotokengate.uploads import FilePart, Form, Source, file_part
 from aiotokengate.wire.jobs import (
@@ -40,6 +40,8 @@ from aiotokengate.wire.jsontext import dumps
 if TYPE_CHECKING:
     from aiotokengate.download import Download
     from aiotokengate.jobs import Pollers
+    from aiotokengate.policy.queue import Priority
+    from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.resources.base import Defaults, Requester
 
@@ -52,6 +54,9 @@ PATHS: Mapping[VideoDialect, tuple[str, str]] = {
     "unified": ("video_generations", "/video/generations"),
 }
 """The name of each dialect's path among the session's settings, and where it is by default."""
+
+
+_DIALECTS: Mapping[str, VideoDialect] = {dialect: dialect for dialect in PATHS}
 
 
 class VideoParams(TypedDict, total=False):
@@ -167,15 +172,19 @@ class Videos:
         self._defaults = defaults
         self._pollers = pollers
 
-    def create(
+    def create(  # noqa: PLR0913 - an entry point
         self,
         model: str,
         prompt: str,
         *,
         image: Source | None = None,
         dialect: VideoDialect = "sora",
-        deadline: float | None = None,
+        retry: Retry | None = None,
         timeout: Timeout | None = None,
+        deadline: float | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **params: Unpack[VideoParams],
     ) -> Job:
@@ -183,7 +192,7 @@ class Videos:
 
         ::
 
-            result = await gate.videos.create("wan-t2v", "一只猫在弹钢琴", size="832x480", seconds=4)
+            result = await gate.videos.create("wan-t2v", "一只猫在弹钢琴", seconds=4)
             await gate.videos.create("wan-i2v", "镜头推近", image="cat.png").save("cat.mp4")
 
         The gateway may answer with a job, with the video as base64, or with the video itself; it
@@ -197,8 +206,12 @@ class Videos:
             dialect: "sora" is ``/v1/videos`` (OpenAI's, and that of the Wan models' own server),
                 sent as a form, or as JSON where the image is an address; "unified" is new-api's
                 ``/v1/video/generations``.
-            deadline: seconds for everything together, from the first use of the job on.
+            retry: of the request that submits it.
             timeout: of the request that submits it.
+            deadline: seconds for everything together, from the first use of the job on.
+            priority: as for chat.
+            fair_key: as for chat.
+            extra_headers: sent along with that request.
             extra_body: fields that are sent as they are.
             params: see :class:`VideoParams`.
 
@@ -213,17 +226,18 @@ class Videos:
             fields = unified_body(model, prompt, given)
         else:
             fields = video_fields(model, prompt, given, wan=wan)
-        request = Request(
-            "POST",
-            system.path,
-            patient(timeout, self._defaults),
-            self._defaults.retry,
-            model=model,
-            pooled=True,
-            secrets=lambda: (prompt,),
+        options = Options(
+            timeout=patient(timeout, self._defaults),
+            retry=retry,
+            deadline=deadline,
+            priority=priority,
+            fair_key=fair_key,
+            extra_headers=extra_headers,
         )
+        request = submission(checked_options(options), self._defaults, system.path, model, prompt)
         order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))
-        return self._job(system, submit=order.send, deadline=deadline, secrets=(prompt,))
+        submit, secrets = order.send, (prompt,)
+        return Job(system, self._pollers, submit=submit, deadline=deadline, secrets=secrets)
 
     def job(self, task: str, *, dialect: str = "sora", deadline: float | None = None) -> Job:
         """Come back to a job by the gateway's own id.
@@ -232,16 +246,15 @@ class Videos:
             CallerError: there is no such dialect.
         """
         check_text("the id of a job", task)
-        return self._job(self._system(dialect), task=task, deadline=deadline)
+        left = checked_options(Options(deadline=deadline)).deadline
+        return Job(self._system(dialect), self._pollers, task=task, deadline=left)
 
-    def _system(self, dialect: str) -> VideoSystem:
-        if dialect == "sora" or dialect == "unified":  # noqa: PLR1714 - mypy narrows only this
-            return VideoSystem(self._requester, self._defaults, dialect)
-        message = f"expected dialect 'sora' or 'unified', got {dialect!r}"
-        raise CallerError(message)
-
-    def _job(self, system: VideoSystem, *, deadline: float | None, **options: Any) -> Job:  # noqa: ANN401
-        return Job(system, self._pollers, deadline=checked_deadline(deadline), **options)
+    def _system(self, name: str) -> VideoSystem:
+        dialect = _DIALECTS.get(name)
+        if dialect is None:
+            message = f"expected dialect 'sora' or 'unified', got {name!r}"
+            raise CallerError(message)
+        return VideoSystem(self._requester, self._defaults, dialect)
 
 
 @attrs.frozen(eq=False)

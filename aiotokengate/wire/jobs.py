@@ -16,7 +16,7 @@ import re
 from binascii import Error as NotBase64
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import attrs
 
@@ -204,7 +204,7 @@ _TYPES: Mapping[str, tuple[FileKind, str]] = {
     ".jpeg": ("image", "image/jpeg"),
     ".webp": ("image", "image/webp"),
 }
-_SUFFIX_OF = {mime: suffix for suffix, (_, mime) in reversed(_TYPES.items())}
+_SUFFIX_OF = {mime: suffix for suffix, (_, mime) in reversed([*_TYPES.items()])}
 _USUAL_SUFFIX: Mapping[FileKind, str] = {
     "video": ".mp4",
     "audio": ".mp3",
@@ -490,7 +490,7 @@ def _music_result(job: Mapping[str, Json]) -> JobResult:
     return JobResult(tuple(files), clips, extra=job)
 
 
-def _is_clip(entry: object) -> bool:
+def _is_clip(entry: object) -> TypeGuard[Mapping[str, Json]]:
     return isinstance(entry, Mapping) and bool(_words(entry.get("id"))) and "audio_url" in entry
 
 
@@ -505,7 +505,7 @@ def _clip(entry: Mapping[str, Json]) -> Clip:
         video_url=_words(entry.get("video_url")),
         image_url=_words(entry.get("image_large_url"), entry.get("image_url")),
         model=_words(entry.get("model_name")),
-        duration=float(duration) if type(duration) in (int, float) else None,
+        duration=duration if isinstance(duration, int | float) else None,
         tags=_words(about.get("tags"), entry.get("tags")),
         lyrics=_words(about.get("prompt"), entry.get("prompt"), entry.get("lyric")),
         extra=entry,

@@ -12,6 +12,7 @@ from aiotokengate.catalogue import ProtocolName
 from aiotokengate.errors import CallerError
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_chat
 from aiotokengate.wire.dialects import Dialect
+from aiotokengate.wire.gemini import GeminiDecoder, encode_gemini
 from aiotokengate.wire.question import Decoder, Encoded, Question
 from aiotokengate.wire.transcript import Transcript
 
@@ -34,7 +35,10 @@ class ProtocolForm:
 
 
 PROTOCOLS: Mapping[ProtocolName, ProtocolForm] = MappingProxyType(
-    {"chat": ProtocolForm(encode_chat, ChatCompletionsDecoder)}
+    {
+        "chat": ProtocolForm(encode_chat, ChatCompletionsDecoder),
+        "gemini": ProtocolForm(encode_gemini, lambda _, log: GeminiDecoder(log)),
+    }
 )
 
 

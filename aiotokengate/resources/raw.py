@@ -1,0 +1,137 @@
+"""The escape hatch: anything on the gateway that has no method of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from aiotokengate.errors import CallerError
+from aiotokengate.resources.base import Request
+from aiotokengate.wire.jsontext import dumps
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiotokengate.download import Download
+    from aiotokengate.resources.base import Defaults, Options, Requester
+    from aiotokengate.uploads import Form
+
+__all__ = ["Method", "RawCall", "make_raw_call"]
+
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class RawCall(Coroutine[Any, Any, Any]):
+    """One request, not yet sent.  Use it once, in one of two ways.
+
+    ::
+
+        scores = await gate.request("POST", "/rerank", json={...})    # JSON; else bytes
+        async with gate.request("POST", "/agent", json={...}) as download:
+            async for event in download.events(): ...                 # or bytes, or save()
+    """
+
+    __slots__ = ("__weakref__", "_coroutine", "_download", "_name", "_request", "_requester")
+
+    def __init__(self, requester: Requester, request: Request) -> None:
+        """Keep what to send."""
+        self._requester = requester
+        self._request: Request | None = request
+        self._name = f"{request.method} {request.path}"
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self._download: Download | None = None
+
+    def __repr__(self) -> str:
+        """Name the path; never the body."""
+        return f"<RawCall {self._name}{'' if self._request else ' used'}>"
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Send, and give the parsed JSON of the answer; the bytes if it is something else."""
+        return _whole(self._requester, self._take()).__await__()
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up; a call that never ran stays silent."""
+        self._request = None
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    async def __aenter__(self) -> Download:
+        """Send, and give the answer once its headers have come."""
+        download = self._download = await self._requester.fetch(self._take())
+        return download
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the answer."""
+        download, self._download = self._download, None
+        if download is not None:
+            download.close()
+
+    def _take(self) -> Request:
+        request, self._request = self._request, None
+        if request is None:
+            message = "a call can be used once; this one is used already, make a new one"
+            raise CallerError(message)
+        return request
+
+    def _begun(self) -> Coroutine[Any, Any, Any]:
+        if self._coroutine is None:
+            self._coroutine = _whole(self._requester, self._take())
+        return self._coroutine
+
+
+async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+    async with await requester.fetch(request) as download:
+        if download.content_type.endswith("json"):
+            return await download.json()
+        return await download.read()
+
+
+def make_raw_call(
+    requester: Requester,
+    defaults: Defaults,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | list[Any] | Form | None,
+    options: Options,
+) -> RawCall:
+    """Check the arguments, and make the call; nothing is sent yet.
+
+    Raises:
+        CallerError: an argument is wrong.
+    """
+    if method not in _METHODS:
+        message = f"expected a method as one of {', '.join(_METHODS)}, got {method!r}"
+        raise CallerError(message)
+    if not path.startswith(("/", "../", "https://", "http://")):
+        message = f"expected a path such as '/rerank' or '../suno/fetch', got {path!r}"
+        raise CallerError(message)
+    is_json = body is None or isinstance(body, Mapping | list)
+    request = Request(
+        method=method,
+        path=path,
+        body=None if body is None or not is_json else dumps(body),
+        form=None if is_json else body,  # type: ignore[arg-type]
+        pooled=method != "GET",
+        **options.asked(defaults, _model_of(body)),
+    )
+    return RawCall(requester, request)
+
+
+def _model_of(body: object) -> str:
+    model = body.get("model") if isinstance(body, Mapping) else None
+    return model if isinstance(model, str) else ""
