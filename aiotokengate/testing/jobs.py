@@ -132,7 +132,7 @@ class JobBoard:
                 ("POST", "/api/(?:cqt/)?generator/suno", self._new_music),
                 ("GET", "/api/(?:cqt/)?v2/sunoinfo", self._music),
                 ("POST", "/suno/submit/([a-z]+)", self._new_song),
-                ("GET", "/suno/act/([a-z]+)/([^/]+)", self._act),
+                ("GET", "/suno/act/([a-z0-9]+)/([^/]+)", self._act),
                 ("GET", "/suno/fetch/([^/]+)", self._song),
                 ("POST", "/suno/fetch", self._songs),
                 ("GET", f"{FILES}(.+)", self._file),
