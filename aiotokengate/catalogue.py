@@ -42,6 +42,8 @@ class Model:
         efforts: the words for effort that it takes, from least to most, where it takes any.
         wants_back: what it must be given back of its own turns: "nothing", "tool_reasoning" (the
             reasoning of turns with tool calls, else 400), "blocks" (its own blocks unchanged).
+        structured: how it is told of the type of its answer: by its schema, by JSON mode and an
+            instruction, or by the instruction alone.
         prefix: how it is told to go on with an unfinished answer, "" where it can't.
         inputs: what it takes; ``outputs``: what it gives.
         context: tokens of prompt and reply together, where that is known.
@@ -58,6 +60,7 @@ class Model:
     native_thinking: str = "unknown"
     efforts: tuple[str, ...] = ()
     wants_back: Literal["nothing", "tool_reasoning", "blocks"] = "nothing"
+    structured: Literal["schema", "json", "text"] = "text"
     prefix: Prefix = ""
     inputs: tuple[str, ...] = _TEXT
     outputs: tuple[str, ...] = _TEXT
@@ -120,6 +123,7 @@ _OPENAI = (
             protocol="responses",
             thinking="effort",
             native_thinking="responses",
+            structured="schema",
             efforts=efforts,
             inputs=_SEES,
             context=400_000,
@@ -138,6 +142,7 @@ _OPENAI = (
         "openai",
         thinking="effort",
         native_thinking="responses",
+        structured="schema",
         efforts=_EFFORTS_WITH_NONE,
         inputs=_SEES,
         context=400_000,
@@ -150,6 +155,7 @@ _OPENAI = (
             "openai",
             thinking="effort",
             native_thinking="responses",
+            structured="schema",
             efforts=efforts,
             inputs=_SEES,
             context=400_000,
@@ -157,7 +163,14 @@ _OPENAI = (
         for pattern, efforts in (("gpt-5.*", _EFFORTS_WITH_NONE), ("gpt-5*", _EFFORTS))
     ),
     _media("gpt-image-*", "OpenAI", "text image", "image"),
-    Model("gpt-*", "OpenAI", "openai", native_thinking="responses", inputs=_SEES),
+    Model(
+        "gpt-*",
+        "OpenAI",
+        "openai",
+        native_thinking="responses",
+        structured="schema",
+        inputs=_SEES,
+    ),
 )
 
 _CLAUDE_EFFORTS = ("low", "medium", "high", "max")
@@ -172,6 +185,7 @@ def _claude(pattern: str, way: str, efforts: tuple[str, ...], prefix: Prefix = "
         thinking="claude_chat",
         native_thinking=way,
         efforts=efforts,
+        structured="schema",
         wants_back="blocks",
         prefix=prefix,
         inputs=_SEES,
@@ -208,6 +222,7 @@ _GOOGLE = (
         "gemini",
         thinking="gemini_chat",
         native_thinking="gemini",
+        structured="schema",
         wants_back="blocks",
         inputs=("text", "image", "audio", "video"),
         context=1_048_576,
@@ -257,6 +272,7 @@ _CHINA = (
             "deepseek",
             thinking="deepseek",
             efforts=("low", "high", "max"),
+            structured="json",
             wants_back="tool_reasoning",
             prefix="prefix",
             context=131_072,
@@ -271,8 +287,14 @@ _CHINA = (
 )
 
 _XAI = (
-    Model("grok-*-non-reasoning*", "xAI", "grok", thinking="by_name", context=2_000_000),
-    Model("grok-*", "xAI", "grok", thinking="by_name", context=2_000_000),
+    Model(
+        "grok-*",
+        "xAI",
+        "grok",
+        thinking="by_name",
+        structured="schema",
+        context=2_000_000,
+    ),
 )
 
 _OTHER_MEDIA = (

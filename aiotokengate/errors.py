@@ -19,6 +19,7 @@
     │   └── TimedOut                a clock ran out; ``.phase`` says which
     ├── StreamInterrupted           an answer began and did not finish; ``.partial`` has what came
     ├── JobFailed                   a video or a song was begun, and could not be made
+    ├── ResponseInvalid             a whole answer that does not fit the type asked for
     ├── QueueFull                   too many calls wait in the pool already; nothing was sent
     ├── WireError                   the peer sent what is not the protocol
     └── CallerError                 the call itself is wrong; nothing was sent
@@ -52,6 +53,7 @@ __all__ = [
     "QueueFull",
     "QuotaExhausted",
     "RateLimited",
+    "ResponseInvalid",
     "ServerFailed",
     "StatusError",
     "StreamInterrupted",
@@ -377,6 +379,23 @@ class StreamInterrupted(TokenGateError):
 
 def _interrupted(message: str, partial: Reply, cause: TokenGateError | None) -> StreamInterrupted:
     return StreamInterrupted(message, partial=partial, cause=cause)
+
+
+class ResponseInvalid(TokenGateError):
+    """The answer is whole and does not fit the type that was asked for.
+
+    The message names the path of what does not fit, as in ``$.items[0].price``.
+
+    Attributes:
+        reply: the :class:`~aiotokengate.types.Reply`, to look at its text; None where the
+            arguments of a tool call did not fit.
+    """
+
+    reply: Reply | None = None
+    default_hint = (
+        "hint: ask again, or ask for a simpler type; error.reply.answer is what the model wrote\n"
+        "提示：可重试，或换用更简单的类型；模型原文见 error.reply.answer"
+    )
 
 
 class WireError(TokenGateError):

@@ -66,15 +66,16 @@ GRID = 2.0
 
 _Error = TypeVar("_Error", bound=TokenGateError)
 
-Submit: TypeAlias = "Callable[[float | None], Awaitable[JobReport]]"
-"""Sends a job, within so many seconds or any time, and gives what is said of it at once."""
+Submit: TypeAlias = "Callable[[float | None], Awaitable[tuple[JobSystem, JobReport]]]"
+"""Sends a job, within so many seconds or any time; gives where it is, and what is said of it."""
 
 
 class JobSystem(Protocol):
     """What the jobs of one system have in common: how they are asked after.
 
     Attributes:
-        name: the beginning of their ids: the system, a colon, the dialect.
+        name: the beginning of their ids: the system, a colon, the dialect, and where the session
+            has several keys the digest of one.
         together: how many jobs one request can ask after.
     """
 
@@ -246,7 +247,7 @@ class Job:
 
     async def _send(self, submit: Submit) -> None:
         try:
-            report = await submit(self._left())
+            self._system, report = await submit(self._left())
         except TokenGateError as error:
             self._failed = error
             return

@@ -27,6 +27,7 @@ import attrs
 
 from aiotokengate.errors import (
     CallerError,
+    ResponseInvalid,
     StreamInterrupted,
     TimedOut,
     TokenGateError,
@@ -89,7 +90,8 @@ class Terms:
     """What a pump has to know of its call.
 
     ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
-    ended, in seconds since then, with the phase and the setting to name when it has not.
+    ended, in seconds since then, with the phase and the setting to name when it has not;
+    ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`.
     """
 
     clock: Clock
@@ -98,6 +100,7 @@ class Terms:
     limit: tuple[float, Phase, float] | None
     max_reply_bytes: int
     prompt_bytes: int
+    parse: Callable[[str], Any] | None = None
 
 
 class Abandonable(Protocol):
@@ -187,6 +190,7 @@ class Pump:
         "_idle",
         "_loop",
         "_parked",
+        "_parsed",
         "_patience",
         "_read",
         "_reading",
@@ -254,6 +258,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._reply: Reply | None = None
+        self._parsed: Any = None
 
     # --- for readers ----------------------------------------------------------------------------
 
@@ -316,6 +321,8 @@ class Pump:
                 self.attempts,
             )
             self._reply = fold(self.log, self._dialect, about)
+            if self._parsed is not None:
+                self._reply = attrs.evolve(self._reply, parsed=self._parsed)
         return self._reply
 
     def stop(self) -> None:
@@ -590,8 +597,21 @@ class Pump:
         self.error = error
         self.ended = True
         self._stop_waiting()
+        if status == "complete" and self._terms.parse is not None:
+            self._check_answer(self._terms.parse)
         self._wake()
         self.on_end(self)
+
+    def _check_answer(self, parse: Callable[[str], Any]) -> None:
+        """Make the value that was asked for; a turn of tool calls has none yet."""
+        reply = self.reply()
+        if reply.tool_calls:
+            return
+        try:
+            self._parsed, self._reply = parse(reply.answer), None
+        except ResponseInvalid as error:
+            error.reply, error.request_id = reply, self.request_id
+            self.error = error
 
 
 def raise_if(error: TokenGateError | None) -> None:

@@ -26,6 +26,8 @@ from aiotokengate.admission import Admission, Turn
 from aiotokengate.download import Download, DownloadTerms
 from aiotokengate.errors import (
     CallerError,
+    ConnectFailed,
+    Overloaded,
     RateLimited,
     StatusError,
     TimedOut,
@@ -61,6 +63,10 @@ __all__ = ["Sender", "closed"]
 _T = TypeVar("_T")
 _Limit: TypeAlias = "tuple[float, Phase, float]"
 """When, in seconds since the call began; which clock; its setting."""
+
+_BEFORE_WORK = (Overloaded, ConnectFailed, TimedOut)
+"""Failures that come before anything is begun; of the clocks, only that of the connection is
+tried again at all."""
 
 _OK = 200
 _GOOD = range(200, 300)
@@ -220,7 +226,9 @@ class _Sending:
             most=self._sender.max_reply_bytes,
             again=self._rest if self._request.method == "GET" else None,
         )
-        return Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
+        download = Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
+        download.endpoint = self._turn.endpoint
+        return download
 
     def _rest(self, start: int) -> Awaitable[Download]:
         """Ask for the same from a byte on."""
@@ -263,6 +271,7 @@ class _Sending:
             limit=self._whole_limit(self._timeline.sent or 0.0),
             max_reply_bytes=self._sender.max_reply_bytes,
             prompt_bytes=len(request.body or b""),
+            parse=request.parse,
         )
         return Pump(
             answer.body,
@@ -359,6 +368,9 @@ class _Sending:
             return None
         if elsewhere:
             return 0.0
+        if self._request.costly and error.retryable and not isinstance(error, _BEFORE_WORK):
+            error.add_note("not tried again: what was asked for may have been begun")
+            return None
         wait = next_wait(self._request.retry, error, self._failures, random.random)
         if wait is not None and not self._sender.budget.take():
             error.add_note("not tried again: too many calls of this session are failing")

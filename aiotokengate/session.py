@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -18,10 +18,11 @@ from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
 from aiotokengate.resources.base import Defaults, Options, check_headers, checked_options
-from aiotokengate.resources.chat import ChatOptions, make_call
+from aiotokengate.resources.chat import ChatOptions, make_call, message_list
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.resources.music import Music
 from aiotokengate.resources.raw import Method, RawCall, make_raw_call
+from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools
 from aiotokengate.resources.videos import Videos
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from aiotokengate.catalogue import ProtocolName
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.queue import Priority
-    from aiotokengate.resources.chat import Messages
+    from aiotokengate.resources.chat import Messages, Tools
+    from aiotokengate.structured import Tool
     from aiotokengate.uploads import Form
     from aiotokengate.wire.question import Reasoning
 
@@ -45,7 +47,7 @@ __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
 _Asked = TypeVar("_Asked", bound=ChatCall | Mapping[str, Any])
-_NOT_GIVEN = (None,) * 3
+_NOT_GIVEN = (None, None)
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
@@ -165,8 +167,8 @@ class TokenGate:
         stream: bool = True,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        response_type: None = None,
+        tools: Tools | None = None,
+        response_type: Any = None,  # noqa: ANN401 - whatever describes a type
         fallback: None = None,
         resume: None = None,
         retry: Retry | None = None,
@@ -189,8 +191,12 @@ class TokenGate:
                 none, the reply's ``notes`` say so.
             protocol: "chat", "responses", "messages" or "gemini"; by default what the catalogue
                 says of the model.
-            tools: functions the model may call, in the API's own form.
-            response_type: not built yet.
+            tools: functions the model may call: in the API's own form, or Python functions with
+                type hints and a docstring (extra ``structured``); see :meth:`run_tools`.
+            response_type: the type that the answer must have, as an attrs class, dataclass,
+                TypedDict, msgspec Struct or pydantic model (extra ``structured``); the value is
+                the reply's ``parsed``.  An answer that does not fit is a
+                :class:`ResponseInvalid`.
             fallback: not built yet.
             resume: not built yet.
             retry: for this call.
@@ -205,13 +211,11 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong, or an option is not built yet.
         """
-        unbuilt = (response_type, fallback, resume)
+        unbuilt = (fallback, resume)
         if unbuilt != _NOT_GIVEN:
-            names = ("response_type", "fallback", "resume")
+            names = ("fallback", "resume")
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
-        if tools is not None:
-            _check_tools(tools)
         if priority != "interactive" or fair_key is not None:
             check_place(priority, fair_key)
         if extra_headers:
@@ -221,6 +225,7 @@ class TokenGate:
             reasoning=checked_reasoning(reasoning),
             protocol=checked_protocol(protocol),
             tools=tools,
+            response_type=response_type,
             retry=retry,
             timeout=timeout,
             deadline=deadline,
@@ -230,6 +235,51 @@ class TokenGate:
             extra_headers=extra_headers,
         )
         return make_call(self._sender, self._defaults, model, messages, options, params)
+
+    def run_tools(
+        self,
+        model: str,
+        messages: Messages,
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        rounds: int = 10,
+        at_once: int = 8,
+        tool_timeout: float | None = None,
+        **options: Any,  # noqa: ANN401 - those of chat()
+    ) -> ToolCalls:
+        """Let a model call Python functions until it answers (extra ``structured``).
+
+        ::
+
+            async def weather(city: str) -> str: ...
+
+            run = await gate.run_tools("qwen3.6-plus", "北京天气？", [weather])
+            print(run.reply.answer, run.outcomes)
+
+        Functions have type hints; the model reads their docstrings.  Those that are not ``async``
+        run in threads, and what they raise is told to the model.  Iterate the run in place of
+        awaiting it for the deltas of every turn and the outcome of each call.
+
+        Args:
+            model: as for :meth:`chat`.
+            messages: as for :meth:`chat`.
+            tools: the functions.
+            rounds: turns with calls at most; the last reply then still has tool calls.
+            at_once: functions that run at a time.
+            tool_timeout: seconds for one function.
+            options: those of :meth:`chat`, for every turn.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        named = checked_tools(tools)
+        bounds = checked_bounds(rounds, at_once, tool_timeout)
+        listed = list(named.values())
+
+        def ask(history: Sequence[Mapping[str, Any]]) -> ChatCall:
+            return self.chat(model, history, tools=listed, **options)
+
+        return ToolCalls(ask, message_list(messages), named, bounds)
 
     def map(
         self,
@@ -298,11 +348,14 @@ class TokenGate:
             CallerError: that is no such id.
         """
         system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
-        dialect, _, task = rest.partition(":")
+        words, _, task = rest.partition(":")
+        dialect, _, endpoint = words.partition("@")
         if task and system == "video":
-            return self.videos.job(task, dialect=dialect, deadline=deadline)
+            videos = self.videos
+            return videos.job(task, dialect=dialect, deadline=deadline, endpoint=endpoint)
         if task and system == "music":
-            return self.music.using(dialect=dialect, deadline=deadline).job(task)
+            music = self.music.using(dialect=dialect, deadline=deadline)
+            return music.job(task, endpoint=endpoint)
         message = "expected the id of a job, such as 'video:sora:task_1' (job.id)"
         raise CallerError(message)
 
@@ -422,11 +475,3 @@ def _refuse_unbuilt(**options: object) -> None:
         if value is not None:
             message = f"the option {name!r} is not built yet, leave it out"
             raise CallerError(message)
-
-
-def _check_tools(tools: object) -> None:
-    if tools is None:
-        return
-    if not isinstance(tools, list | tuple) or not all(isinstance(t, Mapping) for t in tools):
-        message = "expected tools as a list of dicts in the API's own form"
-        raise CallerError(message)

@@ -25,6 +25,7 @@ from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
 from aiotokengate.wire.chat_completions import encode_chunk
+from aiotokengate.wire.partial import NOTHING, PartialJson
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 if TYPE_CHECKING:
@@ -268,6 +269,15 @@ class ChatStream:
     def phases(self) -> AsyncIterator[Phase]:
         """Thinking, answer, thinking ... in order, each a stream of text of its own."""
         return self.choice(0).phases()
+
+    def objects(self, every: float = 0.25) -> AsyncIterator[Any]:
+        """Give the JSON of the answer as far as it is written, at most every so many seconds.
+
+        The same growing containers each time, without what is not there yet; at last the whole.
+        Text around the JSON is passed over.
+        """
+        place = _Place(0, ANSWER, "all")
+        return _Objects(_Timed(self._pump, self._guard, place, every, keep=False))
 
     def choice(self, index: int) -> ChoiceView:
         """Give the views of one choice, where ``n`` asked for several."""
@@ -551,6 +561,32 @@ class _Timed(_TextReader, AsyncIterator[str]):
         self._shown = len(self._pieces)
         self._due = self._pump.clock.now() + self._every
         return text
+
+
+class _Objects(AsyncIterator[Any]):
+    """What there is of the answer's JSON after each burst of it."""
+
+    __slots__ = ("_bursts", "_partial")
+
+    def __init__(self, bursts: AsyncIterator[str]) -> None:
+        self._bursts = bursts
+        self._partial = PartialJson()
+
+    async def __anext__(self) -> Any:  # noqa: ANN401 - whatever JSON holds
+        try:
+            while not self._partial.whole:
+                self._partial.feed(await anext(self._bursts))
+                if (value := self._partial.value) is not NOTHING:
+                    return value
+            await self._read_on()
+            raise StopAsyncIteration
+        finally:
+            del self
+
+    async def _read_on(self) -> None:
+        """Meet the end of the stream, or its error, as every reader does."""
+        async for _ in self._bursts:
+            pass
 
 
 # --- phases, tool calls, relay ------------------------------------------------------------------

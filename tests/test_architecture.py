@@ -27,13 +27,20 @@ ENTRY_POINTS = {
     "cli/app.py:chat",
     "errors.py:StatusError.__init__",
     "session.py:TokenGate.__init__",
+    "resources/videos.py:Videos.create",
     "session.py:TokenGate.chat",
     "session.py:TokenGate.request",
     "testing/gateway.py:FakeGateway.__init__",
 }
 
 # A package of an extra, and the room that may import it.
-EXTRAS = {"redis": "redis", "rich": "cli", "typer": "cli"}
+EXTRAS = {
+    "docstring_parser": "structured.py",
+    "msgspec": "structured.py",
+    "redis": "redis",
+    "rich": "cli",
+    "typer": "cli",
+}
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

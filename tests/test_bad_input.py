@@ -89,7 +89,7 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "headers of numbers": (dict(extra_headers={"A": 1}), "expected extra_headers of str to str"),
     **{
         option: ({option: "x"}, f"the option '{option}' is not built yet")
-        for option in ("response_type", "fallback", "resume")
+        for option in ("fallback", "resume")
     },
     "an unknown priority": (
         dict(priority="urgent"),

@@ -1,6 +1,7 @@
 """Videos, made by the real client at the fake gateway, in every form in which they come."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
@@ -70,7 +71,7 @@ async def test_a_video_is_a_job(
     assert [file.kind for file in result.files] == ["video"]
     (path,) = await job.save(tmp_path / "猫.mp4")
     assert path.read_bytes() == VIDEO
-    assert [place.name for place in tmp_path.iterdir()] == ["猫.mp4"]
+    assert await asyncio.to_thread(os.listdir, tmp_path) == ["猫.mp4"]
     methods = [request.method for request in gateway.requests]
     assert methods == ["POST", "GET", "GET", "GET", "GET"]
 
@@ -140,6 +141,15 @@ async def test_a_video_may_come_at_once(
     assert paths[0].read_bytes() == mp4(300_000).whole()
     with pytest.raises(CallerError, match="answered at once"):
         _ = job.id
+
+
+async def test_a_video_is_known_whatever_it_is_called(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    raw = Raw(body=VIDEO, headers={"Content-Type": "application/octet-stream"})
+    gateway.script(raw, path="/v1/videos")
+    result = await gate.videos.create("wan-t2v", PROMPT)
+    assert [(file.data, file.mime) for file in result.files] == [(VIDEO, "video/mp4")]
 
 
 async def test_ten_minutes_are_waited_for_what_may_be_the_video(
@@ -364,19 +374,20 @@ async def test_openais_own_client(gateway: FakeGateway, tmp_path: Path) -> None:
     async with openai.AsyncOpenAI(
         api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0
     ) as client:
-        made = await client.videos.create(model="wan-t2v", prompt=PROMPT, seconds="4")
+        videos: Any = client.videos
+        made = await videos.create(model="wan-t2v", prompt=PROMPT, seconds="4")
         assert (made.status, made.progress) == ("queued", 0)
         with pytest.raises(openai.BadRequestError, match="not ready"):
-            await client.videos.download_content(made.id)
-        states = [(await client.videos.retrieve(made.id)).status for _ in range(3)]
+            await videos.download_content(made.id)
+        states = [(await videos.retrieve(made.id)).status for _ in range(3)]
         assert states == ["queued", "in_progress", "completed"]
-        content = await client.videos.download_content(made.id)
+        content = await videos.download_content(made.id)
         assert await content.aread() == VIDEO
-        again = await client.videos.remix(made.id, prompt="再来一次")
+        again = await videos.remix(made.id, prompt="再来一次")
         assert again.remixed_from_video_id == made.id
-        assert (await client.videos.delete(made.id)).deleted
+        assert (await videos.delete(made.id)).deleted
         with pytest.raises(openai.NotFoundError):
-            await client.videos.retrieve(made.id)
+            await videos.retrieve(made.id)
 
 
 @openais_videos
@@ -384,7 +395,8 @@ async def test_openais_own_client_sends_a_picture(gateway: FakeGateway) -> None:
     async with openai.AsyncOpenAI(
         api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0
     ) as client:
-        await client.videos.create(
+        videos: Any = client.videos
+        await videos.create(
             model="wan-i2v", prompt=PROMPT, input_reference=("cat.png", PICTURE, "image/png")
         )
     (job,) = gateway.jobs.jobs.values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,21 +11,24 @@ import attrs
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request
 from aiotokengate.stream import ChatCall
+from aiotokengate.structured import Shape, Tool, shape_of, tool_of
 from aiotokengate.types import ChatParams, Message
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.protocols import PROTOCOLS
 from aiotokengate.wire.question import Question, Reasoning
 
 if TYPE_CHECKING:
-    from aiotokengate.catalogue import ProtocolName
+    from aiotokengate.catalogue import Model, ProtocolName
     from aiotokengate.policy.queue import Priority
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.resources.base import Defaults, Requester
 
-__all__ = ["ChatOptions", "Messages", "make_call"]
+__all__ = ["ChatOptions", "Messages", "Tools", "make_call", "message_list"]
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
+Tools: TypeAlias = Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]
+"""Functions that the model may call: in the API's own form, or Python's."""
 
 _PARAMS = frozenset(ChatParams.__annotations__)
 
@@ -37,7 +40,8 @@ class ChatOptions:
     stream: bool = True
     reasoning: Reasoning = None
     protocol: ProtocolName | None = None
-    tools: Sequence[Mapping[str, Any]] | None = None
+    tools: Tools | None = None
+    response_type: Any = None
     retry: Retry | None = None
     timeout: Timeout | None = None
     deadline: float | None = None
@@ -63,12 +67,17 @@ def make_call(
     _check_model(model)
     if params:
         _check_params(params)
-    listed = _message_list(messages)
+    listed = message_list(messages)
     row = defaults.catalogue.find(model)
     dialect = DIALECTS[row.dialect]
-    form = PROTOCOLS.get(options.protocol or row.protocol, PROTOCOLS["chat"])
+    protocol = options.protocol or row.protocol
+    form = PROTOCOLS.get(protocol, PROTOCOLS["chat"])
     if options.tools is not None:
-        params = {**params, "tools": options.tools}
+        params = {**params, "tools": _tool_dicts(options.tools)}
+    shape = None
+    if options.response_type is not None:
+        shape = shape_of(options.response_type)
+        params, listed = _asking_for(shape, row, protocol, params, listed)
     encoded = form.encode(
         Question(
             model,
@@ -89,6 +98,7 @@ def make_call(
         decoder=partial(form.decoder, dialect),
         choices=_count(params.get("n")) if params else 1,
         notes=encoded.notes,
+        parse=None if shape is None else shape.parse,
         timeout=options.timeout or defaults.timeout,
         retry=options.retry or defaults.retry,
         deadline=_deadline(options.deadline),
@@ -100,6 +110,53 @@ def make_call(
         secrets=lambda: _texts(listed),
     )
     return ChatCall(lambda: requester.open(request), model)
+
+
+def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
+    if not isinstance(tools, list | tuple):
+        message = f"expected tools as a list of functions or dicts, got {type(tools).__name__}"
+        raise CallerError(message)
+    return [_tool_dict(tool, place) for place, tool in enumerate(tools)]
+
+
+def _tool_dict(tool: object, place: int) -> Mapping[str, Any]:
+    if isinstance(tool, Tool):
+        return tool.to_dict()
+    if isinstance(tool, Mapping):
+        return tool
+    if callable(tool):
+        return tool_of(tool).to_dict()
+    message = f"expected tools[{place}] as a function or a dict, got {type(tool).__name__}"
+    raise CallerError(message)
+
+
+def _asking_for(
+    shape: Shape,
+    row: Model,
+    protocol: ProtocolName,
+    params: Mapping[str, Any],
+    messages: list[Mapping[str, Any]],
+) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """Tell the model the type of its answer, in the way that it understands."""
+    if params.get("response_format") is not None:
+        message = "expected response_type or response_format, got both"
+        raise CallerError(message)
+    bridged = row.family == "Anthropic" and protocol == "chat"
+    form, instruction = shape.asked("text" if bridged else row.structured)
+    if form is not None:
+        params = {**params, "response_format": form}
+    if instruction is not None:
+        messages = _instructed(messages, instruction)
+    return params, messages
+
+
+def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Mapping[str, Any]]:
+    """Add an instruction to the system message, or make one."""
+    first = messages[0]
+    if first.get("role") == "system" and isinstance(first.get("content"), str):
+        joined = {**first, "content": f"{first['content']}\n\n{instruction}"}
+        return [joined, *messages[1:]]
+    return [{"role": "system", "content": instruction}, *messages]
 
 
 def _check_model(model: object) -> None:
@@ -119,7 +176,12 @@ def _check_params(params: Mapping[str, Any]) -> None:
         raise CallerError(message)
 
 
-def _message_list(messages: object) -> list[Mapping[str, Any]]:
+def message_list(messages: object) -> list[Mapping[str, Any]]:
+    """Give messages in the API's own form.
+
+    Raises:
+        CallerError: they are none.
+    """
     if isinstance(messages, str) and messages:
         return [{"role": "user", "content": messages}]
     if messages == "":

@@ -22,6 +22,7 @@ from aiotokengate.resources.tasks import (
     patient,
     reports,
     submission,
+    system_name,
 )
 from aiotokengate.wire.jobs import (
     Clip,
@@ -118,21 +119,23 @@ class MusicSystem:
     requester: Requester
     defaults: Defaults
     dialect: MusicDialect
+    endpoint: str = ""
     together: int = TOGETHER
 
     @property
     def name(self) -> str:
         """The beginning of their ids."""
-        return f"music:{self.dialect}"
+        return system_name("music", self.dialect, self.endpoint)
 
-    async def send(self, request: Request) -> JobReport:
+    async def send(self, request: Request) -> tuple[MusicSystem, JobReport]:
         """Submit an action."""
-        return await one_report(self.requester, request, self._read)
+        report, endpoint = await one_report(self.requester, request, self._read)
+        return attrs.evolve(self, endpoint=endpoint), report
 
     async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
         """Ask after jobs."""
         asks = self._suno_api if self.dialect == "suno-api" else self._cqtai
-        found = await reports(self.requester, asks(tasks), self._read)
+        found, _ = await reports(self.requester, asks(tasks), self._read)
         if len(tasks) == 1 and len(found) == 1:
             return {tasks[0]: found[0]}
         return {report.id: report for report in found}
@@ -148,7 +151,7 @@ class MusicSystem:
 
     async def fetch(self, file: JobFile) -> Download:
         """Begin to fetch a file."""
-        return await fetch_file(self.requester, self.defaults, file)
+        return await fetch_file(self.requester, self.defaults, file, self.endpoint)
 
     def submission(
         self, action: str, fields: Mapping[str, Any], options: Options, *prompts: str
@@ -189,7 +192,9 @@ class MusicSystem:
         return self._asking("POST", path, dumps({"ids": list(tasks), "action": "MUSIC"}))
 
     def _asking(self, method: str, path: str, body: bytes | None = None) -> Request:
-        return Request(method, path, self.defaults.timeout, self.defaults.retry, body=body)
+        request = Request(method, path, self.defaults.timeout, self.defaults.retry, body=body)
+        request.endpoint = self.endpoint
+        return request
 
 
 class Music:
@@ -392,11 +397,19 @@ class Music:
         found = await self._system.poll(tasks)
         return tuple(found[task] for task in tasks if task in found)
 
-    def job(self, task: str) -> Job:
-        """Come back to a job by the gateway's own id."""
+    def job(self, task: str, *, endpoint: str = "") -> Job:
+        """Come back to a job by the gateway's own id.
+
+        Args:
+            task: the id.
+            endpoint: which of several keys it was made with.
+
+        Raises:
+            CallerError: the id is none.
+        """
         check_text("the id of a job", task)
-        deadline = self._options.deadline
-        return Job(self._system, self._pollers, task=task, deadline=deadline)
+        system = attrs.evolve(self._system, endpoint=endpoint)
+        return Job(system, self._pollers, task=task, deadline=self._options.deadline)
 
     def _song(
         self,
@@ -416,7 +429,7 @@ class Music:
         given = {name: value for name, value in fields.items() if value != ""}
         request = system.submission(action, given, options, *prompts)
 
-        async def send(left: float | None) -> JobReport:
+        async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
             return await system.send(attrs.evolve(request, deadline=left))
 
         deadline = options.deadline

@@ -28,16 +28,22 @@ __all__ = [
     "patient",
     "reports",
     "submission",
+    "system_name",
 ]
 
 BLOCKING_SECONDS = 600.0
 """How long an answer is waited for at least, where it may be the video itself."""
 
+_MP4 = b"ftyp"
+"""What stands in the first box of every MP4, whatever the answer's type says."""
+
 Read: TypeAlias = Callable[[object], tuple[JobReport, ...]]
 
 
-async def reports(requester: Requester, request: Request, read: Read) -> tuple[JobReport, ...]:
-    """Send a request, and give what its answer says of jobs.
+async def reports(
+    requester: Requester, request: Request, read: Read
+) -> tuple[tuple[JobReport, ...], str]:
+    """Send a request; give what its answer says of jobs, and which key it was asked with.
 
     Raises:
         StatusError: the answer is an error; a job that has failed is none.
@@ -45,8 +51,11 @@ async def reports(requester: Requester, request: Request, read: Read) -> tuple[J
     """
     async with await requester.fetch(request) as download:
         if download.content_type.startswith(("video/", "audio/")):
-            return (_file_itself(download.content_type, await download.read()),)
+            report = _file_itself(download.content_type, await download.read())
+            return (report,), download.endpoint
         body = await download.read()
+        if body[4:8] == _MP4:
+            return (_file_itself("video/mp4", body),), download.endpoint
         try:
             parsed = loads(body)
         except (ValueError, RecursionError):
@@ -56,21 +65,21 @@ async def reports(requester: Requester, request: Request, read: Read) -> tuple[J
         problem = None if _tells_of_a_failure(found) else find_problem(parsed)
         if problem is not None:
             raise status_error(None, body, download.headers, problem=problem)
-        return found
+        return found, download.endpoint
 
 
-async def one_report(requester: Requester, request: Request, read: Read) -> JobReport:
-    """Send a request that makes a job, and give what its answer says.
+async def one_report(requester: Requester, request: Request, read: Read) -> tuple[JobReport, str]:
+    """Send a request that makes a job; give what its answer says, and which key it was.
 
     Raises:
         StatusError: the answer is an error.
         WireError: the answer is neither a job nor a result.
     """
-    found = await reports(requester, request, read)
+    found, endpoint = await reports(requester, request, read)
     if not found:
         message = "expected a job or its result, the answer is neither"
         raise WireError(message)
-    return found[0]
+    return found[0], endpoint
 
 
 def _tells_of_a_failure(found: Sequence[JobReport]) -> bool:
@@ -82,11 +91,19 @@ def _file_itself(mime: str, data: bytes) -> JobReport:
     return JobReport("", JobStatus("done", 1.0), JobResult((file,)))
 
 
-async def fetch_file(requester: Requester, defaults: Defaults, file: JobFile) -> Download:
+async def fetch_file(
+    requester: Requester, defaults: Defaults, file: JobFile, endpoint: str
+) -> Download:
     """Begin to fetch a file of a result."""
-    headers = {"Accept": "*/*"}
-    request = Request("GET", file.url, defaults.timeout, defaults.retry, headers=headers)
+    request = Request("GET", file.url, defaults.timeout, defaults.retry)
+    request.headers = {"Accept": "*/*"}
+    request.endpoint = endpoint
     return await requester.fetch(request)
+
+
+def system_name(system: str, dialect: str, endpoint: str) -> str:
+    """Give the beginning of the ids of a system's jobs."""
+    return f"{system}:{dialect}@{endpoint}" if endpoint else f"{system}:{dialect}"
 
 
 def submission(
@@ -97,6 +114,7 @@ def submission(
         "POST",
         path,
         pooled=True,
+        costly=True,
         secrets=lambda: prompts,
         **options.asked(defaults, model),
     )

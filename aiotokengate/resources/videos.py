@@ -24,6 +24,7 @@ from aiotokengate.resources.tasks import (
     patient,
     reports,
     submission,
+    system_name,
 )
 from aiotokengate.uploads import FilePart, Form, Source, file_part
 from aiotokengate.wire.jobs import (
@@ -111,12 +112,13 @@ class VideoSystem:
     requester: Requester
     defaults: Defaults
     dialect: VideoDialect
+    endpoint: str = ""
     together: int = 1
 
     @property
     def name(self) -> str:
         """The beginning of their ids."""
-        return f"video:{self.dialect}"
+        return system_name("video", self.dialect, self.endpoint)
 
     @property
     def path(self) -> str:
@@ -124,13 +126,14 @@ class VideoSystem:
         name, usual = PATHS[self.dialect]
         return self.defaults.paths.get(name, usual)
 
-    async def send(self, request: Request) -> JobReport:
+    async def send(self, request: Request) -> tuple[VideoSystem, JobReport]:
         """Submit a video."""
-        return self._located(await one_report(self.requester, request, read_videos))
+        report, endpoint = await one_report(self.requester, request, read_videos)
+        return attrs.evolve(self, endpoint=endpoint), self._located(report)
 
     async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
         """Ask after one video."""
-        found = await reports(self.requester, self._about("GET", tasks[0]), read_videos)
+        found, _ = await reports(self.requester, self._about("GET", tasks[0]), read_videos)
         return {tasks[0]: self._located(found[0], tasks[0])} if found else {}
 
     async def cancel(self, task: str) -> None:
@@ -147,11 +150,13 @@ class VideoSystem:
 
     async def fetch(self, file: JobFile) -> Download:
         """Begin to fetch a video."""
-        return await fetch_file(self.requester, self.defaults, file)
+        return await fetch_file(self.requester, self.defaults, file, self.endpoint)
 
     def _about(self, method: str, task: str) -> Request:
         path = f"{self.path}/{quote(task, safe='')}"
-        return Request(method, path, self.defaults.timeout, self.defaults.retry)
+        request = Request(method, path, self.defaults.timeout, self.defaults.retry)
+        request.endpoint = self.endpoint
+        return request
 
     def _located(self, report: JobReport, task: str = "") -> JobReport:
         """Add where OpenAI's form has the video, which says so nowhere."""
@@ -239,15 +244,29 @@ class Videos:
         submit, secrets = order.send, (prompt,)
         return Job(system, self._pollers, submit=submit, deadline=deadline, secrets=secrets)
 
-    def job(self, task: str, *, dialect: str = "sora", deadline: float | None = None) -> Job:
+    def job(
+        self,
+        task: str,
+        *,
+        dialect: str = "sora",
+        deadline: float | None = None,
+        endpoint: str = "",
+    ) -> Job:
         """Come back to a job by the gateway's own id.
+
+        Args:
+            task: the id.
+            dialect: as for :meth:`create`.
+            deadline: seconds until it must be done.
+            endpoint: which of several keys it was made with.
 
         Raises:
             CallerError: there is no such dialect.
         """
         check_text("the id of a job", task)
+        system = attrs.evolve(self._system(dialect), endpoint=endpoint)
         left = checked_options(Options(deadline=deadline)).deadline
-        return Job(self._system(dialect), self._pollers, task=task, deadline=left)
+        return Job(system, self._pollers, task=task, deadline=left)
 
     def _system(self, name: str) -> VideoSystem:
         dialect = _DIALECTS.get(name)
@@ -266,7 +285,7 @@ class _Order:
     fields: Mapping[str, Any]
     image: Source | None
 
-    async def send(self, left: float | None) -> JobReport:
+    async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:
         """Submit it, within so many seconds."""
         request = attrs.evolve(self.request, deadline=left)
         if self.system.dialect == "unified":

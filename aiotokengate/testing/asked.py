@@ -34,12 +34,14 @@ class Refusal(Exception):
     Attributes:
         status: the HTTP status.
         body: the error object, without the request id that the gateway adds to its message.
+        vendor: whether it is the vendor who refuses, in the form of its protocol.
     """
 
-    def __init__(self, status: int, message: str, **fields: Json) -> None:
+    def __init__(self, status: int, message: str, *, vendor: bool = False, **fields: Json) -> None:
         """Refuse with that status; ``fields`` stand beside the message, ``type`` among them."""
         super().__init__(message)
         self.status = status
+        self.vendor = vendor
         self.fields = {"type": "new_api_error", **fields}
 
     def body(self, request_id: str) -> bytes:

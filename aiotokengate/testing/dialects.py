@@ -22,6 +22,7 @@ import orjson
 from aiotokengate.testing.script import Call
 
 __all__ = [
+    "DONE",
     "Counts",
     "Dialect",
     "Exchange",
@@ -29,6 +30,7 @@ __all__ = [
     "Json",
     "Slot",
     "arguments_text",
+    "event",
     "fragments",
     "whole_call",
 ]
@@ -37,7 +39,14 @@ Json: TypeAlias = Any
 Frame: TypeAlias = dict[str, Json]
 Slot = Literal["delta", "message"]
 
+DONE = b"data: [DONE]\n\n"
+
 _FRAGMENT = 7
+
+
+def event(value: Json) -> bytes:
+    """Give one event of a stream."""
+    return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
 @attrs.frozen
@@ -121,11 +130,13 @@ class Dialect:
         reasoning_fields: the keys that carry reasoning text; none means it is never shown.
         opener: pieces of text before inline thinking.
         closer: pieces of text after it.
+        done: what ends the stream.
     """
 
     reasoning_fields: ClassVar[tuple[str, ...]] = ()
     opener: ClassVar[tuple[str, ...]] = ()
     closer: ClassVar[tuple[str, ...]] = ()
+    done: ClassVar[bytes] = DONE
 
     def __init__(self, exchange: Exchange) -> None:
         """Begin a reply."""
@@ -133,6 +144,10 @@ class Dialect:
         self._padding = random.Random(exchange.serial)  # noqa: S311
 
     # --- frames ---------------------------------------------------------------------------------
+
+    def event(self, frame: Frame) -> bytes:
+        """Give a frame as an event."""
+        return event(frame)
 
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"

@@ -22,16 +22,19 @@ import orjson
 from aiohttp import web
 
 from aiotokengate.testing.answers import billed, compose, counts
-from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
+from aiotokengate.testing.asked import Asked, Refusal
 from aiotokengate.testing.connection import Connection
-from aiotokengate.testing.dialects import Dialect, Exchange
+from aiotokengate.testing.dialects import Exchange
 from aiotokengate.testing.door import Door, Limits
+from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
+from aiotokengate.testing.gemini import GeminiForm
 from aiotokengate.testing.jobs import FILES, JobBoard, JobPlan
 from aiotokengate.testing.limits import Enforcer, RateLimit
+from aiotokengate.testing.messages import MessagesForm
 from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.render import plain, stream
-from aiotokengate.testing.request import GatewayRequest
+from aiotokengate.testing.request import GatewayRequest, given_key
 from aiotokengate.testing.script import KeepAlive, Pace, Raw, Script, ScriptedReply, Thought
 from aiotokengate.testing.signals import Level
 from aiotokengate.testing.thread import LoopThread
@@ -41,7 +44,6 @@ __all__ = ["FakeGateway"]
 Json: TypeAlias = Any
 _Route: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 
-CHAT = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
 
 _DEFAULT_KEY = "sk-fake-gateway-key-for-tests-only"
@@ -138,7 +140,7 @@ class FakeGateway:
         self._ssl = ssl
         self._keep_requests = keep_requests
         self._log = log
-        self._scripts: dict[str, deque[Script]] = {}
+        self._scripts: dict[str | None, deque[Script]] = {}
         self._serial = itertools.count(1)
         self._numbers = itertools.count(1)
         self._received = Level()
@@ -148,8 +150,8 @@ class FakeGateway:
         self._serving: dict[Connection, GatewayRequest] = {}
         self._routes: dict[tuple[str, str], _Route] = {
             ("GET", MODELS_PATH): self._list_models,
-            ("POST", CHAT): self._chat,
         }
+        self._forms: tuple[Form, ...] = (ChatForm(), MessagesForm(), GeminiForm())
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._server: asyncio.Server | None = None
@@ -249,11 +251,12 @@ class FakeGateway:
         """How many connections are open now."""
         return int(self._open.value)
 
-    def script(self, *replies: Script, path: str = CHAT) -> None:
-        """Queue answers for the next requests to a path, before the gateway's own.
+    def script(self, *replies: Script, path: str | None = None) -> None:
+        """Queue answers for the next requests, before the gateway's own.
 
         Each request with a good key takes one, in order.  A tuple of replies is one answer
-        with a reply for each choice.
+        with a reply for each choice.  Without a ``path`` they are for the next questions to a
+        model, whichever protocol these come in; with one, for the requests to that path.
         """
         for reply in replies:
             if not isinstance(reply, ScriptedReply | Raw | tuple) and not callable(reply):
@@ -425,12 +428,19 @@ class FakeGateway:
                     return await self._raw(request, record, turned_away)
             return await self._route(request, record)
         except Refusal as refusal:
-            body = refusal.body(record.request_id)
+            form = self._form(record) or self._forms[0]
+            body = form.refused(refusal, record.request_id)
             return web.Response(status=refusal.status, body=body, headers=_JSON)
 
+    def _form(self, record: GatewayRequest) -> Form | None:
+        """Give the protocol of a question to a model."""
+        if record.method != "POST":
+            return None
+        return next((form for form in self._forms if form.takes(record)), None)
+
     def _check_key(self, record: GatewayRequest) -> str:
-        scheme, _, key = record.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
+        key = given_key(record)
+        if not key:
             raise Refusal(401, "未提供令牌 / no token provided")
         if not self._is_good(key) or key in self._revoked:
             raise Refusal(401, "无效的令牌 / invalid token")
@@ -440,8 +450,13 @@ class FakeGateway:
         return key
 
     async def _route(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
-        if queue := self._scripts.get(record.path):
+        form = self._form(record)
+        queue = self._scripts.get(record.path) or (self._scripts.get(None) if form else None)
+        if queue:
             return await self._scripted(request, record, queue.popleft())
+        if form is not None:
+            asked = read(form, record)
+            return await self._reply(request, record, asked, compose(asked))
         if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
             return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
         route = self._routes.get((record.method, record.path)) or self.jobs.route(
@@ -471,10 +486,6 @@ class FakeGateway:
 
     # --- chat -----------------------------------------------------------------------------------
 
-    async def _chat(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
-        asked = read_chat(read_body(record.body))
-        return await self._reply(request, record, asked, compose(asked))
-
     async def _scripted(
         self, request: web.Request, record: GatewayRequest, script: Script
     ) -> web.StreamResponse:
@@ -483,7 +494,8 @@ class FakeGateway:
         if isinstance(script, ScriptedReply):
             script = (script,)
         if isinstance(script, tuple):
-            asked = read_anyhow(read_body(record.body), script[0].model)
+            form = self._form(record) or self._forms[0]
+            asked = read_scripted(form, record, script[0].model)
             replies = script * asked.choices if len(script) == 1 else script
             return await self._reply(request, record, asked, replies)
         response = await script(request)
@@ -497,7 +509,8 @@ class FakeGateway:
         asked: Asked,
         replies: tuple[ScriptedReply, ...],
     ) -> web.StreamResponse:
-        dialect = _dialect(record, asked, replies)
+        form = self._form(record) or self._forms[0]
+        dialect = form.dialect(_exchange(record, asked, replies), asked, record)
         usage = replies[0].usage
         spoken = counts(asked.prompt_tokens, replies) if usage is None else billed(usage)
         usage = dialect.usage(spoken) if usage is None else usage
@@ -612,13 +625,14 @@ def _model_row(name: str, owner: str, endpoint: str = "openai") -> Json:
     }
 
 
-def _dialect(record: GatewayRequest, asked: Asked, replies: tuple[ScriptedReply, ...]) -> Dialect:
+def _exchange(
+    record: GatewayRequest, asked: Asked, replies: tuple[ScriptedReply, ...]
+) -> Exchange:
     thoughts = (isinstance(part, Thought) and part.text for part in replies[0].all_parts())
-    exchange = Exchange(
+    return Exchange(
         serial=int(record.request_id[-_SERIAL_DIGITS:]),
         created=int(time.time()),
         model=asked.model.id,
         thinks=asked.thinks or any(thoughts),
         padded=asked.stream_options.get("include_obfuscation") is not False,
     )
-    return asked.model.dialect(exchange)

@@ -16,15 +16,13 @@ import attrs
 import orjson
 
 from aiotokengate.testing import tokens
-from aiotokengate.testing.dialects import Dialect, Frame
+from aiotokengate.testing.dialects import DONE, Dialect, Frame, event
 from aiotokengate.testing.script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing.signals import Gate
 
 __all__ = ["DONE", "Beat", "Step", "event", "plain", "stream"]
 
 Json: TypeAlias = Any
-
-DONE = b"data: [DONE]\n\n"
 
 
 @attrs.frozen
@@ -46,11 +44,6 @@ class _Piece:
 _Item: TypeAlias = _Piece | Call | Pause | Gate
 
 
-def event(value: Json) -> bytes:
-    """Give one event of the stream."""
-    return b"data: " + orjson.dumps(value) + b"\n\n"
-
-
 def stream(
     dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
 ) -> Iterator[Step]:
@@ -63,13 +56,13 @@ def stream(
         swallow: leave out the last chunk, as new-api does if ``include_usage`` is false.
     """
     tracks = [_Track(dialect, index, reply) for index, reply in enumerate(replies)]
-    yield from (event(frame) for track in tracks for frame in dialect.opening(track.index))
+    yield from (dialect.event(frame) for track in tracks for frame in dialect.opening(track.index))
     for turn in zip_longest(*(track.steps() for track in tracks), fillvalue=()):
         for steps in turn:
             yield from steps
-    yield from map(event, _last_frames(tracks, dialect, usage, swallow=swallow))
-    if replies[0].done:
-        yield DONE
+    yield from map(dialect.event, _last_frames(tracks, dialect, usage, swallow=swallow))
+    if replies[0].done and dialect.done:
+        yield dialect.done
 
 
 def _last_frames(
@@ -115,7 +108,7 @@ class _Track:
             if isinstance(item, Pause | Gate):
                 yield (item,)
             else:
-                yield (Beat(), *map(event, self._frames(item)))
+                yield (Beat(), *map(self._dialect.event, self._frames(item)))
 
     def finish(self) -> list[Frame]:
         """Give the frames that end the choice."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 import attrs
 import orjson
 
 from aiotokengate.testing.signals import Signal
 
-__all__ = ["GatewayRequest"]
+__all__ = ["GatewayRequest", "given_key"]
 
 Json: TypeAlias = Any
 
@@ -55,3 +56,12 @@ class GatewayRequest:
             orjson.JSONDecodeError: it is none.
         """
         return orjson.loads(self.body)
+
+
+def given_key(request: GatewayRequest) -> str:
+    """Give the key of a request, wherever its protocol puts it; "" without one."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key:
+        return key
+    own = request.headers.get("x-api-key") or request.headers.get("x-goog-api-key")
+    return own or parse_qs(request.query).get("key", [""])[0]

@@ -13,6 +13,7 @@ from aiotokengate.errors import CallerError
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_chat
 from aiotokengate.wire.dialects import Dialect
 from aiotokengate.wire.gemini import GeminiDecoder, encode_gemini
+from aiotokengate.wire.messages import MessagesDecoder, encode_messages
 from aiotokengate.wire.question import Decoder, Encoded, Question
 from aiotokengate.wire.transcript import Transcript
 
@@ -37,6 +38,7 @@ class ProtocolForm:
 PROTOCOLS: Mapping[ProtocolName, ProtocolForm] = MappingProxyType(
     {
         "chat": ProtocolForm(encode_chat, ChatCompletionsDecoder),
+        "messages": ProtocolForm(encode_messages, lambda _, log: MessagesDecoder(log)),
         "gemini": ProtocolForm(encode_gemini, lambda _, log: GeminiDecoder(log)),
     }
 )

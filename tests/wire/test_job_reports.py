@@ -375,15 +375,16 @@ def test_suno_api_has_fewer_actions() -> None:
 
 # --- anything -----------------------------------------------------------------------------------
 
+KEYS = (
+    "id task_id status data output result error progress url audio_url b64_json"
+    " metadata fail_reason code video_url errorMsg"
+)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                "id task_id status data output result error progress url audio_url b64_json"
-                " metadata fail_reason code video_url errorMsg".split()
-            ),
+            st.sampled_from(KEYS.split()),
             inner,
             max_size=6,
         )

@@ -1,0 +1,92 @@
+"""The protocols that the fake gateway speaks: how each is read, answered and refused.
+
+Strategy.  A request of any protocol is read into the form of Chat Completions, so that one
+composer answers all of them and one set of limits counts them; the answer is shaped by a
+:class:`Dialect <aiotokengate.testing.dialects.Dialect>` of that protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
+from aiotokengate.testing.dialects import Dialect, Exchange
+from aiotokengate.testing.request import GatewayRequest
+
+__all__ = ["CHAT", "ChatForm", "Form"]
+
+Json: TypeAlias = Any
+
+CHAT = "/v1/chat/completions"
+
+
+class Form(Protocol):
+    """One protocol, as the fake gateway speaks it."""
+
+    def takes(self, record: GatewayRequest) -> bool:
+        """Whether a request is of this protocol."""
+
+    def body(self, record: GatewayRequest) -> Mapping[str, Json]:
+        """Give the body in the form of Chat Completions.
+
+        Raises:
+            Refusal: it is none that this protocol knows.
+        """
+
+    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+        """Refuse what the vendor of this protocol refuses; give what is asked of it.
+
+        Raises:
+            Refusal: there is something.
+        """
+
+    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
+        """Give the shape of the answer."""
+
+    def refused(self, refusal: Refusal, request_id: str) -> bytes:
+        """Give the body of an error."""
+
+
+def read(form: Form, record: GatewayRequest) -> Asked:
+    """Read a request.
+
+    Raises:
+        Refusal: the gateway, or the vendor, refuses it.
+    """
+    return form.checked(record, read_chat(form.body(record)))
+
+
+def read_scripted(form: Form, record: GatewayRequest, name: str | None) -> Asked:
+    """Read a request whose answer is scripted: nearly everything will do.
+
+    Raises:
+        Refusal: it can't even be read.
+    """
+    return read_anyhow(form.body(record), name)
+
+
+class ChatForm:
+    """Chat Completions."""
+
+    def takes(self, record: GatewayRequest) -> bool:
+        """Whether a request is of this protocol."""
+        return record.path == CHAT
+
+    def body(self, record: GatewayRequest) -> Mapping[str, Json]:
+        """Give the body as it is."""
+        return read_body(record.body)
+
+    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+        """Refuse nothing more."""
+        del record
+        return asked
+
+    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
+        """Give the dialect of the model."""
+        del record
+        return asked.model.dialect(exchange)
+
+    def refused(self, refusal: Refusal, request_id: str) -> bytes:
+        """Give an error as new-api does."""
+        return refusal.body(request_id)
