@@ -117,7 +117,7 @@ def _put_choice(body: dict[str, Any], choice: Any) -> None:  # noqa: ANN401 - JS
         wanted = {"type": "tool", "name": choice["function"].get("name")}
     else:
         wanted = dict(choice)
-    body["tool_choice"] = {**wanted, **body.get("tool_choice", {})}
+    body["tool_choice"] = {**body.get("tool_choice", {}), **wanted}
 
 
 def _put_parallel(body: dict[str, Any], parallel: Any) -> None:  # noqa: ANN401 - JSON
