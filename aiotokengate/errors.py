@@ -18,8 +18,8 @@
     │   ├── ConnectFailed           no connection, or it died before any byte of an answer
     │   └── TimedOut                a clock ran out; ``.phase`` says which
     ├── StreamInterrupted           an answer began and did not finish; ``.partial`` has what came
-    ├── JobFailed                   a video or a song was begun, and could not be made
     ├── ResponseInvalid             a whole answer that does not fit the type asked for
+    ├── JobFailed                   a video or a song was begun, and could not be made
     ├── QueueFull                   too many calls wait in the pool already; nothing was sent
     ├── WireError                   the peer sent what is not the protocol
     └── CallerError                 the call itself is wrong; nothing was sent
