@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 from aiotokengate.errors import (
     CallerError,
@@ -116,6 +116,8 @@ class Job:
     :meth:`result`.
     """
 
+    __slots__ = ("__weakref__", "_tracked")
+
     def __init__(
         self,
         system: JobSystem,
@@ -136,31 +138,17 @@ class Job:
             deadline: seconds for everything together, from the first use on.
             secrets: texts to be blanked in an error that echoes them.
         """
-        self.polls = PollPlan()
-        self.due = 0.0
-        self.alone = False
-        self._system = system
-        self._pollers = pollers
-        self._task = task
-        self._submit = submit
-        self._deadline = deadline
-        self._secrets = tuple(secrets)
-        self._report: JobReport | None = None
-        self._changes = 0
-        self._failures = 0
-        self._failed: TokenGateError | None = None
-        self._began: float | None = None
-        self._parked: set[asyncio.Future[None]] = set()
-        self._submitting = asyncio.Lock()
+        tracked = _Tracked(system, pollers, deadline, tuple(secrets))
+        tracked.task, tracked.submit = task, submit
+        self._tracked = tracked
 
     def __repr__(self) -> str:
         """Say which it is and how far."""
-        name = f"{self._system.name}:{self._task}" if self._task else self._system.name
         status = self.status
         if status is None:
-            return f"<Job {name}>"
+            return f"<Job {self._tracked.name}>"
         share = "" if status.progress is None else f" {status.progress:.0%}"
-        return f"<Job {name} {status.state}{share}>"
+        return f"<Job {self._tracked.name} {status.state}{share}>"
 
     # --- what is known --------------------------------------------------------------------------
 
@@ -171,39 +159,32 @@ class Job:
         Raises:
             CallerError: it was not submitted yet, or was answered at once.
         """
-        if not self._task:
-            answered = self._report is not None
-            reason = "this one was answered at once" if answered else "await job.submit() first"
-            message = f"expected a job that the gateway knows: {reason}"
+        if not self.task:
+            reason = "await job.submit() first" if self.status is None else "it came at once"
+            message = f"expected a job that the gateway has: {reason}"
             raise CallerError(message)
-        return f"{self._system.name}:{self._task}"
+        return self._tracked.name
 
     @property
     def task(self) -> str:
         """The gateway's own id of it, "" if it has none."""
-        return self._task
-
-    @property
-    def system(self) -> JobSystem:
-        """The system that it belongs to."""
-        return self._system
+        return self._tracked.task
 
     @property
     def status(self) -> JobStatus | None:
         """What was heard of it last; None before anything was."""
-        return self._report.status if self._report else None
+        return self._tracked.status
 
     @property
     def so_far(self) -> JobResult:
         """What there is of the result already: songs can be heard while they are made."""
-        return self._report.result if self._report else JobResult()
+        report = self._tracked.report
+        return report.result if report else JobResult()
 
     @property
     def ended(self) -> bool:
         """Whether it is done, or failed for good."""
-        if self._failed is not None:
-            return True
-        return self._report is not None and self._report.status.state == "done"
+        return self._tracked.ended
 
     # --- three ways to follow it ----------------------------------------------------------------
 
@@ -213,7 +194,7 @@ class Job:
 
     def __aiter__(self) -> AsyncIterator[JobStatus]:
         """Give each change of its status, the last one being "done"."""
-        return _Statuses(self)
+        return _Statuses(self._tracked)
 
     async def result(self) -> JobResult:
         """Submit the job if that was not done, and give its result once it is there.
@@ -223,37 +204,21 @@ class Job:
             TimedOut: the deadline passed; the job goes on at the gateway.
             TokenGateError: it could not be submitted, or asked after.
         """
-        await self.submit()
-        while not self.ended:
-            await self.news()
-        self.raise_failure()
+        tracked = self._tracked
+        await tracked.submitted()
+        while not tracked.ended:
+            await tracked.news()
+        tracked.raise_failure()
         return self.so_far
 
-    async def submit(self) -> Job:
+    async def submit(self) -> Self:
         """Submit the job, if that was not done; then it has an ``id`` to come back with.
 
         Raises:
             TokenGateError: the gateway did not take it.
         """
-        if self._began is None:
-            self._began = self._pollers.clock.now()
-        if self._submit is not None:
-            async with self._submitting:
-                if self._submit is not None and self._failed is None:
-                    await self._send(self._submit)
-        if self._report is None:
-            self.raise_failure()
+        await self._tracked.submitted()
         return self
-
-    async def _send(self, submit: Submit) -> None:
-        try:
-            self._system, report = await submit(self._left())
-        except TokenGateError as error:
-            self._failed = error
-            return
-        self._submit = None
-        self._task = report.id
-        self.heard(report)
 
     async def cancel(self) -> None:
         """Call the job off at the gateway; harmless when it has ended.
@@ -265,8 +230,8 @@ class Job:
         if self.ended:
             return
         _ = self.id
-        await self._system.cancel(self._task)
-        self.heard(JobReport(self._task, JobStatus("failed", None, "cancelled", "cancelled")))
+        await self._tracked.system.cancel(self.task)
+        self._tracked.heard(JobReport(self.task, _CANCELLED))
 
     async def save(
         self, path: str | os.PathLike[str], *, kind: FileKind | None = None
@@ -299,20 +264,120 @@ class Job:
         if not file.url:
             await asyncio.to_thread(_write_whole, place, file.data)
             return
-        async with await self._system.fetch(file) as download:
+        async with await self._tracked.system.fetch(file) as download:
             await download.save(place)
+
+
+_CANCELLED = JobStatus("failed", None, "cancelled", "it was cancelled")
+
+
+class _Tracked:
+    """What a job knows of itself: who waits for it, and when it is to be asked after.
+
+    Attributes:
+        system: it belongs to; ``task``: the gateway's id of it.
+        submit: sends it; None once that was done.
+        report: what was heard last.
+        changes: of its status, counted.
+        due: when it is to be asked after again, by the session's clock.
+        alone: whether its id may spoil a request that it shares.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_deadline",
+        "_failed",
+        "_failures",
+        "_parked",
+        "_plan",
+        "_pollers",
+        "_secrets",
+        "_submitting",
+        "alone",
+        "changes",
+        "due",
+        "report",
+        "submit",
+        "system",
+        "task",
+    )
+
+    def __init__(
+        self,
+        system: JobSystem,
+        pollers: Pollers,
+        deadline: float | None,
+        secrets: tuple[str, ...],
+    ) -> None:
+        self.system = system
+        self.task = ""
+        self.submit: Submit | None = None
+        self.report: JobReport | None = None
+        self.changes = 0
+        self.due = 0.0
+        self.alone = False
+        self._pollers = pollers
+        self._deadline = deadline
+        self._secrets = secrets
+        self._plan = PollPlan()
+        self._failures = 0
+        self._failed: TokenGateError | None = None
+        self._began: float | None = None
+        self._parked: set[asyncio.Future[None]] = set()
+        self._submitting = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """Its id, or that of its system."""
+        return f"{self.system.name}:{self.task}" if self.task else self.system.name
+
+    @property
+    def status(self) -> JobStatus | None:
+        return self.report.status if self.report else None
+
+    @property
+    def ended(self) -> bool:
+        done = self.report is not None and self.report.status.state == "done"
+        return done or self._failed is not None
+
+    def raise_failure(self) -> None:
+        """Raise what it failed of, if it did."""
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)
 
     # --- waiting --------------------------------------------------------------------------------
 
+    async def submitted(self) -> None:
+        """Return once it was sent; one who comes later waits for the one who sends it."""
+        if self._began is None:
+            self._began = self._pollers.clock.now()
+        if self.submit is not None:
+            async with self._submitting:
+                if self.submit is not None and self._failed is None:
+                    await self._send(self.submit)
+        if self.report is None:
+            self.raise_failure()
+
+    async def _send(self, submit: Submit) -> None:
+        try:
+            self.system, report = await submit(self._left())
+        except TokenGateError as error:
+            self._failed = error
+            return
+        self.submit = None
+        self.task = report.id
+        self.heard(report)
+
     async def changed(self, seen: int) -> int:
-        """Return once there were more changes than ``seen``, or the job has ended."""
-        await self.submit()
-        while self._changes == seen and not self.ended:
+        """Return once there were more changes than ``seen``, or it has ended."""
+        await self.submitted()
+        while self.changes == seen and not self.ended:
             await self.news()
-        return self._changes
+        return self.changes
 
     async def news(self) -> None:
-        """Return when the job was heard of."""
+        """Return when it was heard of."""
         left = self._left()
         if left is not None and left <= 0:
             raise self._too_late()
@@ -347,22 +412,17 @@ class Job:
 
     def _goes_on(self, error: _Error) -> _Error:
         """Add to an error how the job is come back to."""
-        if self._task:
-            error.add_note(f"the job goes on: come back to it with gate.job({self.id!r})")
+        if self.task:
+            error.add_note(f"the job goes on: come back to it with gate.job({self.name!r})")
         return error
-
-    def raise_failure(self) -> None:
-        """Raise what it failed of, if it did."""
-        if self._failed is not None:
-            raise self._failed.with_traceback(None)
 
     # --- what the poller tells ------------------------------------------------------------------
 
     def heard(self, report: JobReport) -> None:
         """Take what was said of it."""
-        before, self._report = self.status, report
+        before, self.report = self.status, report
         self._failures = 0
-        self._changes += report.status != before
+        self.changes += report.status != before
         if report.status.state == "failed" and self._failed is None:
             self._failed = self._failure(report.status)
         self.plan()
@@ -389,13 +449,13 @@ class Job:
         """Say when it is to be asked after again."""
         now = self._pollers.clock.now()
         progress = self.status.progress if self.status else None
-        self.due = now + self.polls.next_wait(now, progress, random.random)
-        if self._system.together > 1:
+        self.due = now + self._plan.next_wait(now, progress, random.random)
+        if self.system.together > 1:
             self.due = ceil(self.due / GRID) * GRID
 
     def _failure(self, status: JobStatus) -> JobFailed:
         reason = mask_keys(status.message) or "no reason was given"
-        name = f"{self._system.name}:{self._task}" if self._task else ""
+        name = self.name if self.task else ""
         said = f"the job failed: {reason}"
         error = JobFailed(said, code=status.code, job=name, word=status.word)
         error.redact(self._secrets)
@@ -405,16 +465,16 @@ class Job:
 class _Statuses(AsyncIterator[JobStatus]):
     """Follows a job, change by change."""
 
-    __slots__ = ("_job", "_seen")
+    __slots__ = ("_seen", "_tracked")
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, tracked: _Tracked) -> None:
+        self._tracked = tracked
         self._seen = 0
 
     async def __anext__(self) -> JobStatus:
-        changes = await self._job.changed(self._seen)
-        self._job.raise_failure()
-        status = self._job.status
+        changes = await self._tracked.changed(self._seen)
+        self._tracked.raise_failure()
+        status = self._tracked.status
         if changes == self._seen or status is None:
             raise StopAsyncIteration
         self._seen = changes
@@ -465,17 +525,17 @@ class Poller:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: dict[Job, int] = {}
-        self._heap: list[tuple[float, int, Job]] = []
+        self._waiting: dict[_Tracked, int] = {}
+        self._heap: list[tuple[float, int, _Tracked]] = []
         self._numbers = count()
-        self._asked: dict[Job, asyncio.Task[Mapping[str, JobReport]]] = {}
-        self._asking: dict[asyncio.Task[Mapping[str, JobReport]], tuple[Job, ...]] = {}
+        self._asked: dict[_Tracked, asyncio.Task[Mapping[str, JobReport]]] = {}
+        self._asking: dict[asyncio.Task[Mapping[str, JobReport]], tuple[_Tracked, ...]] = {}
         self._timer: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<Poller {len(self._waiting)} waiting, {len(self._asking)} requests>"
 
-    def join(self, job: Job) -> None:
+    def join(self, job: _Tracked) -> None:
         """Ask after a job from now on, once more for each who joins."""
         waiters = self._waiting.get(job, 0)
         self._waiting[job] = waiters + 1
@@ -483,7 +543,7 @@ class Poller:
             self._push(job)
             self._arrange()
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: _Tracked) -> None:
         """Ask after it no more, once all have left."""
         self._waiting[job] -= 1
         if self._waiting[job]:
@@ -501,10 +561,10 @@ class Poller:
         for job in list(self._waiting):
             job.break_off(error)
 
-    def _push(self, job: Job) -> None:
+    def _push(self, job: _Tracked) -> None:
         heappush(self._heap, (job.due, next(self._numbers), job))
 
-    def _is_stale(self, due: float, job: Job) -> bool:
+    def _is_stale(self, due: float, job: _Tracked) -> bool:
         return job not in self._waiting or job in self._asked or due != job.due
 
     def _arrange(self) -> None:
@@ -521,7 +581,7 @@ class Poller:
     def _fire(self) -> None:
         """Ask after the jobs that are due, as many at once as may be."""
         now = self._clock.now()
-        groups: dict[tuple[str, bool], list[Job]] = {}
+        groups: dict[str, list[_Tracked]] = {}
         while self._heap and self._heap[0][0] <= now and len(self._asking) < REQUESTS_AT_ONCE:
             due, _, job = heappop(self._heap)
             if not self._is_stale(due, job):
@@ -530,12 +590,12 @@ class Poller:
             self._ask(tuple(jobs))
         self._arrange()
 
-    def _gather(self, groups: dict[tuple[str, bool], list[Job]], job: Job) -> None:
+    def _gather(self, groups: dict[str, list[_Tracked]], job: _Tracked) -> None:
         """Put a job with others of its kind, and ask when they are as many as may be."""
         if job.alone or job.system.together == 1:
             self._ask((job,))
             return
-        group = groups.setdefault((job.system.name, job.alone), [])
+        group = groups.setdefault(job.system.name, [])
         if job in group:
             return
         group.append(job)
@@ -543,7 +603,7 @@ class Poller:
             self._ask(tuple(group))
             group.clear()
 
-    def _ask(self, jobs: tuple[Job, ...]) -> None:
+    def _ask(self, jobs: tuple[_Tracked, ...]) -> None:
         if not jobs:
             return
         coroutine = jobs[0].system.poll([job.task for job in jobs])
@@ -564,7 +624,7 @@ class Poller:
         self._arrange()
 
 
-def _tell(jobs: tuple[Job, ...], task: asyncio.Task[Mapping[str, JobReport]]) -> None:
+def _tell(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]]) -> None:
     error = task.exception()
     reports = {} if error is not None else task.result()
     for job in jobs:
@@ -579,7 +639,7 @@ def _tell(jobs: tuple[Job, ...], task: asyncio.Task[Mapping[str, JobReport]]) ->
             _tell_failure(job, error)
 
 
-def _tell_failure(job: Job, error: BaseException | None) -> None:
+def _tell_failure(job: _Tracked, error: BaseException | None) -> None:
     if error is None:
         message = f"expected the gateway to tell of job {job.task!r}, it did not"
         error = WireError(message)

@@ -139,7 +139,7 @@ async def test_a_video_may_come_at_once(
     paths = await job.save(f"{tmp_path}/片-{{index}}{{suffix}}")
     assert [path.name for path in paths] == ["片-1.mp4"]
     assert paths[0].read_bytes() == mp4(300_000).whole()
-    with pytest.raises(CallerError, match="answered at once"):
+    with pytest.raises(CallerError, match="it came at once"):
         _ = job.id
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from aiotokengate.errors import CallerError, WireError
+from aiotokengate.policy.estimate import estimate_tokens
 from aiotokengate.resources.base import Request
 from aiotokengate.wire.jobs import JobFile, JobReport, JobResult, JobStatus
 from aiotokengate.wire.jsontext import loads
@@ -116,6 +117,9 @@ def submission(
         pooled=True,
         costly=True,
         secrets=lambda: prompts,
+        tokens=float(
+            sum(estimate_tokens(prompt.encode("utf-8", "replace")) for prompt in prompts)
+        ),
         **options.asked(defaults, model),
     )
 
