@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 from aiotokengate.errors import (
+    BadRequest,
     CallerError,
     JobFailed,
+    ModelNotFound,
     StatusError,
     TimedOut,
     TokenGateError,
@@ -624,6 +626,9 @@ class Poller:
         self._arrange()
 
 
+_SPOILT = (BadRequest, ModelNotFound)
+
+
 def _tell(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]]) -> None:
     error = task.exception()
     reports = {} if error is not None else task.result()
@@ -631,7 +636,7 @@ def _tell(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]
         report = reports.get(job.task)
         if report is not None:
             job.heard(report)
-        elif len(jobs) > 1:
+        elif len(jobs) > 1 and (error is None or isinstance(error, _SPOILT)):
             # One id that the gateway does not know may spoil the request for the others.
             job.alone = True
             job.plan()

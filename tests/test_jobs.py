@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,16 @@ from aiotokengate import (
     TokenGate,
     WireError,
 )
-from aiotokengate.jobs import MOST_FAILURES, REQUESTS_AT_ONCE, Job
+from aiotokengate.download import Download
+from aiotokengate.jobs import (
+    MOST_FAILURES,
+    REQUESTS_AT_ONCE,
+    Job,
+    JobFile,
+    JobReport,
+    JobStatus,
+    Pollers,
+)
 from aiotokengate.testing import FakeGateway, Gate, JobPlan, Raw, VirtualClock
 from aiotokengate.testing.files import mp4
 
@@ -158,6 +167,19 @@ async def test_one_that_is_unknown_does_not_spoil_it_for_the_others(
     await soon(clock, asyncio.wait(waiting))
     assert all(task.result().clips for task in waiting[:2])
     assert isinstance(waiting[2].exception(), BadRequest)
+
+
+async def test_a_gateway_in_trouble_is_not_asked_more(
+    gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
+) -> None:
+    """Jobs that share a request share its failures, too."""
+    jobs = [await gate.music.create(PROMPT).submit() for _ in range(10)]
+    down = Raw(503, b'{"error":{"message":"down for now"}}', JSON)
+    path = "/api/cqt/v2/sunoinfo"
+    gateway.script(*[down] * (2 * gate.retry.attempts), path=path)
+    results = await soon(clock, asyncio.gather(*(job.result() for job in jobs)))
+    assert all(result.clips for result in results)
+    assert len(asked(gateway)) < 2 * gate.retry.attempts + 8
 
 
 async def test_one_that_an_answer_leaves_out(
@@ -333,6 +355,30 @@ async def test_a_key_that_is_revoked_is_told_at_once(
     with pytest.raises(AuthenticationFailed):
         await soon(clock, job)
     assert len(gateway.requests) == 2
+
+
+class Broken:
+    """A system with a mistake in it."""
+
+    name = "video:broken"
+    together = 1
+
+    async def poll(self, tasks: Sequence[str]) -> dict[str, JobReport]:
+        return {tasks[1]: JobReport("x", JobStatus("done"))}
+
+    async def cancel(self, task: str) -> None:
+        raise NotImplementedError(task)
+
+    async def fetch(self, file: JobFile) -> Download:
+        raise NotImplementedError(file)
+
+
+async def test_a_mistake_of_a_system_ends_the_waiting(clock: VirtualClock) -> None:
+    """Whatever goes wrong, nobody waits for ever."""
+    job = Job(Broken(), Pollers(clock), task="x")
+    with pytest.raises(WireError, match="IndexError") as caught:
+        await soon(clock, job)
+    assert isinstance(caught.value.__cause__, IndexError)
 
 
 async def test_an_unknown_word_is_waited_out(
