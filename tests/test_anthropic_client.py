@@ -131,6 +131,6 @@ async def test_the_newest_model_hides_its_thoughts(client: anthropic.AsyncAnthro
     hidden = await create(**options, thinking=adaptive)
     assert hidden.content[0].type == "thinking"
     assert hidden.content[0].thinking == ""
-    shown = await client.messages.create(**options, thinking={**adaptive, "display": "summarized"})
+    shown = await create(**options, thinking={**adaptive, "display": "summarized"})
     assert shown.content[0].type == "thinking"
     assert shown.content[0].thinking

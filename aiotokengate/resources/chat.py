@@ -71,7 +71,7 @@ def make_call(
     row = defaults.catalogue.find(model)
     dialect = DIALECTS[row.dialect]
     protocol = options.protocol or row.protocol
-    form = PROTOCOLS.get(protocol, PROTOCOLS["chat"])
+    form = PROTOCOLS[protocol]
     if options.tools is not None:
         params = {**params, "tools": _tool_dicts(options.tools)}
     shape = None

@@ -35,6 +35,7 @@ from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.render import plain, stream
 from aiotokengate.testing.request import GatewayRequest, given_key
+from aiotokengate.testing.responses import ResponsesForm
 from aiotokengate.testing.script import KeepAlive, Pace, Raw, Script, ScriptedReply, Thought
 from aiotokengate.testing.signals import Level
 from aiotokengate.testing.thread import LoopThread
@@ -151,7 +152,12 @@ class FakeGateway:
         self._routes: dict[tuple[str, str], _Route] = {
             ("GET", MODELS_PATH): self._list_models,
         }
-        self._forms: tuple[Form, ...] = (ChatForm(), MessagesForm(), GeminiForm())
+        self._forms: tuple[Form, ...] = (
+            ChatForm(),
+            ResponsesForm(),
+            MessagesForm(),
+            GeminiForm(),
+        )
         self._runner: web.AppRunner | None = None
         self._stopping = False
         self._server: asyncio.Server | None = None

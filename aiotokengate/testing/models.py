@@ -170,7 +170,10 @@ _SHAPES = (
 )
 
 _QWEN = "qwen3.6-max-preview qwen3.5-plus qwen3.5-flash qwen3.6-flash qwen3.6-plus"
-_GPT = "gpt-5 gpt-5-chat-latest gpt-5-nano gpt-5-mini gpt-5.2 gpt-5.2-search gpt-5.4"
+_GPT = (
+    "gpt-5 gpt-5-chat-latest gpt-5-nano gpt-5-mini gpt-5.2 gpt-5.2-search gpt-5.4"
+    " gpt-5-pro gpt-5.3-codex gpt-5.4-pro"
+)
 _CLAUDE = (
     "claude-opus-4-7 claude-opus-4-6 claude-sonnet-4-6"
     " claude-sonnet-4.5 claude-opus-4.5 claude-haiku-4.5"

@@ -15,6 +15,7 @@ from aiotokengate.wire.dialects import Dialect
 from aiotokengate.wire.gemini import GeminiDecoder, encode_gemini
 from aiotokengate.wire.messages import MessagesDecoder, encode_messages
 from aiotokengate.wire.question import Decoder, Encoded, Question
+from aiotokengate.wire.responses import ResponsesDecoder, encode_responses
 from aiotokengate.wire.transcript import Transcript
 
 __all__ = ["PROTOCOLS", "ProtocolForm", "checked_protocol"]
@@ -38,6 +39,7 @@ class ProtocolForm:
 PROTOCOLS: Mapping[ProtocolName, ProtocolForm] = MappingProxyType(
     {
         "chat": ProtocolForm(encode_chat, ChatCompletionsDecoder),
+        "responses": ProtocolForm(encode_responses, lambda _, log: ResponsesDecoder(log)),
         "messages": ProtocolForm(encode_messages, lambda _, log: MessagesDecoder(log)),
         "gemini": ProtocolForm(encode_gemini, lambda _, log: GeminiDecoder(log)),
     }
