@@ -116,7 +116,7 @@ class Turn:
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None
-        self.route = admission.routes.all[0]
+        self.route = admission.routes.named(request.endpoint)
         self.queued = 0.0
 
     def take(self) -> bool:
@@ -176,6 +176,11 @@ class Turn:
     def name(self) -> str | None:
         """The key's masked name, where there are several."""
         return self.route.name if self._admission.routes.several else None
+
+    @property
+    def endpoint(self) -> str:
+        """What :meth:`Routes.named` takes, where there are several keys."""
+        return self.route.digest if self._admission.routes.several else ""
 
     # --- how it ends ----------------------------------------------------------------------------
 

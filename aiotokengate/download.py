@@ -171,9 +171,10 @@ class Download:
         status: the HTTP status.
         headers: of the answer.
         request_id: the gateway's id of the request.
+        endpoint: which key it was asked with, as a digest; "" where there is one only.
     """
 
-    __slots__ = ("__weakref__", "_flow", "_guard", "headers", "request_id", "status")
+    __slots__ = ("__weakref__", "_flow", "_guard", "endpoint", "headers", "request_id", "status")
 
     def __init__(
         self,
@@ -187,6 +188,7 @@ class Download:
         self.status = status
         self.headers = headers
         self.request_id = request_id
+        self.endpoint = ""
         self._flow = _Flow(body, terms)
         self._guard = Guard(self._flow)
 

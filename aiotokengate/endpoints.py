@@ -78,6 +78,11 @@ class Route:
         """Name it."""
         self.name = mask(self.key)
 
+    @property
+    def digest(self) -> str:
+        """The part of its name that shows nothing of the key."""
+        return self.name.rpartition("#")[2]
+
     def is_aside(self, model: str, now: float) -> bool:
         """Whether it should not be used for a model now; the first to ask in time may try it."""
         for scope in (EVERY_MODEL, model):
@@ -101,6 +106,10 @@ class Routes:
         self.all = tuple(routes)
         self._clock = clock
         self.several = len(self.all) > 1
+
+    def named(self, digest: str) -> Route:
+        """Give the route with that digest, or else the first."""
+        return next((route for route in self.all if route.digest == digest), self.all[0])
 
     def choose(self, pool: Pool, model: str, ticket: Ticket, avoid: Route | None) -> Route:
         """Give the route on which a call would go soonest, the least loaded of equals.

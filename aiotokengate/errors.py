@@ -19,6 +19,7 @@
     │   └── TimedOut                a clock ran out; ``.phase`` says which
     ├── StreamInterrupted           an answer began and did not finish; ``.partial`` has what came
     ├── ResponseInvalid             a whole answer that does not fit the type asked for
+    ├── JobFailed                   a video or a song was begun, and could not be made
     ├── QueueFull                   too many calls wait in the pool already; nothing was sent
     ├── WireError                   the peer sent what is not the protocol
     └── CallerError                 the call itself is wrong; nothing was sent
@@ -45,6 +46,7 @@ __all__ = [
     "ConnectFailed",
     "ContentFiltered",
     "ContextLengthExceeded",
+    "JobFailed",
     "ModelNotFound",
     "Overloaded",
     "PermissionDenied",
@@ -265,6 +267,28 @@ class ServerFailed(StatusError):
     """The gateway, or a vendor behind it, broke."""
 
     retryable = True
+
+
+class JobFailed(TokenGateError):
+    """A job that the gateway had taken was not done; the message is the vendor's reason.
+
+    Attributes:
+        job: its id, as ``gate.job(id)`` takes it, "" if it never had one.
+        word: the gateway's own word for its state, such as "FAILURE" or "canceled".
+    """
+
+    default_hint = (
+        "hint: a job that failed is not tried again by itself; make a new one\n"
+        "提示：失败的任务不会自动重试，请重新提交"
+    )
+
+    def __init__(
+        self, message: str, *, code: str | None = None, job: str = "", word: str = ""
+    ) -> None:
+        """Keep what the gateway said of it."""
+        super().__init__(message, code=code)
+        self.job = job
+        self.word = word
 
 
 class QueueFull(TokenGateError):

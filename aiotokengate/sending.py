@@ -26,6 +26,8 @@ from aiotokengate.admission import Admission, Turn
 from aiotokengate.download import Download, DownloadTerms
 from aiotokengate.errors import (
     CallerError,
+    ConnectFailed,
+    Overloaded,
     RateLimited,
     StatusError,
     TimedOut,
@@ -56,11 +58,15 @@ if TYPE_CHECKING:
     from aiotokengate.resources.base import Request
     from aiotokengate.transport import Answer
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "closed"]
 
 _T = TypeVar("_T")
 _Limit: TypeAlias = "tuple[float, Phase, float]"
 """When, in seconds since the call began; which clock; its setting."""
+
+_BEFORE_WORK = (Overloaded, ConnectFailed, TimedOut)
+"""Failures that come before anything is begun; of the clocks, only that of the connection is
+tried again at all."""
 
 _OK = 200
 _GOOD = range(200, 300)
@@ -104,12 +110,12 @@ class Sender:
                 _warn_held(pump)
                 pump.stop()
             watch.stop()
-        await self.admission.close(_closed())
+        await self.admission.close(closed())
 
     def check_open(self) -> None:
         """Refuse to go on after :meth:`close`."""
         if self.closed:
-            raise _closed()
+            raise closed()
 
     def watch(self) -> Watch:
         """Give the watch of the running loop."""
@@ -220,7 +226,9 @@ class _Sending:
             most=self._sender.max_reply_bytes,
             again=self._rest if self._request.method == "GET" else None,
         )
-        return Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
+        download = Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
+        download.endpoint = self._turn.endpoint
+        return download
 
     def _rest(self, start: int) -> Awaitable[Download]:
         """Ask for the same from a byte on."""
@@ -360,6 +368,9 @@ class _Sending:
             return None
         if elsewhere:
             return 0.0
+        if self._request.costly and error.retryable and not isinstance(error, _BEFORE_WORK):
+            error.add_note("not tried again: what was asked for may have been begun")
+            return None
         wait = next_wait(self._request.retry, error, self._failures, random.random)
         if wait is not None and not self._sender.budget.take():
             error.add_note("not tried again: too many calls of this session are failing")
@@ -485,7 +496,8 @@ async def _refusal(answer: Answer) -> StatusError:
     return error
 
 
-def _closed() -> CallerError:
+def closed() -> CallerError:
+    """Give the error of a session that has ended."""
     return CallerError("this TokenGate is closed, make a new one")
 
 

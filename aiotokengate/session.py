@@ -12,6 +12,7 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
+from aiotokengate.jobs import Job, Pollers
 from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
@@ -19,9 +20,11 @@ from aiotokengate.pool import Pool, check_place
 from aiotokengate.resources.base import Defaults, Options, check_headers, checked_options
 from aiotokengate.resources.chat import ChatOptions, make_call, message_list
 from aiotokengate.resources.models import ModelInfo, list_models
+from aiotokengate.resources.music import Music
 from aiotokengate.resources.raw import Method, RawCall, make_raw_call
 from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools
-from aiotokengate.sending import Sender
+from aiotokengate.resources.videos import Videos
+from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
@@ -76,6 +79,8 @@ class TokenGate:
         ssl: a TLS context, or False to accept any certificate.
         max_reply_bytes: a reply larger than this is an error.
         catalogue: what is known of models.
+        paths: where systems stand whose place differs between gateways, by name; under
+            ``base_url``, or beside its ``/v1`` where it begins with ``../``.
         clock: for simulations.
 
     Raises:
@@ -98,13 +103,16 @@ class TokenGate:
         ssl: ssl_module.SSLContext | bool = True,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         catalogue: Catalogue = CATALOGUE,
+        paths: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Read the settings; nothing is opened."""
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
-        self._defaults = Defaults(self.timeout, self.retry, extra_body or {}, catalogue)
+        self._defaults = Defaults(
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}
+        )
         clock = clock or RealClock()
         hooks = tuple(hooks)
 
@@ -119,6 +127,7 @@ class TokenGate:
         lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
         admission = Admission(routes, lets_in, pool is None, hooks, clock)
         self._sender = Sender(admission, hooks, clock, max_reply_bytes)
+        self._pollers = Pollers(clock)
 
     def __repr__(self) -> str:
         """Name the address; never the key."""
@@ -141,6 +150,7 @@ class TokenGate:
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
         await self._sender.close()
+        self._pollers.close(closed())
 
     @property
     def pool(self) -> Pool:
@@ -316,6 +326,38 @@ class TokenGate:
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
         return await list_models(self._sender, self.timeout, self.retry)
+
+    @property
+    def videos(self) -> Videos:
+        """Makes videos."""
+        return Videos(self._sender, self._defaults, self._pollers)
+
+    @property
+    def music(self) -> Music:
+        """Makes music."""
+        return Music(self._sender, self._defaults, self._pollers)
+
+    def job(self, id: str, *, deadline: float | None = None) -> Job:  # noqa: A002 - as job.id
+        """Come back to a job that this session, or another one, has submitted.
+
+        Args:
+            id: the ``job.id`` of then.
+            deadline: seconds until it must be done, from the first use on.
+
+        Raises:
+            CallerError: that is no such id.
+        """
+        system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
+        words, _, task = rest.partition(":")
+        dialect, _, endpoint = words.partition("@")
+        if task and system == "video":
+            videos = self.videos
+            return videos.job(task, dialect=dialect, deadline=deadline, endpoint=endpoint)
+        if task and system == "music":
+            music = self.music.using(dialect=dialect, deadline=deadline)
+            return music.job(task, endpoint=endpoint)
+        message = "expected the id of a job, such as 'video:sora:task_1' (job.id)"
+        raise CallerError(message)
 
     def request(  # noqa: PLR0913 - an entry point
         self,

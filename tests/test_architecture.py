@@ -27,6 +27,7 @@ ENTRY_POINTS = {
     "cli/app.py:chat",
     "errors.py:StatusError.__init__",
     "session.py:TokenGate.__init__",
+    "resources/videos.py:Videos.create",
     "session.py:TokenGate.chat",
     "session.py:TokenGate.request",
     "testing/gateway.py:FakeGateway.__init__",

@@ -82,6 +82,9 @@ class Request:
         parse: makes the value of a chat's answer, see :class:`ResponseInvalid`.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
         pooled: whether it is a call of a model, and waits for its turn in the pool.
+        costly: whether it is not made again after a failure that may have come when the work was
+            begun already.
+        endpoint: which key it needs, as a download says; "" for any.
         max_tokens: the most that the reply may have, all choices together.
         tokens: what it costs in all, if that is known.
         secrets: gives the prompt's texts, to be blanked in an error that echoes them.
@@ -101,6 +104,8 @@ class Request:
     parse: Callable[[str], Any] | None = None
     deadline: float | None = None
     pooled: bool = False
+    costly: bool = False
+    endpoint: str = ""
     max_tokens: int | None = None
     tokens: float | None = None
     priority: Priority = "interactive"

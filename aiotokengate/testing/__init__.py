@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aiotokengate.testing import faults
     from aiotokengate.testing.clock import VirtualClock
     from aiotokengate.testing.gateway import FakeGateway
+    from aiotokengate.testing.jobs import FakeJob, JobBoard, JobPlan
     from aiotokengate.testing.limits import Enforcer, RateLimit
     from aiotokengate.testing.request import GatewayRequest
     from aiotokengate.testing.script import (
@@ -32,8 +33,11 @@ __all__ = [
     "Call",
     "Enforcer",
     "FakeGateway",
+    "FakeJob",
     "Gate",
     "GatewayRequest",
+    "JobBoard",
+    "JobPlan",
     "KeepAlive",
     "Pace",
     "Pause",
@@ -51,6 +55,9 @@ __all__ = [
 _HOMES = {
     "Enforcer": "limits",
     "FakeGateway": "gateway",
+    "FakeJob": "jobs",
+    "JobBoard": "jobs",
+    "JobPlan": "jobs",
     "GatewayRequest": "request",
     "Gate": "signals",
     "RateLimit": "limits",

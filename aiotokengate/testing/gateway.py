@@ -28,9 +28,10 @@ from aiotokengate.testing.dialects import Exchange
 from aiotokengate.testing.door import Door, Limits
 from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
 from aiotokengate.testing.gemini import GeminiForm
+from aiotokengate.testing.jobs import FILES, JobBoard, JobPlan
 from aiotokengate.testing.limits import Enforcer, RateLimit
 from aiotokengate.testing.messages import MessagesForm
-from aiotokengate.testing.models import MODELS, Model
+from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.render import plain, stream
 from aiotokengate.testing.request import GatewayRequest, given_key
@@ -80,6 +81,7 @@ class FakeGateway:
         api_key: the key that is good, the first of several.
         api_keys: all of them.
         requests: what has arrived, the oldest first.
+        jobs: the videos and songs, see :class:`JobBoard`.
     """
 
     def __init__(  # noqa: PLR0913  an entry point, each with its default
@@ -96,6 +98,7 @@ class FakeGateway:
         ssl: SSLContext | None = None,
         sleep: Sleep = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
+        jobs: JobPlan | None = None,
         keep_requests: int = 10_000,
         log: Callable[[str], object] | None = None,
     ) -> None:
@@ -114,6 +117,7 @@ class FakeGateway:
             ssl: a server's TLS context; then ``base_url`` is ``https``.
             sleep: how to wait, in seconds; a virtual clock's may stand here.
             now: the time of the limits, in seconds; a virtual clock's may stand here.
+            jobs: how long videos and music take, see :class:`JobPlan`.
             keep_requests: how many of the last requests ``requests`` keeps, and of the last
                 decisions the enforcer's ``history``.
             log: called with one line for each answered request, without key or content.
@@ -125,6 +129,7 @@ class FakeGateway:
         self.api_keys = _good_keys(api_key, api_keys)
         self.api_key = self.api_keys[0]
         self.requests: list[GatewayRequest] = []
+        self.jobs = JobBoard(jobs or JobPlan(), now)
         self._any_key = any_key
         self._revoked: set[str] = set()
         self._exhausted: set[str] = set()
@@ -417,6 +422,8 @@ class FakeGateway:
         return record
 
     async def _answer(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
+        if record.path.startswith(FILES):
+            return await self._route(request, record)
         try:
             key = self._check_key(record)
             if self._door.limited and record.method == "POST":
@@ -458,7 +465,9 @@ class FakeGateway:
             return await self._reply(request, record, asked, compose(asked))
         if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
             return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
-        route = self._routes.get((record.method, record.path))
+        route = self._routes.get((record.method, record.path)) or self.jobs.route(
+            record.method, record.path
+        )
         return await route(request, record) if route else _unknown_path(record)
 
     def _tell_limits(self, response: web.StreamResponse, record: GatewayRequest) -> None:
@@ -470,12 +479,13 @@ class FakeGateway:
     # --- models ---------------------------------------------------------------------------------
 
     async def _list_models(self, _: web.Request, __: GatewayRequest) -> web.StreamResponse:
-        rows = [_model_row(model) for model in MODELS.values()]
+        rows = [_model_row(model.id, model.owner) for model in MODELS.values()]
+        rows += [_model_row(name, "custom", f"openai-{kind}") for name, kind in JOB_MODELS.items()]
         return _json({"data": rows, "object": "list", "success": True})
 
     def _one_model(self, name: str) -> web.StreamResponse:
         if name in MODELS:
-            return _json(_model_row(MODELS[name]))
+            return _json(_model_row(name, MODELS[name].owner))
         message = f"The model '{name}' does not exist"
         fields = {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
         return _json({"error": {"message": message, **fields}}, 404)
@@ -611,13 +621,13 @@ def _unknown_path(record: GatewayRequest) -> web.Response:
     return _json({"error": {"message": message, **fields}}, 404)
 
 
-def _model_row(model: Model) -> Json:
+def _model_row(name: str, owner: str, endpoint: str = "openai") -> Json:
     return {
-        "id": model.id,
+        "id": name,
         "object": "model",
         "created": _RELEASED,
-        "owned_by": model.owner,
-        "supported_endpoint_types": ["openai"],
+        "owned_by": owner,
+        "supported_endpoint_types": [endpoint],
     }
 
 

@@ -16,7 +16,7 @@ import attrs
 from aiotokengate.testing import servers, vendors
 from aiotokengate.testing.dialects import Dialect
 
-__all__ = ["MODELS", "Model", "find"]
+__all__ = ["JOB_MODELS", "MODELS", "Model", "find"]
 
 Json: TypeAlias = Any
 Body: TypeAlias = Mapping[str, Json]
@@ -199,6 +199,11 @@ _ROWS = (
 
 MODELS: Mapping[str, Model] = MappingProxyType({row.id: row for row in _ROWS})
 """Every model by its name."""
+
+JOB_MODELS: Mapping[str, str] = MappingProxyType(
+    {"wan-t2v": "video", "wan-i2v": "video", "sunoV2": "music"}
+)
+"""What makes videos and music, and no chat."""
 
 
 def find(name: str, body: Body) -> Model | None:

@@ -30,7 +30,7 @@ from aiotokengate.errors import (
 from aiotokengate.wire.headers import request_id, retry_after, should_retry
 from aiotokengate.wire.jsontext import loads
 
-__all__ = ["Problem", "find_problem", "status_error"]
+__all__ = ["Problem", "find_problem", "mask_keys", "status_error"]
 
 ErrorClass: TypeAlias = type[StatusError]
 
@@ -197,12 +197,12 @@ def status_error(
     if status == _NOT_IMPLEMENTED:
         verdict = False
     return kind(
-        _mask(message) or f"the gateway answered {status} without a message",
+        mask_keys(message) or f"the gateway answered {status} without a message",
         status=status,
         code=problem.code,
         type=problem.type,
         request_id=request_id(headers) or problem.request_id or quoted,
-        body=_mask(body[:MAX_BODY].decode("utf-8", "replace")),
+        body=mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
         retry_after=retry_after(headers),
         retryable=verdict,
     )
@@ -355,5 +355,6 @@ def _clip(text: str) -> str:
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
 
 
-def _mask(text: str) -> str:
+def mask_keys(text: str) -> str:
+    """Blank what looks like an API key."""
     return _KEY.sub("sk-…", text)

@@ -1,0 +1,50 @@
+"""When a job is asked after again."""
+
+import pytest
+
+from aiotokengate.policy.polling import FIRST_WAIT, LAST_WAIT, PollPlan
+
+
+def never() -> float:
+    return 0.0
+
+
+def test_waits_grow_from_one_second_to_fifteen() -> None:
+    plan = PollPlan()
+    waits = [plan.next_wait(now, None, never) for now in range(100)]
+    assert waits[0] == FIRST_WAIT
+    assert waits == sorted(waits)
+    assert waits[-1] == LAST_WAIT
+
+
+def test_chance_makes_them_shorter_only() -> None:
+    plan = PollPlan(waits=50)
+    assert plan.next_wait(0, None, lambda: 0.5) == 0.9 * LAST_WAIT
+    assert PollPlan().next_wait(0, None, lambda: 0.999) == FIRST_WAIT
+
+
+def test_progress_that_will_soon_be_over_is_asked_after_soon() -> None:
+    """Half in 30 s, then 0.9 after 54 s: 6 s are left."""
+    plan = PollPlan(waits=50)
+    assert plan.next_wait(0, 0.0, never) == LAST_WAIT
+    assert plan.next_wait(30, 0.5, never) == LAST_WAIT
+    assert plan.next_wait(54, 0.9, never) == pytest.approx(6)
+
+
+def test_progress_that_stands_still_foretells_nothing() -> None:
+    plan = PollPlan(waits=50)
+    plan.next_wait(0, 0.0, never)
+    assert plan.next_wait(10, 0.99, never) == FIRST_WAIT
+    assert plan.next_wait(20, 0.99, never) == LAST_WAIT
+
+
+def test_a_job_found_half_done_is_judged_by_what_was_seen() -> None:
+    plan = PollPlan(waits=50)
+    assert plan.next_wait(1_000, 0.9, never) == LAST_WAIT
+    assert plan.next_wait(1_010, 0.95, never) == pytest.approx(10)
+
+
+def test_progress_that_goes_back_foretells_nothing() -> None:
+    plan = PollPlan(waits=50)
+    plan.next_wait(0, 0.5, never)
+    assert plan.next_wait(10, 0.4, never) == LAST_WAIT
