@@ -54,8 +54,11 @@ nitpick_ignore_regex = [
     # What only the session makes and passes on.
     (
         "py:class",
-        r"(.*\.)?(Requester|Request|Defaults|Options|MusicOptions|Body|Watch|DownloadTerms"
-        r"|OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit)",
+        r"(.*\.)?(Requester|Request|Defaults|Options|MusicOptions|Body|Watch|DownloadTerms)",
+    ),
+    (
+        "py:class",
+        r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content)",
     ),
     ("py:class", r"pathlib\.Path"),
     # Type variables.
