@@ -132,7 +132,7 @@ async def test_tools(gateway: FakeGateway, gate: TokenGate) -> None:
 
 async def test_the_oldest_turns_are_forgotten(gateway: FakeGateway, gate: TokenGate) -> None:
     gateway.script(ScriptedReply(tool_calls=[Call("f", {}, id="a")]))
-    talk = gate.conversation(MODEL, max_tokens_kept=400)
+    talk = gate.conversation(MODEL, max_tokens_kept=200)
     await talk.say("长" * 300)
     await talk.answer_tools({"a": "1"})
     await talk.say("短")

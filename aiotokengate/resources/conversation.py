@@ -150,7 +150,7 @@ class Conversation:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _call(self, said: list[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
+    def _call(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
         async def opener() -> Pump:
             return await self._open(said, {**self._options, **options})
 
@@ -171,7 +171,7 @@ class Conversation:
             forgotten = end
         del self.messages[:forgotten]
 
-    async def _open(self, said: list[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
+    async def _open(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
         if self._turn is not None:
             message = "the last turn of this conversation is not over: one at a time"
             raise CallerError(message)
@@ -197,7 +197,7 @@ class Conversation:
             pump.on_end = record
         return pump
 
-    def _record(self, turn: object, said: list[Mapping[str, Any]], pump: Pump) -> None:
+    def _record(self, turn: object, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
         """Take both turns into the history, if the reply is whole."""
         if self._turn is not turn:
             return
