@@ -176,7 +176,9 @@ class Conversation:
             message = "the last turn of this conversation is not over: one at a time"
             raise CallerError(message)
         if self.max_tokens_kept is not None:
-            self._forget(self.max_tokens_kept - _tokens_of(said), keep=0)
+            # Results belong to the last turn, whose calls they answer.
+            keep = 0 if said[0]["role"] == "user" else 1
+            self._forget(self.max_tokens_kept - _tokens_of(said), keep=keep)
         system = [{"role": "system", "content": self.system}] if self.system else []
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
         turn = self._turn = object()
