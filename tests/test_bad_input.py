@@ -81,7 +81,7 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "a strange keyword": (dict(xyzzy=1), r"unknown parameter 'xyzzy' \(pass it in extra_body"),
     "n of nothing": (dict(n=0), "expected n of 1 or more, got 0"),
     "a deadline in the past": (dict(deadline=-1), "expected deadline in seconds above 0, got -1"),
-    "tools that are functions": (dict(tools=[print]), "expected tools as a list of dicts"),
+    "tools that are no functions": (dict(tools=[7]), "as a function or a dict, got int"),
     "headers with line ends": (
         dict(extra_headers={"A": "b\r\nC: d"}),
         "without line ends, got one in 'A'",

@@ -23,7 +23,8 @@ _WHITE = re.compile(r"[ \t\n\r]*")
 _STRING_END = re.compile(r'["\\]')
 _BARE_END = re.compile(r"[,\]}\s]")
 _HALF_ESCAPE = re.compile(
-    r"\\(?:u[0-9a-fA-F]{0,3})?$|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u\w{0,3})?)?$"
+    r"(?<!\\)(?:\\\\)*"  # whole escapes of the backslash itself
+    r"(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)$"
 )
 
 
@@ -69,7 +70,7 @@ class PartialJson:
     def value(self) -> Any:  # noqa: ANN401 - whatever JSON holds
         """What there is so far: the same growing containers every time; NOTHING at first."""
         if self._step is PartialJson._string and self._raw and not self._is_key():
-            self._put(_decoded(_HALF_ESCAPE.sub("", "".join(self._raw))), whole=False)
+            self._put(_decoded(_without_half("".join(self._raw))), whole=False)
         return self._root
 
     # --- places in the text: each takes what it knows, and gives where the next goes on ---------
@@ -206,6 +207,12 @@ class PartialJson:
 def _skip(text: str, at: int) -> int:
     found = _WHITE.match(text, at)
     return found.end() if found else at
+
+
+def _without_half(raw: str) -> str:
+    """Leave out an escape that is not whole, or the first half of a pair."""
+    half = _HALF_ESCAPE.search(raw)
+    return raw[: half.start(1)] if half else raw
 
 
 def _decoded(raw: str) -> str:
