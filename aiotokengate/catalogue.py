@@ -6,7 +6,7 @@ its way with reasoning is found out from what it sends.
 
 A row is data and knows nothing of how its words are spelt: ``dialect`` names a row of
 :data:`aiotokengate.wire.dialects.DIALECTS`, ``thinking`` and ``native_thinking`` name a way of
-:data:`aiotokengate.wire.thinking.WAYS`.
+``aiotokengate.wire.thinking.WAYS``.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
 from aiotokengate.resources.base import Defaults, Options, check_headers, checked_options
 from aiotokengate.resources.chat import ChatOptions, make_call, message_list
+from aiotokengate.resources.conversation import Conversation
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.resources.music import Music
 from aiotokengate.resources.raw import Method, RawCall, make_raw_call
@@ -28,6 +29,7 @@ from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
+from aiotokengate.wire.history import check_history
 from aiotokengate.wire.protocols import checked_protocol
 from aiotokengate.wire.thinking import checked_reasoning
 
@@ -280,6 +282,54 @@ class TokenGate:
             return self.chat(model, history, tools=listed, **options)
 
         return ToolCalls(ask, message_list(messages), named, bounds)
+
+    def conversation(
+        self,
+        model: str = "",
+        *,
+        system: str = "",
+        max_tokens_kept: int | None = None,
+        stored: str | None = None,
+        **options: Any,  # noqa: ANN401 - those of chat()
+    ) -> Conversation:
+        """Begin a bot's conversation with one user, or go on with one that was stored.
+
+        Args:
+            model: as for :meth:`chat`.
+            system: what stands before the history.
+            max_tokens_kept: about so many tokens of history are sent; the oldest turns are
+                forgotten first.
+            stored: what :meth:`Conversation.to_json` gave; it brings the three above along.
+            options: those of :meth:`chat`, for every turn.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        if stored is not None:
+            return Conversation.from_json(self.chat, stored, options)
+        if not model:
+            message = "expected a model, or a stored conversation"
+            raise CallerError(message)
+        return Conversation(
+            self.chat, model, system=system, max_tokens_kept=max_tokens_kept, options=options
+        )
+
+    def check(
+        self, model: str, messages: Messages, *, protocol: ProtocolName | None = None
+    ) -> tuple[str, ...]:
+        """Say why a history would be refused, before it is sent; nothing is.
+
+        Args:
+            model: as for :meth:`chat`.
+            messages: as for :meth:`chat`.
+            protocol: as for :meth:`chat`.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        row = self._defaults.catalogue.find(model)
+        chosen = checked_protocol(protocol) or row.protocol
+        return check_history(message_list(messages), row, chosen)
 
     def map(
         self,

@@ -67,6 +67,10 @@ class ChatCall(Coroutine[Any, Any, Reply]):
         """Name the model and the state; never the messages."""
         return f"<ChatCall {self._model} {self._use}>"
 
+    def opened(self) -> Awaitable[Pump]:
+        """Send, and give the reply's pump; for calls that are made of others."""
+        return self._take("opened")()
+
     def _take(self, use: str) -> Opener:
         if self._opener is None:
             message = f"a call can be used once; this one is {self._use} already, make a new one"

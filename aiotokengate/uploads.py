@@ -15,7 +15,7 @@ from aiotokengate.errors import CallerError
 __all__ = ["FilePart", "Form", "Source", "file_part"]
 
 Source: TypeAlias = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
-"""A file: its bytes, its path, or a stream of its bytes."""
+"""The bytes of a file, its path, or a stream of its bytes."""
 
 _ANY_TYPE = "application/octet-stream"
 
@@ -69,7 +69,7 @@ def file_part(
 
     Args:
         name: of the field.
-        source: bytes, a path, or an async iterable of bytes; see :data:`Source`.
+        source: bytes, a path, or an async iterable of bytes.
         filename: as the gateway is told; that of the path by default.
         content_type: guessed from the name by default.
 

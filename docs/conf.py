@@ -50,7 +50,20 @@ nitpick_ignore_regex = [
         r"(.*\.)?Clock|Messages|Priority|Remaining|Status|Step|Redis(Cluster)?|Callable\[\[\]",
     ),
     ("py:class", r"(.*\.)?(LocalLane|Link|_Seen)"),
-    ("py:class", r"(.*\.)?(MusicDialect|MusicOptions|Source|VideoDialect)"),
+    (
+        "py:class",
+        r"Reasoning|ProtocolName|Prefix|Tools|Method|Source|Json|Way|Ask|(Video|Music)Dialect",
+    ),
+    # What only the session makes and passes on.
+    (
+        "py:class",
+        r"(.*\.)?(Requester|Request|Defaults|Options|MusicOptions|Body|Watch|DownloadTerms)",
+    ),
+    (
+        "py:class",
+        r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content)",
+    ),
+    ("py:class", r"pathlib\.Path"),
     # Type variables.
     ("py:.*", r"(.*\.)?(T|_Asked)"),
 ]

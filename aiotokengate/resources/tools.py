@@ -79,7 +79,7 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
     """A run, not yet begun: await it for its :class:`ToolRun`, or iterate it.
 
     Iterating gives the deltas of every turn and, between turns, each :class:`ToolOutcome`;
-    afterwards :attr:`result` is the run.  Leaving the iteration, or dropping it, ends everything.
+    afterwards ``result`` is the run.  Leaving the iteration, or dropping it, ends everything.
     """
 
     def __init__(

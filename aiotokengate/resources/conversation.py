@@ -1,0 +1,219 @@
+"""A conversation with one user: its history, kept, trimmed, stored.
+
+Strategy.  A turn is recorded when its reply is whole: the user's message and the assistant's, with
+whatever the vendor wants back, appear together.  A turn that was cut, stopped, refused or
+cancelled leaves the history as it was, so that it never holds a question without its answer or
+half an answer; its text is in the error, or on the reply, for whoever wants it.  One turn at a
+time: a second one would not know what the first one's answer was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import orjson
+
+from aiotokengate.errors import CallerError
+from aiotokengate.policy.estimate import estimate_tokens
+from aiotokengate.stream import ChatCall
+from aiotokengate.wire.jsontext import dumps
+
+if TYPE_CHECKING:
+    from aiotokengate.pump import Pump
+
+__all__ = ["Conversation"]
+
+Ask: TypeAlias = Callable[..., ChatCall]
+Content: TypeAlias = "str | Sequence[Mapping[str, Any]]"
+
+VERSION = 1
+
+
+class Conversation:
+    """A bot's history for one user.
+
+    ::
+
+        talk = gate.conversation("qwen3.6-plus", system="回答要简短 ✂️", max_tokens_kept=8_000)
+        reply = await talk.say("你好 👋")
+        async with talk.say("再说一遍") as stream: ...
+        stored = talk.to_json()                              # and, after a restart:
+        talk = gate.conversation(stored=stored)
+
+    Attributes:
+        model: that is asked; another one may be set between two turns.
+        messages: the history, without the system's.
+        system: what stands before it, "" for nothing.
+        max_tokens_kept: about so many tokens of history are sent, the oldest turns are forgotten
+            first; None keeps all.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        model: str,
+        *,
+        system: str = "",
+        max_tokens_kept: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin without a history."""
+        self.model = model
+        self.system = system
+        self.messages: list[Mapping[str, Any]] = []
+        self.max_tokens_kept = _checked_budget(max_tokens_kept)
+        self._ask = ask
+        self._options = options or {}
+        self._turn: object | None = None
+
+    def __repr__(self) -> str:
+        """Say how long it is; never what is in it."""
+        return f"<Conversation {self.model} {len(self.messages)} messages>"
+
+    def say(self, content: Content, **options: Any) -> ChatCall:  # noqa: ANN401 - those of chat()
+        """Say something, and record both turns once the reply is whole.
+
+        Args:
+            content: a text, or content parts in the API's own form.
+            options: those of :meth:`TokenGate.chat`, over those of the conversation.
+
+        Raises:
+            CallerError: the last turn is not over yet, when the call is used.
+        """
+        return self._call([{"role": "user", "content": content}], options)
+
+    def answer_tools(
+        self,
+        results: Mapping[str, str],
+        **options: Any,  # noqa: ANN401 - those of chat()
+    ) -> ChatCall:
+        """Give the results of the tool calls of the last turn, by their ids.
+
+        Raises:
+            CallerError: a call has no result, or a result no call.
+        """
+        last = self.messages[-1] if self.messages else {}
+        calls = [str(call.get("id")) for call in last.get("tool_calls") or ()]
+        if set(calls) != set(results):
+            message = f"expected results for the tool calls {calls}, got {sorted(results)}"
+            raise CallerError(message)
+        said = [{"role": "tool", "tool_call_id": call, "content": results[call]} for call in calls]
+        return self._call(said, options)
+
+    def trim(self, tokens: int) -> None:
+        """Forget the oldest turns until about so many tokens are left.
+
+        A turn begins with the user's message and goes with all that belongs to it: tool calls
+        are never parted from their results.  The last turn always stays.
+        """
+        self._forget(tokens, keep=1)
+
+    def to_json(self) -> str:
+        """Give all of it as text, to be stored; there is no key in it."""
+        return dumps(
+            {
+                "version": VERSION,
+                "model": self.model,
+                "system": self.system,
+                "max_tokens_kept": self.max_tokens_kept,
+                "messages": self.messages,
+            }
+        ).decode()
+
+    @classmethod
+    def from_json(cls, ask: Ask, stored: str, options: Mapping[str, Any] | None = None) -> Self:
+        """Go on with what :meth:`to_json` gave.
+
+        Raises:
+            CallerError: it is none.
+        """
+        try:
+            fields = orjson.loads(stored)
+            if fields["version"] != VERSION:
+                message = (
+                    f"expected a conversation of version {VERSION}, got {fields['version']!r}"
+                )
+                raise CallerError(message)
+            talk = cls(
+                ask,
+                fields["model"],
+                system=fields["system"],
+                max_tokens_kept=fields["max_tokens_kept"],
+                options=options,
+            )
+            talk.messages = list(fields["messages"])
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"expected what to_json() gave, got something else: {type(error).__name__}"
+            raise CallerError(message) from None
+        return talk
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _call(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
+        async def opener() -> Pump:
+            return await self._open(said, {**self._options, **options})
+
+        return ChatCall(opener, self.model)
+
+    def _forget(self, tokens: int, keep: int) -> None:
+        """Forget turns from the oldest on, but for so many that are kept in any case."""
+        starts = [
+            place for place, message in enumerate(self.messages) if message["role"] == "user"
+        ]
+        ends = [*starts[1:], len(self.messages)]
+        left = _tokens_of(self.messages) + estimate_tokens(self.system.encode())
+        forgotten = 0
+        for start, end in zip(starts[: len(starts) - keep], ends, strict=False):
+            if left <= tokens:
+                break
+            left -= _tokens_of(self.messages[start:end])
+            forgotten = end
+        del self.messages[:forgotten]
+
+    async def _open(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
+        if self._turn is not None:
+            message = "the last turn of this conversation is not over: one at a time"
+            raise CallerError(message)
+        if self.max_tokens_kept is not None:
+            self._forget(self.max_tokens_kept - _tokens_of(said), keep=0)
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        call = self._ask(self.model, [*system, *self.messages, *said], **options)
+        turn = self._turn = object()
+        try:
+            pump = await call.opened()
+        except BaseException:
+            self._turn = None
+            raise
+        if pump.ended:
+            self._record(turn, said, pump)
+        else:
+            ended = pump.on_end
+
+            def record(pump: Pump) -> None:
+                self._record(turn, said, pump)
+                ended(pump)
+
+            pump.on_end = record
+        return pump
+
+    def _record(self, turn: object, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
+        """Take both turns into the history, if the reply is whole."""
+        if self._turn is not turn:
+            return
+        self._turn = None
+        if pump.status == "complete":
+            self.messages += [*said, pump.reply().message()]
+
+
+def _tokens_of(messages: Sequence[Mapping[str, Any]]) -> int:
+    return sum(estimate_tokens(orjson.dumps(message)) for message in messages)
+
+
+def _checked_budget(tokens: object) -> int | None:
+    if tokens is None:
+        return None
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
+        message = f"expected max_tokens_kept as a whole number from 1 up, got {tokens!r}"
+        raise CallerError(message)
+    return tokens

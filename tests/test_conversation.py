@@ -1,0 +1,220 @@
+"""A bot's history: recorded turn by turn, trimmed, stored, checked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from aiotokengate import CallerError, ServerFailed, StreamInterrupted, TokenGate
+from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
+from aiotokengate.wire.history import check_history
+
+MODEL = "qwen3.6-plus"
+
+
+async def test_turns_are_recorded(gateway: FakeGateway, gate: TokenGate) -> None:
+    gateway.script(
+        ScriptedReply(reasoning="想", answer="你好！😊"),
+        ScriptedReply(answer="再见 👋"),
+        ScriptedReply(answer="嗯"),
+    )
+    talk = gate.conversation(MODEL, system="简短", temperature=0.5)
+    assert (await talk.say("在吗？")).answer == "你好！😊"
+    async with talk.say("再说一遍", temperature=1) as stream:
+        assert await stream.answer.text() == "再见 👋"
+    assert "".join([d.text async for d in talk.say("？") if hasattr(d, "text")]) == "嗯"
+    assert [(message["role"], message["content"]) for message in talk.messages] == [
+        ("user", "在吗？"),
+        ("assistant", "你好！😊"),
+        ("user", "再说一遍"),
+        ("assistant", "再见 👋"),
+        ("user", "？"),
+        ("assistant", "嗯"),
+    ]
+    bodies = [request.json for request in gateway.requests]
+    assert [body["temperature"] for body in bodies] == [0.5, 1, 0.5]
+    assert bodies[1]["messages"][0] == {"role": "system", "content": "简短"}
+    assert len(bodies[2]["messages"]) == 6
+    assert repr(talk) == f"<Conversation {MODEL} 6 messages>"
+
+
+async def test_a_turn_that_is_not_whole_leaves_no_trace(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    talk = gate.conversation(MODEL)
+    gateway.script(ScriptedReply(answer=["半", "句"], finish_reason="", done=False))
+    with pytest.raises(StreamInterrupted) as raised:
+        await talk.say("一")
+    assert raised.value.partial.answer == "半句"
+    gateway.script(*[Raw(status=500, body=b"{}")] * 3)
+    with pytest.raises(ServerFailed):
+        await talk.say("二", retry=None)
+    hold = Gate()
+    gateway.script(ScriptedReply(answer=["三", hold, "四"]))
+    async with talk.say("三") as stream:
+        stream.stop()
+    gateway.script(ScriptedReply(answer=["五", Gate(), "六"]))
+
+    async def whole() -> None:
+        await talk.say("五")
+
+    task = asyncio.create_task(whole())
+    await gateway.wait_requests(6)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert talk.messages == []
+    assert (await talk.say("好")).answer
+    assert len(talk.messages) == 2
+
+
+async def test_one_turn_at_a_time(gateway: FakeGateway, gate: TokenGate) -> None:
+    hold = Gate()
+    gateway.script(ScriptedReply(answer=["一", hold, "二"]), ScriptedReply(answer="三"))
+    talk = gate.conversation(MODEL)
+    async with talk.say("一") as stream:
+        with pytest.raises(CallerError, match="one at a time"):
+            await talk.say("二")
+        hold.open()
+        await stream.reply()
+    assert (await talk.say("二")).answer == "三"
+
+
+async def test_stored_and_gone_on_with(gateway: FakeGateway, gate: TokenGate) -> None:
+    talk = gate.conversation("claude-opus-4-6", system="简短", max_tokens_kept=5_000)
+    gateway.script(ScriptedReply(reasoning="想", answer="好 🌱"))
+    await talk.say("你好", reasoning="low")
+    stored = talk.to_json()
+    assert gateway.api_key not in stored
+    again = gate.conversation(stored=stored)
+    assert (again.model, again.system, again.max_tokens_kept) == (
+        "claude-opus-4-6",
+        "简短",
+        5_000,
+    )
+    await again.say("继续")
+    sent = gateway.requests[1].json["messages"]
+    # Its thinking goes back signed, as Anthropic wants it.
+    assert sent[1]["content"][0]["signature"]
+    assert orjson.loads(again.to_json())["messages"][1]["content"] == "好 🌱"
+
+
+@pytest.mark.parametrize("stored", ["", "{}", "[]", '{"version": 2}', '{"version": 1}'])
+def test_what_was_not_stored(gate: TokenGate, stored: str) -> None:
+    with pytest.raises(CallerError, match="expected"):
+        gate.conversation(stored=stored)
+
+
+async def test_tools(gateway: FakeGateway, gate: TokenGate) -> None:
+    gateway.script(
+        ScriptedReply(tool_calls=[Call("f", {}, id="a"), Call("g", {}, id="b")]),
+        ScriptedReply(answer="好"),
+    )
+    talk = gate.conversation(MODEL)
+    await talk.say("去")
+    with pytest.raises(CallerError, match=r"results for the tool calls \['a', 'b'\], got \['a'\]"):
+        talk.answer_tools({"a": "1"})
+    reply = await talk.answer_tools({"b": "2", "a": "1"})
+    assert reply.answer == "好"
+    assert [message["role"] for message in talk.messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+        "assistant",
+    ]
+    assert [message["tool_call_id"] for message in talk.messages[2:4]] == ["a", "b"]
+
+
+async def test_the_oldest_turns_are_forgotten(gateway: FakeGateway, gate: TokenGate) -> None:
+    gateway.script(ScriptedReply(tool_calls=[Call("f", {}, id="a")]))
+    talk = gate.conversation(MODEL, max_tokens_kept=200)
+    await talk.say("长" * 300)
+    await talk.answer_tools({"a": "1"})
+    await talk.say("短")
+    # The first turn is forgotten whole, its call together with its result.
+    assert [message["role"] for message in gateway.requests[-1].json["messages"]] == ["user"]
+    assert talk.messages[0]["content"] == "短"
+    await talk.say("又")
+    talk.trim(1)
+    assert [message["role"] for message in talk.messages] == ["user", "assistant"]
+
+
+def test_wrong_arguments(gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match="expected a model, or a stored conversation"):
+        gate.conversation()
+    with pytest.raises(CallerError, match="expected max_tokens_kept as a whole number"):
+        gate.conversation(MODEL, max_tokens_kept=0)
+
+
+# --- the check ----------------------------------------------------------------------------------
+
+ASKED = {"role": "user", "content": "天气？ 🌦️"}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+RESULT = {"role": "tool", "tool_call_id": "c", "content": "晴"}
+TURN = "the turn with tool calls in messages[1]"
+
+
+def turn(**more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [CALL], **more}
+
+
+@pytest.mark.parametrize(
+    ("model", "messages", "reasons"),
+    [
+        (MODEL, [ASKED], []),
+        (MODEL, [ASKED, turn(), RESULT], []),
+        (MODEL, [ASKED, RESULT], ["messages[1] answers a tool call that is not before it: 'c'"]),
+        (
+            MODEL,
+            [ASKED, turn(), ASKED],
+            ["the tool call 'c' of messages[1] has no answer after it"],
+        ),
+        (MODEL, [{"role": "user", "content": ""}], ["messages[0] is empty"]),
+        (
+            "glm-5.1",
+            [ASKED, {"role": "assistant", "content": "好"}],
+            ["it ends with the assistant's turn, which GLM's model can't go on from"],
+        ),
+        (MODEL, [ASKED, {"role": "assistant", "content": "好"}], []),
+        (
+            "deepseek-v4-pro",
+            [ASKED, turn(), RESULT],
+            [f"{TURN} lacks its reasoning_content, which DeepSeek wants back"],
+        ),
+        ("deepseek-v4-pro", [ASKED, turn(reasoning_content="想"), RESULT], []),
+        (
+            "claude-opus-4-6",
+            [ASKED, turn(), RESULT],
+            [f"{TURN} lacks its signed thinking, which is wanted back while thinking is on"],
+        ),
+        (
+            "claude-opus-4-6",
+            [
+                ASKED,
+                turn(native={"protocol": "messages", "content": [{"type": "thinking"}]}),
+                RESULT,
+            ],
+            [],
+        ),
+    ],
+)
+def test_why_a_history_would_be_refused(
+    gate: TokenGate, model: str, messages: list[Any], reasons: list[str]
+) -> None:
+    assert list(gate.check(model, messages)) == reasons
+
+
+def test_signatures_of_gemini() -> None:
+    row = CATALOGUE.find("gemini-3.1-pro-preview")
+    (reason,) = check_history([ASKED, turn(), RESULT], row, "gemini")
+    assert "thought signature" in reason
+    signed = {**CALL, "extra_content": {"google": {"thought_signature": "s"}}}
+    assert check_history([ASKED, turn(tool_calls=[signed]), RESULT], row, "gemini") == ()
+    native = {"protocol": "gemini", "content": [{"thoughtSignature": "s"}]}
+    assert check_history([ASKED, turn(native=native), RESULT], row, "gemini") == ()
+    assert check_history([ASKED, turn(), RESULT], row, "chat") == ()
