@@ -179,7 +179,7 @@ class Job:
 
     @property
     def so_far(self) -> JobResult:
-        """What there is of the result already: songs can be heard while they are made."""
+        """What there is of the result already; songs can be heard while they are made."""
         report = self._tracked.report
         return report.result if report else JobResult()
 

@@ -40,7 +40,10 @@ napoleon_use_ivar = False  # fields can be referred to
 nitpicky = True
 nitpick_ignore_regex = [
     # Other projects: their inventories would have to be downloaded.
-    ("py:.*", r"(aiohttp|asyncio|attrs|collections|enum|orjson|os|redis|ssl|ssl_module)\..*"),
+    (
+        "py:.*",
+        r"(aiohttp|asyncio|attrs|collections|enum|orjson|os|pathlib|redis|ssl|ssl_module)\..*",
+    ),
     # Aliases, or imported for type checkers alone: autodoc can't tell where they come from.
     (
         "py:class",

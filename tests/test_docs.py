@@ -23,7 +23,7 @@ import pytest
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser
 
-from aiotokengate.testing import FakeGateway
+from aiotokengate.testing import FakeGateway, JobPlan
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -116,7 +116,8 @@ def read(text: str) -> int:
 
 @pytest.fixture(autouse=True)
 def desk(fake_gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Put the reader in an empty directory, with key and address set."""
+    """Put the reader in an empty directory, with key and address set; jobs are soon done."""
+    fake_gateway.jobs.plan = JobPlan(polls=1)
     monkeypatch.setenv("TOKENGATE_API_KEY", fake_gateway.api_key)
     monkeypatch.setenv("TOKENGATE_BASE_URL", fake_gateway.base_url)
     programs = Path(sys.executable).parent

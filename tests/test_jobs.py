@@ -624,4 +624,6 @@ async def test_a_job_stays_with_the_key_that_made_it(
                 again = gate.job(name)
                 assert again.id == name
                 await soon(clock, again)
+                if system == "music":
+                    assert [each.id for each in await gate.music.query(name)] == [again.task]
                 assert await again.save(f"{tmp_path}/{number}-{{index}}{{suffix}}")

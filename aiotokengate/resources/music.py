@@ -329,7 +329,7 @@ class Music:
         if not start < end:
             message = f"expected start before end, got {start:g} and {end:g}"
             raise CallerError(message)
-        fields = {"task": _task_id(job), "clip": _clip_id(clip), "lyrics": lyrics}
+        fields = {"task": _place(job)[1], "clip": _clip_id(clip), "lyrics": lyrics}
         more = {"tags": tags, "title": title, "start": start, "end": end}
         return self._job("replace_section", {**fields, **more}, lyrics)
 
@@ -381,7 +381,7 @@ class Music:
     # --- jobs -----------------------------------------------------------------------------------
 
     async def query(self, *jobs: Job | str) -> tuple[JobReport, ...]:
-        """音乐查询: ask once how jobs are, all in one request.
+        """音乐查询: ask once how jobs are, all in one request for each key.
 
         Args:
             jobs: themselves, or their ids, the gateway's own as well.
@@ -390,12 +390,15 @@ class Music:
             CallerError: there are none.
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
-        tasks = [_task_id(job) for job in jobs]
-        if not tasks:
+        places = [_place(job) for job in jobs]
+        if not places:
             message = "expected at least one job, got none"
             raise CallerError(message)
-        found = await self._system.poll(tasks)
-        return tuple(found[task] for task in tasks if task in found)
+        found: dict[str, JobReport] = {}
+        for endpoint in dict.fromkeys(endpoint for endpoint, _ in places):
+            system = attrs.evolve(self._system, endpoint=endpoint)
+            found.update(await system.poll([task for key, task in places if key == endpoint]))
+        return tuple(found[task] for _, task in places if task in found)
 
     def job(self, task: str, *, endpoint: str = "") -> Job:
         """Come back to a job by the gateway's own id.
@@ -468,11 +471,15 @@ def _clip_id(clip: object) -> str:
     return str(task)
 
 
-def _task_id(job: object) -> str:
-    """Give the gateway's own id of a job, known by either of its ids."""
+def _place(job: object) -> tuple[str, str]:
+    """Give which key a job was made with, and the gateway's own id of it; known by either id."""
     name = job.id if isinstance(job, Job) else job
     check_text("job as a Job or its id", name)
-    return str(name).split(":", 2)[-1] if str(name).startswith("music:") else str(name)
+    system, _, rest = str(name).partition(":")
+    if system != "music" or not rest:
+        return "", str(name)
+    dialect, _, task = rest.partition(":")
+    return dialect.partition("@")[2], task
 
 
 def _address(url: object) -> str:

@@ -52,7 +52,7 @@ class JobPlan:
     """How long the jobs of a fake gateway take, and what they give.
 
     Attributes:
-        polls: a job is done when it is asked after for so manieth time.
+        polls: a job is done once it was asked after so many times.
         seconds: in place of that: so long after it was submitted, by the gateway's ``now``.
         video: how a video is answered on ``/v1/videos``: "job" as OpenAI and new-api do, "inline"
             with the video as base64 and "raw" with the video itself, as the Wan models' own
