@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from aiotokengate.errors import Phase
     from aiotokengate.pump import Body, Watch
 
-__all__ = ["Download", "DownloadTerms"]
+__all__ = ["Download", "DownloadTerms", "write_whole"]
 
 _PIECE = 1024 * 1024
 """Bytes that are written to a file at once, in a thread."""
@@ -280,22 +281,41 @@ class Download:
             TransportError: the connection broke.
             OSError: the file can't be written.
         """
-        target = Path(path)
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        file = await asyncio.to_thread(beside.open, "wb")
+        return await _saved(Path(path), partial(_write_all, self))
+
+
+async def write_whole(pieces: AsyncIterator[bytes], path: str | os.PathLike[str]) -> Path:
+    """Write pieces to a file, which appears when it is whole.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    return await _saved(Path(path), partial(_write_pieces, pieces))
+
+
+async def _saved(target: Path, write: Callable[[_Writer], Awaitable[None]]) -> Path:
+    """Have a file written beside its place, and put it there."""
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    file = await asyncio.to_thread(beside.open, "wb")
+    try:
         try:
-            try:
-                await _write_all(self, _Writer(file))
-            finally:
-                await asyncio.shield(asyncio.to_thread(file.close))
-            await asyncio.to_thread(os.replace, beside, target)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
+            await write(_Writer(file))
         finally:
-            del self
-        return target
+            await asyncio.shield(asyncio.to_thread(file.close))
+        await asyncio.to_thread(os.replace, beside, target)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+    finally:
+        del write
+    return target
+
+
+async def _write_pieces(pieces: AsyncIterator[bytes], writer: _Writer) -> None:
+    async for piece in pieces:
+        await writer.take(piece)
+    await writer.flush()
 
 
 class _Writer:

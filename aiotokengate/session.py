@@ -17,9 +17,18 @@ from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
-from aiotokengate.resources.base import Defaults, Options, check_headers, checked_options
+from aiotokengate.resources.audio import Audio
+from aiotokengate.resources.base import (
+    Defaults,
+    Options,
+    check_headers,
+    checked_options,
+    parted_options,
+)
 from aiotokengate.resources.chat import ChatOptions, make_call, message_list
 from aiotokengate.resources.conversation import Conversation
+from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split, embed
+from aiotokengate.resources.images import ImagesMaker
 from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.resources.music import Music
 from aiotokengate.resources.raw import Method, RawCall, make_raw_call
@@ -376,6 +385,49 @@ class TokenGate:
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
         return await list_models(self._sender, self.timeout, self.retry)
+
+    async def embed(
+        self,
+        model: str,
+        inputs: EmbeddingInput | Iterable[EmbeddingInput],
+        *,
+        split: Split | None = None,
+        **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
+    ) -> Embeddings:
+        """Give vectors of texts, in their order.
+
+        ::
+
+            vectors = await gate.embed("text-embedding-3-small", ["你好", "hello"])
+            print(len(vectors), vectors[0][:3])
+
+        Args:
+            model: such as "text-embedding-3-small".
+            inputs: a text or many, each as ``str`` or as a list of its tokens; more than fit into
+                one request are sent in several, side by side.
+            split: how many inputs and tokens go into a request.
+            params: the API's own (``dimensions``, ``user``), sent as they are; and ``timeout``,
+                ``retry``, ``deadline``, ``priority``, ``fair_key``, ``extra_headers`` as for
+                :meth:`chat`.
+
+        Raises:
+            CallerError: an argument is wrong.
+            TokenGateError: a request failed.
+        """
+        self._sender.check_open()
+        options, fields = parted_options(params)
+        parts = split or Split()
+        return await embed(self._sender, self._defaults, model, inputs, fields, options, parts)
+
+    @property
+    def images(self) -> ImagesMaker:
+        """Makes and edits images."""
+        return ImagesMaker(self._sender, self._defaults)
+
+    @property
+    def audio(self) -> Audio:
+        """Speaks and listens."""
+        return Audio(self._sender, self._defaults)
 
     @property
     def videos(self) -> Videos:

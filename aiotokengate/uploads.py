@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 import attrs
 
 from aiotokengate.errors import CallerError
+from aiotokengate.wire.jsontext import dumps
 
-__all__ = ["FilePart", "Form", "Source", "file_part"]
+__all__ = ["FilePart", "Form", "Source", "file_part", "form_of"]
 
 Source: TypeAlias = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
 """The bytes of a file, its path, or a stream of its bytes."""
@@ -80,6 +81,15 @@ def file_part(
     filename = filename or own_name
     guessed = content_type or mimetypes.guess_type(filename)[0] or _ANY_TYPE
     return FilePart(name, checked, filename, guessed)
+
+
+def form_of(texts: Mapping[str, object], files: Iterable[FilePart]) -> Form:
+    """Give a form of parameters and files: what is no text is written as JSON."""
+    return Form(tuple((name, _text(value)) for name, value in texts.items()), tuple(files))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else dumps(value).decode()
 
 
 def _checked(name: str, source: object) -> tuple[bytes | Path | OneTimeStream, str]:

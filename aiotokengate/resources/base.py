@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from aiotokengate.wire.question import Decoder
     from aiotokengate.wire.transcript import Transcript
 
-__all__ = ["Defaults", "Options", "Request", "Requester", "check_headers", "checked_options"]
+__all__ = [
+    "Defaults",
+    "Options",
+    "Request",
+    "Requester",
+    "check_headers",
+    "checked_options",
+    "parted_options",
+]
 
 
 @attrs.frozen
@@ -64,6 +72,9 @@ class Options:
             "fair_key": self.fair_key,
             "headers": self.extra_headers or {},
         }
+
+
+_OPTIONS = frozenset(attrs.fields_dict(Options))
 
 
 @attrs.define(eq=False)
@@ -125,6 +136,18 @@ class Requester(Protocol):
 
     async def fetch(self, request: Request) -> Download:
         """Send, and give the answer once its headers have come, whatever it is."""
+
+
+def parted_options(params: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    """Part the options of every call from the API's own parameters; None is left out.
+
+    Raises:
+        CallerError: an option is wrong.
+    """
+    own = {name: value for name, value in params.items() if name in _OPTIONS}
+    given = {name: value for name, value in params.items() if value is not None}
+    rest = {name: value for name, value in given.items() if name not in _OPTIONS}
+    return checked_options(Options(**own)), rest
 
 
 def checked_options(options: Options) -> Options:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request
+from aiotokengate.resources.once import Once
 from aiotokengate.wire.jsontext import dumps
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Coroutine[Any, Any, Any]):
+class RawCall(Once[Any]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::
@@ -33,41 +35,18 @@ class RawCall(Coroutine[Any, Any, Any]):
             async for event in download.events(): ...                 # or bytes, or save()
     """
 
-    __slots__ = ("__weakref__", "_coroutine", "_download", "_name", "_request", "_requester")
+    __slots__ = ("_download", "_fetch")
 
     def __init__(self, requester: Requester, request: Request) -> None:
         """Keep what to send."""
-        self._requester = requester
-        self._request: Request | None = request
-        self._name = f"{request.method} {request.path}"
-        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        super().__init__(partial(_whole, requester, request), f"{request.method} {request.path}")
+        self._fetch = partial(requester.fetch, request)
         self._download: Download | None = None
-
-    def __repr__(self) -> str:
-        """Name the path; never the body."""
-        return f"<RawCall {self._name}{'' if self._request else ' used'}>"
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        """Send, and give the parsed JSON of the answer; the bytes if it is something else."""
-        return _whole(self._requester, self._take()).__await__()
-
-    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Run a step, as a task does."""
-        return self._begun().send(value)
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Raise inside, as a cancelled task does."""
-        return self._begun().throw(*error)
-
-    def close(self) -> None:
-        """Give up; a call that never ran stays silent."""
-        self._request = None
-        if self._coroutine is not None:
-            self._coroutine.close()
 
     async def __aenter__(self) -> Download:
         """Send, and give the answer once its headers have come."""
-        download = self._download = await self._requester.fetch(self._take())
+        self._taken()
+        download = self._download = await self._fetch()
         return download
 
     async def __aexit__(
@@ -80,18 +59,6 @@ class RawCall(Coroutine[Any, Any, Any]):
         download, self._download = self._download, None
         if download is not None:
             download.close()
-
-    def _take(self) -> Request:
-        request, self._request = self._request, None
-        if request is None:
-            message = "a call can be used once; this one is used already, make a new one"
-            raise CallerError(message)
-        return request
-
-    def _begun(self) -> Coroutine[Any, Any, Any]:
-        if self._coroutine is None:
-            self._coroutine = _whole(self._requester, self._take())
-        return self._coroutine
 
 
 async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON

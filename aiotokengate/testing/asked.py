@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from email import message_from_bytes
 from typing import Any, TypeAlias
 
 import attrs
@@ -11,8 +12,18 @@ import orjson
 from aiotokengate.testing import tokens
 from aiotokengate.testing.dialects import Dialect
 from aiotokengate.testing.models import Model, find
+from aiotokengate.testing.request import GatewayRequest
 
-__all__ = ["Asked", "Refusal", "Weight", "read_anyhow", "read_body", "read_chat", "weigh"]
+__all__ = [
+    "Asked",
+    "Refusal",
+    "Weight",
+    "read_anyhow",
+    "read_body",
+    "read_chat",
+    "read_fields",
+    "weigh",
+]
 
 Json: TypeAlias = Any
 
@@ -123,6 +134,21 @@ def read_body(raw: bytes) -> Mapping[str, Json]:
         message = f"无效的请求 / invalid request: expected an object, got {_name(body)}"
         raise _invalid(message)
     return body
+
+
+def read_fields(record: GatewayRequest) -> Mapping[str, Json]:
+    """Give the fields of a form or of JSON; a file as its bytes."""
+    kind = record.headers.get("Content-Type", "")
+    if not kind.startswith("multipart/form-data"):
+        return read_body(record.body)
+    message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + record.body)
+    fields: dict[str, Json] = {}
+    for part in message.walk():
+        name = part.get_param("name", header="content-disposition")
+        data = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(data, bytes):
+            fields[name] = data if part.get_filename() else data.decode()
+    return fields
 
 
 def read_chat(body: Mapping[str, Json]) -> Asked:

@@ -30,6 +30,7 @@ from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
 from aiotokengate.testing.gemini import GeminiForm
 from aiotokengate.testing.jobs import FILES, JobBoard, JobPlan
 from aiotokengate.testing.limits import Enforcer, RateLimit
+from aiotokengate.testing.media import MEDIA_MODELS, media_route
 from aiotokengate.testing.messages import MessagesForm
 from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
@@ -465,9 +466,8 @@ class FakeGateway:
             return await self._reply(request, record, asked, compose(asked))
         if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
             return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
-        route = self._routes.get((record.method, record.path)) or self.jobs.route(
-            record.method, record.path
-        )
+        place = (record.method, record.path)
+        route = self._routes.get(place) or media_route(*place) or self.jobs.route(*place)
         return await route(request, record) if route else _unknown_path(record)
 
     def _tell_limits(self, response: web.StreamResponse, record: GatewayRequest) -> None:
@@ -480,7 +480,8 @@ class FakeGateway:
 
     async def _list_models(self, _: web.Request, __: GatewayRequest) -> web.StreamResponse:
         rows = [_model_row(model.id, model.owner) for model in MODELS.values()]
-        rows += [_model_row(name, "custom", f"openai-{kind}") for name, kind in JOB_MODELS.items()]
+        others = {**MEDIA_MODELS, **JOB_MODELS}
+        rows += [_model_row(name, "custom", f"openai-{kind}") for name, kind in others.items()]
         return _json({"data": rows, "object": "list", "success": True})
 
     def _one_model(self, name: str) -> web.StreamResponse:

@@ -14,7 +14,6 @@ import re
 from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from email import message_from_bytes
 from typing import Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
@@ -22,7 +21,7 @@ import attrs
 import orjson
 from aiohttp import web
 
-from aiotokengate.testing.asked import Refusal, read_body
+from aiotokengate.testing.asked import Refusal, read_body, read_fields
 from aiotokengate.testing.files import Blob, midi, mp3, mp4, png, serve, wav
 from aiotokengate.testing.models import JOB_MODELS
 from aiotokengate.testing.output import REQUEST_ID
@@ -188,7 +187,7 @@ class JobBoard:
     # --- /v1/videos -----------------------------------------------------------------------------
 
     async def _new_video(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
-        fields = _fields(record)
+        fields = read_fields(record)
         _check_video(fields)
         job = self._new("video_", "video", "generate", fields)
         if job.plan.video == "job":
@@ -495,21 +494,6 @@ def _url(request: web.Request, job: FakeJob, name: str) -> str:
 
 def _last(record: GatewayRequest, place: int = 1) -> str:
     return record.path.split("/")[-place]
-
-
-def _fields(record: GatewayRequest) -> Mapping[str, Json]:
-    """Give the fields of a form or of JSON; a file as its bytes."""
-    kind = record.headers.get("Content-Type", "")
-    if not kind.startswith("multipart/form-data"):
-        return read_body(record.body)
-    message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + record.body)
-    fields: dict[str, Json] = {}
-    for part in message.walk():
-        name = part.get_param("name", header="content-disposition")
-        data = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(data, bytes):
-            fields[name] = data if part.get_filename() else data.decode()
-    return fields
 
 
 def _check_video(fields: Mapping[str, Json]) -> None:

@@ -1,0 +1,62 @@
+"""Calls that are used once: awaited, or in a way of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+from aiotokengate.errors import CallerError
+
+__all__ = ["Once"]
+
+T = TypeVar("T")
+
+
+class Once(Coroutine[Any, Any, T], Generic[T]):
+    """A call, not yet sent; a coroutine object, so that ``create_task`` and the like take it.
+
+    Raises:
+        CallerError: it is used a second time.
+    """
+
+    __slots__ = ("__weakref__", "_coroutine", "_make", "_name")
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, T]], name: str) -> None:
+        """Keep how to make the call; nothing is sent."""
+        self._make: Callable[[], Coroutine[Any, Any, T]] | None = make
+        self._name = name
+        self._coroutine: Coroutine[Any, Any, T] | None = None
+
+    def __repr__(self) -> str:
+        """Name what is asked for; never the prompt."""
+        return f"<{type(self).__name__} {self._name}{'' if self._make else ' used'}>"
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Send, and give the result."""
+        return self._taken()().__await__()
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up; a call that never ran stays silent."""
+        self._make = None
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def _taken(self) -> Callable[[], Coroutine[Any, Any, T]]:
+        make, self._make = self._make, None
+        if make is None:
+            message = "a call can be used once; this one is used already, make a new one"
+            raise CallerError(message)
+        return make
+
+    def _begun(self) -> Coroutine[Any, Any, T]:
+        if self._coroutine is None:
+            self._coroutine = self._taken()()
+        return self._coroutine

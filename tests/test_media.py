@@ -1,0 +1,331 @@
+"""Embeddings, images and audio: the real client, the real gateway, and others' client."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from array import array
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import orjson
+import pytest
+
+from aiotokengate import BadRequest, CallerError, ServerFailed, StatusError, TokenGate, WireError
+from aiotokengate.resources.embeddings import Split
+from aiotokengate.resources.images import Sketch
+from aiotokengate.testing import FakeGateway, Raw
+from aiotokengate.testing.files import png
+from aiotokengate.wire.media import image_event, images_of, transcription_of, vectors_of
+
+JSON = {"Content-Type": "application/json"}
+SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
+
+
+def answer(value: Any) -> Raw:
+    return Raw(body=orjson.dumps(value), headers=JSON)
+
+
+# --- embeddings ---------------------------------------------------------------------------------
+
+
+async def test_vectors(gateway: FakeGateway, gate: TokenGate) -> None:
+    found = await gate.embed(LARGE, ["你好 👋", "hello", "你好 👋"], dimensions=8)
+    assert (len(found), found.model) == (3, LARGE)
+    assert found[0] == found[2] != found[1]
+    assert isinstance(found[0], array)
+    assert math.isclose(sum(number * number for number in found[0]), 1, rel_tol=1e-5)
+    assert found.usage.total_tokens > 0
+    assert gateway.requests[0].json["encoding_format"] == "base64"
+    assert len((await gate.embed(SMALL, "一个"))[0]) == 1536
+    assert len(await gate.embed(SMALL, [1, 2, 3])) == 1
+    assert len(await gate.embed(SMALL, (text for text in ("a", "b")))) == 2
+
+
+async def test_ten_thousand_inputs_come_back_in_order(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    texts = [f"第 {number} 句" for number in range(10_000)]
+    found = await gate.embed(SMALL, texts, dimensions=4)
+    assert len(found) == 10_000
+    assert len(gateway.requests) >= 5
+    for place in (0, 2_047, 2_048, 5_000, 9_999):
+        assert found[place] == (await gate.embed(SMALL, texts[place], dimensions=4))[0]
+
+
+async def test_a_part_that_fails_is_named(gateway: FakeGateway, gate: TokenGate) -> None:
+    bad = Raw(status=400, body=b'{"error":{"message":"no"}}', headers=JSON)
+    gateway.script(bad, path="/v1/embeddings")
+    with pytest.raises(BadRequest) as raised:
+        await gate.embed(SMALL, ["a", "b", "c"], split=Split(inputs=2, at_once=1))
+    assert raised.value.__notes__ == ["of the inputs 0 to 1"]
+    assert gate.pool.statistics().in_flight == 0
+
+
+async def test_numbers_in_place_of_base64(gateway: FakeGateway, gate: TokenGate) -> None:
+    row = {"embedding": [0.5, -1], "index": 0}
+    gateway.script(answer({"data": [row]}), path="/v1/embeddings")
+    assert list((await gate.embed(SMALL, "a"))[0]) == [0.5, -1]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "expected 1 vectors under 'data', got something else"),
+        ({"data": []}, "expected 1 vectors under 'data', got 0 of them"),
+        ({"data": [7]}, r"expected an object as data\[0\], got int"),
+        ({"data": [{"index": 3, "embedding": [1]}]}, "the indexes 0 to 0"),
+        ({"data": [{"embedding": None}]}, r"a list of numbers as data\[0\].embedding"),
+        ({"data": [{"embedding": ["x"]}]}, r"a list of numbers as data\[0\].embedding"),
+        ({"data": [{"embedding": "!"}]}, "expected base64"),
+        ({"data": [{"embedding": "AAA="}]}, "whole 32-bit floats"),
+    ],
+)
+def test_vectors_that_are_none(body: Any, message: str) -> None:
+    with pytest.raises(WireError, match=message):
+        vectors_of(body, 1)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([], "expected at least one input, got none"),
+        (7, "expected inputs as a text or several, got int"),
+        (["a", ""], r"expected inputs\[1\] as a text or a list of tokens, got an empty one"),
+        (["a", 7], r"expected inputs\[1\] as a text or a list of tokens, got int"),
+        ("", r"inputs\[0\]"),
+    ],
+)
+async def test_inputs_that_are_none(gate: TokenGate, inputs: Any, message: str) -> None:
+    with pytest.raises(CallerError, match=message):
+        await gate.embed(SMALL, inputs)
+
+
+async def test_without_numpy(gate: TokenGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await gate.embed(SMALL, ["a", "b"], dimensions=3)
+    assert found.numpy().shape == (2, 3)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(CallerError, match="pip install numpy"):
+        found.numpy()
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+async def test_images(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> None:
+    images = await gate.images.generate("gpt-image-2", "一只橘猫 🐈", n=2, size="1024x1024")
+    assert len(images) == 2
+    assert (images[0].data, images[0].mime) == (png().whole(), "image/png")
+    assert images[0].revised_prompt == "一只橘猫 🐈"
+    assert images.usage.total_tokens == 210
+    path = await images[0].save(tmp_path / "猫.png")
+    assert path.read_bytes() == png().whole()
+    assert (await images[1].pil()).size == (1, 1)
+    assert "橘猫" not in repr(images[0])
+
+
+async def test_sketches(gateway: FakeGateway, gate: TokenGate) -> None:
+    call = gate.images.generate("gpt-image-2", "一只橘猫 🐈", partial_images=2)
+    sketches = [sketch async for sketch in call]
+    assert [sketch.number for sketch in sketches] == [0, 1, None]
+    assert sketches[-1].image.data == png().whole()
+    assert gateway.requests[0].json["stream"] is True
+    with pytest.raises(CallerError, match="used already"):
+        await call
+    # A model that does not stream gives its images at once.
+    body = {"data": [{"url": f"{gateway.base_url}/x.png", "b64_json": ""}]}
+    gateway.script(answer(body), path="/v1/images/generations")
+    (only,) = [sketch async for sketch in gate.images.generate("qwen-image", "猫")]
+    assert isinstance(only, Sketch)
+    assert only.image.data is None
+
+
+async def test_an_image_that_stands_elsewhere(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    address = f"{gateway.base_url}/x.png"
+    gateway.script(answer({"data": [{"url": address}]}), path="/v1/images/generations")
+    gateway.script(
+        Raw(body=png().whole(), headers={"Content-Type": "image/png"}), path="/v1/x.png"
+    )
+    (image,) = await gate.images.generate("qwen-image", "猫")
+    assert (image.data, image.url) == (None, address)
+    path = await image.save(tmp_path / "a.png")
+    assert path.read_bytes() == png().whole()
+    assert image.mime == "image/png"
+
+
+async def test_dashscopes_face(gateway: FakeGateway, gate: TokenGate) -> None:
+    (image,) = await gate.images.generate("qwen-image", "猫", face="dashscope", n=1)
+    assert image.data == png().whole()
+    sent = gateway.requests[0].json
+    assert sent["input"]["messages"][0]["content"] == [{"text": "猫"}]
+    assert sent["parameters"] == {"n": 1}
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    data = png().whole()
+    yield data[:10]
+    yield data[10:]
+
+
+async def test_edits(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> None:
+    (tmp_path / "图.png").write_bytes(png().whole())
+    (one,) = await gate.images.edit(
+        "qwen-image-edit", "加一顶帽子 🎩", tmp_path / "图.png", seed=7
+    )
+    assert one.data == png().whole()
+    assert b'name="seed"' in gateway.requests[0].body
+    several: Any = [png().whole(), pieces()]
+    assert len(await gate.images.edit("gpt-image-2", "合", several, mask=png().whole(), n=2)) == 2
+    assert gateway.requests[1].body.count(b'name="image[]"') == 2
+    call = gate.images.edit("gpt-image-2", "改", png().whole(), partial_images=1)
+    assert [sketch.number async for sketch in call] == [0, None]
+
+
+async def test_images_that_are_refused(gateway: FakeGateway, gate: TokenGate) -> None:
+    with pytest.raises(BadRequest, match="response_format"):
+        await gate.images.generate("gpt-image-2", "猫", response_format="b64_json")
+    with pytest.raises(CallerError, match="expected prompt as a text"):
+        gate.images.generate("gpt-image-2", "")
+    with pytest.raises(CallerError, match="expected face 'openai' or 'dashscope'"):
+        gate.images.generate("gpt-image-2", "猫", face="x")  # type: ignore[arg-type]
+    with pytest.raises(CallerError, match="deadline"):
+        gate.images.generate("gpt-image-2", "猫", deadline=-1)
+    gateway.script(answer([]), answer({"data": []}), path="/v1/images/generations")
+    with pytest.raises(WireError, match="expected images, got a JSON list"):
+        await gate.images.generate("qwen-image", "猫")
+    with pytest.raises(WireError, match="expected images under 'data' or 'output', got data"):
+        await gate.images.generate("qwen-image", "猫")
+
+
+async def test_an_error_among_the_sketches(gateway: FakeGateway, gate: TokenGate) -> None:
+    events = b'data: x\n\ndata: [DONE]\n\ndata: {"error":{"message":"broken"}}\n\n'
+    gateway.script(Raw(body=events), path="/v1/images/generations")
+    with pytest.raises(StatusError, match="broken"):
+        [sketch async for sketch in gate.images.generate("gpt-image-2", "猫")]
+
+
+def test_forms_of_images() -> None:
+    data = "data:image/webp;base64,UklG"
+    (image,) = images_of({"data": [{"url": data, "b64_json": None, "revised_prompt": None}, {}]})
+    assert (image.data, image.mime) == (b"RIF", "image/webp")
+    assert image_event({"type": "ping"}) is None
+    assert image_event(7) is None
+
+
+async def test_without_pillow(gate: TokenGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    (image,) = await gate.images.generate("qwen-image", "猫")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(CallerError, match="pip install pillow"):
+        await image.pil()
+
+
+# --- speech -------------------------------------------------------------------------------------
+
+
+async def test_speech(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> None:
+    speak = gate.audio.speak
+    data = await speak("tts-1-hd", "你好 👋", voice="alloy")
+    assert data.startswith(b"\xff\xfb")
+    assert b"".join([piece async for piece in speak("tts-1-hd", "你好 👋", voice="alloy")]) == data
+    path = await speak("tts-1-hd", "你好 👋", voice="alloy").save(tmp_path / "好.mp3")
+    assert path.read_bytes() == data
+    async with speak("tts-1-hd", "你好 👋", voice="alloy") as speech:
+        assert speech.content_type == "audio/mpeg"
+        assert await speech.read() == data
+    wave = await speak("Qwen3-TTS-12Hz-1.7B-CustomVoice", "你好", language="Chinese")
+    assert wave.startswith(b"RIFF")
+    assert gateway.requests[-1].json == {
+        "model": "Qwen3-TTS-12Hz-1.7B-CustomVoice",
+        "input": "你好",
+        "language": "Chinese",
+    }
+
+
+async def test_speech_in_events(gate: TokenGate, tmp_path: Path) -> None:
+    options: Any = {"voice": "alloy", "response_format": "wav"}
+    whole = await gate.audio.speak("tts-1-hd", "你好 👋", **options)
+    events = {**options, "stream_format": "sse"}
+    assert await gate.audio.speak("tts-1-hd", "你好 👋", **events) == whole
+    got = [piece async for piece in gate.audio.speak("tts-1-hd", "你好 👋", **events)]
+    assert (b"".join(got), len(got) > 1) == (whole, True)
+    path = await gate.audio.speak("tts-1-hd", "你好 👋", **events).save(tmp_path / "a.wav")
+    assert path.read_bytes() == whole
+
+
+async def test_speech_that_is_refused(gateway: FakeGateway, gate: TokenGate) -> None:
+    with pytest.raises(BadRequest, match="Unsupported speaker: nobody"):
+        await gate.audio.speak("tts-1-hd", "你好", voice="nobody")
+    with pytest.raises(CallerError, match="expected text as a text, got str"):
+        gate.audio.speak("tts-1-hd", " ")
+    events = b'data: x\n\ndata: [DONE]\n\ndata: {"error":{"message":"broken"}}\n\n'
+    gateway.script(Raw(body=events), path="/v1/audio/speech")
+    with pytest.raises(StatusError, match="broken"):
+        await gate.audio.speak("tts-1-hd", "你好", voice="alloy")
+
+
+# --- transcription ------------------------------------------------------------------------------
+
+
+async def test_transcription(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> None:
+    listen = gate.audio.transcribe
+    (tmp_path / "录音.wav").write_bytes(b"RIFF" * 10)
+    heard = await listen("whisper-1", tmp_path / "录音.wav", language="zh")
+    assert (heard.text, heard.duration) == ("听到了 40 bytes 🎧", 2)
+    verbose = await listen(
+        "whisper-1", b"RIFF", response_format="verbose_json", timestamps=["word"]
+    )
+    assert (verbose.language, verbose.duration) == ("chinese", 1.5)
+    assert verbose.segments[0].text == verbose.text == "听到了 4 bytes 🎧"
+    assert (verbose.words[1].text, verbose.words[1].start) == ("4", 0.1)
+    assert (await listen("whisper-1", pieces(), response_format="text")).text.startswith("听到了")
+    assert "-->" in (await listen("whisper-1", b"RIFF", response_format="srt")).text
+    assert (await listen("whisper-1", b"RIFF", response_format="vtt")).text.startswith("WEBVTT")
+    task = asyncio.create_task(listen("whisper-1", b"RIFF"))
+    assert (await task).text == "听到了 4 bytes 🎧"
+
+
+async def test_transcriptions_that_are_none(gateway: FakeGateway, gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match="expected response_format as one of json"):
+        gate.audio.transcribe("whisper-1", b"", response_format="mp3")  # type: ignore[arg-type]
+    with pytest.raises(CallerError, match="there is none at"):
+        gate.audio.transcribe("whisper-1", "none.wav")
+    with pytest.raises(WireError, match="expected a transcription with 'text'"):
+        transcription_of({"words": []})
+    gateway.script(
+        *[Raw(status=500, body=b"{}", headers=JSON)] * 2, path="/v1/audio/transcriptions"
+    )
+    with pytest.raises(ServerFailed) as raised:
+        await gate.audio.transcribe("whisper-1", pieces())
+    assert "can be read once" in raised.value.__notes__[0]
+
+
+# --- others' client -----------------------------------------------------------------------------
+
+
+async def test_the_openai_package(gateway: FakeGateway, tmp_path: Path) -> None:
+    async with openai.AsyncOpenAI(
+        api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0
+    ) as client:
+        found = await client.embeddings.create(model=SMALL, input=["你好", "b"], dimensions=8)
+        assert sorted(row.index for row in found.data) == [0, 1]
+        assert len(found.data[0].embedding) == 8
+        images = await client.images.generate(model="gpt-image-2", prompt="猫 🐈", n=2)
+        assert images.data is not None
+        assert len(images.data) == 2
+        edited = await client.images.edit(
+            model="gpt-image-2", image=("a.png", png().whole()), prompt="帽子"
+        )
+        assert edited.data is not None
+        speech = await client.audio.speech.create(model="tts-1-hd", input="你好", voice="alloy")
+        assert speech.content.startswith(b"\xff\xfb")
+        heard = await client.audio.transcriptions.create(
+            model="whisper-1", file=("a.wav", b"RIFF"), response_format="verbose_json"
+        )
+        assert heard.text == "听到了 4 bytes 🎧"
+        with pytest.raises(openai.BadRequestError):
+            await client.embeddings.create(model=SMALL, input=["a"] * 2_049)
