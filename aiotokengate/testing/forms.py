@@ -78,8 +78,16 @@ class ChatForm:
         return read_body(record.body)
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
-        """Refuse nothing more."""
+        """Refuse what a vendor behind it refuses: DeepSeek wants its thoughts back (its docs)."""
         del record
+        if asked.model.owner == "deepseek" and asked.thinks:
+            turns = asked.body["messages"]
+            if any(turn.get("tool_calls") and not turn.get("reasoning_content") for turn in turns):
+                message = (
+                    "The `reasoning_content` in the thinking mode must be passed back to the API."
+                )
+                kind = "invalid_request_error"
+                raise Refusal(400, message, vendor=True, type=kind, param=None, code=kind)
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:

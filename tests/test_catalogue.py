@@ -1,0 +1,201 @@
+"""Every system of TokenGate's catalogue, one call each, against the fake gateway."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import orjson
+import pytest
+
+from aiotokengate import BadRequest, MediaDelta, TokenGate
+from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.testing import Call, FakeGateway, Raw, ScriptedReply
+from aiotokengate.testing.files import png
+from aiotokengate.testing.models import MODELS
+from aiotokengate.types import Reply
+
+OPENAI = (
+    *("gpt-5", "gpt-5-chat-latest", "gpt-5-nano", "gpt-5-mini"),
+    *("gpt-5.2", "gpt-5.2-search", "gpt-5.4"),
+)
+PRO = ("gpt-5-pro", "gpt-5.3-codex", "gpt-5.4-pro")
+CLAUDE = (
+    *("claude-opus-4-7", "claude-opus-4-6", "claude-sonnet-4-6"),
+    *("claude-sonnet-4.5", "claude-opus-4.5", "claude-haiku-4.5"),
+)
+GROK = ("grok-4-1-fast-reasoning", "grok-4-1-fast-non-reasoning", "grok-code-fast-1")
+GEMINI = ("gemini-3-flash-preview", "gemini-3.1-pro-preview")
+DEEPSEEK = ("deepseek-v4-flash", "deepseek-v4-pro", "deepseek3.2")
+GLM = ("glm-5.1", "glm-4.7")
+QWEN = (
+    *("qwen3.6-max-preview", "qwen3.5-plus", "qwen3.5-flash", "qwen3.6-flash", "qwen3.6-plus"),
+    "Qwen3-VL-8B-Instruct",
+)
+MINIMAX = ("minimax2.7", "minimax2.5")
+
+CHATS = [
+    *((model, "chat") for model in (*OPENAI, *GROK, *GEMINI, *DEEPSEEK, *GLM, *QWEN, *MINIMAX)),
+    *((model, protocol) for model in PRO for protocol in ("responses", "chat")),
+    *((model, protocol) for model in CLAUDE for protocol in ("messages", "chat")),
+    *((model, "gemini") for model in GEMINI),
+]
+HIDDEN = {*OPENAI, *PRO, *GROK} - {"grok-code-fast-1"}
+"""Models whose thoughts do not come over Chat Completions."""
+
+BLURRED = [(model, "chat") for model in GEMINI]
+
+SILENT = {"gpt-5-chat-latest", "grok-4-1-fast-non-reasoning", "Qwen3-VL-8B-Instruct"}
+"""Models that do not think."""
+
+IMAGE_MODELS = (
+    *("gemini-2.5-flash-image", "gemini-3-pro-image-preview", "gemini-3.1-flash-image-preview"),
+)
+
+
+def is_shown(model: str, protocol: str) -> bool:
+    return model not in SILENT and (protocol != "chat" or model not in HIDDEN)
+
+
+@pytest.mark.parametrize(("model", "protocol"), CHATS)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_chat(gate: TokenGate, model: str, protocol: Any, stream: bool) -> None:
+    reply: Reply = await gate.chat(
+        model,
+        "用一句话介绍北京 🏯",
+        protocol=protocol,
+        stream=stream,
+        reasoning="high",
+        max_tokens=40_000,
+    )
+    # new-api's bridge to Gemini gives a chunk that holds both wholly as reasoning.
+    said = reply.reasoning + reply.answer if (model, protocol) in BLURRED else reply.answer
+    assert "用一句话介绍北京 🏯" in said
+    assert (reply.finish_reason, reply.status, reply.model) == ("stop", "complete", model)
+    assert bool(reply.reasoning) == is_shown(model, protocol)
+    assert reply.usage.completion_tokens > 0
+    assert not reply.usage.estimated
+
+
+@pytest.mark.parametrize("model", [*OPENAI, *PRO, *CLAUDE, *GROK, *GEMINI, *DEEPSEEK, *GLM, *QWEN])
+def test_the_catalogue_knows_it(model: str) -> None:
+    assert CATALOGUE.find(model).family != "unknown"
+    assert model in MODELS
+
+
+async def test_which_protocol_is_chosen(gateway: FakeGateway, gate: TokenGate) -> None:
+    for model in ("gpt-5-pro", "claude-haiku-4.5", "gemini-3-flash-preview", "nobody-knows-it"):
+        gateway.script(ScriptedReply(answer="好"))
+        await gate.chat(model, "嗨")
+    assert [request.path for request in gateway.requests] == [
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/chat/completions",
+        "/v1/chat/completions",
+    ]
+
+
+async def test_a_search_cites(gateway: FakeGateway, gate: TokenGate) -> None:
+    cited = (
+        b'data: {"choices":[{"index":0,"delta":{"content":"\xe6\x8d\xae\xe8\xaf\xb4",'
+        b'"annotations":[{"type":"url_citation","url_citation":{"url":"https://a.example",'
+        b'"title":"A","start_index":0,"end_index":2}}]},"finish_reason":"stop"}]}\n\n'
+        b"data: [DONE]\n\n"
+    )
+    gateway.script(Raw(body=cited))
+    reply = await gate.chat("gpt-5.2-search", "新闻？📰", web_search_options={})
+    assert [source.url for source in reply.citations] == ["https://a.example"]
+
+
+# --- images out of chat, in all four forms ------------------------------------------------------
+
+ADDRESS = f"data:image/png;base64,{b64encode(png().whole()).decode()}"
+FORMS: dict[str, Any] = {
+    "a link in the text": {"content": f"看：![image]({ADDRESS})"},
+    "a field": {"content": "看", "images": [{"type": "image_url", "image_url": {"url": ADDRESS}}]},
+    "parts": {"content": [{"type": "image_url", "image_url": {"url": ADDRESS}}]},
+    "other media": {"content": f"听：[media]({ADDRESS})"},
+}
+
+
+@pytest.mark.parametrize("model", IMAGE_MODELS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_images_out_of_chat(
+    gateway: FakeGateway, gate: TokenGate, model: str, form: str, stream: bool
+) -> None:
+    key = "delta" if stream else "message"
+    choice = {"index": 0, key: {"role": "assistant", **FORMS[form]}, "finish_reason": "stop"}
+    body = orjson.dumps({"model": model, "choices": [choice]})
+    raw = Raw(body=b"data: " + body + b"\n\ndata: [DONE]\n\n")
+    if not stream:
+        raw = Raw(body=body, headers={"Content-Type": "application/json"})
+    gateway.script(raw)
+    reply = await gate.chat(model, "画一只猫 🐈", stream=stream)
+    (image,) = reply.media
+    assert image.data == png().whole()
+
+
+async def test_images_over_the_native_protocol(gateway: FakeGateway, gate: TokenGate) -> None:
+    data = {"mimeType": "image/png", "data": b64encode(png().whole()).decode()}
+    parts = [{"text": "给你"}, {"inlineData": data}]
+    chunk = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    gateway.script(Raw(body=b"data: " + orjson.dumps(chunk) + b"\n\n"))
+    seen = [
+        delta
+        async for delta in gate.chat("gemini-3-pro-image-preview", "画 🎨", protocol="gemini")
+    ]
+    (image,) = [delta.media for delta in seen if isinstance(delta, MediaDelta)]
+    assert image.data == png().whole()
+
+
+# --- what each vendor wants back ----------------------------------------------------------------
+
+TOOLS: Any = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+]
+FAMILIES = [
+    ("deepseek-v4-pro", "chat"),
+    ("glm-5.1", "chat"),
+    ("qwen3.6-plus", "chat"),
+    ("minimax2.5", "chat"),
+    ("minimax2.7", "chat"),
+    ("grok-4-1-fast-reasoning", "chat"),
+    ("gpt-5.4", "chat"),
+    ("gpt-5.3-codex", "responses"),
+    ("claude-opus-4-6", "messages"),
+    ("claude-sonnet-4.5", "chat"),
+    ("gemini-3.1-pro-preview", "gemini"),
+    ("gemini-3.1-pro-preview", "chat"),
+]
+REFUSING = ("deepseek-v4-pro", "gpt-5.3-codex", "claude-opus-4-6")
+
+
+@pytest.mark.parametrize(("model", "protocol"), FAMILIES)
+async def test_two_turns_with_tools(
+    gateway: FakeGateway, gate: TokenGate, model: str, protocol: Any
+) -> None:
+    call = Call("weather", {"city": "北京"})
+    gateway.script(ScriptedReply(reasoning="查一下", answer="好的。", tool_calls=[call]))
+    options: Any = {"protocol": protocol, "tools": TOOLS, "reasoning": "high"}
+    options["max_tokens"] = 40_000
+    history: list[Any] = [{"role": "user", "content": "北京天气？ 🌦️"}]
+    first = await gate.chat(model, history, **options)
+    assert first.tool_calls[0].parse() == {"city": "北京"}
+    result = {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": "晴 ☀️"}
+    second = await gate.chat(model, [*history, first.message(), result], **options)
+    blurred = (model, protocol) in BLURRED
+    assert "晴 ☀️" in (second.reasoning + second.answer if blurred else second.answer)
+    if model not in REFUSING:
+        return
+    bare = {"role": "assistant", "content": "好的。", "tool_calls": first.message()["tool_calls"]}
+    lost = [*history, bare, result]
+    assert gate.check(model, lost, protocol=protocol) or protocol == "responses"
+    with pytest.raises(BadRequest):
+        await gate.chat(model, lost, **options)
