@@ -308,7 +308,7 @@ class TokenGate:
             system: what stands before the history.
             max_tokens_kept: about so many tokens of history are sent; the oldest turns are
                 forgotten first.
-            stored: what :meth:`Conversation.to_json` gave; it brings the three above along.
+            stored: what a conversation's ``to_json()`` gave; it brings the three above along.
             options: those of :meth:`chat`, for every turn.
 
         Raises:

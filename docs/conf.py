@@ -61,9 +61,9 @@ nitpick_ignore_regex = [
     ),
     (
         "py:class",
-        r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content)",
+        r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content|Pump)",
     ),
-    ("py:class", r"pathlib\.Path"),
+    ("py:class", r"(.*\.)?(Once|ImageData)|array|(pathlib\.)?Path"),
     # Type variables.
     ("py:.*", r"(.*\.)?(T|_Asked)"),
 ]

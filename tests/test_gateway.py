@@ -32,6 +32,7 @@ from aiotokengate.testing import (
     Thought,
     faults,
 )
+from aiotokengate.testing.media import MEDIA_MODELS
 from aiotokengate.testing.models import JOB_MODELS, MODELS
 
 pytest_plugins = ["pytester"]
@@ -752,7 +753,7 @@ async def test_models_are_listed_by_their_exact_names(client: Client) -> None:
     async with client.http.get(client.url("/models")) as response:
         listed = await response.json()
     assert listed["object"] == "list"
-    assert [row["id"] for row in listed["data"]] == [*MODELS, *JOB_MODELS]
+    assert [row["id"] for row in listed["data"]] == [*MODELS, *MEDIA_MODELS, *JOB_MODELS]
     async with client.http.get(client.url("/models/WanWu/Deepseek-Auto")) as response:
         assert (await response.json())["id"] == "WanWu/Deepseek-Auto"
     async with client.http.get(client.url("/models/gpt-7")) as response:
