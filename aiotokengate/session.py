@@ -379,12 +379,12 @@ class TokenGate:
         return self.chat(**request)
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """List the models that the key may use.
+        """List the models that the key may use, with what the catalogue knows of each.
 
         Raises:
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
-        return await list_models(self._sender, self.timeout, self.retry)
+        return await list_models(self._sender, self._defaults)
 
     async def embed(
         self,

@@ -199,3 +199,12 @@ async def test_two_turns_with_tools(
     assert gate.check(model, lost, protocol=protocol) or protocol == "responses"
     with pytest.raises(BadRequest):
         await gate.chat(model, lost, **options)
+
+
+async def test_the_list_is_joined_with_the_catalogue(gate: TokenGate) -> None:
+    listed = {model.id: model.known for model in await gate.models()}
+    assert listed["claude-haiku-4.5"].protocol == "messages"
+    assert listed["text-embedding-3-small"].outputs == ("vectors",)
+    assert listed["wan-i2v"].inputs == ("text", "image")
+    known = {name: row for name, row in listed.items() if not name.startswith("dialect/")}
+    assert [name for name, row in known.items() if row.family == "unknown"] == []
