@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
@@ -47,6 +48,13 @@ Watch the lanes of a pool: who waits, and what is left. / 实时查看限流池�
 
 Of a program that has Pool(monitor=PATH), or of a Redis. Ctrl-C ends it.
 可查看使用 Pool(monitor=路径) 的程序，或一个 Redis；按 Ctrl-C 结束。
+"""
+DOCTOR_HELP = """\
+Find out how a gateway answers for a model. / 检查网关对某个模型的实际回应方式。
+
+It asks about ten small questions, which cost a little. What is found comes as a table and as a row
+for the catalogue; --save keeps the exchanges, without keys.
+会发出约十个小问题（产生少量费用），结果为一张表和一行目录数据；--save 可保存录制（不含密钥）。
 """
 LONGEST = 3_600.0
 DEMO_HELP = "See it work on the embedded gateway, without a key. / 内置网关演示，无需密钥与网络。"
@@ -197,6 +205,24 @@ def top(
         message = f"expected --every in seconds above 0, got {every}"
         raise CallerError(message)
     asyncio.run(show(place, every=every, once=once, as_json=as_json))
+
+
+@app.command(help=DOCTOR_HELP)
+def doctor(
+    model: Annotated[str, typer.Argument(help="Model name, as `models` lists it / 模型名")],
+    *,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the recording in this file / 把录制保存到此文件")
+    ] = None,
+    as_json: AsJson = False,
+    api_key: Key = None,
+    base_url: Address = None,
+) -> None:
+    """Find out how a gateway answers for a model."""
+    from aiotokengate.cli.doctor import examine, show  # noqa: PLC0415 - chat need not wait for it
+
+    found, row = asyncio.run(examine(model, api_key=api_key, base_url=base_url, save=save))
+    show(found, row, model=model, as_json=as_json)
 
 
 @app.command(help=DEMO_HELP)

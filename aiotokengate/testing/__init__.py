@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiotokengate.testing.gateway import FakeGateway
     from aiotokengate.testing.jobs import FakeJob, JobBoard, JobPlan
     from aiotokengate.testing.limits import Enforcer, RateLimit
+    from aiotokengate.testing.record import Recorder, Recording
     from aiotokengate.testing.request import GatewayRequest
     from aiotokengate.testing.script import (
         Call,
@@ -43,6 +44,8 @@ __all__ = [
     "Pause",
     "RateLimit",
     "Raw",
+    "Recorder",
+    "Recording",
     "ScriptedBody",
     "ScriptedReply",
     "Signal",
@@ -61,6 +64,8 @@ _HOMES = {
     "GatewayRequest": "request",
     "Gate": "signals",
     "RateLimit": "limits",
+    "Recorder": "record",
+    "Recording": "record",
     "ScriptedBody": "transport",
     "Signal": "signals",
     "VirtualClock": "clock",

@@ -15,6 +15,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any, Self, TypeAlias, cast
 
@@ -34,6 +35,7 @@ from aiotokengate.testing.media import MEDIA_MODELS, media_route
 from aiotokengate.testing.messages import MessagesForm
 from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
+from aiotokengate.testing.record import Recording, Replay
 from aiotokengate.testing.render import plain, stream
 from aiotokengate.testing.request import GatewayRequest, given_key
 from aiotokengate.testing.responses import ResponsesForm
@@ -143,6 +145,7 @@ class FakeGateway:
         self._keep_requests = keep_requests
         self._log = log
         self._scripts: dict[str | None, deque[Script]] = {}
+        self._replay: Replay | None = None
         self._serial = itertools.count(1)
         self._numbers = itertools.count(1)
         self._received = Level()
@@ -275,6 +278,20 @@ class FakeGateway:
     def unscript(self) -> None:
         """Forget all queued answers."""
         self._scripts.clear()
+
+    def replay(self, recording: Recording | str | Path, *, rhythm: bool = False) -> None:
+        """Answer from a recording and from nothing else, each exchange once.
+
+        Args:
+            recording: one, or the path of its file.
+            rhythm: whether to wait between the writes as the gateway did.
+
+        Raises:
+            ValueError: the file is no recording.
+        """
+        if not isinstance(recording, Recording):
+            recording = Recording.load(recording)
+        self._replay = Replay(recording, rhythm=rhythm)
 
     async def wait_requests(self, number: int = 1) -> GatewayRequest:
         """Return once so many requests have arrived in all; give the last of them."""
@@ -457,6 +474,8 @@ class FakeGateway:
         return key
 
     async def _route(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
+        if self._replay is not None:
+            return await self._raw(request, record, self._replay.answer(record))
         form = self._form(record)
         queue = self._scripts.get(record.path) or (self._scripts.get(None) if form else None)
         if queue:

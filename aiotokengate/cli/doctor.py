@@ -1,0 +1,268 @@
+"""What ``aiotokengate doctor`` finds out: how a gateway really answers for a model.
+
+Strategy.  A few small questions go through a recorder, so that what is looked at are the bytes
+themselves and not what the library made of them; the same recording can be kept as a fixture.
+Every question stands alone: one that is refused is a finding, too.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from aiotokengate import Reply, Retry, TokenGate, TokenGateError
+from aiotokengate.catalogue import CATALOGUE, Model
+from aiotokengate.testing.record import Exchange, Recorder
+
+__all__ = ["Finding", "examine", "show"]
+
+Json: TypeAlias = Any
+
+QUESTION = "9.11 和 9.9 哪个大？只说结论。Which is larger? 🤔"
+TOOL: Mapping[str, Json] = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "查询天气 / look up the weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+PREFIX_ASKED = "Repeat exactly and say nothing else: zanzibar-heliotrope-quixotic"
+PREFIX_GIVEN = "zanzibar-helio"
+PREFIX_REST = "trope"
+_FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
+_TAGS = ("<think>", "<thinking>", "<thought>")
+_ONCE = Retry(attempts=1)
+_MOST = 2_000
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was found out: what was looked at, and what it is."""
+
+    what: str
+    result: str
+
+
+@attrs.define
+class _Frames:
+    """The parsed events of a stream, and what stood between them."""
+
+    frames: list[Mapping[str, Json]]
+    comments: int
+    done: bool
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> _Frames:
+        body = b"".join(data for _, data in exchange.writes)
+        frames: list[Mapping[str, Json]] = []
+        comments, done = 0, False
+        for line in body.splitlines():
+            data = line.removeprefix(b"data:").strip()
+            if line.startswith(b":"):
+                comments += 1
+            elif data.startswith(b"[DONE]"):
+                done = True
+            elif line.startswith(b"data:"):
+                parsed = _parsed(data)
+                frames += [parsed] if isinstance(parsed, dict) else []
+        return cls(frames, comments, done)
+
+    def deltas(self) -> Iterator[Mapping[str, Json]]:
+        for frame in self.frames:
+            for choice in frame.get("choices") or ():
+                yield choice.get("delta") or choice.get("message") or {}
+
+
+def _parsed(data: bytes) -> Json:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+async def examine(
+    model: str, *, api_key: str | None, base_url: str | None, save: Path | None
+) -> tuple[list[Finding], Model]:
+    """Ask the questions; give what was found, and a row for the catalogue.
+
+    Args:
+        model: to be examined.
+        api_key: as for :class:`TokenGate`.
+        base_url: as for :class:`TokenGate`.
+        save: where to keep the recording, None for nowhere.
+
+    Raises:
+        TokenGateError: the gateway can't be reached, or refuses the key.
+    """
+    address = TokenGate(api_key=api_key, base_url=base_url).base_url
+    with tempfile.TemporaryDirectory() as folder:
+        place = save or Path(folder) / "recording.json"
+        async with (
+            Recorder(place, base_url=address) as recorder,
+            TokenGate(api_key=api_key, base_url=recorder.base_url, retry=_ONCE, proxy="") as gate,
+        ):
+            return await _Examination(model, gate, recorder).run()
+
+
+class _Examination:
+    """The questions to one model."""
+
+    def __init__(self, model: str, gate: TokenGate, recorder: Recorder) -> None:
+        self._model = model
+        self._gate = gate
+        self._recorder = recorder
+        self._row = CATALOGUE.find(model)
+        self._found: list[Finding] = []
+
+    async def run(self) -> tuple[list[Finding], Model]:
+        listed = {model.id for model in await self._gate.models()}
+        self._note("listed by /models", "yes" if self._model in listed else "no")
+        await self._stream()
+        await self._plain()
+        await self._switch()
+        await self._tools()
+        await self._prefix()
+        await self._protocols()
+        return self._found, self._row
+
+    def _note(self, what: str, result: object) -> None:
+        self._found.append(Finding(what, str(result)))
+
+    async def _asked(self, what: str, call: Callable[[], Awaitable[Reply]]) -> Reply | None:
+        """Make a call; a refusal is what was found."""
+        try:
+            return await call()
+        except TokenGateError as error:
+            status = f" ({error.status})" if error.status else ""
+            self._note(what, f"no: {type(error).__name__}{status}")
+            return None
+
+    def _chat(self, messages: Json = QUESTION, **options: Json) -> Callable[[], Awaitable[Reply]]:
+        options = {"protocol": "chat", "max_tokens": _MOST, **options}
+        return lambda: self._gate.chat(self._model, messages, **options)
+
+    def _last(self) -> Exchange:
+        return self._recorder.recording.exchanges[-1]
+
+    async def _stream(self) -> None:
+        reply = await self._asked("streams over Chat Completions", self._chat())
+        if reply is None:
+            return
+        seen = _Frames.of(self._last())
+        self._note("streams over Chat Completions", f"yes, {len(seen.frames)} chunks")
+        field = self._field(seen)
+        self._note("reasoning arrives in", field)
+        self._note("usage comes", _usage_place(seen))
+        self._note("keep-alive comments", seen.comments or "none")
+        self._note("ends with [DONE]", "yes" if seen.done else "no")
+        started = reply.timeline.first_reasoning or reply.timeline.first_answer or 0.0
+        self._note("seconds to the first token", f"{started:.2f}")
+
+    def _field(self, seen: _Frames) -> str:
+        fields = [name for name in _FIELDS if any(delta.get(name) for delta in seen.deltas())]
+        if fields:
+            return ", ".join(fields)
+        texts = (delta.get("content") for delta in seen.deltas())
+        text = "".join(part for part in texts if isinstance(part, str)).lstrip()
+        tag = next((tag for tag in _TAGS if text.startswith(tag)), None)
+        return f"the text, between {tag} tags" if tag else "nothing"
+
+    async def _plain(self) -> None:
+        reply = await self._asked("plain answers", self._chat(stream=False))
+        if reply is None:
+            return
+        names = sorted(name.lower() for name in reply.headers)
+        limits = [name for name in names if name.startswith("x-ratelimit-")]
+        self._note("rate-limit headers", ", ".join(limits) or "none")
+        ids = [name for name in names if name.endswith("request-id")]
+        self._note("request id in", ", ".join(ids) or "nothing")
+
+    async def _switch(self) -> None:
+        off = await self._asked("thinking switched off", self._chat(reasoning="off"))
+        if off is not None:
+            silent = not off.reasoning and not off.usage.reasoning_tokens
+            self._note("thinking switched off", "honoured" if silent else "not honoured")
+        high = await self._asked("thinking asked for", self._chat(reasoning="high"))
+        if high is not None:
+            self._note("thinking asked for", "shown" if high.reasoning else "not shown")
+            for note in high.notes:
+                self._note("", note)
+
+    async def _tools(self) -> None:
+        asked = self._chat("请用 weather 查一下北京的天气 🌦️", tools=[TOOL])
+        reply = await self._asked("tool calls", asked)
+        if reply is None:
+            return
+        pieces = [
+            piece
+            for delta in _Frames.of(self._last()).deltas()
+            for piece in delta.get("tool_calls") or ()
+        ]
+        if not pieces:
+            self._note("tool calls", "none were made")
+            return
+        indexes = "numbered" if all("index" in piece for piece in pieces) else "not numbered"
+        form = "whole" if len(pieces) == len(reply.tool_calls) else f"in {len(pieces)} pieces"
+        self._note("tool calls", f"{form}, {indexes}, ids like {reply.tool_calls[0].id[:8]}…")
+
+    async def _prefix(self) -> None:
+        key = {"partial": "partial", "prefix": "prefix"}.get(self._row.prefix, "prefix")
+        begun = {"role": "assistant", "content": PREFIX_GIVEN, key: True}
+        history = [{"role": "user", "content": PREFIX_ASKED}, begun]
+        reply = await self._asked("goes on from a prefix", self._chat(history, reasoning="off"))
+        if reply is not None:
+            goes_on = reply.answer.lstrip().startswith(PREFIX_REST)
+            self._note("goes on from a prefix", f"yes, by {key!r}" if goes_on else "no")
+
+    async def _protocols(self) -> None:
+        for protocol in ("responses", "messages", "gemini"):
+            what = f"protocol {protocol!r}"
+            reply = await self._asked(what, self._chat(protocol=protocol))
+            if reply is not None:
+                self._note(what, "open" if reply.answer else "open, but the answer is empty")
+
+
+def _usage_place(seen: _Frames) -> str:
+    for frame in seen.frames:
+        if frame.get("usage"):
+            return "with a chunk of its own" if not frame.get("choices") else "on a text chunk"
+    return "never"
+
+
+def show(findings: Sequence[Finding], row: Model, *, model: str, as_json: bool) -> None:
+    """Show what was found: a table and a row for a person, JSON for a program."""
+    if as_json:
+        found = {one.what: one.result for one in findings if one.what}
+        typer.echo(orjson.dumps({"model": model, "found": found, "row": attrs.asdict(row)}))
+        return
+    if not sys.stdout.isatty():
+        for one in findings:
+            typer.echo(f"{one.what}\t{one.result}")
+    else:
+        table = Table("looked at / 检查项", "found / 结果", title=escape(model))
+        for one in findings:
+            table.add_row(escape(one.what), escape(one.result))
+        Console(highlight=False).print(table)
+    typer.echo(f"catalogue row / 目录中的一行: {_row_text(row, model)}")
+
+
+def _row_text(row: Model, model: str) -> str:
+    told = attrs.asdict(row, filter=lambda field, value: value != field.default)
+    told["pattern"] = model
+    fields = ", ".join(f"{name}={value!r}" for name, value in told.items())
+    return f"Model({fields})"
