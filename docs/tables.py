@@ -138,6 +138,11 @@ def top_options() -> Iterable[Sequence[str]]:
     return _options("top")
 
 
+def doctor_options() -> Iterable[Sequence[str]]:
+    """Give a row for each argument of ``aiotokengate doctor``."""
+    return _options("doctor")
+
+
 def _options(command: str) -> Iterable[Sequence[str]]:
     yield "argument", "what it is"
     for each in typer.main.get_group(app).commands[command].params:
@@ -157,6 +162,7 @@ TABLES = {
         chat_options,
         models_options,
         top_options,
+        doctor_options,
     )
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
+from aiohttp import web
 
 from aiotokengate import BadRequest, CallerError, ServerFailed, StatusError, TokenGate, WireError
 from aiotokengate.resources.embeddings import Split
@@ -302,6 +303,67 @@ async def test_transcriptions_that_are_none(gateway: FakeGateway, gate: TokenGat
     with pytest.raises(ServerFailed) as raised:
         await gate.audio.transcribe("whisper-1", pieces())
     assert "can be read once" in raised.value.__notes__[0]
+
+
+# --- large --------------------------------------------------------------------------------------
+
+SIZE = 2 * 1024**3
+
+_UPLOADS = """
+import asyncio, resource, sys
+from aiotokengate import TokenGate
+
+async def pieces(size):
+    piece = bytes(1024 * 1024)
+    for _ in range(size // len(piece)):
+        yield piece
+
+async def main(url, path, size):
+    async with TokenGate(api_key="sk-x", base_url=url) as gate:
+        await gate.audio.transcribe("whisper-1", b"RIFF")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        file = pieces(size) if path == "-" else path
+        heard = await gate.audio.transcribe("whisper-1", file)
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(heard.text, (after - before) // 1024)
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+async def count_bytes(request: web.Request) -> web.Response:
+    """Answer how many bytes came, without keeping any."""
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+    return web.json_response({"text": str(size)})
+
+
+@pytest.mark.parametrize("kind", ["stream", "file"])
+async def test_two_gigabytes_are_uploaded_without_being_held(tmp_path: Path, kind: str) -> None:
+    """The memory of the process that sends them grows by less than 100 MB."""
+    path = tmp_path / "long.wav"
+    with path.open("wb") as file:
+        file.truncate(SIZE)  # of nothing, which takes no room on the disk
+    app = web.Application()
+    app.router.add_post("/v1/audio/transcriptions", count_bytes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    try:
+        # A program of its own, so that only the client's memory is measured.
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _UPLOADS, f"http://{host}:{port}/v1"),
+            *("-" if kind == "stream" else str(path), str(SIZE)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await child.communicate()
+    finally:
+        await runner.cleanup()
+    sent, grown = map(int, output.split())
+    assert SIZE < sent < SIZE + 2_000
+    assert grown < 100
 
 
 # --- others' client -----------------------------------------------------------------------------
