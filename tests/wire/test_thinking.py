@@ -1,0 +1,165 @@
+"""One way of asking for thinking, in every family's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from aiotokengate import CallerError
+from aiotokengate.catalogue import CATALOGUE, UNKNOWN, Model
+from aiotokengate.wire.chat_completions import encode_chat
+from aiotokengate.wire.question import Question
+from aiotokengate.wire.thinking import WAYS, ask_to_think, checked_reasoning
+
+ON = "thinking is on, how much is the model's choice"
+
+
+def asked(model: str, reasoning: Any, most: int | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Give the fields over Chat Completions, and what the notes say after the value."""
+    row = CATALOGUE.find(model)
+    question = Question(model, [], reasoning=reasoning, row=row)
+    found = ask_to_think(question, "chat", most)
+    notes = [note.partition(": ")[2] for note in found.notes]
+    assert all(note.startswith(f"reasoning={reasoning!r}: ") for note in found.notes)
+    return dict(found.fields), notes
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "fields", "notes"),
+    [
+        ("qwen3.6-plus", "off", {"enable_thinking": False}, []),
+        ("qwen3.6-plus", "high", {"enable_thinking": True}, [ON]),
+        ("qwen3.6-plus", 0, {"enable_thinking": False}, []),
+        ("deepseek-v4-pro", "off", {"thinking": {"type": "disabled"}}, []),
+        (
+            "deepseek-v4-pro",
+            "low",
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "low"},
+            [],
+        ),
+        (
+            "deepseek-v4-pro",
+            "medium",
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "low"},
+            ["rounded to the effort 'low'"],
+        ),
+        (
+            "deepseek-v4-pro",
+            30_000,
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
+            ["a budget is not taken here, asked for 'high'"],
+        ),
+        ("deepseek3.2", "off", {"chat_template_kwargs": {"thinking": False}}, []),
+        ("deepseek3.2", "high", {"chat_template_kwargs": {"thinking": True}}, [ON]),
+        ("WanWu/GLM-Auto", "off", {"chat_template_kwargs": {"enable_thinking": False}}, []),
+        ("WanWu/Deepseek-Auto", "off", {"chat_template_kwargs": {"thinking": False}}, []),
+        (
+            "WanWu/Deepseek-Auto",
+            "high",
+            {"chat_template_kwargs": {"thinking": True, "reasoning_effort": "high"}},
+            [],
+        ),
+        ("glm-5.1", "off", {"thinking": {"type": "disabled"}}, []),
+        ("glm-5.1", 512, {"thinking": {"type": "enabled"}}, [ON]),
+        ("minimax2.7", "off", {}, ["it always thinks"]),
+        ("minimax2.7", "low", {}, ["how much is the model's choice"]),
+        ("gpt-5.4", "off", {"reasoning_effort": "none"}, []),
+        ("gpt-5", "off", {"reasoning_effort": "minimal"}, ["rounded to the effort 'minimal'"]),
+        ("gpt-5", "high", {"reasoning_effort": "high"}, []),
+        ("gpt-5-pro", "low", {"reasoning_effort": "high"}, ["rounded to the effort 'high'"]),
+        ("gpt-5-chat-latest", "off", {}, []),
+        ("gpt-5-chat-latest", "high", {}, ["this model does not think"]),
+        ("claude-opus-4.5", "off", {}, []),
+        ("claude-opus-4.5", "medium", {"reasoning_effort": "medium"}, []),
+        ("claude-opus-4.5", 3_000, {"reasoning": {"max_tokens": 3_000}}, []),
+        (
+            "gemini-3-flash-preview",
+            "off",
+            {
+                "extra_body": {
+                    "google": {
+                        "thinking_config": {"include_thoughts": False, "thinking_budget": 0}
+                    }
+                }
+            },
+            [],
+        ),
+        (
+            "gemini-3-flash-preview",
+            "low",
+            {
+                "extra_body": {
+                    "google": {
+                        "thinking_config": {"include_thoughts": True, "thinking_level": "low"}
+                    }
+                }
+            },
+            [],
+        ),
+        (
+            "grok-4-1-fast-reasoning",
+            "off",
+            {},
+            ["the name decides: take its -reasoning or its -non-reasoning model"],
+        ),
+        ("nobody-knows-it", "medium", {"reasoning_effort": "medium"}, []),
+        ("nobody-knows-it", "off", {"reasoning_effort": "none"}, []),
+    ],
+)
+def test_every_family(
+    model: str, reasoning: Any, fields: dict[str, Any], notes: list[str]
+) -> None:
+    assert asked(model, reasoning) == (fields, notes)
+
+
+def test_a_budget_leaves_room_for_an_answer() -> None:
+    assert asked("claude-opus-4.5", 9_000, 4_000) == (
+        {"reasoning": {"max_tokens": 3_200}},
+        ["rounded to 3200 tokens"],
+    )
+    assert asked("claude-opus-4.5", 9_000, 1_000) == (
+        {},
+        ["max_tokens=1000 leaves no room for 1024 tokens"],
+    )
+    assert asked("claude-opus-4.5", 100, None) == (
+        {"reasoning": {"max_tokens": 1_024}},
+        ["rounded to 1024 tokens"],
+    )
+
+
+def test_nothing_is_asked_for_by_itself() -> None:
+    assert asked("qwen3.6-plus", None) == ({}, [])
+
+
+@pytest.mark.parametrize("protocol", ["chat", "responses", "messages", "gemini"])
+@pytest.mark.parametrize("reasoning", ["off", "low", "medium", "high", 0, 100, 5_000])
+def test_an_unknown_model_is_asked_over_every_protocol(protocol: Any, reasoning: Any) -> None:
+    question = Question("x", [], reasoning=reasoning, row=UNKNOWN)
+    found = ask_to_think(question, protocol, 4_000)
+    orjson.dumps(dict(found.fields))
+
+
+def test_what_the_user_gives_stands_beside_it() -> None:
+    given = {"chat_template_kwargs": {"a": 1}, "temperature": 0.5}
+    row = CATALOGUE.find("deepseek3.2")
+    encoded = encode_chat(Question("deepseek3.2", [], given, reasoning="low", row=row))
+    body = orjson.loads(encoded.body)
+    assert body["chat_template_kwargs"] == {"a": 1, "thinking": True}
+    assert body["temperature"] == 0.5
+
+
+@pytest.mark.parametrize("value", ["max", True, -1, 1.5, [], ""])
+def test_what_is_no_level(value: Any) -> None:
+    with pytest.raises(CallerError, match="expected reasoning as 'off', 'low', 'medium', 'high'"):
+        checked_reasoning(value)
+
+
+def test_every_row_names_a_way() -> None:
+    named = {row.thinking for row in CATALOGUE.rows} | {
+        row.native_thinking for row in CATALOGUE.rows
+    }
+    assert named - {"unknown"} <= set(WAYS)
+    own = CATALOGUE.extended(Model("我的-*", "House", thinking="glm"))
+    assert own.find("我的-1").thinking == "glm"
