@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from redis_server import RedisServer
 
-from aiotokengate.testing import FakeGateway, RateLimit, ScriptedReply, faults
+from aiotokengate.testing import Call, FakeGateway, RateLimit, ScriptedReply, faults
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MODEL = "qwen3.6-max-preview"
@@ -68,6 +68,20 @@ def test_two_streams(fake_gateway: FakeGateway) -> None:
     assert [line for line in lines if line.startswith("answer")] == [
         "answer | 你好！👋🏽",
         "answer | 有什么可以帮你？👩‍💻",
+    ]
+
+
+def test_tools_and_types(fake_gateway: FakeGateway) -> None:
+    """The function is called, its result told, and the last answer is a value."""
+    call = ScriptedReply(reasoning="查一下", tool_calls=[Call("weather", {"city": "北京"})])
+    trip = ScriptedReply(answer='{"city": "北京", "bring": ["雨伞 ☂️"]}')
+    for reply in (call, REPLY, trip):
+        fake_gateway.script(faults.written(reply, MODEL).drip(7))
+    assert output(fake_gateway, "tools_and_types.py").splitlines() == [
+        "🔧 weather: 北京：小雨，16 度 🌧️",
+        "你好！👋🏽",
+        "有什么可以帮你？👩‍💻",
+        "Trip(city='北京', bring=['雨伞 ☂️'])",
     ]
 
 
