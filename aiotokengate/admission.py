@@ -116,7 +116,8 @@ class Turn:
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None
-        self.route = admission.routes.named(request.endpoint)
+        routes, endpoint = admission.routes, request.endpoint
+        self.route = routes.named(endpoint) if endpoint else routes.all[0]
         self.queued = 0.0
 
     def take(self) -> bool:

@@ -243,10 +243,10 @@ class _Sending:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, request.path, attempt))
         timeline.sent = self._passed()
-        route = self._turn.route
+        route, path = self._turn.route, request.path
         answer = await route.transport.send(
             request.method,
-            _address(route.base_url, request.path),
+            route.base_url + path if path[0] == "/" else _address(route.base_url, path),
             headers=request.headers or None,
             data=request.body if request.form is None else request.form,
             connect=request.timeout.connect,
@@ -263,7 +263,8 @@ class _Sending:
         assert request.dialect is not None  # noqa: S101 - for the type checker
         assert request.decoder is not None  # noqa: S101 - for the type checker
         log = Transcript(request.choices)
-        log.notes.extend(request.notes)
+        if request.notes:
+            log.notes.extend(request.notes)
         terms = Terms(
             clock=self._clock,
             timeout=request.timeout,
@@ -473,9 +474,7 @@ class _Sending:
 
 
 def _address(base_url: str, path: str) -> str:
-    """Give the whole address of a path under, beside or apart from the base."""
-    if path.startswith("/"):
-        return base_url + path
+    """Give the whole address of a path beside the base, or apart from it."""
     if path.startswith("../"):
         return base_url.removesuffix("/v1") + path[2:]
     return path

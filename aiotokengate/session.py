@@ -12,12 +12,10 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
-from aiotokengate.jobs import Job, Pollers
 from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
-from aiotokengate.resources.audio import Audio
 from aiotokengate.resources.base import (
     Defaults,
     Options,
@@ -26,21 +24,12 @@ from aiotokengate.resources.base import (
     parted_options,
 )
 from aiotokengate.resources.chat import ChatOptions, make_call, message_list
-from aiotokengate.resources.conversation import Conversation
-from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split, embed
-from aiotokengate.resources.images import ImagesMaker
 from aiotokengate.resources.models import ModelInfo, list_models
-from aiotokengate.resources.music import Music
-from aiotokengate.resources.raw import Method, RawCall, make_raw_call
-from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools
-from aiotokengate.resources.videos import Videos
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
-from aiotokengate.wire.history import check_history
 from aiotokengate.wire.protocols import checked_protocol
-from aiotokengate.wire.thinking import checked_reasoning
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -48,8 +37,17 @@ if TYPE_CHECKING:
 
     from aiotokengate.catalogue import ProtocolName
     from aiotokengate.hooks import Hook
+    from aiotokengate.jobs import Job, Pollers
     from aiotokengate.policy.queue import Priority
+    from aiotokengate.resources.audio import Audio
     from aiotokengate.resources.chat import Messages, Tools
+    from aiotokengate.resources.conversation import Conversation
+    from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split
+    from aiotokengate.resources.images import ImagesMaker
+    from aiotokengate.resources.music import Music
+    from aiotokengate.resources.raw import Method, RawCall
+    from aiotokengate.resources.tools import ToolCalls
+    from aiotokengate.resources.videos import Videos
     from aiotokengate.structured import Tool
     from aiotokengate.uploads import Form
     from aiotokengate.wire.question import Reasoning
@@ -138,7 +136,8 @@ class TokenGate:
         lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
         admission = Admission(routes, lets_in, pool is None, hooks, clock)
         self._sender = Sender(admission, hooks, clock, max_reply_bytes)
-        self._pollers = Pollers(clock)
+        self._clock = clock
+        self._made_pollers: Pollers | None = None
 
     def __repr__(self) -> str:
         """Name the address; never the key."""
@@ -161,7 +160,8 @@ class TokenGate:
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
         await self._sender.close()
-        self._pollers.close(closed())
+        if self._made_pollers is not None:
+            self._made_pollers.close(closed())
 
     @property
     def pool(self) -> Pool:
@@ -227,14 +227,16 @@ class TokenGate:
             names = ("fallback", "resume")
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
+        if reasoning is not None or protocol is not None:
+            _check_way(reasoning, protocol)
         if priority != "interactive" or fair_key is not None:
             check_place(priority, fair_key)
         if extra_headers:
             check_headers(extra_headers)
         options = ChatOptions(
             stream=stream,
-            reasoning=checked_reasoning(reasoning),
-            protocol=checked_protocol(protocol),
+            reasoning=reasoning,
+            protocol=protocol,
             tools=tools,
             response_type=response_type,
             retry=retry,
@@ -283,6 +285,8 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
+        from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
+
         named = checked_tools(tools)
         bounds = checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
@@ -314,6 +318,8 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
+        from aiotokengate.resources.conversation import Conversation  # noqa: PLC0415 - a chat need not wait for it
+
         if stored is not None:
             return Conversation.from_json(self.chat, stored, options)
         if not model:
@@ -336,6 +342,8 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
+        from aiotokengate.wire.history import check_history  # noqa: PLC0415 - a chat need not wait for it
+
         row = self._defaults.catalogue.find(model)
         chosen = checked_protocol(protocol) or row.protocol
         return check_history(message_list(messages), row, chosen)
@@ -414,6 +422,8 @@ class TokenGate:
             CallerError: an argument is wrong.
             TokenGateError: a request failed.
         """
+        from aiotokengate.resources.embeddings import Split, embed  # noqa: PLC0415 - a chat need not wait for it
+
         self._sender.check_open()
         options, fields = parted_options(params)
         parts = split or Split()
@@ -422,21 +432,38 @@ class TokenGate:
     @property
     def images(self) -> ImagesMaker:
         """Makes and edits images."""
+        from aiotokengate.resources.images import ImagesMaker  # noqa: PLC0415 - a chat need not wait for it
+
         return ImagesMaker(self._sender, self._defaults)
 
     @property
     def audio(self) -> Audio:
         """Speaks and listens."""
+        from aiotokengate.resources.audio import Audio  # noqa: PLC0415 - a chat need not wait for it
+
         return Audio(self._sender, self._defaults)
+
+    @property
+    def _pollers(self) -> Pollers:
+        """What asks after jobs, made when there is the first."""
+        if self._made_pollers is None:
+            from aiotokengate.jobs import Pollers  # noqa: PLC0415 - a chat need not wait for it
+
+            self._made_pollers = Pollers(self._clock)
+        return self._made_pollers
 
     @property
     def videos(self) -> Videos:
         """Makes videos."""
+        from aiotokengate.resources.videos import Videos  # noqa: PLC0415 - a chat need not wait for it
+
         return Videos(self._sender, self._defaults, self._pollers)
 
     @property
     def music(self) -> Music:
         """Makes music."""
+        from aiotokengate.resources.music import Music  # noqa: PLC0415 - a chat need not wait for it
+
         return Music(self._sender, self._defaults, self._pollers)
 
     def job(self, id: str, *, deadline: float | None = None) -> Job:  # noqa: A002 - as job.id
@@ -493,6 +520,8 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
+        from aiotokengate.resources.raw import make_raw_call  # noqa: PLC0415 - a chat need not wait for it
+
         self._sender.check_open()
         options = Options(
             timeout=timeout,
@@ -570,6 +599,13 @@ def _checked_pool(pool: object) -> Pool:
         message = f"expected pool=Pool(...), got {type(pool).__name__}"
         raise CallerError(message)
     return pool
+
+
+def _check_way(reasoning: object, protocol: object) -> None:
+    from aiotokengate.wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
+
+    checked_reasoning(reasoning)
+    checked_protocol(protocol)
 
 
 def _refuse_unbuilt(**options: object) -> None:

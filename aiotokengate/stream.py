@@ -25,7 +25,6 @@ from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
 from aiotokengate.wire.chat_completions import encode_chunk
-from aiotokengate.wire.partial import NOTHING, PartialJson
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 if TYPE_CHECKING:
@@ -573,6 +572,8 @@ class _Objects(AsyncIterator[Any]):
     __slots__ = ("_bursts", "_partial")
 
     def __init__(self, bursts: AsyncIterator[str]) -> None:
+        from aiotokengate.wire.partial import PartialJson  # noqa: PLC0415 - for few streams
+
         self._bursts = bursts
         self._partial = PartialJson()
 
@@ -580,8 +581,8 @@ class _Objects(AsyncIterator[Any]):
         try:
             while not self._partial.whole:
                 self._partial.feed(await anext(self._bursts))
-                if (value := self._partial.value) is not NOTHING:
-                    return value
+                if self._partial.begun:
+                    return self._partial.value
             await self._read_on()
             raise StopAsyncIteration
         finally:

@@ -191,7 +191,7 @@ class Transport:
         """
         sessions = await self._sessions()
         ours = url.startswith(self._host)
-        session = sessions.session(fresh=fresh, ours=ours)
+        session = sessions.kept if ours and not fresh else sessions.other(ours=ours)
         body: bytes | aiohttp.MultipartWriter | None
         if isinstance(data, Form):
             body, headers = _multipart(data, headers)
@@ -274,7 +274,7 @@ class _LoopSessions:
     def __init__(self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool) -> None:
         self._headers = headers
         self._ssl = ssl
-        self._kept = self._session(headers, force_close=False)
+        self.kept = self._session(headers, force_close=False)
         self._fresh: aiohttp.ClientSession | None = None
         self._foreign: aiohttp.ClientSession | None = None
         self._keeper = self._keep()
@@ -293,19 +293,17 @@ class _LoopSessions:
         The finaliser of a connector would take them out of a list of the kernel's (epoll) that
         child and parent share, and the parent would wait for ever.
         """
-        for session in (self._kept, self._fresh, self._foreign):
+        for session in (self.kept, self._fresh, self._foreign):
             if session is not None and session.connector is not None:
                 session.connector._closed = True  # noqa: SLF001 - there is no public way
                 session.detach()
 
-    def session(self, *, fresh: bool, ours: bool) -> aiohttp.ClientSession:
-        """Give the session for a request: to a foreign host one without the key."""
+    def other(self, *, ours: bool) -> aiohttp.ClientSession:
+        """Give the session for one request, or, to a foreign host, the one without the key."""
         if not ours:
             if self._foreign is None:
                 self._foreign = self._session(_FOREIGN_HEADERS, force_close=False)
             return self._foreign
-        if not fresh:
-            return self._kept
         if self._fresh is None:
             self._fresh = self._session(self._headers, force_close=True)
         return self._fresh
@@ -314,7 +312,7 @@ class _LoopSessions:
         try:
             yield
         finally:
-            for session in (self._kept, self._fresh, self._foreign):
+            for session in (self.kept, self._fresh, self._foreign):
                 if session is not None:
                     await session.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from pathlib import Path
@@ -77,6 +76,8 @@ def file_part(
     Raises:
         CallerError: the source is none of these, or there is no such file.
     """
+    import mimetypes  # noqa: PLC0415 - a chat need not wait for it
+
     checked, own_name = _checked(name, source)
     filename = filename or own_name
     guessed = content_type or mimetypes.guess_type(filename)[0] or _ANY_TYPE

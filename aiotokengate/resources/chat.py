@@ -11,10 +11,9 @@ import attrs
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request
 from aiotokengate.stream import ChatCall
-from aiotokengate.structured import Shape, Tool, shape_of, tool_of
 from aiotokengate.types import ChatParams, Message
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.protocols import PROTOCOLS
+from aiotokengate.wire.protocols import find_protocol
 from aiotokengate.wire.question import Question, Reasoning
 
 if TYPE_CHECKING:
@@ -23,11 +22,12 @@ if TYPE_CHECKING:
     from aiotokengate.policy.retry import Retry
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.resources.base import Defaults, Requester
+    from aiotokengate.structured import Shape, Tool
 
 __all__ = ["ChatOptions", "Messages", "Tools", "make_call", "message_list"]
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
-Tools: TypeAlias = Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]
+Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
 """Functions that the model may call: in the API's own form, or Python's."""
 
 _PARAMS = frozenset(ChatParams.__annotations__)
@@ -71,11 +71,13 @@ def make_call(
     row = defaults.catalogue.find(model)
     dialect = DIALECTS[row.dialect]
     protocol = options.protocol or row.protocol
-    form = PROTOCOLS[protocol]
+    form = find_protocol(protocol)
     if options.tools is not None:
         params = {**params, "tools": _tool_dicts(options.tools)}
     shape = None
     if options.response_type is not None:
+        from aiotokengate.structured import shape_of  # noqa: PLC0415 - for few calls
+
         shape = shape_of(options.response_type)
         params, listed = _asking_for(shape, row, protocol, params, listed)
     encoded = form.encode(
@@ -89,6 +91,7 @@ def make_call(
             (defaults.extra_body, options.extra_body),
         )
     )
+    extra = options.extra_headers
     request = Request(
         method="POST",
         path=encoded.path,
@@ -106,7 +109,7 @@ def make_call(
         max_tokens=_most(params) if params else None,
         priority=options.priority,
         fair_key=options.fair_key,
-        headers={**encoded.headers, **(options.extra_headers or {})},
+        headers={**encoded.headers, **extra} if extra else encoded.headers,
         secrets=lambda: _texts(listed),
     )
     return ChatCall(lambda: requester.open(request), model)
@@ -120,10 +123,12 @@ def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
 
 
 def _tool_dict(tool: object, place: int) -> Mapping[str, Any]:
-    if isinstance(tool, Tool):
-        return tool.to_dict()
     if isinstance(tool, Mapping):
         return tool
+    from aiotokengate.structured import Tool, tool_of  # noqa: PLC0415 - for few calls
+
+    if isinstance(tool, Tool):
+        return tool.to_dict()
     if callable(tool):
         return tool_of(tool).to_dict()
     message = f"expected tools[{place}] as a function or a dict, got {type(tool).__name__}"

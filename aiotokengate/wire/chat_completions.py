@@ -36,7 +36,6 @@ from aiotokengate.types import (
 from aiotokengate.wire.dialects import Dialect, TagSplitter
 from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined
 from aiotokengate.wire.question import Encoded, Question, merged
-from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import (
     ANSWER,
     KINDS,
@@ -75,8 +74,10 @@ def encode_chat(question: Question) -> Encoded:
         CallerError: something is not JSON, with its path.
     """
     body: dict[str, Any] = {"model": question.model, "messages": question.messages}
-    if any("native" in message for message in question.messages):
-        body["messages"] = [_without_native(message) for message in question.messages]
+    for message in question.messages:
+        if "native" in message:
+            body["messages"] = [_without_native(message) for message in question.messages]
+            break
     if question.stream:
         body["stream"] = True
         body["stream_options"] = _USAGE_TOO
@@ -85,6 +86,8 @@ def encode_chat(question: Question) -> Encoded:
         body.update(question.given())
     if question.reasoning is not None:
         most = body.get("max_completion_tokens") or body.get("max_tokens")
+        from aiotokengate.wire.thinking import ask_to_think  # noqa: PLC0415 - for few calls
+
         asked = ask_to_think(question, "chat", most)
         body, notes = merged(body, asked.fields), asked.notes
     for extra in question.extra_body:

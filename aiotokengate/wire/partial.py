@@ -67,6 +67,11 @@ class PartialJson:
             at = self._step(self, text, at)
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a value yet."""
+        return self._root is not NOTHING
+
+    @property
     def value(self) -> Any:  # noqa: ANN401 - whatever JSON holds
         """What there is so far: the same growing containers every time; NOTHING at first."""
         if self._step is PartialJson._string and self._raw and not self._is_key():

@@ -1,10 +1,13 @@
-"""The protocols by name: how each encodes a question, and what reads its reply."""
+"""The protocols by name: how each encodes a question, and what reads its reply.
+
+Those that a program does not speak are not imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TypeAlias
+from collections.abc import Callable
+from functools import cache
+from typing import Final, TypeAlias, get_args
 
 import attrs
 
@@ -12,15 +15,14 @@ from aiotokengate.catalogue import ProtocolName
 from aiotokengate.errors import CallerError
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_chat
 from aiotokengate.wire.dialects import Dialect
-from aiotokengate.wire.gemini import GeminiDecoder, encode_gemini
-from aiotokengate.wire.messages import MessagesDecoder, encode_messages
 from aiotokengate.wire.question import Decoder, Encoded, Question
-from aiotokengate.wire.responses import ResponsesDecoder, encode_responses
 from aiotokengate.wire.transcript import Transcript
 
-__all__ = ["PROTOCOLS", "ProtocolForm", "checked_protocol"]
+__all__ = ["ProtocolForm", "checked_protocol", "find_protocol"]
 
 MakeDecoder: TypeAlias = Callable[[Dialect, Transcript], Decoder]
+
+_NAMES: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
 
 
 @attrs.frozen
@@ -36,14 +38,24 @@ class ProtocolForm:
     decoder: MakeDecoder
 
 
-PROTOCOLS: Mapping[ProtocolName, ProtocolForm] = MappingProxyType(
-    {
-        "chat": ProtocolForm(encode_chat, ChatCompletionsDecoder),
-        "responses": ProtocolForm(encode_responses, lambda _, log: ResponsesDecoder(log)),
-        "messages": ProtocolForm(encode_messages, lambda _, log: MessagesDecoder(log)),
-        "gemini": ProtocolForm(encode_gemini, lambda _, log: GeminiDecoder(log)),
-    }
-)
+@cache
+def find_protocol(name: ProtocolName) -> ProtocolForm:
+    """Give a protocol by its name."""
+    if name == "responses":
+        from aiotokengate.wire import responses  # noqa: PLC0415 - see the head of this module
+
+        return ProtocolForm(
+            responses.encode_responses, lambda _, log: responses.ResponsesDecoder(log)
+        )
+    if name == "messages":
+        from aiotokengate.wire import messages  # noqa: PLC0415 - the same
+
+        return ProtocolForm(messages.encode_messages, lambda _, log: messages.MessagesDecoder(log))
+    if name == "gemini":
+        from aiotokengate.wire import gemini  # noqa: PLC0415 - the same
+
+        return ProtocolForm(gemini.encode_gemini, lambda _, log: gemini.GeminiDecoder(log))
+    return ProtocolForm(encode_chat, ChatCompletionsDecoder)
 
 
 def checked_protocol(name: object) -> ProtocolName | None:
@@ -52,7 +64,7 @@ def checked_protocol(name: object) -> ProtocolName | None:
     Raises:
         CallerError: there is no such protocol.
     """
-    if name is None or name in PROTOCOLS:
-        return name  # type: ignore[return-value]
-    message = f"expected protocol as one of {', '.join(PROTOCOLS)}, got {name!r}"
+    if name is None or name in _NAMES:
+        return name
+    message = f"expected protocol as one of {', '.join(_NAMES)}, got {name!r}"
     raise CallerError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
@@ -30,7 +31,7 @@ Reasoning: TypeAlias = Literal["off", "low", "medium", "high"] | int | None
 """How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Question:
     """What is asked of a model, before a protocol gives it its form.
 
@@ -58,7 +59,7 @@ class Question:
         return {name: value for name, value in self.params.items() if value is not None}
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Encoded:
     """A request as it is sent.
 
@@ -71,7 +72,7 @@ class Encoded:
 
     path: str
     body: bytes = attrs.field(repr=False)
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
 
