@@ -324,21 +324,34 @@ class TokenGate:
         )
 
     def check(
-        self, model: str, messages: Messages, *, protocol: ProtocolName | None = None
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        reasoning: Reasoning = None,
+        protocol: ProtocolName | None = None,
     ) -> tuple[str, ...]:
         """Say why a history would be refused, before it is sent; nothing is.
+
+        What a vendor wants back may depend on whether the model is to think, so give
+        ``reasoning`` if :meth:`chat` will be given it.
 
         Args:
             model: as for :meth:`chat`.
             messages: as for :meth:`chat`.
+            reasoning: as for :meth:`chat`.
             protocol: as for :meth:`chat`.
+
+        Returns:
+            The reasons; nothing if none is known.
 
         Raises:
             CallerError: an argument is wrong.
         """
         row = self._defaults.catalogue.find(model)
         chosen = checked_protocol(protocol) or row.protocol
-        return check_history(message_list(messages), row, chosen)
+        listed = message_list(messages)
+        return check_history(listed, row, chosen, checked_reasoning(reasoning))
 
     def map(
         self,

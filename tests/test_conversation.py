@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import orjson
 import pytest
 
 from aiotokengate import CallerError, ServerFailed, StreamInterrupted, TokenGate
-from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
-from aiotokengate.wire.history import check_history
 
 MODEL = "qwen3.6-plus"
 
@@ -149,72 +146,3 @@ def test_wrong_arguments(gate: TokenGate) -> None:
         gate.conversation()
     with pytest.raises(CallerError, match="expected max_tokens_kept as a whole number"):
         gate.conversation(MODEL, max_tokens_kept=0)
-
-
-# --- the check ----------------------------------------------------------------------------------
-
-ASKED = {"role": "user", "content": "天气？ 🌦️"}
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-RESULT = {"role": "tool", "tool_call_id": "c", "content": "晴"}
-TURN = "the turn with tool calls in messages[1]"
-
-
-def turn(**more: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, "tool_calls": [CALL], **more}
-
-
-@pytest.mark.parametrize(
-    ("model", "messages", "reasons"),
-    [
-        (MODEL, [ASKED], []),
-        (MODEL, [ASKED, turn(), RESULT], []),
-        (MODEL, [ASKED, RESULT], ["messages[1] answers a tool call that is not before it: 'c'"]),
-        (
-            MODEL,
-            [ASKED, turn(), ASKED],
-            ["the tool call 'c' of messages[1] has no answer after it"],
-        ),
-        (MODEL, [{"role": "user", "content": ""}], ["messages[0] is empty"]),
-        (
-            "glm-5.1",
-            [ASKED, {"role": "assistant", "content": "好"}],
-            ["it ends with the assistant's turn, which GLM's model can't go on from"],
-        ),
-        (MODEL, [ASKED, {"role": "assistant", "content": "好"}], []),
-        (
-            "deepseek-v4-pro",
-            [ASKED, turn(), RESULT],
-            [f"{TURN} lacks its reasoning_content, which DeepSeek wants back"],
-        ),
-        ("deepseek-v4-pro", [ASKED, turn(reasoning_content="想"), RESULT], []),
-        (
-            "claude-opus-4-6",
-            [ASKED, turn(), RESULT],
-            [f"{TURN} lacks its signed thinking, which is wanted back while thinking is on"],
-        ),
-        (
-            "claude-opus-4-6",
-            [
-                ASKED,
-                turn(native={"protocol": "messages", "content": [{"type": "thinking"}]}),
-                RESULT,
-            ],
-            [],
-        ),
-    ],
-)
-def test_why_a_history_would_be_refused(
-    gate: TokenGate, model: str, messages: list[Any], reasons: list[str]
-) -> None:
-    assert list(gate.check(model, messages)) == reasons
-
-
-def test_signatures_of_gemini() -> None:
-    row = CATALOGUE.find("gemini-3.1-pro-preview")
-    (reason,) = check_history([ASKED, turn(), RESULT], row, "gemini")
-    assert "thought signature" in reason
-    signed = {**CALL, "extra_content": {"google": {"thought_signature": "s"}}}
-    assert check_history([ASKED, turn(tool_calls=[signed]), RESULT], row, "gemini") == ()
-    native = {"protocol": "gemini", "content": [{"thoughtSignature": "s"}]}
-    assert check_history([ASKED, turn(native=native), RESULT], row, "gemini") == ()
-    assert check_history([ASKED, turn(), RESULT], row, "chat") == ()
