@@ -63,7 +63,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content|Pump)",
     ),
-    ("py:class", r"(.*\.)?(Once|ImageData)|array|(pathlib\.)?Path"),
+    ("py:class", r"(.*\.)?(Once|Fetched|ImageData)|array|(pathlib\.)?Path"),
     # Type variables.
     ("py:.*", r"(.*\.)?(T|_Asked)"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -11,7 +11,7 @@ import orjson
 from aiotokengate.download import Download, write_whole
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request, parted_options
-from aiotokengate.resources.once import Once
+from aiotokengate.resources.once import Fetched, Once
 from aiotokengate.uploads import Source, file_part, form_of
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.media import Transcription, bytes_of, transcription_of
@@ -20,7 +20,6 @@ from aiotokengate.wire.problems import find_problem, status_error
 if TYPE_CHECKING:
     import os
     from pathlib import Path
-    from types import TracebackType
 
     from aiotokengate.resources.base import Defaults, Requester
 
@@ -32,7 +31,7 @@ _FORMATS: Final = ("json", "verbose_json", "text", "srt", "vtt")
 _DONE: Final = b"[DONE]"
 
 
-class SpeechCall(Once[bytes]):
+class SpeechCall(Fetched[bytes]):
     """Speech to be made: a stream of bytes.  Use it once, in one of four ways.
 
     ::
@@ -45,19 +44,12 @@ class SpeechCall(Once[bytes]):
     Many gateways read the whole of it before they send its first byte.
     """
 
-    __slots__ = ("_download", "_request", "_requester")
-
-    def __init__(self, requester: Requester, request: Request) -> None:
-        """Keep what to send; nothing is."""
-        super().__init__(partial(_whole, requester, request), f"{request.model}")
-        self._requester = requester
-        self._request = request
-        self._download: Download | None = None
+    __slots__ = ()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Send at the first step, and give the sound as it comes."""
         self._taken()
-        return _Pieces(self._requester, self._request)
+        return _Pieces(self._fetch)
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """Send, and write the sound to a file, which appears when it is whole.
@@ -66,27 +58,10 @@ class SpeechCall(Once[bytes]):
             OSError: the file can't be written.
         """
         self._taken()
-        async with await self._requester.fetch(self._request) as download:
+        async with await self._fetch() as download:
             if not _is_stream(download):
                 return await download.save(path)
             return await write_whole(_Sounds(download), path)
-
-    async def __aenter__(self) -> Download:
-        """Send, and give the answer once its headers have come."""
-        self._taken()
-        download = self._download = await self._requester.fetch(self._request)
-        return download
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the answer."""
-        download, self._download = self._download, None
-        if download is not None:
-            download.close()
 
 
 async def _whole(requester: Requester, request: Request) -> bytes:
@@ -103,17 +78,16 @@ def _is_stream(download: Download) -> bool:
 class _Pieces(AsyncIterator[bytes]):
     """The sound as it comes, opened by the first step."""
 
-    __slots__ = ("_pieces", "_request", "_requester")
+    __slots__ = ("_fetch", "_pieces")
 
-    def __init__(self, requester: Requester, request: Request) -> None:
-        self._requester = requester
-        self._request = request
+    def __init__(self, fetch: Callable[[], Awaitable[Download]]) -> None:
+        self._fetch = fetch
         self._pieces: AsyncIterator[bytes] | None = None
 
     async def __anext__(self) -> bytes:
         try:
             if self._pieces is None:
-                download = await self._requester.fetch(self._request)
+                download = await self._fetch()
                 self._pieces = _Sounds(download) if _is_stream(download) else aiter(download)
             return await anext(self._pieces)
         finally:
@@ -199,7 +173,8 @@ class Audio:
             secrets=lambda: (text,),
             **options.asked(self._defaults, model),
         )
-        return SpeechCall(self._requester, request)
+        fetch = partial(self._requester.fetch, request)
+        return SpeechCall(partial(_whole, self._requester, request), fetch, model)
 
     def transcribe(
         self,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aiotokengate.errors import CallerError
 
-__all__ = ["Once"]
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiotokengate.download import Download
+
+__all__ = ["Fetched", "Once"]
 
 T = TypeVar("T")
 
@@ -60,3 +65,37 @@ class Once(Coroutine[Any, Any, T], Generic[T]):
         if self._coroutine is None:
             self._coroutine = self._taken()()
         return self._coroutine
+
+
+class Fetched(Once[T]):
+    """A call whose answer can be read in pieces, too: enter it for its :class:`Download`."""
+
+    __slots__ = ("_download", "_fetch")
+
+    def __init__(
+        self,
+        make: Callable[[], Coroutine[Any, Any, T]],
+        fetch: Callable[[], Awaitable[Download]],
+        name: str,
+    ) -> None:
+        """Keep how to make the call, and how to fetch its answer; nothing is sent."""
+        super().__init__(make, name)
+        self._fetch = fetch
+        self._download: Download | None = None
+
+    async def __aenter__(self) -> Download:
+        """Send, and give the answer once its headers have come."""
+        self._taken()
+        download = self._download = await self._fetch()
+        return download
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the answer."""
+        download, self._download = self._download, None
+        if download is not None:
+            download.close()

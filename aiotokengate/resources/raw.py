@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request
-from aiotokengate.resources.once import Once
+from aiotokengate.resources.once import Fetched
 from aiotokengate.wire.jsontext import dumps
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from aiotokengate.download import Download
     from aiotokengate.resources.base import Defaults, Options, Requester
     from aiotokengate.uploads import Form
 
@@ -25,7 +22,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Once[Any]):
+class RawCall(Fetched[Any]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::
@@ -35,30 +32,7 @@ class RawCall(Once[Any]):
             async for event in download.events(): ...                 # or bytes, or save()
     """
 
-    __slots__ = ("_download", "_fetch")
-
-    def __init__(self, requester: Requester, request: Request) -> None:
-        """Keep what to send."""
-        super().__init__(partial(_whole, requester, request), f"{request.method} {request.path}")
-        self._fetch = partial(requester.fetch, request)
-        self._download: Download | None = None
-
-    async def __aenter__(self) -> Download:
-        """Send, and give the answer once its headers have come."""
-        self._taken()
-        download = self._download = await self._fetch()
-        return download
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the answer."""
-        download, self._download = self._download, None
-        if download is not None:
-            download.close()
+    __slots__ = ()
 
 
 async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
@@ -96,7 +70,8 @@ def make_raw_call(
         pooled=method != "GET",
         **options.asked(defaults, _model_of(body)),
     )
-    return RawCall(requester, request)
+    name = f"{method} {path}"
+    return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)
 
 
 def _model_of(body: object) -> str:

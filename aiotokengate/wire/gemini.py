@@ -18,10 +18,19 @@ import orjson
 
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation, Media
-from aiotokengate.wire.jsontext import dumps, loads, mended
-from aiotokengate.wire.question import Encoded, Question, joined_text, merged, native_content
+from aiotokengate.wire.jsontext import dumps
+from aiotokengate.wire.question import (
+    Encoded,
+    NativeDecoder,
+    Question,
+    count_in,
+    joined_text,
+    merged,
+    native_content,
+    text_of,
+)
 from aiotokengate.wire.thinking import ask_to_think
-from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
+from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState
 
 __all__ = ["GeminiDecoder", "encode_gemini"]
 
@@ -262,35 +271,12 @@ _USUAL: Final = frozenset(
 _USUAL_CANDIDATE: Final = frozenset(
     ("content", "index", "finishReason", "groundingMetadata", "citationMetadata")
 )
-_NO_TEXTS: Final = frozenset[str]()
-_DONE: Final = b"[DONE]"
 
 
-class GeminiDecoder:
+class GeminiDecoder(NativeDecoder):
     """Chunks of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
-    __slots__ = ("done", "suspect", "transcript")
-
-    def __init__(self, transcript: Transcript) -> None:
-        """Begin a reply."""
-        self.transcript = transcript
-        self.done = False
-        self.suspect: Mapping[str, Any] | None = None
-
-    def feed(self, data: bytes) -> None:
-        """Take the data of one event."""
-        text = data.strip()
-        if not text or text.startswith(_DONE):
-            return
-        try:
-            chunk = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            try:
-                chunk = mended(loads(text), _NO_TEXTS)
-            except (ValueError, RecursionError):
-                self.transcript.skipped += 1
-                return
-        self.take(chunk)
+    __slots__ = ()
 
     def take(self, frame: object) -> None:
         """Take one chunk; or all of them, as an array that is no event stream."""
@@ -302,10 +288,6 @@ class GeminiDecoder:
         else:
             self.transcript.skipped += 1
 
-    def end(self) -> None:
-        """Take the end of the stream."""
-        self.transcript.seal()
-
     def _chunk(self, chunk: dict[str, Any]) -> None:
         log = self.transcript
         candidates = chunk.get("candidates")
@@ -316,8 +298,8 @@ class GeminiDecoder:
         if isinstance(usage, dict):
             log.count(_counts(usage))
         if not log.model:
-            log.model = _string(chunk.get("modelVersion"))
-            log.id = _string(chunk.get("responseId"))
+            log.model = text_of(chunk.get("modelVersion"))
+            log.id = text_of(chunk.get("responseId"))
         if not candidates:
             self.suspect = _blocked(chunk) or chunk
         log.extra.update({key: chunk[key] for key in chunk.keys() - _USUAL})
@@ -348,9 +330,9 @@ class GeminiDecoder:
         elif isinstance(data := part.get("inlineData"), dict):
             log.show(state, _media(data))
         elif isinstance(file := part.get("fileData"), dict):
-            mime = _string(file.get("mimeType")) or None
+            mime = text_of(file.get("mimeType")) or None
             kind = (mime or "file").partition("/")[0]
-            log.show(state, Media(kind, _string(file.get("fileUri")), mime))
+            log.show(state, Media(kind, text_of(file.get("fileUri")), mime))
 
     def _finish(self, state: ChoiceState, reason: str) -> None:
         state.extra["finish_reason"] = reason
@@ -392,8 +374,8 @@ def _piece(call: Mapping[str, Any], signature: object, number: int) -> dict[str,
 
 
 def _media(data: Mapping[str, Any]) -> Media:
-    mime = _string(data.get("mimeType")) or "image/png"
-    url = f"data:{mime};base64,{_string(data.get('data'))}"
+    mime = text_of(data.get("mimeType")) or "image/png"
+    url = f"data:{mime};base64,{text_of(data.get('data'))}"
     return Media(mime.partition("/")[0], url, mime)
 
 
@@ -402,28 +384,23 @@ def _sources(grounding: object) -> Iterator[Citation]:
     for chunk in chunks if isinstance(chunks, list) else ():
         web = chunk.get("web") if isinstance(chunk, dict) else None
         if isinstance(web, dict) and web.get("uri"):
-            yield Citation(_string(web["uri"]), web.get("title"))
+            yield Citation(text_of(web["uri"]), web.get("title"))
 
 
 def _counts(usage: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the counts under the common names; Gemini counts thoughts beside the answer."""
     thoughts, written = (
-        _number(usage, "thoughtsTokenCount"),
-        _number(usage, "candidatesTokenCount"),
+        count_in(usage, "thoughtsTokenCount"),
+        count_in(usage, "candidatesTokenCount"),
     )
     return {
         **usage,
-        "prompt_tokens": _number(usage, "promptTokenCount"),
+        "prompt_tokens": count_in(usage, "promptTokenCount"),
         "completion_tokens": written + thoughts,
-        "total_tokens": _number(usage, "totalTokenCount"),
-        "prompt_tokens_details": {"cached_tokens": _number(usage, "cachedContentTokenCount")},
+        "total_tokens": count_in(usage, "totalTokenCount"),
+        "prompt_tokens_details": {"cached_tokens": count_in(usage, "cachedContentTokenCount")},
         "completion_tokens_details": {"reasoning_tokens": thoughts},
     }
-
-
-def _number(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def _blocked(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -434,7 +411,3 @@ def _blocked(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     message = f"the prompt was blocked: {reason}"
     return {"error": {"message": message, "code": "prompt_blocked", "type": "content_filter"}}
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from array import array
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 
 from aiotokengate.errors import WireError
 from aiotokengate.types import Usage
+from aiotokengate.wire.question import dicts_in
 from aiotokengate.wire.usage import usage_of
 
 __all__ = [
@@ -140,14 +141,14 @@ def images_of(body: object) -> tuple[ImageData, ...]:
 
 
 def _images(body: Mapping[str, Any]) -> Iterator[ImageData]:
-    for row in _listed(body.get("data")):
+    for row in dicts_in(body.get("data")):
         image = _image(row.get("b64_json") or row.get("url"), row.get("revised_prompt"))
         if image is not None:
             yield image
     output = body.get("output")
-    for choice in _listed(output.get("choices")) if isinstance(output, dict) else ():
+    for choice in dicts_in(output.get("choices")) if isinstance(output, dict) else ():
         message = choice.get("message")
-        for part in _listed(message.get("content")) if isinstance(message, dict) else ():
+        for part in dicts_in(message.get("content")) if isinstance(message, dict) else ():
             image = _image(part.get("image"), None)
             if image is not None:
                 yield image
@@ -245,8 +246,8 @@ def transcription_of(body: object) -> Transcription:
         body["text"],
         language=body.get("language") or "",
         duration=_number(spent) if duration is None else duration,
-        segments=tuple(_segment(row) for row in _listed(body.get("segments"))),
-        words=tuple(_word(row) for row in _listed(body.get("words"))),
+        segments=tuple(_segment(row) for row in dicts_in(body.get("segments"))),
+        words=tuple(_word(row) for row in dicts_in(body.get("words"))),
         extra=body,
     )
 
@@ -267,7 +268,3 @@ def _span(row: Mapping[str, Any]) -> tuple[float, float]:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _listed(value: object) -> Sequence[Mapping[str, Any]]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

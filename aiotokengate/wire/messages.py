@@ -19,8 +19,16 @@ import orjson
 
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation
-from aiotokengate.wire.jsontext import dumps, loads, mended
-from aiotokengate.wire.question import Encoded, Question, merged, native_content
+from aiotokengate.wire.jsontext import dumps, loads
+from aiotokengate.wire.question import (
+    Encoded,
+    NativeDecoder,
+    Question,
+    count_in,
+    merged,
+    native_content,
+    text_of,
+)
 from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 
@@ -262,7 +270,6 @@ _REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "refusal": "content_filter",
     }
 )
-_NO_TEXTS: Final = frozenset[str]()
 _USUAL_MESSAGE: Final = frozenset(
     ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage")
 )
@@ -298,28 +305,17 @@ class _Block:
         return None if block.get("type") == "text" and not block.get("text") else block
 
 
-class MessagesDecoder:
+class MessagesDecoder(NativeDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
-    __slots__ = ("_blocks", "_state", "_usage", "done", "suspect", "transcript")
+    __slots__ = ("_blocks", "_state", "_usage")
 
     def __init__(self, transcript: Transcript) -> None:
         """Begin a reply."""
-        self.transcript = transcript
-        self.done = False
-        self.suspect: Mapping[str, Any] | None = None
+        super().__init__(transcript)
         self._blocks: dict[int, _Block] = {}
         self._state: ChoiceState | None = None
         self._usage: dict[str, Any] = {}
-
-    def feed(self, data: bytes) -> None:
-        """Take the data of one event."""
-        try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            self._not_orjson(data)
-            return
-        self.take(event)
 
     def take(self, frame: object) -> None:
         """Take one event; or a whole message, which came as plain JSON."""
@@ -341,19 +337,7 @@ class MessagesDecoder:
             blocks = (self._blocks[index].whole() for index in sorted(self._blocks))
             content = [block for block in blocks if block is not None]
             self._state.native = {"protocol": PROTOCOL, "content": content}
-        self.transcript.seal()
-
-    def _not_orjson(self, data: bytes) -> None:
-        text = data.strip()
-        if text.startswith(b"[DONE]"):
-            self.done = True
-        elif text:
-            try:
-                event = mended(loads(text), _NO_TEXTS)
-            except (ValueError, RecursionError):
-                self.transcript.skipped += 1
-            else:
-                self.take(event)
+        super().end()
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -386,7 +370,7 @@ class MessagesDecoder:
                 block.add("input", fragment)
                 self._piece(block, fragment)
         elif kind == "signature_delta":
-            block.add("signature", _string(delta.get("signature")))
+            block.add("signature", text_of(delta.get("signature")))
         elif kind == "citations_delta":
             citation = delta.get("citation")
             if isinstance(citation, dict):
@@ -432,16 +416,16 @@ class MessagesDecoder:
         fields, log = block.fields, self.transcript
         kind = fields.get("type")
         if kind == "tool_use":
-            fields["id"] = _string(fields.get("id")) or f"call_{len(self._choice().calls)}"
+            fields["id"] = text_of(fields.get("id")) or f"call_{len(self._choice().calls)}"
             given = fields.get("input")
             arguments = orjson.dumps(given).decode() if given else ""
-            function = {"name": _string(fields.get("name")), "arguments": arguments}
+            function = {"name": text_of(fields.get("name")), "arguments": arguments}
             piece = {"index": len(self._choice().calls), "id": fields["id"], "function": function}
             log.tool_piece(self._choice(), piece)
-        elif kind == "text" and (text := _string(fields.get("text"))):
+        elif kind == "text" and (text := text_of(fields.get("text"))):
             self._choice()
             log.put(0, ANSWER, text)
-        elif kind == "thinking" and (text := _string(fields.get("thinking"))):
+        elif kind == "thinking" and (text := text_of(fields.get("thinking"))):
             self._choice()
             log.put(0, REASONING, text)
         for citation in fields.get("citations") or ():
@@ -487,8 +471,8 @@ class MessagesDecoder:
 
     def _identify(self, message: Mapping[str, Any]) -> None:
         log = self.transcript
-        log.model = log.model or _string(message.get("model"))
-        log.id = log.id or _string(message.get("id"))
+        log.model = log.model or text_of(message.get("model"))
+        log.id = log.id or text_of(message.get("id"))
 
     def _count(self, usage: object) -> None:
         """Keep the latest of every count: those of ``message_delta`` are cumulative."""
@@ -520,15 +504,15 @@ _CITATION_KEYS: Final = frozenset(("url", "title", "document_title"))
 def _citation(citation: Mapping[str, Any]) -> Citation:
     title = citation.get("title") or citation.get("document_title")
     rest = {key: value for key, value in citation.items() if key not in _CITATION_KEYS}
-    return Citation(_string(citation.get("url")), title, extra=rest)
+    return Citation(text_of(citation.get("url")), title, extra=rest)
 
 
 def _counts(usage: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the counts under the common names; the prompt's are given without what was cached."""
-    read = _number(usage, "cache_read_input_tokens")
-    prompt = _number(usage, "input_tokens") + read
-    prompt += _number(usage, "cache_creation_input_tokens")
-    written = _number(usage, "output_tokens")
+    read = count_in(usage, "cache_read_input_tokens")
+    prompt = count_in(usage, "input_tokens") + read
+    prompt += count_in(usage, "cache_creation_input_tokens")
+    written = count_in(usage, "output_tokens")
     return {
         **usage,
         "prompt_tokens": prompt,
@@ -536,12 +520,3 @@ def _counts(usage: Mapping[str, Any]) -> Mapping[str, Any]:
         "total_tokens": prompt + written,
         "prompt_tokens_details": {"cached_tokens": read},
     }
-
-
-def _number(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return value if isinstance(value, int) else 0
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""

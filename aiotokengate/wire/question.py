@@ -6,18 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
+import orjson
 
 from aiotokengate.catalogue import UNKNOWN, Model
+from aiotokengate.wire.jsontext import loads, mended
 from aiotokengate.wire.transcript import Transcript
 
 __all__ = [
     "Decoder",
     "Encoded",
+    "NativeDecoder",
     "Question",
     "Reasoning",
+    "count_in",
+    "dicts_in",
     "joined_text",
     "merged",
     "native_content",
+    "text_of",
 ]
 
 Reasoning: TypeAlias = Literal["off", "low", "medium", "high"] | int | None
@@ -90,6 +96,67 @@ class Decoder(Protocol):
 
     def end(self) -> None:
         """Take the end of the stream: give out what was held back, and seal the transcript."""
+
+
+class NativeDecoder:
+    """What the decoders of the vendors' own protocols share: from an event's bytes to a frame.
+
+    See :class:`Decoder`; a subclass takes the frames.
+    """
+
+    __slots__ = ("done", "suspect", "transcript")
+
+    def __init__(self, transcript: Transcript) -> None:
+        """Begin a reply."""
+        self.transcript = transcript
+        self.done = False
+        self.suspect: Mapping[str, Any] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the data of one event."""
+        try:
+            frame = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self._not_orjson(data)
+            return
+        self.take(frame)
+
+    def take(self, frame: object) -> None:
+        """Take one parsed frame."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Take the end of the stream."""
+        self.transcript.seal()
+
+    def _not_orjson(self, data: bytes) -> None:
+        """Take blank data, ``[DONE]``, or JSON that only json reads."""
+        text = data.strip()
+        if text.startswith(b"[DONE]"):
+            self.done = True
+        elif text:
+            try:
+                frame = mended(loads(text), frozenset())
+            except (ValueError, RecursionError):
+                self.transcript.skipped += 1
+            else:
+                self.take(frame)
+
+
+def text_of(value: object) -> str:
+    """Give a text of the wire, "" for whatever is none."""
+    return value if isinstance(value, str) else ""
+
+
+def dicts_in(value: object) -> list[Mapping[str, Any]]:
+    """Give the objects of a list of the wire, none for whatever is no list."""
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+
+
+def count_in(usage: Mapping[str, Any], name: str) -> int:
+    """Give a count of tokens, 0 for whatever is none."""
+    value = usage.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | None:

@@ -15,12 +15,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
-
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation, Media
-from aiotokengate.wire.jsontext import dumps, loads, mended
-from aiotokengate.wire.question import Encoded, Question, joined_text, merged, native_content
+from aiotokengate.wire.jsontext import dumps
+from aiotokengate.wire.question import (
+    Encoded,
+    NativeDecoder,
+    Question,
+    dicts_in,
+    joined_text,
+    merged,
+    native_content,
+    text_of,
+)
 from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 
@@ -205,7 +212,6 @@ def _part(part: object, where: str, text_type: str) -> Mapping[str, Any]:
 # --- the reply ----------------------------------------------------------------------------------
 
 _INCOMPLETE: Final = MappingProxyType({"max_output_tokens": "length"})
-_NO_TEXTS: Final = frozenset[str]()
 _CALLS: Final = frozenset(("function_call", "custom_tool_call"))
 _ARGUMENTS: Final = MappingProxyType({"function_call": "arguments", "custom_tool_call": "input"})
 _KEPT: Final = frozenset(
@@ -216,30 +222,19 @@ _KEPT: Final = frozenset(
 )
 
 
-class ResponsesDecoder:
+class ResponsesDecoder(NativeDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
-    __slots__ = ("_ids", "_items", "_said", "_state", "done", "suspect", "transcript")
+    __slots__ = ("_ids", "_items", "_said", "_state")
 
     def __init__(self, transcript: Transcript) -> None:
         """Begin a reply."""
-        self.transcript = transcript
-        self.done = False
-        self.suspect: Mapping[str, Any] | None = None
+        super().__init__(transcript)
         self._state: ChoiceState | None = None
         self._ids: dict[object, int] = {}
         self._items: dict[int, Mapping[str, Any]] = {}
         # What deltas have said of each item: kinds of text, and the last part of the summary.
         self._said: dict[int, dict[str, int]] = {}
-
-    def feed(self, data: bytes) -> None:
-        """Take the data of one event."""
-        try:
-            event = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            self._not_orjson(data)
-            return
-        self.take(event)
 
     def take(self, frame: object) -> None:
         """Take one event; or a whole response, which came as plain JSON."""
@@ -263,19 +258,7 @@ class ResponsesDecoder:
         if self._state is not None and self._items:
             content = [self._items[place] for place in sorted(self._items)]
             self._state.native = {"protocol": PROTOCOL, "content": content}
-        self.transcript.seal()
-
-    def _not_orjson(self, data: bytes) -> None:
-        text = data.strip()
-        if text.startswith(b"[DONE]"):
-            self.done = True
-        elif text:
-            try:
-                event = mended(loads(text), _NO_TEXTS)
-            except (ValueError, RecursionError):
-                self.transcript.skipped += 1
-            else:
-                self.take(event)
+        super().end()
 
     def _choice(self) -> ChoiceState:
         if self._state is None:
@@ -368,8 +351,8 @@ class ResponsesDecoder:
         said = self._said_of(place)
         if "call" not in said:
             said["call"] = 1
-            function = {"name": _string(item.get("name")), "arguments": ""}
-            call_id = _string(item.get("call_id")) or _string(item.get("id"))
+            function = {"name": text_of(item.get("name")), "arguments": ""}
+            call_id = text_of(item.get("call_id")) or text_of(item.get("id"))
             piece = {"index": place, "id": call_id or f"call_{place}", "function": function}
             self.transcript.tool_piece(self._choice(), piece)
 
@@ -399,17 +382,17 @@ class ResponsesDecoder:
 
     def _message(self, place: int, item: Mapping[str, Any], said: Mapping[str, int]) -> None:
         told = set(said)
-        for part in _listed(item.get("content")):
+        for part in dicts_in(item.get("content")):
             if part.get("type") == "output_text" and "text" not in told:
                 self._text({"output_index": place, "delta": part.get("text")})
             elif part.get("type") == "refusal" and "refusal" not in told:
                 self._refusal({"output_index": place, "delta": part.get("refusal")})
             if "annotations" not in told:
-                for annotation in _listed(part.get("annotations")):
+                for annotation in dicts_in(part.get("annotations")):
                     self._cite(annotation)
 
     def _reasoning(self, place: int, item: Mapping[str, Any]) -> None:
-        summary, content = _listed(item.get("summary")), _listed(item.get("content"))
+        summary, content = dicts_in(item.get("summary")), dicts_in(item.get("content"))
         take, parts = (self._summary, summary) if summary else (self._raw_thought, content)
         for number, part in enumerate(parts):
             numbers = {"summary_index": number, "content_index": number}
@@ -457,8 +440,8 @@ class ResponsesDecoder:
 
     def _identify(self, response: Mapping[str, Any]) -> None:
         log = self.transcript
-        log.model = log.model or _string(response.get("model"))
-        log.id = log.id or _string(response.get("id"))
+        log.model = log.model or text_of(response.get("model"))
+        log.id = log.id or text_of(response.get("id"))
         created = response.get("created_at")
         log.created = int(created) if isinstance(created, int | float) else log.created
 
@@ -493,17 +476,9 @@ _CITATION_KEYS: Final = frozenset(("url", "title", "start_index", "end_index"))
 
 def _citation(annotation: Mapping[str, Any]) -> Citation:
     return Citation(
-        _string(annotation["url"]),
+        text_of(annotation["url"]),
         annotation.get("title"),
         annotation.get("start_index"),
         annotation.get("end_index"),
         {key: value for key, value in annotation.items() if key not in _CITATION_KEYS},
     )
-
-
-def _listed(value: object) -> list[Mapping[str, Any]]:
-    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
