@@ -17,6 +17,7 @@ import asyncio
 import os
 import socket
 import urllib.request
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -158,7 +159,8 @@ class Transport:
         self._proxy = proxy if proxy is not None else environment_proxy(base_url)
         self._ssl = ssl
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
-        self._process = os.getpid()
+        self._inherited: list[_LoopSessions] = []
+        _transports.add(self)
 
     async def send(
         self,
@@ -226,10 +228,6 @@ class Transport:
 
     async def _sessions(self) -> _LoopSessions:
         loop = asyncio.get_running_loop()
-        if self._process != os.getpid():
-            # A forked child must never write into its parent's sockets, nor close them.
-            self._open.clear()
-            self._process = os.getpid()
         sessions = self._open.get(loop)
         if sessions is None:
             self._forget_dead()
@@ -237,10 +235,27 @@ class Transport:
             await sessions.open()
         return sessions
 
+    def disown(self) -> None:
+        """Leave to the parent what is the parent's, in a child that was just forked."""
+        for sessions in self._open.values():
+            sessions.disown()
+        self._inherited += self._open.values()
+        self._open.clear()
+
     def _forget_dead(self) -> None:
         for loop in [loop for loop in self._open if loop.is_closed()]:
             del self._open[loop]
 
+
+_transports: weakref.WeakSet[Transport] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for transport in _transports:
+        transport.disown()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
@@ -271,6 +286,17 @@ class _LoopSessions:
     async def close(self) -> None:
         """Close all connections."""
         await self._keeper.aclose()
+
+    def disown(self) -> None:
+        """Never write into the sockets, nor close them: they are the parent's.
+
+        The finaliser of a connector would take them out of a list of the kernel's (epoll) that
+        child and parent share, and the parent would wait for ever.
+        """
+        for session in (self._kept, self._fresh, self._foreign):
+            if session is not None and session.connector is not None:
+                session.connector._closed = True  # noqa: SLF001 - there is no public way
+                session.detach()
 
     def session(self, *, fresh: bool, ours: bool) -> aiohttp.ClientSession:
         """Give the session for a request: to a foreign host one without the key."""

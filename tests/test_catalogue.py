@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +12,8 @@ import pytest
 from aiotokengate import BadRequest, MediaDelta, TokenGate
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import Call, FakeGateway, Raw, ScriptedReply
-from aiotokengate.testing.files import png
+from aiotokengate.testing.files import png, wav
+from aiotokengate.testing.jobs import JobPlan
 from aiotokengate.testing.models import MODELS
 from aiotokengate.types import Reply
 
@@ -211,3 +213,94 @@ async def test_the_list_is_joined_with_the_catalogue(gate: TokenGate) -> None:
     assert listed["wan-i2v"].inputs == ("text", "image")
     known = {name: row for name, row in listed.items() if not name.startswith("dialect/")}
     assert [name for name, row in known.items() if row.family == "unknown"] == []
+
+
+# --- what is no chat ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        ("text-embedding-ada-002", 1536),
+        ("text-embedding-3-small", 1536),
+        ("text-embedding-3-large", 3072),
+    ],
+)
+async def test_embeddings(gate: TokenGate, model: str, size: int) -> None:
+    found = await gate.embed(model, ["你好 👋", "hello"])
+    assert [len(vector) for vector in found] == [size, size]
+    assert found.usage.prompt_tokens > 0
+
+
+async def test_transcription(gate: TokenGate) -> None:
+    for kind in ("json", "verbose_json", "text", "srt", "vtt"):
+        heard = await gate.audio.transcribe("whisper-1", wav().whole(), response_format=kind)
+        assert "听到了" in heard.text
+
+
+@pytest.mark.parametrize("model", ["tts-1-hd", "Qwen3-TTS-12Hz-1.7B-CustomVoice"])
+async def test_speech(gate: TokenGate, model: str) -> None:
+    voice = "alloy" if model == "tts-1-hd" else "vivian"
+    speak = gate.audio.speak
+    whole = await speak(model, "早上好 🌅", voice=voice, response_format="wav")
+    assert whole.startswith(b"RIFF")
+    pieces = speak(model, "早上好 🌅", voice=voice, response_format="wav")
+    assert b"".join([piece async for piece in pieces]) == whole
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", "qwen-image"])
+async def test_image_generation(gate: TokenGate, model: str) -> None:
+    (image,) = await gate.images.generate(model, "一只猫 🐈")
+    assert image.data == png().whole()
+    sketches = [sketch async for sketch in gate.images.generate(model, "猫", partial_images=1)]
+    assert [sketch.image.data == png().whole() for sketch in sketches] == [True, True]
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", "qwen-image-edit"])
+async def test_image_edits(gate: TokenGate, model: str) -> None:
+    (image,) = await gate.images.edit(model, "加一顶帽子 🎩", png().whole())
+    assert image.data == png().whole()
+
+
+@pytest.mark.parametrize("model", ["wan-t2v", "wan-i2v"])
+@pytest.mark.parametrize("form", ["job", "inline", "raw"])
+async def test_video(model: str, form: Any, tmp_path: Path) -> None:
+    async with (
+        FakeGateway(jobs=JobPlan(polls=1, video=form)) as gateway,
+        TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate,
+    ):
+        image = png().whole() if model == "wan-i2v" else None
+        job = gate.videos.create(model, "一只猫在弹钢琴 🎹", image=image)
+        (path,) = await job.save(tmp_path / "cat.mp4")
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+async def test_music(tmp_path: Path) -> None:
+    """Each of the sixteen actions has its own test in test_music.py."""
+    async with (
+        FakeGateway(jobs=JobPlan(polls=1)) as gateway,
+        TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate,
+    ):
+        job = gate.music.create("一首关于春天的歌 🌸")
+        result = await job
+        paths = await job.save(tmp_path)
+    assert len(result.clips) == 2
+    assert all(path.stat().st_size for path in paths)
+
+
+@pytest.mark.parametrize("kind", ["json", "sse", "bytes"])
+async def test_anything_new(gateway: FakeGateway, gate: TokenGate, kind: str) -> None:
+    """小微同学, of whose wire nothing is known, and whatever comes next."""
+    bodies = {
+        "json": Raw(body='{"答": "好 👌"}'.encode(), headers={"Content-Type": "application/json"}),
+        "sse": Raw(body='event: answer\ndata: {"答": "好 👌"}\n\n'.encode()).drip(3),
+        "bytes": Raw(body=b"\x00\x01", headers={"Content-Type": "application/octet-stream"}),
+    }
+    gateway.script(bodies[kind], path="/v1/xiaowei/chat")
+    call = gate.request("POST", "/xiaowei/chat", json={"问": "在吗？"})
+    if kind == "sse":
+        async with call as download:
+            events = [event async for event in download.events()]
+        assert orjson.loads(events[0].data) == {"答": "好 👌"}
+    else:
+        assert await call == ({"答": "好 👌"} if kind == "json" else b"\x00\x01")
