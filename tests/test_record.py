@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +27,7 @@ from aiotokengate import (
     StreamInterrupted,
     TokenGate,
 )
+from aiotokengate.cli.gateway import main
 from aiotokengate.testing import (
     Call,
     FakeGateway,
@@ -56,8 +60,8 @@ async def test_recorded_and_replayed(gateway: FakeGateway, tmp_path: Path) -> No
     gateway.script(
         ScriptedReply(reasoning="想一想", answer="你好！😊"),
         ScriptedReply(tool_calls=[Call("weather", {"city": "北京"})]),
-        Raw(status=429, body=b""),
         Raw(body=f"data: [DONE] {KEY}\n\n".encode()).drip(7),
+        Raw(status=429, body=b""),
     )
     async with (
         Recorder(file, base_url=gateway.base_url) as recorder,
@@ -65,9 +69,9 @@ async def test_recorded_and_replayed(gateway: FakeGateway, tmp_path: Path) -> No
     ):
         first = await deltas(gate)
         second = await deltas(gate, stream=False)
-        with pytest.raises(RateLimited):
-            await deltas(gate, retry=ONCE)
         with pytest.raises(StreamInterrupted):
+            await deltas(gate, retry=ONCE)
+        with pytest.raises(RateLimited):
             await deltas(gate, retry=ONCE)
         third = await deltas(gate, "claude-opus-4-6", reasoning="high")
         found = await gate.embed("text-embedding-3-small", "你好", dimensions=4)
@@ -84,17 +88,15 @@ async def test_recorded_and_replayed(gateway: FakeGateway, tmp_path: Path) -> No
         async with TokenGate(api_key="sk-other", base_url=other.base_url) as gate:
             assert await deltas(gate) == first
             assert await deltas(gate, stream=False) == second
-            with pytest.raises(RateLimited):
-                await deltas(gate, retry=ONCE)
             with pytest.raises(StreamInterrupted):
+                await deltas(gate, retry=ONCE)
+            with pytest.raises(RateLimited):
                 await deltas(gate, retry=ONCE)
             assert await deltas(gate, "claude-opus-4-6", reasoning="high") == third
             again = await gate.embed("text-embedding-3-small", "你好", dimensions=4)
             assert again[0] == found[0]
             with pytest.raises(BadRequest):
                 await gate.request("GET", "../nowhere?key=x")
-            with pytest.raises(Exception, match="holds no POST /chat/completions here"):
-                await deltas(gate, retry=ONCE)
 
 
 def exchange(**fields: Any) -> dict[str, Any]:
@@ -478,3 +480,85 @@ async def test_a_refusal_of_the_gateway_passes_through(
         with pytest.raises(BadRequest):
             await gate.chat(MODEL, "嗨", n=200)
     assert Recording.load(file).exchanges[0].status == 400
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def command(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run the command; give the process and its address."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-W", "error", "-m", "aiotokengate", "gateway"),
+        *("--port", "0", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        yield process, line.removeprefix("listening on ").strip()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_the_command_records_and_replays(gateway: FakeGateway, tmp_path: Path) -> None:
+    file = tmp_path / "exchanges.json"
+    gateway.script(ScriptedReply(reasoning="想", answer="好 📼"))
+    async with command("--record", str(file), "--to", gateway.base_url) as (process, address):
+        async with TokenGate(api_key=KEY, base_url=address) as gate:
+            first = await deltas(gate)
+        process.send_signal(signal.SIGINT)
+        _, told = await process.communicate()
+        assert process.returncode == 130
+    lines = told.decode().splitlines()
+    assert lines[2:] == [
+        "POST /chat/completions 200",
+        f"recorded 1 exchanges in {file} / 已录制 1 次请求",
+    ]
+    assert KEY not in file.read_text("utf-8")
+    async with command("--replay", str(file), "--quiet") as (process, address):
+        async with TokenGate(api_key="sk-any", base_url=address, retry=ONCE) as gate:
+            assert await deltas(gate) == first
+            with pytest.raises(StatusError, match="but nothing more"):
+                await deltas(gate)
+        process.terminate()
+        assert await process.communicate() == (b"", b"")
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--record", "a"], "--record and --to go together"),
+        (["--to", "http://127.0.0.1/v1"], "--record 与 --to 必须同时使用"),
+        (["--record", "a", "--to", "wan.vnet.com"], "begins with http:// or https://"),
+        (["--record", "a", "--to", "http://a", "--replay", "b"], "expected --record or --replay"),
+        (["--rhythm"], "--rhythm is for --replay"),
+        (["--record", "a", "--to", "http://a", "--api-key", "sk-a"], "without a key or limits"),
+        (["--record", "a", "--to", "http://a", "--concurrency", "1"], "without a key or limits"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(options)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_trouble_with_files_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing, wrong = tmp_path / "no" / "a.json", tmp_path / "a.json"
+    wrong.write_text("{}")
+    assert main(["--port", "0", "--replay", str(missing)]) == 1
+    assert main(["--port", "0", "--record", str(missing), "--to", "http://127.0.0.1:1/v1"]) == 1
+    assert main(["--port", "0", "--replay", str(wrong)]) == 1
+    first, second, third = capsys.readouterr().err.splitlines()
+    trouble = f"cannot use the file / 无法使用文件 {missing}: No such file or directory"
+    assert first == second == f"aiotokengate gateway: {trouble}"
+    assert third.startswith(f"aiotokengate gateway: expected a recording in '{wrong}'")
