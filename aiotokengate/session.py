@@ -298,6 +298,7 @@ class TokenGate:
         *,
         system: str = "",
         max_tokens_kept: int | None = None,
+        keep_partial: bool = False,
         stored: str | None = None,
         **options: Any,  # noqa: ANN401 - those of chat()
     ) -> Conversation:
@@ -308,7 +309,9 @@ class TokenGate:
             system: what stands before the history.
             max_tokens_kept: about so many tokens of history are sent; the oldest turns are
                 forgotten first.
-            stored: what a conversation's ``to_json()`` gave; it brings the three above along.
+            keep_partial: whether the text of a reply that was stopped, cut or cancelled is
+                recorded; else such a turn leaves no trace.
+            stored: what a conversation's ``to_json()`` gave; it brings the four above along.
             options: those of :meth:`chat`, for every turn.
 
         Raises:
@@ -320,7 +323,12 @@ class TokenGate:
             message = "expected a model, or a stored conversation"
             raise CallerError(message)
         return Conversation(
-            self.chat, model, system=system, max_tokens_kept=max_tokens_kept, options=options
+            self.chat,
+            model,
+            system=system,
+            max_tokens_kept=max_tokens_kept,
+            keep_partial=keep_partial,
+            options=options,
         )
 
     def check(
