@@ -146,6 +146,16 @@ async def test_one_turn_at_a_time(gateway: FakeGateway, gate: TokenGate) -> None
     assert (await talk.say("二")).answer == "三"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_streamed_or_not(gateway: FakeGateway, gate: TokenGate, stream: bool) -> None:
+    gateway.script(ScriptedReply(answer="你好 👋"))
+    talk = gate.conversation(MODEL, stream=stream)
+    async with talk.say("在吗？") as arriving:
+        assert await arriving.answer.text() == "你好 👋"
+        assert [message["content"] for message in talk.messages] == ["在吗？", "你好 👋"]
+    assert len(talk.messages) == 2
+
+
 async def test_stored_and_gone_on_with(gateway: FakeGateway, gate: TokenGate) -> None:
     talk = gate.conversation("claude-opus-4-6", system="简短", max_tokens_kept=5_000)
     gateway.script(ScriptedReply(reasoning="想", answer="好 🌱"))

@@ -75,7 +75,7 @@ class Conversation:
         self.keep_partial = keep_partial
         self._ask = ask
         self._options = options or {}
-        self._turn: object | None = None
+        self._busy = False
 
     def __repr__(self) -> str:
         """Say how long it is; never what is in it."""
@@ -206,26 +206,26 @@ class Conversation:
             self._forget(self.max_tokens_kept - _tokens_of(said), keep=keep)
         system = [{"role": "system", "content": self.system}] if self.system else []
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
-        turn = self._turn = object()
+        self._busy = True
         try:
             pump = await call.opened()
         except BaseException:
-            self._turn = None
+            self._busy = False
             raise
         if pump.ended:
-            self._record(turn, said, pump)
+            self._record(said, pump)
         else:
             ended = pump.on_end
 
             def record(pump: Pump) -> None:
-                self._record(turn, said, pump)
+                self._record(said, pump)
                 ended(pump)
 
             pump.on_end = record
         return pump
 
     def _check_turn(self, said: Sequence[Mapping[str, Any]]) -> None:
-        if self._turn is not None:
+        if self._busy:
             message = "the last turn of this conversation is not over: one at a time"
             raise CallerError(message)
         last = self.messages[-1] if self.messages else {}
@@ -233,11 +233,9 @@ class Conversation:
             message = "the last turn has tool calls: give their results with answer_tools() first"
             raise CallerError(message)
 
-    def _record(self, turn: object, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
+    def _record(self, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
         """Take both turns into the history, if there is an answer."""
-        if self._turn is not turn:
-            return
-        self._turn = None
+        self._busy = False
         answer = self._answer(pump)
         if not says_nothing(answer):
             self.messages += [*said, answer]
