@@ -302,6 +302,7 @@ class TokenGate:
         *,
         system: str = "",
         max_tokens_kept: int | None = None,
+        keep_partial: bool = False,
         stored: str | None = None,
         **options: Any,  # noqa: ANN401 - those of chat()
     ) -> Conversation:
@@ -312,7 +313,9 @@ class TokenGate:
             system: what stands before the history.
             max_tokens_kept: about so many tokens of history are sent; the oldest turns are
                 forgotten first.
-            stored: what a conversation's ``to_json()`` gave; it brings the three above along.
+            keep_partial: whether the text of a reply that was stopped, cut or cancelled is
+                recorded; else such a turn leaves no trace.
+            stored: what a conversation's ``to_json()`` gave; it brings the four above along.
             options: those of :meth:`chat`, for every turn.
 
         Raises:
@@ -326,18 +329,35 @@ class TokenGate:
             message = "expected a model, or a stored conversation"
             raise CallerError(message)
         return Conversation(
-            self.chat, model, system=system, max_tokens_kept=max_tokens_kept, options=options
+            self.chat,
+            model,
+            system=system,
+            max_tokens_kept=max_tokens_kept,
+            keep_partial=keep_partial,
+            options=options,
         )
 
     def check(
-        self, model: str, messages: Messages, *, protocol: ProtocolName | None = None
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        reasoning: Reasoning = None,
+        protocol: ProtocolName | None = None,
     ) -> tuple[str, ...]:
         """Say why a history would be refused, before it is sent; nothing is.
+
+        What a vendor wants back may depend on whether the model is to think, so give
+        ``reasoning`` if :meth:`chat` will be given it.
 
         Args:
             model: as for :meth:`chat`.
             messages: as for :meth:`chat`.
+            reasoning: as for :meth:`chat`.
             protocol: as for :meth:`chat`.
+
+        Returns:
+            The reasons; nothing if none is known.
 
         Raises:
             CallerError: an argument is wrong.
@@ -346,7 +366,8 @@ class TokenGate:
 
         row = self._defaults.catalogue.find(model)
         chosen = checked_protocol(protocol) or row.protocol
-        return check_history(message_list(messages), row, chosen)
+        listed = message_list(messages)
+        return check_history(listed, row, chosen, checked_reasoning(reasoning))
 
     def map(
         self,

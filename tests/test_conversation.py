@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
+import attrs
 import orjson
 import pytest
 
-from aiotokengate import CallerError, ServerFailed, StreamInterrupted, TokenGate
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate import CallerError, ResponseInvalid, ServerFailed, StreamInterrupted, TokenGate
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
-from aiotokengate.wire.history import check_history
 
 MODEL = "qwen3.6-plus"
 
@@ -72,6 +70,70 @@ async def test_a_turn_that_is_not_whole_leaves_no_trace(
     assert len(talk.messages) == 2
 
 
+async def test_a_reply_that_says_nothing_leaves_no_trace(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    """An empty turn of the assistant would be refused from then on."""
+    talk = gate.conversation(MODEL)
+    gateway.script(ScriptedReply(reasoning="想了又想 💭", finish_reason="length"))
+    reply = await talk.say("证明黎曼猜想")
+    assert (reply.status, reply.reasoning, reply.answer) == ("complete", "想了又想 💭", "")
+    assert talk.messages == []
+
+
+async def test_an_answer_that_does_not_fit_its_type_leaves_no_trace(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    @attrs.frozen
+    class City:
+        name: str
+
+    talk = gate.conversation(MODEL, response_type=City)
+    gateway.script(ScriptedReply(answer="北京"), ScriptedReply(answer='{"name": "北京 🏯"}'))
+    with pytest.raises(ResponseInvalid):
+        await talk.say("首都？")
+    assert talk.messages == []
+    assert (await talk.say("首都？")).parsed == City("北京 🏯")
+    assert [message["content"] for message in talk.messages] == ["首都？", '{"name": "北京 🏯"}']
+
+
+async def test_a_partial_reply_is_kept_where_that_is_wanted(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    talk = gate.conversation("glm-5.1", keep_partial=True)
+    gateway.script(ScriptedReply(reasoning="想", answer=["一", Gate(), "二"]))
+    async with talk.say("数数") as stream:
+        assert await anext(aiter(stream.answer)) == "一"
+        stream.stop()
+    gateway.script(ScriptedReply(answer=["半", "句 ✂️"], finish_reason="", done=False))
+    with pytest.raises(StreamInterrupted):
+        await talk.say("继续")
+    # Nothing of it was read: nothing is there to be kept.
+    gateway.script(ScriptedReply(reasoning=["想", Gate()]))
+    async with talk.say("再继续") as stream:
+        stream.stop()
+    assert talk.messages == [
+        {"role": "user", "content": "数数"},
+        {"role": "assistant", "content": "一"},
+        {"role": "user", "content": "继续"},
+        {"role": "assistant", "content": "半句 ✂️"},
+    ]
+    again = gate.conversation(stored=talk.to_json())
+    assert again.keep_partial
+    assert again.messages == talk.messages
+
+
+async def test_a_stream_that_is_dropped_ends_its_turn(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    talk = gate.conversation("glm-5.1")
+    gateway.script(ScriptedReply(answer=["一", Gate()]), ScriptedReply(answer="好 🌱"))
+    async for _ in talk.say("数数"):
+        break
+    assert (await talk.say("在吗？")).answer == "好 🌱"
+    assert [message["content"] for message in talk.messages] == ["在吗？", "好 🌱"]
+
+
 async def test_one_turn_at_a_time(gateway: FakeGateway, gate: TokenGate) -> None:
     hold = Gate()
     gateway.script(ScriptedReply(answer=["一", hold, "二"]), ScriptedReply(answer="三"))
@@ -82,6 +144,16 @@ async def test_one_turn_at_a_time(gateway: FakeGateway, gate: TokenGate) -> None
         hold.open()
         await stream.reply()
     assert (await talk.say("二")).answer == "三"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_streamed_or_not(gateway: FakeGateway, gate: TokenGate, stream: bool) -> None:
+    gateway.script(ScriptedReply(answer="你好 👋"))
+    talk = gate.conversation(MODEL, stream=stream)
+    async with talk.say("在吗？") as arriving:
+        assert await arriving.answer.text() == "你好 👋"
+        assert [message["content"] for message in talk.messages] == ["在吗？", "你好 👋"]
+    assert len(talk.messages) == 2
 
 
 async def test_stored_and_gone_on_with(gateway: FakeGateway, gate: TokenGate) -> None:
@@ -103,7 +175,16 @@ async def test_stored_and_gone_on_with(gateway: FakeGateway, gate: TokenGate) ->
     assert orjson.loads(again.to_json())["messages"][1]["content"] == "好 🌱"
 
 
-@pytest.mark.parametrize("stored", ["", "{}", "[]", '{"version": 2}', '{"version": 1}'])
+STORED = '{"version":1,"model":"m","system":"","max_tokens_kept":null,"messages":%s}'
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *("", "{}", "[]", '{"version": 2}', '{"version": 1}'),
+        *(STORED % messages for messages in ('"你好"', "[1]", "[{}]", '[{"role":1}]', "1")),
+    ],
+)
 def test_what_was_not_stored(gate: TokenGate, stored: str) -> None:
     with pytest.raises(CallerError, match="expected"):
         gate.conversation(stored=stored)
@@ -116,6 +197,10 @@ async def test_tools(gateway: FakeGateway, gate: TokenGate) -> None:
     )
     talk = gate.conversation(MODEL)
     await talk.say("去")
+    with pytest.raises(CallerError, match=r"give their results with answer_tools\(\) first"):
+        await talk.say("算了")
+    with pytest.raises(CallerError, match="expected the result of 'a' as a text, got dict"):
+        talk.answer_tools({"a": {}, "b": "2"})  # type: ignore[dict-item]
     with pytest.raises(CallerError, match=r"results for the tool calls \['a', 'b'\], got \['a'\]"):
         talk.answer_tools({"a": "1"})
     reply = await talk.answer_tools({"b": "2", "a": "1"})
@@ -149,72 +234,41 @@ def test_wrong_arguments(gate: TokenGate) -> None:
         gate.conversation()
     with pytest.raises(CallerError, match="expected max_tokens_kept as a whole number"):
         gate.conversation(MODEL, max_tokens_kept=0)
+    talk = gate.conversation(MODEL)
+    with pytest.raises(CallerError, match="text or content parts to say, got an empty str"):
+        talk.say("")
+    with pytest.raises(CallerError, match="text or content parts to say, got bytes"):
+        talk.say("你好".encode())  # type: ignore[arg-type]
+    with pytest.raises(CallerError, match="expected tokens as a whole number from 1 up, got 0"):
+        talk.trim(0)
 
 
-# --- the check ----------------------------------------------------------------------------------
-
-ASKED = {"role": "user", "content": "天气？ 🌦️"}
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-RESULT = {"role": "tool", "tool_call_id": "c", "content": "晴"}
-TURN = "the turn with tool calls in messages[1]"
-
-
-def turn(**more: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, "tool_calls": [CALL], **more}
+async def test_a_text_that_is_none_is_named(gate: TokenGate) -> None:
+    talk = gate.conversation(MODEL, max_tokens_kept=100)
+    with pytest.raises(CallerError, match="lone surrogate"):
+        await talk.say("\ud83d")
+    assert talk.messages == []
 
 
-@pytest.mark.parametrize(
-    ("model", "messages", "reasons"),
-    [
-        (MODEL, [ASKED], []),
-        (MODEL, [ASKED, turn(), RESULT], []),
-        (MODEL, [ASKED, RESULT], ["messages[1] answers a tool call that is not before it: 'c'"]),
-        (
-            MODEL,
-            [ASKED, turn(), ASKED],
-            ["the tool call 'c' of messages[1] has no answer after it"],
-        ),
-        (MODEL, [{"role": "user", "content": ""}], ["messages[0] is empty"]),
-        (
-            "glm-5.1",
-            [ASKED, {"role": "assistant", "content": "好"}],
-            ["it ends with the assistant's turn, which GLM's model can't go on from"],
-        ),
-        (MODEL, [ASKED, {"role": "assistant", "content": "好"}], []),
-        (
-            "deepseek-v4-pro",
-            [ASKED, turn(), RESULT],
-            [f"{TURN} lacks its reasoning_content, which DeepSeek wants back"],
-        ),
-        ("deepseek-v4-pro", [ASKED, turn(reasoning_content="想"), RESULT], []),
-        (
-            "claude-opus-4-6",
-            [ASKED, turn(), RESULT],
-            [f"{TURN} lacks its signed thinking, which is wanted back while thinking is on"],
-        ),
-        (
-            "claude-opus-4-6",
-            [
-                ASKED,
-                turn(native={"protocol": "messages", "content": [{"type": "thinking"}]}),
-                RESULT,
-            ],
-            [],
-        ),
-    ],
-)
-def test_why_a_history_would_be_refused(
-    gate: TokenGate, model: str, messages: list[Any], reasons: list[str]
+async def test_images_are_said_and_counted(gateway: FakeGateway, gate: TokenGate) -> None:
+    """A picture counts as such, and not by its bytes."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    talk = gate.conversation(MODEL, max_tokens_kept=5_000)
+    await talk.say([{"type": "text", "text": "这是什么？ 🐈"}, picture])
+    await talk.say("再看看")
+    assert len(talk.messages) == 4
+    assert gateway.requests[-1].json["messages"][0]["content"][1] == picture
+
+
+async def test_a_history_that_was_recorded_would_be_taken(
+    gateway: FakeGateway, gate: TokenGate
 ) -> None:
-    assert list(gate.check(model, messages)) == reasons
-
-
-def test_signatures_of_gemini() -> None:
-    row = CATALOGUE.find("gemini-3.1-pro-preview")
-    (reason,) = check_history([ASKED, turn(), RESULT], row, "gemini")
-    assert "thought signature" in reason
-    signed = {**CALL, "extra_content": {"google": {"thought_signature": "s"}}}
-    assert check_history([ASKED, turn(tool_calls=[signed]), RESULT], row, "gemini") == ()
-    native = {"protocol": "gemini", "content": [{"thoughtSignature": "s"}]}
-    assert check_history([ASKED, turn(native=native), RESULT], row, "gemini") == ()
-    assert check_history([ASKED, turn(), RESULT], row, "chat") == ()
+    for model in ("deepseek-v4-pro", "claude-sonnet-4.5", "glm-5.1", "gpt-5.3-codex"):
+        call = Call("weather", {"city": "北京"})
+        gateway.script(ScriptedReply(reasoning="查", answer="好的", tool_calls=[call]))
+        talk = gate.conversation(model, reasoning="low", max_tokens=9_000)
+        reply = await talk.say("天气？ 🌦️")
+        await talk.answer_tools({reply.tool_calls[0].id: "晴 ☀️"})
+        again = gate.conversation(stored=talk.to_json(), reasoning="low", max_tokens=9_000)
+        await again.say("谢谢")
+        assert gate.check(model, again.messages[:-1], reasoning="low") == ()

@@ -22,7 +22,8 @@ from rich.table import Table
 
 from aiotokengate import Reply, Retry, TokenGate, TokenGateError
 from aiotokengate.catalogue import CATALOGUE, Model
-from aiotokengate.testing.record import Exchange, Recorder
+from aiotokengate.testing.record import Recorder
+from aiotokengate.testing.recording import Exchange
 
 __all__ = ["Finding", "examine", "show"]
 

@@ -18,6 +18,7 @@ import attrs
 
 from aiotokengate.testing.gateway import FakeGateway
 from aiotokengate.testing.limits import Charge, Kind, Per, RateLimit, Style
+from aiotokengate.testing.record import Recorder
 from aiotokengate.testing.script import KeepAlive, Pace
 
 __all__ = ["main"]
@@ -36,14 +37,26 @@ _HINT = """\
 Use any key that begins with sk-, unless --api-key names one. Stop with Ctrl-C.
 任何以 sk- 开头的密钥都可用（除非指定了 --api-key）。按 Ctrl-C 停止。
 """
+_RECORD_HINT = """\
+Send requests here with the real key. Stop with Ctrl-C: then the file is written.
+请用真实密钥向此地址发送请求。按 Ctrl-C 停止，届时写入文件。
+"""
+_REPLAY_HINT = """\
+Answers from the recording, each exchange once. Any key that begins with sk-. Stop with Ctrl-C.
+按录制内容回答，每条一次。任何以 sk- 开头的密钥都可用。按 Ctrl-C 停止。
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the gateway until it is stopped; give the exit status.
 
-    0 after SIGTERM, 130 after Ctrl-C, 1 if it can't listen, 2 for wrong arguments.
+    0 after SIGTERM, 130 after Ctrl-C, 1 if it can't listen or has trouble with a file, 2 for
+    wrong arguments.
     """
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if wrong := _contradiction(options):
+        parser.error(wrong)
     try:
         return asyncio.run(_run(options))
     except KeyboardInterrupt:  # where the event loop can't handle signals
@@ -63,8 +76,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pace", choices=_PACES, default="real", help=_PACE_HELP)
     parser.add_argument("--keep-alive", type=_seconds, metavar="SECONDS", help=_KEEP_ALIVE_HELP)
     parser.add_argument("--quiet", action="store_true", help=_QUIET_HELP)
+    _add_recordings(parser.add_argument_group(_RECORDINGS_TITLE))
     _add_limits(parser.add_argument_group(_LIMITS_TITLE, _LIMITS_ABOUT))
     return parser
+
+
+def _add_recordings(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--record", metavar="FILE", help=_RECORD_HELP)
+    group.add_argument("--to", type=_address, metavar="URL", help=_TO_HELP)
+    group.add_argument("--replay", metavar="FILE", help=_REPLAY_HELP)
+    group.add_argument("--rhythm", action="store_true", help=_RHYTHM_HELP)
+
+
+def _contradiction(options: argparse.Namespace) -> str:
+    """Say which options do not go together."""
+    if bool(options.record) != bool(options.to):
+        return "--record and --to go together / --record 与 --to 必须同时使用"
+    if options.record and options.replay:
+        return "expected --record or --replay, got both / --record 与 --replay 不能同时使用"
+    if options.rhythm and not options.replay:
+        return "--rhythm is for --replay / --rhythm 只能与 --replay 一起使用"
+    if options.record and (options.api_key or _limits(options)):
+        return (
+            "--record passes everything on, without a key or limits of its own / "
+            "--record 只转发请求，不能再指定密钥或限流"
+        )
+    return ""
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
@@ -83,6 +120,11 @@ _KEY_HELP = "the only key that is good / 唯一有效的密钥"
 _PACE_HELP = "speed of the models: real (0.4 s, then 60 tokens/s) or fast / 输出速度"
 _KEEP_ALIVE_HELP = "send ': PING' after so much silence / 静默多少秒后发送 ': PING'"
 _QUIET_HELP = "print nothing but the ready line / 只打印就绪信息"
+_RECORDINGS_TITLE = "recordings / 录制与回放"
+_RECORD_HELP = "pass everything on to --to, write it to FILE, keys masked / 转发并录制（隐去密钥）"
+_TO_HELP = "the real gateway's address, ends in /v1 / 真实网关的地址，以 /v1 结尾"
+_REPLAY_HELP = "answer from such a file and from nothing else / 只按录制文件回答"
+_RHYTHM_HELP = "replay as slowly as it was recorded / 按录制时的节奏回放"
 _LIMITS_TITLE = "limits / 限流"
 _LIMITS_ABOUT = "without a number, as many as come / 不给出数值即不限流"
 _HEADERS_HELP = "send x-ratelimit-* with every answer / 每个响应都带 x-ratelimit-* 头"
@@ -126,6 +168,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        message = f"expected an address that begins with http:// or https://, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < float("inf"):
@@ -137,7 +186,7 @@ def _seconds(text: str) -> float:
 def _gateway(options: argparse.Namespace) -> FakeGateway:
     keep_alive = options.keep_alive
     key = {} if options.api_key is None else {"api_key": options.api_key}
-    return FakeGateway(
+    gateway = FakeGateway(
         **key,
         any_key=options.api_key is None,
         limits=_limits(options),
@@ -146,6 +195,19 @@ def _gateway(options: argparse.Namespace) -> FakeGateway:
         host=options.host,
         port=options.port,
         keep_requests=0,
+        log=None if options.quiet else _tell,
+    )
+    if options.replay:
+        gateway.replay(options.replay, rhythm=options.rhythm)
+    return gateway
+
+
+def _recorder(options: argparse.Namespace) -> Recorder:
+    return Recorder(
+        options.record,
+        base_url=options.to,
+        host=options.host,
+        port=options.port,
         log=None if options.quiet else _tell,
     )
 
@@ -160,26 +222,35 @@ def _limits(options: argparse.Namespace) -> RateLimit | None:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    gateway = _gateway(options)
     try:
-        await gateway.start()
-    except OSError as error:
-        _tell(_cannot_listen(options, error))
+        server = _recorder(options) if options.record else _gateway(options)
+        async with server:
+            status = await _serve(server, options)
+    except (OSError, ValueError) as error:
+        _tell(f"aiotokengate gateway: {_trouble(options, error)}")
         return _FAILED
-    try:
-        stopped = _on_signals()
-        print(f"listening on {gateway.base_url}", flush=True)  # noqa: T201
-        if not options.quiet:
-            _tell(_HINT.rstrip())
-        return await stopped
-    finally:
-        await gateway.stop()
+    if isinstance(server, Recorder) and not options.quiet:
+        number = len(server.recording.exchanges)
+        _tell(f"recorded {number} exchanges in {options.record} / 已录制 {number} 次请求")
+    return status
 
 
-def _cannot_listen(options: argparse.Namespace, error: OSError) -> str:
-    where = f"{options.host}:{options.port}"
+async def _serve(server: FakeGateway | Recorder, options: argparse.Namespace) -> int:
+    stopped = _on_signals()
+    print(f"listening on {server.base_url}", flush=True)  # noqa: T201
+    if not options.quiet:
+        hint = _RECORD_HINT if options.record else _REPLAY_HINT if options.replay else _HINT
+        _tell(hint.rstrip())
+    return await stopped
+
+
+def _trouble(options: argparse.Namespace, error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
     why = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-    return f"aiotokengate gateway: cannot listen on / 无法监听 {where}: {why}"
+    if error.filename is not None:
+        return f"cannot use the file / 无法使用文件 {error.filename}: {why}"
+    return f"cannot listen on / 无法监听 {options.host}:{options.port}: {why}"
 
 
 def _on_signals() -> asyncio.Future[int]:

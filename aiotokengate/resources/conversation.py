@@ -1,10 +1,15 @@
 """A conversation with one user: its history, kept, trimmed, stored.
 
 Strategy.  A turn is recorded when its reply is whole: the user's message and the assistant's, with
-whatever the vendor wants back, appear together.  A turn that was cut, stopped, refused or
-cancelled leaves the history as it was, so that it never holds a question without its answer or
-half an answer; its text is in the error, or on the reply, for whoever wants it.  One turn at a
-time: a second one would not know what the first one's answer was.
+whatever the vendor wants back, appear together.  A turn that was cut, stopped, cancelled or
+refused, or whose reply says nothing, leaves the history as it was, so that it never holds a
+question without its answer, half an answer, or an empty one, which many vendors refuse from then
+on; its text is in the error, or on the reply, for whoever wants it.  Who lets users stop a reply
+may want the text that they have read to count: ``keep_partial`` records so much of it.
+
+One turn at a time: a second one would not know what the first one's answer was.  It is an error
+and does not wait, because a bot has to decide what becomes of a message that comes too early:
+wait for its turn, replace the one before, or be turned away.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import orjson
 from aiotokengate.errors import CallerError
 from aiotokengate.policy.estimate import estimate_tokens
 from aiotokengate.stream import ChatCall
+from aiotokengate.wire.history import says_nothing
 from aiotokengate.wire.jsontext import dumps
 
 if TYPE_CHECKING:
@@ -47,6 +53,8 @@ class Conversation:
         system: what stands before it, "" for nothing.
         max_tokens_kept: about so many tokens of history are sent, the oldest turns are forgotten
             first; None keeps all.
+        keep_partial: whether the text of a reply that was stopped, cut or cancelled is recorded,
+            too, if there is any.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Conversation:
         *,
         system: str = "",
         max_tokens_kept: int | None = None,
+        keep_partial: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         """Begin without a history."""
@@ -63,9 +72,10 @@ class Conversation:
         self.system = system
         self.messages: list[Mapping[str, Any]] = []
         self.max_tokens_kept = _checked_budget(max_tokens_kept)
+        self.keep_partial = keep_partial
         self._ask = ask
         self._options = options or {}
-        self._turn: object | None = None
+        self._busy = False
 
     def __repr__(self) -> str:
         """Say how long it is; never what is in it."""
@@ -79,8 +89,12 @@ class Conversation:
             options: those of :meth:`TokenGate.chat`, over those of the conversation.
 
         Raises:
-            CallerError: the last turn is not over yet, when the call is used.
+            CallerError: it is empty; or, when the call is used, the last turn is not over yet, or
+                has tool calls without results.
         """
+        if not isinstance(content, str | list | tuple) or not content:
+            message = f"expected a text or content parts to say, got {_shown(content)}"
+            raise CallerError(message)
         return self._call([{"role": "user", "content": content}], options)
 
     def answer_tools(
@@ -91,13 +105,17 @@ class Conversation:
         """Give the results of the tool calls of the last turn, by their ids.
 
         Raises:
-            CallerError: a call has no result, or a result no call.
+            CallerError: a call has no result, a result no call, or one is no text.
         """
         last = self.messages[-1] if self.messages else {}
         calls = [str(call.get("id")) for call in last.get("tool_calls") or ()]
         if set(calls) != set(results):
             message = f"expected results for the tool calls {calls}, got {sorted(results)}"
             raise CallerError(message)
+        for call, result in results.items():
+            if not isinstance(result, str):
+                message = f"expected the result of {call!r} as a text, got {_shown(result)}"
+                raise CallerError(message)
         said = [{"role": "tool", "tool_call_id": call, "content": results[call]} for call in calls]
         return self._call(said, options)
 
@@ -106,17 +124,25 @@ class Conversation:
 
         A turn begins with the user's message and goes with all that belongs to it: tool calls
         are never parted from their results.  The last turn always stays.
+
+        Raises:
+            CallerError: ``tokens`` is no such number.
         """
-        self._forget(tokens, keep=1)
+        if _checked_budget(tokens, "tokens") is not None:
+            self._forget(tokens, keep=1)
 
     def to_json(self) -> str:
-        """Give all of it as text, to be stored; there is no key in it."""
+        """Give all of it as text, to be stored; there is no key in it.
+
+        The options of its calls are not, they may hold functions: give them again.
+        """
         return dumps(
             {
                 "version": VERSION,
                 "model": self.model,
                 "system": self.system,
                 "max_tokens_kept": self.max_tokens_kept,
+                "keep_partial": self.keep_partial,
                 "messages": self.messages,
             }
         ).decode()
@@ -140,9 +166,10 @@ class Conversation:
                 fields["model"],
                 system=fields["system"],
                 max_tokens_kept=fields["max_tokens_kept"],
+                keep_partial=fields.get("keep_partial", False),
                 options=options,
             )
-            talk.messages = list(fields["messages"])
+            talk.messages = [_stored(message) for message in fields["messages"]]
         except (KeyError, TypeError, ValueError) as error:
             message = f"expected what to_json() gave, got something else: {type(error).__name__}"
             raise CallerError(message) from None
@@ -172,50 +199,75 @@ class Conversation:
         del self.messages[:forgotten]
 
     async def _open(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
-        if self._turn is not None:
-            message = "the last turn of this conversation is not over: one at a time"
-            raise CallerError(message)
+        self._check_turn(said)
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
             keep = 0 if said[0]["role"] == "user" else 1
             self._forget(self.max_tokens_kept - _tokens_of(said), keep=keep)
         system = [{"role": "system", "content": self.system}] if self.system else []
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
-        turn = self._turn = object()
+        self._busy = True
         try:
             pump = await call.opened()
         except BaseException:
-            self._turn = None
+            self._busy = False
             raise
         if pump.ended:
-            self._record(turn, said, pump)
+            self._record(said, pump)
         else:
             ended = pump.on_end
 
             def record(pump: Pump) -> None:
-                self._record(turn, said, pump)
+                self._record(said, pump)
                 ended(pump)
 
             pump.on_end = record
         return pump
 
-    def _record(self, turn: object, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
-        """Take both turns into the history, if the reply is whole."""
-        if self._turn is not turn:
-            return
-        self._turn = None
-        if pump.status == "complete":
-            self.messages += [*said, pump.reply().message()]
+    def _check_turn(self, said: Sequence[Mapping[str, Any]]) -> None:
+        if self._busy:
+            message = "the last turn of this conversation is not over: one at a time"
+            raise CallerError(message)
+        last = self.messages[-1] if self.messages else {}
+        if last.get("tool_calls") and said[0]["role"] != "tool":
+            message = "the last turn has tool calls: give their results with answer_tools() first"
+            raise CallerError(message)
+
+    def _record(self, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
+        """Take both turns into the history, if there is an answer."""
+        self._busy = False
+        answer = self._answer(pump)
+        if not says_nothing(answer):
+            self.messages += [*said, answer]
+
+    def _answer(self, pump: Pump) -> Mapping[str, Any]:
+        """Give the turn of the assistant, an empty one if it does not count."""
+        if pump.status != "complete" and self.keep_partial:
+            # Without its calls and thoughts, which are whole or worth nothing.
+            return {"role": "assistant", "content": pump.reply().answer}
+        return pump.reply().message() if pump.status == "complete" and not pump.error else {}
 
 
 def _tokens_of(messages: Sequence[Mapping[str, Any]]) -> int:
-    return sum(estimate_tokens(orjson.dumps(message)) for message in messages)
+    return sum(estimate_tokens(dumps(message, path="messages")) for message in messages)
 
 
-def _checked_budget(tokens: object) -> int | None:
+def _stored(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(message["role"], str):
+        raise TypeError
+    return message
+
+
+def _shown(value: object) -> str:
+    """Name what was given, never what it says."""
+    empty = isinstance(value, str | list | tuple) and not value
+    return f"an empty {type(value).__name__}" if empty else type(value).__name__
+
+
+def _checked_budget(tokens: object, name: str = "max_tokens_kept") -> int | None:
     if tokens is None:
         return None
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
-        message = f"expected max_tokens_kept as a whole number from 1 up, got {tokens!r}"
+        message = f"expected {name} as a whole number from 1 up, got {tokens!r}"
         raise CallerError(message)
     return tokens

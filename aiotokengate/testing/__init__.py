@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from aiotokengate.testing.gateway import FakeGateway
     from aiotokengate.testing.jobs import FakeJob, JobBoard, JobPlan
     from aiotokengate.testing.limits import Enforcer, RateLimit
-    from aiotokengate.testing.record import Recorder, Recording
+    from aiotokengate.testing.record import Recorder
+    from aiotokengate.testing.recording import Recording
     from aiotokengate.testing.request import GatewayRequest
     from aiotokengate.testing.script import (
         Call,
@@ -65,7 +66,7 @@ _HOMES = {
     "Gate": "signals",
     "RateLimit": "limits",
     "Recorder": "record",
-    "Recording": "record",
+    "Recording": "recording",
     "ScriptedBody": "transport",
     "Signal": "signals",
     "VirtualClock": "clock",

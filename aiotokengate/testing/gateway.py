@@ -35,11 +35,11 @@ from aiotokengate.testing.media import MEDIA_MODELS, media_route
 from aiotokengate.testing.messages import MessagesForm
 from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
-from aiotokengate.testing.record import Recording, Replay
+from aiotokengate.testing.recording import Recording, Replay
 from aiotokengate.testing.render import plain, stream
 from aiotokengate.testing.request import GatewayRequest, given_key
 from aiotokengate.testing.responses import ResponsesForm
-from aiotokengate.testing.script import KeepAlive, Pace, Raw, Script, ScriptedReply, Thought
+from aiotokengate.testing.script import KeepAlive, Pace, Pause, Raw, Script, ScriptedReply, Thought
 from aiotokengate.testing.signals import Level
 from aiotokengate.testing.thread import LoopThread
 
@@ -568,6 +568,7 @@ class FakeGateway:
         output = Output(request, response, record)
         if raw.status is None:
             output = BareOutput(request, response, record, connection)
+        await self._player.play(output, (Pause(raw.wait),))
         await output.begin()
         await self._write_raw(output, connection, raw)
         self._door.answered(record, raw.status, raw.steps())

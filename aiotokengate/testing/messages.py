@@ -152,7 +152,12 @@ def _thinks(body: Mapping[str, Json]) -> bool:
 
 
 def _history_problems(body: Mapping[str, Json]) -> Iterator[str]:
-    """Look for results without their calls, and for calls whose thinking was lost."""
+    """Look for results without their calls, and for calls whose thinking was lost.
+
+    Turns must begin with thinking where it has a budget, and need not where it is adaptive
+    (Anthropic's page on adaptive thinking).
+    """
+    wanted = (body.get("thinking") or {}).get("type") == "enabled"
     called: set[Json] = set()
     for place, turn in enumerate(body["messages"]):
         blocks = turn["content"] if isinstance(turn.get("content"), list) else []
@@ -161,7 +166,7 @@ def _history_problems(body: Mapping[str, Json]) -> Iterator[str]:
             lost = block.get("type") == "tool_result" and block.get("tool_use_id") not in called
             if lost:
                 yield f"messages.{place}: unexpected `tool_use_id` found in `tool_result` blocks"
-        if uses and _thinks(body) and not _is_signed(blocks[0]):
+        if uses and wanted and not _is_signed(blocks[0]):
             yield (
                 f"messages.{place}.content.0.type: Expected `thinking` or `redacted_thinking`, "
                 f"but found `{blocks[0].get('type')}`"

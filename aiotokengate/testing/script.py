@@ -138,12 +138,14 @@ class Raw:
         end: what follows the last byte.  ``keep``: a whole answer, the connection stays open
             for more.  ``close``: the connection is closed without the end of the chunked body.
             ``reset``: a TCP reset.  ``hang``: nothing at all, until the client leaves.
+        wait: seconds of silence before all of it.
     """
 
     status: int | None = 200
     body: bytes | Sequence[bytes | Pause | Gate] = b""
     headers: Mapping[str, str] = attrs.field(factory=_event_stream)
     end: Ending = "keep"
+    wait: float = 0.0
 
     def steps(self) -> tuple[bytes | Pause | Gate, ...]:
         """Give what is written, in order."""
