@@ -363,6 +363,7 @@ class TokenGate:
             CallerError: an argument is wrong.
         """
         from aiotokengate.wire.history import check_history  # noqa: PLC0415 - a chat need not wait for it
+        from aiotokengate.wire.thinking import checked_reasoning  # noqa: PLC0415
 
         row = self._defaults.catalogue.find(model)
         chosen = checked_protocol(protocol) or row.protocol
