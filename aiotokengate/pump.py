@@ -442,10 +442,11 @@ class Pump:
         texts = self._sse.feed_data(data)
         if texts:
             self._events = True
-        for text in texts:
-            decoder.feed(text)
+        at = 0
+        while at < len(texts):
+            at = decoder.feed_from(texts, at)
             if decoder.suspect is not None:
-                self._judge_suspect(text)
+                self._judge_suspect(texts[at - 1])
                 if self.ended:
                     return
         if self._sse.aside:

@@ -14,7 +14,8 @@ already spoke.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import orjson
@@ -36,8 +37,10 @@ from aiotokengate.types import (
 from aiotokengate.wire.dialects import Dialect, TagSplitter
 from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined
 from aiotokengate.wire.question import Encoded, Question, merged
+from aiotokengate.wire.splice import Append, Hole, Splicer
 from aiotokengate.wire.transcript import (
     ANSWER,
+    BREAK,
     KINDS,
     REASONING,
     ChoiceState,
@@ -112,6 +115,8 @@ _USUAL_CHUNK = frozenset(
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
 _TEXTS = frozenset(("content", "reasoning_content", "reasoning", "arguments"))
+_CHANGING = ("id", "created", "obfuscation")
+"""What some gateways change in every chunk, or once a second."""
 _NO_REASON = ("", "null", None)
 _DONE = b"[DONE]"
 
@@ -148,17 +153,15 @@ class ChatCompletionsDecoder:
         transcript: where the entries go.
         done: whether ``[DONE]`` came.
         suspect: a frame that may be an error, as parsed; the caller takes it out.
+        splicer: takes what differs from an earlier chunk in its text alone.
     """
 
     __slots__ = (
         "_choices",
         "_dialect",
-        "_items",
-        "_kinds",
-        "_plain",
-        "_shape",
         "_surrogates",
         "done",
+        "splicer",
         "suspect",
         "transcript",
     )
@@ -168,16 +171,22 @@ class ChatCompletionsDecoder:
         self.transcript = transcript
         self.done = False
         self.suspect: Mapping[str, Any] | None = None
+        self.splicer = Splicer(transcript)
         self._dialect = dialect
         self._choices: dict[int, _Choice] = {}
         self._surrogates = False
-        self._kinds = transcript.kinds
-        self._items = transcript.items
-        self._plain: _Choice | None = None  # choice 0, once it is known and nothing is odd
-        self._shape: list[str] = []
+
+    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+        """Take events from a place on, up to a suspect; give the place after the last one."""
+        while at < len(events) and self.suspect is None:
+            at = self.splicer.take(events, at)
+            if at < len(events):
+                self.feed(events[at])
+                at += 1
+        return at
 
     def feed(self, data: bytes) -> None:
-        """Take the data of one event."""
+        """Take the data of one event, whole."""
         if data == _DONE:
             self.done = True
             return
@@ -186,48 +195,52 @@ class ChatCompletionsDecoder:
         except orjson.JSONDecodeError:
             self._not_orjson(data)
             return
-        known = self._plain
-        if known is None or known.searching or not self._take_plain(chunk, known):
-            self.take(chunk)
+        log = self.transcript
+        before = len(log.items)
+        self.take(chunk)
+        if len(log.items) - before == 1 and log.kinds[-1] % KINDS < BREAK:
+            self._learn(data, chunk)
 
-    def _take_plain(self, chunk: Any, known: _Choice) -> bool:  # noqa: ANN401 - parsed JSON
-        """Take a chunk of usual keys that holds nothing but text; say whether it was one."""
-        try:
-            choices = chunk["choices"]
-            if len(choices) != 1:
-                return False
-            choice = choices[0]
-            if choice.get("finish_reason") or chunk.get("usage") or choice.get("index"):
-                return False
-            delta = choice["delta"]
-            content = delta.get("content")
-            usual = self._shape == [*chunk, *choice, *delta] or self._learn(chunk, choice, delta)
-        except (AttributeError, KeyError, TypeError):
-            return False
-        if not usual or choice.get("logprobs") or not (content is None or type(content) is str):
-            return False
-        for field in self._dialect.fields:
-            if text := delta.get(field):
-                if known.state.reasoning_field is None or type(text) is not str:
-                    return False
-                self._kinds.append(REASONING)
-                self._items.append(text)
-                break
-        if content:
-            self._kinds.append(ANSWER)
-            self._items.append(content)
-        return True
+    def _learn(self, data: bytes, chunk: dict[str, Any]) -> None:
+        """Let the splicer have a chunk that gave nothing but a piece of text."""
+        choices = chunk["choices"]
+        if self._surrogates or self.suspect is not None or not self.splicer.worth(data):
+            return
+        if len(choices) != 1 or not _only_texts(choices[0]):
+            return
+        delta = choices[0]["delta"]
+        known = self._choices[_index_of(choices[0])]
+        texts = self._texts(known, delta)
+        if texts is None:
+            return
+        content = delta.get("content")
+        kind = KINDS * known.state.index + (ANSWER if content else REASONING)
+        append = Append(kind)
+        if content and known.searching:
+            append.through = partial(self._content_through, known)
+        elif delta.get("reasoning_details"):
+            append.also = _detail_pieces(known, delta["reasoning_details"][0])
+        self.splicer.learn(data, chunk, texts, append, _CHANGING)
 
-    def _learn(self, chunk: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> bool:
-        """Say whether all keys are usual ones, and remember them: the next chunk has the same."""
-        usual = (
-            chunk.keys() <= _USUAL_CHUNK
-            and choice.keys() <= _USUAL_CHOICE
-            and delta.keys() <= _USUAL_DELTA
-        )
-        if usual:
-            self._shape = [*chunk, *choice, *delta]
-        return usual
+    def _texts(self, choice: _Choice, delta: dict[str, Any]) -> list[Hole] | None:
+        """Say where a delta has its text, and where it has it again; None if there is more."""
+        texts: list[Hole] = [(delta, field) for field in self._dialect.fields if delta.get(field)]
+        if details := delta.get("reasoning_details"):
+            if len(details) != 1 or _detail_pieces(choice, details[0]) is None:
+                return None
+            texts.append((details[0], "text"))
+        if delta.get("content"):
+            if texts:
+                return None
+            texts.append((delta, "content"))
+        first, *others = (inside.get(key) for inside, key in texts)
+        same = isinstance(first, str) and others == [first] * len(others)
+        return texts if same else None
+
+    def _content_through(self, choice: _Choice, text: str) -> bool:
+        """Take content in which tags still matter; say whether they still do."""
+        self._content(choice, text)
+        return choice.searching
 
     def take(self, chunk: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
@@ -267,7 +280,7 @@ class ChatCompletionsDecoder:
                 self.transcript.skipped += 1
             else:
                 self._surrogates = True
-                self._plain = None
+                self.splicer.forget()
                 self.take(mended(chunk, _TEXTS))
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
@@ -291,15 +304,11 @@ class ChatCompletionsDecoder:
                 log.cite(first, source)
 
     def _choice(self, choice: dict[str, Any]) -> None:
-        index = choice.get("index")
-        if not isinstance(index, int) or index < 0:
-            index = 0
+        index = _index_of(choice)
         known = self._choices.get(index)
         if known is None:
             state = self.transcript.choice(index)
             known = self._choices[index] = _Choice(state, self._dialect)
-            if index == 0 and not self._surrogates:
-                self._plain = known
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._delta(known, delta)
@@ -547,6 +556,29 @@ _TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
     "annotations": _take_annotation,
     "reasoning_details": _ignore,
 }
+
+
+def _index_of(choice: Mapping[str, Any]) -> int:
+    """Give the number of a choice; one that names none is the first."""
+    index = choice.get("index")
+    return index if isinstance(index, int) and index >= 0 else 0
+
+
+def _only_texts(choice: Mapping[str, Any]) -> bool:
+    """Say whether a chunk of a choice, seen again, would give its text again and nothing else."""
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or choice.get("logprobs"):
+        return False
+    more = [key for key in _TAKERS if delta.get(key)]
+    return choice.get("finish_reason") in _NO_REASON and more in ([], ["reasoning_details"])
+
+
+def _detail_pieces(choice: _Choice, entry: object) -> list[str] | None:
+    """Give the list that keeps the text of an entry, if it is known and grows by pieces."""
+    if not isinstance(entry, dict) or entry.get("summary") or choice.cumulative is not False:
+        return None
+    detail = choice.state.details.get(detail_key(entry))
+    return None if detail is None else detail.texts.get("text")
 
 
 def media_of(url: str) -> Media:

@@ -29,6 +29,7 @@ from aiotokengate.wire.question import (
     native_content,
     text_of,
 )
+from aiotokengate.wire.splice import Append
 from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 
@@ -331,6 +332,14 @@ class MessagesDecoder(NativeDecoder):
         elif "error" in frame or "type" not in frame:
             self.suspect = frame
 
+    def learn(self, data: bytes, frame: dict[str, Any]) -> None:
+        """Let the splicer have a piece of text or of thinking."""
+        if frame["type"] == "content_block_delta":
+            delta = frame["delta"]
+            name, kind = _DELTA_TEXTS[delta["type"]]
+            pieces = self._block(frame.get("index")).pieces[name]
+            self.splicer.learn(data, frame, [(delta, name)], Append(kind, pieces))
+
     def end(self) -> None:
         """Take the end of the stream."""
         if self._state is not None and self._blocks:
@@ -408,6 +417,7 @@ class MessagesDecoder(NativeDecoder):
         if not isinstance(fields, dict):
             return
         place = index if isinstance(index, int) else len(self._blocks)
+        self.splicer.forget()  # its text goes to the blocks that were there
         block = self._blocks[place] = _Block(fields)
         self._show(block)
 

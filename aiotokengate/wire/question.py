@@ -11,7 +11,8 @@ import orjson
 
 from aiotokengate.catalogue import UNKNOWN, Model
 from aiotokengate.wire.jsontext import loads, mended
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate.wire.splice import Splicer
+from aiotokengate.wire.transcript import BREAK, Transcript
 
 __all__ = [
     "Decoder",
@@ -92,6 +93,9 @@ class Decoder(Protocol):
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
 
+    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+        """Take events from a place on, up to a suspect; give the place after the last one."""
+
     def take(self, frame: object) -> None:
         """Take one parsed frame: an event, or a whole reply that came as plain JSON."""
 
@@ -103,15 +107,28 @@ class NativeDecoder:
     """What the decoders of the vendors' own protocols share: from an event's bytes to a frame.
 
     See :class:`Decoder`; a subclass takes the frames.
+
+    Attributes:
+        splicer: takes what differs from an earlier event in its text alone.
     """
 
-    __slots__ = ("done", "suspect", "transcript")
+    __slots__ = ("done", "splicer", "suspect", "transcript")
 
     def __init__(self, transcript: Transcript) -> None:
         """Begin a reply."""
         self.transcript = transcript
         self.done = False
         self.suspect: Mapping[str, Any] | None = None
+        self.splicer = Splicer(transcript)
+
+    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+        """Take events from a place on, up to a suspect; give the place after the last one."""
+        while at < len(events) and self.suspect is None:
+            at = self.splicer.take(events, at)
+            if at < len(events):
+                self.feed(events[at])
+                at += 1
+        return at
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
@@ -120,11 +137,18 @@ class NativeDecoder:
         except orjson.JSONDecodeError:
             self._not_orjson(data)
             return
+        log = self.transcript
+        before = len(log.items)
         self.take(frame)
+        if len(log.items) - before == 1 and log.kinds[-1] < BREAK and self.splicer.worth(data):
+            self.learn(data, frame)
 
     def take(self, frame: object) -> None:
         """Take one parsed frame."""
         raise NotImplementedError
+
+    def learn(self, data: bytes, frame: dict[str, Any]) -> None:
+        """Let the splicer have an event that gave a piece of text, if it gave nothing else."""
 
     def end(self) -> None:
         """Take the end of the stream."""

@@ -28,6 +28,7 @@ from aiotokengate.wire.question import (
     native_content,
     text_of,
 )
+from aiotokengate.wire.splice import Append
 from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 
@@ -253,6 +254,14 @@ class ResponsesDecoder(NativeDecoder):
         elif "error" in frame or kind is None:
             self.suspect = frame
 
+    def learn(self, data: bytes, frame: dict[str, Any]) -> None:
+        """Let the splicer have a piece of text or of thinking."""
+        if frame.get("type") not in _TEXT_EVENTS or frame.get("logprobs"):
+            return
+        if self.transcript.items[-1] == frame["delta"]:
+            append = Append(self.transcript.kinds[-1])
+            self.splicer.learn(data, frame, [(frame, "delta")], append, _CHANGING)
+
     def end(self) -> None:
         """Take the end of the stream."""
         if self._state is not None and self._items:
@@ -307,6 +316,7 @@ class ResponsesDecoder(NativeDecoder):
         number = part if isinstance(part, int) else 0
         if said.get(kind, number) != number:
             text = f"\n\n{text}"
+            self.splicer.forget()  # what comes of the part before is set apart, too
         said[kind] = number
         self._choice()
         self.transcript.put(0, REASONING, text)
@@ -450,6 +460,14 @@ class ResponsesDecoder(NativeDecoder):
         nested = event.get("error")
         self.suspect = event if isinstance(nested, dict) else {"error": {**event, "type": None}}
 
+
+_TEXT_EVENTS: Final = (
+    "response.output_text.delta",
+    "response.reasoning_summary_text.delta",
+    "response.reasoning_text.delta",
+)
+_CHANGING: Final = ("sequence_number", "obfuscation")
+"""What changes in every event and does not matter."""
 
 _EVENTS: Final[Mapping[str, Callable[[ResponsesDecoder, dict[str, Any]], None]]] = (
     MappingProxyType(

@@ -192,12 +192,14 @@ class SSEDecoder:
 
     def _plain(self, text: bytes) -> list[bytes] | None:
         """Give the data of whole events of one ``data:`` line each, if the text is just that."""
-        if not (text.startswith(b"data: ") and text.endswith(b"\n\n")):
+        if not text.endswith(b"\n\n") or len(text) > self.max_event_bytes:
+            return None
+        if text.startswith(b"event: "):
+            return _named(text)
+        if not text.startswith(b"data: "):
             return None
         found = text[6:-2].split(b"\n\ndata: ")
-        if text.count(b"\n") != 2 * len(found) or len(text) > self.max_event_bytes:
-            return None
-        return found
+        return found if text.count(b"\n") == 2 * len(found) else None
 
     def _blocks(self, text: bytes, give: Give) -> None:
         """Read lines that begin outside of any event, or none."""
@@ -262,3 +264,14 @@ class SSEDecoder:
         if size > self.max_event_bytes:
             message = f"expected events of at most {self.max_event_bytes} bytes, got one of {size}"
             raise WireError(message)
+
+
+def _named(text: bytes) -> list[bytes] | None:
+    """Do the same where each event has a line with its name before that with its data."""
+    found = []
+    for block in text[:-2].split(b"\n\n"):
+        name, between, data = block.partition(b"\ndata: ")
+        if not (between and name.startswith(b"event: ")) or b"\n" in name or b"\n" in data:
+            return None
+        found.append(data)
+    return found
