@@ -171,6 +171,8 @@ class Splicer:
 
     def take(self, events: Sequence[bytes], at: int) -> int:
         """Take the events from ``at`` on that a template fits; give the place of the next one."""
+        if not self._templates:
+            return at
         begin = at
         while at < len(events) and (after := self._run(events, at)) > at:
             at = after

@@ -15,7 +15,7 @@ BYTES_PER_TOKEN = 4
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
-    return bool(_first(raw, _TOTAL) or _first(raw, _COMPLETION) or _first(raw, _PROMPT))
+    return bool(_first(raw, _COUNTS))
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
@@ -23,10 +23,12 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
 
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
-    prompt, completion = _first(raw, _PROMPT), _first(raw, _COMPLETION)
-    total = _first(raw, _TOTAL)
-    reasoning = _detail(raw, _OUTPUT_DETAILS, _REASONING) or _first(raw, _REASONING)
-    cached = _detail(raw, _INPUT_DETAILS, _CACHED_INSIDE) or _first(raw, _CACHED)
+    get = raw.get
+    prompt = _count(get("prompt_tokens")) or _count(get("input_tokens"))
+    completion = _count(get("completion_tokens")) or _count(get("output_tokens"))
+    total = _count(get("total_tokens"))
+    reasoning = _detail(raw, _OUTPUT_DETAILS, "reasoning_tokens") or _first(raw, _REASONING)
+    cached = _detail(raw, _INPUT_DETAILS, "cached_tokens") or _first(raw, _CACHED)
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(prompt, completion, reasoning, cached, total or prompt + completion, extra=raw)
@@ -44,30 +46,40 @@ def _estimate(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-_PROMPT = ("prompt_tokens", "input_tokens")
-_COMPLETION = ("completion_tokens", "output_tokens")
-_TOTAL = ("total_tokens",)
+_COUNTS = (
+    "total_tokens",
+    "completion_tokens",
+    "output_tokens",
+    "prompt_tokens",
+    "input_tokens",
+)
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_REASONING = ("reasoning_tokens",)  # inside the details; SGLang beside them
-_CACHED_INSIDE = ("cached_tokens",)
+_REASONING = ("reasoning_tokens",)  # SGLang has them beside the details
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
 
 
-def _detail(raw: Mapping[str, Any], groups: tuple[str, ...], keys: tuple[str, ...]) -> int:
+def _detail(raw: Mapping[str, Any], groups: tuple[str, ...], key: str) -> int:
+    """Give a count out of the first group of details that has it."""
     for group in groups:
         details = raw.get(group)
-        if details and isinstance(details, dict) and (count := _first(details, keys)):
+        if details and isinstance(details, dict) and (count := _count(details.get(key))):
             return count
     return 0
 
 
 def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
-    """Give the first count above 0; missing, null or not a number are 0."""
+    """Give the first count above 0."""
     for key in keys:
-        value = raw.get(key)
-        if type(value) is int and value > 0:
-            return value
-        if type(value) is float and 1 <= value < float("inf"):
-            return int(value)
+        if (value := raw.get(key)) and (count := _count(value)):
+            return count
+    return 0
+
+
+def _count(value: object) -> int:
+    """Give a count; what is missing, null, negative or not a number is 0."""
+    if type(value) is int:
+        return value if value > 0 else 0
+    if type(value) is float and 1 <= value < float("inf"):
+        return int(value)
     return 0
