@@ -28,6 +28,7 @@ import aiohttp
 import attrs
 
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
+from aiotokengate.shortcuts import REQUEST_CLASS, reader_of
 from aiotokengate.uploads import Form
 from aiotokengate.wire.headers import request_id
 
@@ -108,48 +109,16 @@ class Answer:
             return self.body.salvage()
 
 
-_BUFFER = frozenset(("_buffer", "_cursor", "_eof", "_exception", "_size", "_waiter"))
-_BUFFER_KNOWN = frozenset(getattr(aiohttp.StreamReader, "__slots__", ())) >= _BUFFER
-"""Whether aiohttp keeps what arrived in the way that :meth:`ResponseBody.drain` knows."""
-
-
 class ResponseBody:
     """The body of an answer; see :class:`aiotokengate.pump.Body`."""
 
-    __slots__ = ("_content", "_protocol", "_response", "at_end", "read")
+    __slots__ = ("_response", "at_end", "read")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         """Read from the response's buffer, whole, never by line: lines have a limit there."""
         self._response = response
-        self._content = content = response.content
-        self._protocol = content._protocol  # noqa: SLF001 - see drain()
-        quick = _BUFFER_KNOWN and type(content) is aiohttp.StreamReader
-        self.read: Callable[[], Awaitable[bytes]] = self.drain if quick else content.readany
-        self.at_end: Callable[[], bool] = content.at_eof
-
-    async def drain(self) -> bytes:
-        """Await the next bytes, and take all that are there.
-
-        The same as aiohttp's ``readany()``, which lets the parser go on after each piece of a
-        chunked body, whether it was held or not: measured, half of what reading a stream costs.
-        """
-        content = self._content
-        buffer = content._buffer  # noqa: SLF001 - there is no public way to the whole buffer
-        while not buffer:
-            if content._exception is not None:  # noqa: SLF001 - as readany() does
-                raise content._exception  # noqa: SLF001 - as readany() does
-            if content._eof:  # noqa: SLF001 - as readany() does
-                return b""
-            await content._wait("drain")  # noqa: SLF001 - as readany() does
-        data = buffer.popleft() if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
-        content._cursor += len(data)  # noqa: SLF001 - as readany() does
-        content._size = 0  # noqa: SLF001 - as readany() does
-        if content._http_chunk_splits:  # noqa: SLF001 - nobody reads chunk by chunk
-            content._http_chunk_splits.clear()  # noqa: SLF001 - as readany() does
-        if self._protocol._reading_paused:  # noqa: SLF001 - we were too slow, and no more
-            self._protocol.resume_reading()
-        return data
+        self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
+        self.at_end: Callable[[], bool] = response.content.at_eof
 
     def salvage(self) -> bytes:
         """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
@@ -362,6 +331,7 @@ class _LoopSessions:
             timeout=_NO_TIMEOUT,
             trust_env=False,
             raise_for_status=False,
+            request_class=REQUEST_CLASS,
         )
         # aiohttp sends idempotent requests again by itself; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch

@@ -79,7 +79,7 @@ def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
 def _count(value: object) -> int:
     """Give a count; what is missing, null, negative or not a number is 0."""
     if type(value) is int:
-        return value if value > 0 else 0
+        return max(0, value)
     if type(value) is float and 1 <= value < float("inf"):
         return int(value)
     return 0
