@@ -178,11 +178,14 @@ class ChatCompletionsDecoder:
 
     def feed_from(self, events: Sequence[bytes], at: int) -> int:
         """Take events from a place on, up to a suspect; give the place after the last one."""
-        while at < len(events) and self.suspect is None:
-            at = self.splicer.take(events, at)
-            if at < len(events):
-                self.feed(events[at])
-                at += 1
+        splicer, end = self.splicer, len(events)
+        while at < end and self.suspect is None:
+            if splicer.templates:
+                at = splicer.take(events, at)
+                if at == end:
+                    break
+            self.feed(events[at])
+            at += 1
         return at
 
     def feed(self, data: bytes) -> None:
@@ -248,14 +251,13 @@ class ChatCompletionsDecoder:
             self.transcript.skipped += 1
             return
         choices = chunk.get("choices")
-        if choices:
-            for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choices, list):
+            for choice in choices:
                 if isinstance(choice, dict):
                     self._choice(choice)
-        if not chunk.keys() <= _USUAL_CHUNK or choices is None:
+        if choices is None or not _USUAL_CHUNK.issuperset(chunk):
             self._unusual(chunk)
-        usage = chunk.get("usage")
-        if usage and isinstance(usage, dict):
+        if (usage := chunk.get("usage")) and isinstance(usage, dict):
             self.transcript.count(usage)
         if not self.transcript.model:
             self._identify(chunk)
@@ -304,21 +306,26 @@ class ChatCompletionsDecoder:
                 log.cite(first, source)
 
     def _choice(self, choice: dict[str, Any]) -> None:
-        index = _index_of(choice)
-        known = self._choices.get(index)
+        index = choice.get("index")
+        known = self._choices.get(index) if type(index) is int else None
         if known is None:
-            state = self.transcript.choice(index)
-            known = self._choices[index] = _Choice(state, self._dialect)
+            known = self._known(_index_of(choice))
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._delta(known, delta)
         elif delta is None and isinstance(message := choice.get("message"), dict):
             self._message(known, message)
-        if not choice.keys() <= _USUAL_CHOICE or choice.get("logprobs"):
+        if choice.get("logprobs") or not _USUAL_CHOICE.issuperset(choice):
             self._unusual_choice(known.state, choice)
-        reason = choice.get("finish_reason")
-        if reason not in _NO_REASON:
+        if (reason := choice.get("finish_reason")) and reason not in _NO_REASON:
             self._finish(known, str(reason))
+
+    def _known(self, index: int) -> _Choice:
+        known = self._choices.get(index)
+        if known is None:
+            state = self.transcript.choice(index)
+            known = self._choices[index] = _Choice(state, self._dialect)
+        return known
 
     def _unusual_choice(self, state: ChoiceState, choice: Mapping[str, Any]) -> None:
         logprobs = choice.get("logprobs")
@@ -349,12 +356,14 @@ class ChatCompletionsDecoder:
     # --- deltas and messages --------------------------------------------------------------------
 
     def _delta(self, choice: _Choice, delta: dict[str, Any]) -> None:
-        unusual = not delta.keys() <= _USUAL_DELTA
+        unusual = not _USUAL_DELTA.issuperset(delta)
         if unusual:
             self._details(choice, delta)
-        self._fields(choice, delta)
-        content = delta.get("content")
-        if content:
+        for field in self._dialect.fields:
+            if delta.get(field):
+                self._fields(choice, delta)
+                break
+        if content := delta.get("content"):
             self._content(choice, content)
         if unusual:
             for key, value in delta.items():
@@ -409,15 +418,16 @@ class ChatCompletionsDecoder:
             take(self.transcript, choice.state, item)
 
     def _content(self, choice: _Choice, content: object) -> None:
-        if isinstance(content, list):
+        if isinstance(content, str):
+            if choice.searching and (choice.splitter or self._may_be_tag(content)):
+                self._split(choice, content)
+            else:
+                choice.searching = False
+                self._text(choice, ANSWER, content)
+        elif isinstance(content, list):
             self._parts(choice, content)
-        elif not isinstance(content, str):
-            choice.state.extra["content"] = content
-        elif choice.searching and (choice.splitter or self._may_be_tag(content)):
-            self._split(choice, content)
         else:
-            choice.searching = False
-            self._text(choice, ANSWER, content)
+            choice.state.extra["content"] = content
 
     def _may_be_tag(self, content: str) -> bool:
         """Say whether content that begins like this needs the splitter; most does not."""

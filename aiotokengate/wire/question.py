@@ -123,11 +123,14 @@ class NativeDecoder:
 
     def feed_from(self, events: Sequence[bytes], at: int) -> int:
         """Take events from a place on, up to a suspect; give the place after the last one."""
-        while at < len(events) and self.suspect is None:
-            at = self.splicer.take(events, at)
-            if at < len(events):
-                self.feed(events[at])
-                at += 1
+        splicer, end = self.splicer, len(events)
+        while at < end and self.suspect is None:
+            if splicer.templates:
+                at = splicer.take(events, at)
+                if at == end:
+                    break
+            self.feed(events[at])
+            at += 1
         return at
 
     def feed(self, data: bytes) -> None:

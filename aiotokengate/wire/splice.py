@@ -154,16 +154,17 @@ class Splicer:
     """The templates of one reply.
 
     Attributes:
+        templates: the last one that fitted comes first.
         hits: how many events a template has taken.
     """
 
-    __slots__ = ("_changing", "_last", "_learned", "_log", "_seen", "_templates", "hits")
+    __slots__ = ("_changing", "_last", "_learned", "_log", "_seen", "hits", "templates")
 
     def __init__(self, log: Transcript) -> None:
         """Know no template yet."""
         self.hits = 0
         self._log = log
-        self._templates: list[Template] = []
+        self.templates: list[Template] = []
         self._seen = False
         self._learned = 0
         self._last: dict[str, Any] = {}
@@ -171,8 +172,6 @@ class Splicer:
 
     def take(self, events: Sequence[bytes], at: int) -> int:
         """Take the events from ``at`` on that a template fits; give the place of the next one."""
-        if not self._templates:
-            return at
         begin = at
         while at < len(events) and (after := self._run(events, at)) > at:
             at = after
@@ -180,7 +179,7 @@ class Splicer:
         return at
 
     def _run(self, events: Sequence[bytes], at: int) -> int:
-        templates = self._templates
+        templates = self.templates
         for place, template in enumerate(templates):
             after = template.run(events, at, self._log)
             if after > at:
@@ -218,14 +217,14 @@ class Splicer:
         holes = [*texts, *self._scalars(chunk, changing)]
         template = _template(data, chunk, holes, len(texts), append)
         if template is not None:
-            self._templates.insert(0, template)
-            del self._templates[MOST_TEMPLATES:]
+            self.templates.insert(0, template)
+            del self.templates[MOST_TEMPLATES:]
 
     def forget(self) -> None:
         """Drop all templates: what they would do is not what is to be done any more."""
-        for template in self._templates:
+        for template in self.templates:
             template.live = False
-        self._templates.clear()
+        self.templates.clear()
 
     def _scalars(self, chunk: dict[str, Any], changing: Iterable[str]) -> list[Hole]:
         """Give the values that have changed since the last time."""
