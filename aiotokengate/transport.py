@@ -157,7 +157,7 @@ class Transport:
         """
         self._headers = headers
         self._host = _origin(base_url)
-        self._proxy = proxy if proxy is not None else environment_proxy(base_url)
+        self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
         self._ssl = ssl
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
