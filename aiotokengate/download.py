@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -295,7 +294,7 @@ async def write_whole(pieces: AsyncIterator[bytes], path: str | os.PathLike[str]
 
 async def _saved(target: Path, write: Callable[[_Writer], Awaitable[None]]) -> Path:
     """Have a file written beside its place, and put it there."""
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     file = await asyncio.to_thread(beside.open, "wb")
     try:
         try:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
@@ -704,7 +703,7 @@ def _own_name(files: Sequence[JobFile], index: int) -> str:
 
 
 def _write_whole(target: Path, data: bytes) -> None:
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         beside.write_bytes(data)
         beside.replace(target)

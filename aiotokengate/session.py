@@ -24,7 +24,6 @@ from aiotokengate.resources.base import (
     parted_options,
 )
 from aiotokengate.resources.chat import ChatOptions, make_call, message_list
-from aiotokengate.resources.models import ModelInfo, list_models
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from aiotokengate.resources.conversation import Conversation
     from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split
     from aiotokengate.resources.images import ImagesMaker
+    from aiotokengate.resources.models import ModelInfo
     from aiotokengate.resources.music import Music
     from aiotokengate.resources.raw import Method, RawCall
     from aiotokengate.resources.tools import ToolCalls
@@ -414,6 +414,8 @@ class TokenGate:
         Raises:
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
+        from aiotokengate.resources.models import list_models  # noqa: PLC0415 - a chat need not wait for it
+
         return await list_models(self._sender, self._defaults)
 
     async def embed(

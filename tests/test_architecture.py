@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aiotokengate"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
+MAX_MODULES = 45
 MAX_NAMES = 45
 MAX_LINES = 60
 MAX_PARAMETERS = 8
@@ -149,6 +150,20 @@ def test_importing_the_library_leaves_its_tools_alone() -> None:
     tools = ("aiotokengate.cli", "aiotokengate.testing", *EXTRAS)
     assert "aiotokengate.session" in done.stdout.split()
     assert not [name for name in done.stdout.split() if name.startswith(tools)]
+
+
+def test_importing_the_library_imports_little() -> None:
+    """What a plain chat needs, and nothing of the standard library that its packages lack."""
+    command = (
+        "import sys, aiohttp, attrs, orjson; known = set(sys.modules); "
+        "import aiotokengate; print(*sys.modules.keys() - known)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command], check=True, capture_output=True, text=True
+    )
+    new = done.stdout.split()
+    assert [name for name in new if name.split(".")[0] != "aiotokengate"] == []
+    assert len(new) <= MAX_MODULES
 
 
 def test_the_names_at_the_top_are_few_and_sorted() -> None:

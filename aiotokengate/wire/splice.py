@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-import attrs
 import orjson
 
 from aiotokengate.wire.transcript import Transcript
@@ -46,7 +45,6 @@ _MARK: Final = "\x00spliced\x00"
 _MARK_JSON: Final = orjson.dumps(_MARK)
 
 
-@attrs.define(eq=False)
 class Append:
     """What a text is for: an entry of the transcript, and perhaps more.
 
@@ -57,9 +55,18 @@ class Append:
             take the same way.
     """
 
-    kind: int
-    also: list[str] | None = None
-    through: Callable[[str], bool] | None = None
+    __slots__ = ("also", "kind", "through")
+
+    def __init__(
+        self,
+        kind: int,
+        also: list[str] | None = None,
+        through: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Say what it is for."""
+        self.kind = kind
+        self.also = also
+        self.through = through
 
 
 class Template:
