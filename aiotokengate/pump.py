@@ -402,7 +402,7 @@ class Pump:
         if len(self.log.items) != before:
             self._idle = -TICK
             if self.timeline.first_answer is None:
-                self._note_first(before)
+                self._note_first(self.log.kinds[before:])
         if not self.ended and (self.log.finished or self._decoder.done):
             self._look_for_end()
 
@@ -410,14 +410,13 @@ class Pump:
         limit = self._terms.max_reply_bytes
         return WireError(f"expected a reply of at most {limit} bytes (max_reply_bytes), got more")
 
-    def _note_first(self, before: int) -> None:
-        """Note when the first thinking and the first answer came, looking only at new entries."""
-        news = self.log.kinds[before:]  # of choice 0, which stands for the reply
-        passed = self.clock.now() - self._terms.began
-        if REASONING in news and self.timeline.first_reasoning is None:
-            self.timeline.first_reasoning = passed
+    def _note_first(self, news: list[int]) -> None:
+        """Note when the first thinking and the first answer came, of choice 0, for the reply."""
+        timeline = self.timeline
+        if REASONING in news and timeline.first_reasoning is None:
+            timeline.first_reasoning = self.clock.now() - self._terms.began
         if ANSWER in news:
-            self.timeline.first_answer = passed
+            timeline.first_answer = self.clock.now() - self._terms.began
 
     def _sniff(self, data: bytes) -> None:
         """Decide by the first character what this is; the content type cannot be trusted."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 if TYPE_CHECKING:
-    from asyncio import Transport
+    from asyncio import AbstractEventLoop, Transport
     from collections.abc import Awaitable, Callable
 
     from aiohttp.connector import Connection
@@ -25,7 +25,19 @@ SMALL: Final = 64 * 1024
 
 # --- reading ------------------------------------------------------------------------------------
 
-_BUFFER = frozenset(("_buffer", "_cursor", "_eof", "_exception", "_http_chunk_splits", "_size"))
+_BUFFER = frozenset(
+    (
+        "_buffer",
+        "_cursor",
+        "_eof",
+        "_exception",
+        "_http_chunk_splits",
+        "_loop",
+        "_protocol",
+        "_size",
+        "_waiter",
+    )
+)
 _BUFFER_KNOWN: Final = frozenset(getattr(aiohttp.StreamReader, "__slots__", ())) >= _BUFFER
 
 
@@ -45,10 +57,11 @@ class _Drain:
     it was held or not.
     """
 
-    __slots__ = ("_content", "_protocol")
+    __slots__ = ("_content", "_loop", "_protocol")
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content: Any = content
+        self._loop: AbstractEventLoop = self._content._loop
         self._protocol: Any = self._content._protocol
 
     async def read(self) -> bytes:
@@ -59,7 +72,14 @@ class _Drain:
                 raise content._exception
             if content._eof:
                 return b""
-            await content._wait("read")
+            if not self._protocol.connected:
+                message = "the connection is closed"
+                raise aiohttp.ClientConnectionError(message)
+            waiter = content._waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                content._waiter = None
         data: bytes = buffer.popleft() if len(buffer) == 1 else b"".join(buffer)
         buffer.clear()
         content._size = 0

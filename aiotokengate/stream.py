@@ -177,10 +177,16 @@ class _Deltas(AsyncIterator[Delta]):
 
     async def __anext__(self) -> Delta:
         try:
-            at = self._at
-            if at >= len(self._log.items):
-                await self._more(at)
-            log = self._log
+            at, log = self._at, self._log
+            while at >= len(log.items):
+                if self._pump is None:
+                    self._pump = await self._open()
+                    log = self._log = self._pump.log
+                elif self._pump.ended:
+                    raise_if(self._pump.error)
+                    raise StopAsyncIteration
+                else:
+                    await self._pump.pull()
             self._at = at + 1
             item = log.items[at]
             kind = log.kinds[at]
@@ -189,20 +195,6 @@ class _Deltas(AsyncIterator[Delta]):
             if kind == ANSWER:
                 return AnswerDelta(item)
             return log.delta(at)
-        finally:
-            del self
-
-    async def _more(self, at: int) -> None:
-        """Return when there is an entry ``at``."""
-        try:
-            if self._pump is None:
-                self._pump = await self._open()
-                self._log = self._pump.log
-            while at >= len(self._log.items):
-                if self._pump.ended:
-                    raise_if(self._pump.error)
-                    raise StopAsyncIteration
-                await self._pump.pull()
         finally:
             del self
 

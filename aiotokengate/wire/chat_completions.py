@@ -240,10 +240,11 @@ class ChatCompletionsDecoder:
         same = isinstance(first, str) and others == [first] * len(others)
         return texts if same else None
 
-    def _content_through(self, choice: _Choice, text: str) -> bool:
-        """Take content in which tags still matter; say whether they still do."""
+    def _content_through(self, choice: _Choice, text: str) -> None:
+        """Take content in which tags still matter, until they don't any more."""
         self._content(choice, text)
-        return choice.searching
+        if not choice.searching:
+            self.splicer.forget()
 
     def take(self, chunk: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
@@ -266,6 +267,7 @@ class ChatCompletionsDecoder:
         """Take the end of the stream: give out what was held back."""
         for choice in self._choices.values():
             self._flush(choice)
+        self.splicer.forget()
         self.transcript.seal()
 
     # --- frames ---------------------------------------------------------------------------------

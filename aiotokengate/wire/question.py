@@ -155,6 +155,7 @@ class NativeDecoder:
 
     def end(self) -> None:
         """Take the end of the stream."""
+        self.splicer.forget()
         self.transcript.seal()
 
     def _not_orjson(self, data: bytes) -> None:

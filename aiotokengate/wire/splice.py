@@ -51,8 +51,7 @@ class Append:
     Attributes:
         kind: of the entry.
         also: a list that keeps the text, too.
-        through: takes the text in place of the transcript, and says whether the next one is to
-            take the same way.
+        through: takes the text in place of the transcript.
     """
 
     __slots__ = ("also", "kind", "through")
@@ -61,7 +60,7 @@ class Append:
         self,
         kind: int,
         also: list[str] | None = None,
-        through: Callable[[str], bool] | None = None,
+        through: Callable[[str], None] | None = None,
     ) -> None:
         """Say what it is for."""
         self.kind = kind
@@ -69,92 +68,79 @@ class Append:
         self.through = through
 
 
-class Template:
-    """The bytes around the holes of a chunk, and what is to be done with its text."""
+_TEXT, _TWIN, _SCALAR = range(3)
+_SCALARS: Final = (str, int, float)
 
-    __slots__ = ("_append", "_inner", "_order", "_read", "live", "prefix", "suffix")
+Template: TypeAlias = Callable[[Sequence[bytes], int], int]
+"""Takes the events from a place on as long as they fit; gives the place of the next one."""
 
-    def __init__(self, pieces: Sequence[bytes], order: Sequence[int], append: Append) -> None:
-        """Stand for chunks of these pieces.
 
-        Args:
-            pieces: what stands before, between and after the holes.
-            order: what each hole is: 0 the text, 1 its twin, 2 any scalar.
-            append: what the text is for.
-        """
-        self.prefix, *inner, self.suffix = pieces
-        self._inner = inner
-        self._order = order
-        self._append = append
-        self._read: Callable[[bytes], Any] = self._text_of if inner else orjson.loads
-        self.live = True
+def _template(
+    pieces: Sequence[bytes], what: Sequence[int], append: Append, log: Transcript
+) -> Template:
+    """Make a template for chunks of these pieces.
 
-    def run(self, events: Sequence[bytes], at: int, log: Transcript) -> int:
-        """Take the events from ``at`` on as long as they fit; give the place of the next one."""
-        append = self._append
-        if append.through is not None:
-            return self._run_through(events, at, append.through)
-        prefix, suffix, read, also = self.prefix, self.suffix, self._read, append.also
-        head, tail, kind = len(prefix), -len(suffix), append.kind
-        kinds, items = log.kinds, log.items
-        for place in range(at, len(events)):
-            data = events[place]
+    It is the loop that runs for nearly every event; all that it needs is at hand in a cell.
+
+    Args:
+        pieces: what stands before, between and after the holes.
+        what: what each hole is: the text, its twin, or any scalar.
+        append: what the text is for.
+        log: where it goes.
+    """
+    prefix, *inner, suffix = pieces
+    read = _reader(inner, what) if inner else orjson.loads
+    head, tail = len(prefix), -len(suffix)
+    kind, also, through = append.kind, append.also, append.through
+    add_kind, add_item = log.kinds.append, log.items.append
+
+    def run(events: Sequence[bytes], at: int) -> int:
+        end = len(events)
+        while at < end:
+            data = events[at]
             if not (data.startswith(prefix) and data.endswith(suffix)):
-                return place
+                break
             try:
                 text = read(data[head:tail])
             except ValueError:
-                return place
+                break
             if type(text) is not str:
-                return place
-            if text:
-                kinds.append(kind)
-                items.append(text)
-                if also is not None:
-                    also.append(text)
-        return len(events)
+                break
+            at += 1
+            if not text:
+                continue
+            if through is not None:
+                through(text)
+                continue
+            add_kind(kind)
+            add_item(text)
+            if also is not None:
+                also.append(text)
+        return at
 
-    def _run_through(
-        self, events: Sequence[bytes], at: int, through: Callable[[str], bool]
-    ) -> int:
-        head, tail = len(self.prefix), -len(self.suffix)
-        for place in range(at, len(events)):
-            data = events[place]
-            if not (self.live and data.startswith(self.prefix) and data.endswith(self.suffix)):
-                return place
-            try:
-                text = self._read(data[head:tail])
-            except ValueError:
-                return place
-            if type(text) is not str:
-                return place
-            if text:
-                self.live = through(text)
-        return len(events)
+    return run
 
-    def _text_of(self, middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
-        """Give the text of a chunk with several holes, None if they don't fit."""
+
+def _reader(inner: Sequence[bytes], what: Sequence[int]) -> Callable[[bytes], Any]:
+    """Make what gives the text of a chunk with several holes, None if they don't fit."""
+
+    def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
         values = []
-        for piece in self._inner:
+        for piece in inner:
             value, found, middle = middle.partition(piece)
             if not found:
                 return None
             values.append(value)
         values.append(middle)
-        text = b""
-        for what, value in zip(self._order, values, strict=True):
-            if what == _TEXT:
-                text = value
-            elif what == _SCALAR and type(orjson.loads(value)) not in _SCALARS:
+        text = values[what.index(_TEXT)]
+        for kind, value in zip(what, values, strict=True):
+            if kind == _SCALAR and type(orjson.loads(value)) not in _SCALARS:
                 return None
-        for what, value in zip(self._order, values, strict=True):
-            if what == _TWIN and value != text:
+            if kind == _TWIN and value != text:
                 return None
         return orjson.loads(text)
 
-
-_TEXT, _TWIN, _SCALAR = range(3)
-_SCALARS: Final = (str, int, float)
+    return read
 
 
 class Splicer:
@@ -179,21 +165,22 @@ class Splicer:
 
     def take(self, events: Sequence[bytes], at: int) -> int:
         """Take the events from ``at`` on that a template fits; give the place of the next one."""
-        begin = at
-        while at < len(events) and (after := self._run(events, at)) > at:
+        begin, end = at, len(events)
+        while at < end and self.templates:
+            after = self.templates[0](events, at)
+            if after == at and (after := self._try_others(events, at)) == at:
+                break
             at = after
         self.hits += at - begin
         return at
 
-    def _run(self, events: Sequence[bytes], at: int) -> int:
+    def _try_others(self, events: Sequence[bytes], at: int) -> int:
+        """Let the other templates try, and put the one that fits to the front."""
         templates = self.templates
-        for place, template in enumerate(templates):
-            after = template.run(events, at, self._log)
+        for place in range(1, len(templates)):
+            after = templates[place](events, at)
             if after > at:
-                if not template.live:
-                    del templates[place]
-                elif place:
-                    templates.insert(0, templates.pop(place))
+                templates.insert(0, templates.pop(place))
                 return after
         return at
 
@@ -222,15 +209,13 @@ class Splicer:
         """
         self._learned += 1
         holes = [*texts, *self._scalars(chunk, changing)]
-        template = _template(data, chunk, holes, len(texts), append)
-        if template is not None:
-            self.templates.insert(0, template)
+        cut = _cut(data, chunk, holes, len(texts))
+        if cut is not None:
+            self.templates.insert(0, _template(*cut, append, self._log))
             del self.templates[MOST_TEMPLATES:]
 
     def forget(self) -> None:
         """Drop all templates: what they would do is not what is to be done any more."""
-        for template in self.templates:
-            template.live = False
         self.templates.clear()
 
     def _scalars(self, chunk: dict[str, Any], changing: Iterable[str]) -> list[Hole]:
@@ -244,9 +229,9 @@ class Splicer:
         return [(chunk, key) for key in now if key in self._changing]
 
 
-def _template(
-    data: bytes, chunk: dict[str, Any], holes: Sequence[Hole], texts: int, append: Append
-) -> Template | None:
+def _cut(
+    data: bytes, chunk: dict[str, Any], holes: Sequence[Hole], texts: int
+) -> tuple[list[bytes], list[int]] | None:
     """Cut a chunk at its holes, the first of which is the text, the next ones its twins."""
     spans = []
     for number, hole in enumerate(holes):
@@ -259,7 +244,7 @@ def _template(
     for start, end, _ in spans:
         pieces.append(data[begin:start])
         begin = end
-    return Template([*pieces, data[begin:]], [what for _, _, what in spans], append)
+    return [*pieces, data[begin:]], [what for _, _, what in spans]
 
 
 def _find(data: bytes, chunk: object, inside: dict[str, Any], key: str) -> tuple[int, int] | None:

@@ -114,6 +114,9 @@ class SSEDecoder:
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
         """Do the same as :meth:`feed`, for protocols that need nothing but the events' data."""
+        held = self._buffer or self._in_event or self._after_cr or self._at_start
+        if not held and b"\r" not in chunk and (whole := self._plain(chunk)) is not None:
+            return whole
         found: list[bytes] = []
         text = self._whole_lines(chunk)
         if text and self._in_event:
@@ -194,12 +197,10 @@ class SSEDecoder:
         """Give the data of whole events of one ``data:`` line each, if the text is just that."""
         if not text.endswith(b"\n\n") or len(text) > self.max_event_bytes:
             return None
-        if text.startswith(b"event: "):
-            return _named(text)
-        if not text.startswith(b"data: "):
-            return None
-        found = text[6:-2].split(b"\n\ndata: ")
-        return found if text.count(b"\n") == 2 * len(found) else None
+        if text.startswith(b"data: "):
+            found = text[6:-2].split(b"\n\ndata: ")
+            return found if text.count(b"\n") == 2 * len(found) else None
+        return _named(text) if text.startswith(b"event: ") else None
 
     def _blocks(self, text: bytes, give: Give) -> None:
         """Read lines that begin outside of any event, or none."""
