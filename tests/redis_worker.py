@@ -20,7 +20,11 @@ from aiotokengate.redis import RedisBackend
 
 @attrs.define(kw_only=True)
 class Work:
-    """What a worker is to do: calls of so many tokens and seconds, all at once."""
+    """What a worker is to do: calls of so many tokens and seconds, all at once.
+
+    Attributes:
+        waits: begin when a line comes in, and not before.
+    """
 
     name: str
     url: str
@@ -31,6 +35,7 @@ class Work:
     lease: float = 30.0
     clock_is_off_by: float = 0.0
     prefix: str = "aiotokengate"
+    waits: bool = False
 
 
 @attrs.define
@@ -90,6 +95,8 @@ async def main(work: Work) -> dict[str, object]:
     pool = Pool(limits, backend=backend, clock=clock)
     line = Line(*await asyncio.open_connection("127.0.0.1", work.port))
     listening = asyncio.create_task(line.listen())
+    if work.waits:
+        await asyncio.to_thread(sys.stdin.readline)
     refused = await asyncio.gather(
         *(call(work, number, pool, line) for number in range(len(work.tokens)))
     )

@@ -24,12 +24,14 @@ class StrictGateway:
     Attributes:
         times: when calls were let in, seconds.
         calls: how many calls of each worker were let in.
+        connected: how many workers have come.
     """
 
     limit: RateLimit
     port: int = 0
     times: list[float] = attrs.field(factory=list)
     calls: dict[str, int] = attrs.field(factory=dict)
+    connected: int = 0
     enforcer: Enforcer = attrs.field(init=False)
     _open: dict[str, Permit] = attrs.field(factory=dict)
     _server: asyncio.Server | None = None
@@ -49,7 +51,7 @@ class StrictGateway:
         await self._server.wait_closed()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Return once something is so; it is looked at after every call."""
+        """Return once something is so; it is looked at whenever a worker comes or calls."""
         while not is_so():
             self._changed.clear()
             await self._changed.wait()
@@ -71,6 +73,8 @@ class StrictGateway:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine: set[str] = set()
+        self.connected += 1
+        self._changed.set()
         # A worker that was killed hangs up, or resets: its calls end with it.
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():

@@ -41,8 +41,15 @@ async def start(server: RedisServer, gateway: StrictGateway, name: str, **work: 
         **work,
     }
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, str(WORKER), json.dumps(work)), stdout=PIPE
+        *(sys.executable, str(WORKER), json.dumps(work)), stdin=PIPE, stdout=PIPE
     )
+
+
+def begin(workers: Sequence[Process]) -> None:
+    """Let workers begin that wait; all together, however long each took to come."""
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"\n")
 
 
 async def ended(workers: Sequence[Process]) -> list[dict[str, Any]]:
@@ -67,13 +74,14 @@ async def test_one_killed_redis_restarted_a_clock_wrong() -> None:
     given = {"tokens_per_minute": TOKENS_PER_MINUTE, "concurrency": 20}
     with RedisServer() as server:
         async with StrictGateway(limit) as gateway:
-            await use_it_up(server, gateway)
+            wanted = {"limits": given, "calls": 60, "waits": True}
             workers = [
-                await start(server, gateway, str(number), limits=given, calls=60, **settings)
-                for number, settings in enumerate(
-                    [{}, {}, {"clock_is_off_by": 60.0}, {"clock_is_off_by": -60.0}]
-                )
+                await start(server, gateway, str(number), **wanted, clock_is_off_by=seconds)
+                for number, seconds in enumerate([0.0, 0.0, 60.0, -60.0])
             ]
+            await gateway.until(lambda: gateway.connected == len(workers))
+            await use_it_up(server, gateway)
+            begin(workers)
             await gateway.until(lambda: gateway.calls.get("1", 0) >= 5)
             workers[1].kill()
             await gateway.until(lambda: sum(gateway.calls.values()) >= 80)
