@@ -189,6 +189,7 @@ class Pump:
         "_grace",
         "_idle",
         "_loop",
+        "_most",
         "_parked",
         "_parsed",
         "_patience",
@@ -243,7 +244,8 @@ class Pump:
         self._decoder = decoder
         self._dialect = dialect
         self._terms = terms
-        self._sse = SSEDecoder(max_event_bytes=min(terms.max_reply_bytes, MAX_EVENT_BYTES))
+        self._most = terms.max_reply_bytes
+        self._sse = SSEDecoder(max_event_bytes=min(self._most, MAX_EVENT_BYTES))
         # A function and not a bound method: a pump that held itself would need the collector.
         self._take: Callable[[Pump, bytes], None] = Pump._sniff
         self._whole: list[bytes] = []
@@ -388,26 +390,29 @@ class Pump:
         """Take what a read gave."""
         if self.ended:
             return
-        before = len(self.log.items)
+        log = self.log
+        before = len(log.items)
         try:
             if data:
                 self._received += len(data)
-                if self._received > self._terms.max_reply_bytes:
+                if self._received > self._most:
                     raise self._too_much()
                 self._take(self, data)
-            if not data or self._body.at_end():
+            # In mid-stream the end is met by the next read, and not looked for after each one.
+            ending = log.finished or self._decoder.done or self._take is not Pump._take_events
+            if not data or (ending and self._body.at_end()):
                 self._end_of_body()
         except WireError as error:
             self._fail(error)
-        if len(self.log.items) != before:
+        if len(log.items) != before:
             self._idle = -TICK
             if self.timeline.first_answer is None:
-                self._note_first(self.log.kinds[before:])
-        if not self.ended and (self.log.finished or self._decoder.done):
+                self._note_first(log.kinds[before:])
+        if not self.ended and (log.finished or self._decoder.done):
             self._look_for_end()
 
     def _too_much(self) -> WireError:
-        limit = self._terms.max_reply_bytes
+        limit = self._most
         return WireError(f"expected a reply of at most {limit} bytes (max_reply_bytes), got more")
 
     def _note_first(self, news: list[int]) -> None:

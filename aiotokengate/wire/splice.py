@@ -164,13 +164,17 @@ class Splicer:
         self._changing: set[str] = set()
 
     def take(self, events: Sequence[bytes], at: int) -> int:
-        """Take the events from ``at`` on that a template fits; give the place of the next one."""
+        """Take the events from ``at`` on that a template fits; give the place of the next one.
+
+        There must be a template.
+        """
         begin, end = at, len(events)
-        while at < end and self.templates:
-            after = self.templates[0](events, at)
-            if after == at and (after := self._try_others(events, at)) == at:
+        at = self.templates[0](events, at)
+        while at < end:
+            after = self._try_others(events, at)
+            if after == at:
                 break
-            at = after
+            at = self.templates[0](events, after)
         self.hits += at - begin
         return at
 
