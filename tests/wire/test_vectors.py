@@ -82,7 +82,8 @@ def exchange(name: str) -> Exchange:
     body = (VECTORS / f"{name}.body").read_bytes()
     headers = CIMultiDict(answer["headers"])
     asked = meta["request"]
-    return Exchange(asked["body"], asked["path"], answer["status"], headers, body, meta["expected"])
+    body_sent, path = asked["body"], asked["path"]
+    return Exchange(body_sent, path, answer["status"], headers, body, meta["expected"])
 
 
 PROTOCOLS: dict[str, ProtocolName] = {
