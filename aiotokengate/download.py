@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import threading
 from collections.abc import AsyncIterator
@@ -19,7 +20,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from aiotokengate.errors import CallerError, TimedOut, TokenGateError, TransportError, WireError
+from aiotokengate.errors import (
+    CallerError,
+    StatusError,
+    TimedOut,
+    TokenGateError,
+    TransportError,
+    WireError,
+)
 from aiotokengate.pump import TICK, Guard, raise_if
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
@@ -40,6 +48,8 @@ _PIECE = 1024 * 1024
 """Bytes that are written to a file at once, in a thread."""
 
 _PARTIAL = 206
+_NOT_SATISFIABLE = 416
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-")
 _MOST_RESUMES = 5
 """How often in a row a download may be cut without a byte of progress."""
 
@@ -54,7 +64,8 @@ class DownloadTerms:
         limit: when the call must have ended, in seconds since then, with phase and setting.
         stall: seconds of silence that are too long.
         most: bytes that :meth:`Download.read` takes at most.
-        again: asks for the rest from a byte on, or None where that can't be done.
+        again: asks for the same once more with headers beside its own, or None where that can't
+            be done.
     """
 
     clock: Clock
@@ -62,7 +73,7 @@ class DownloadTerms:
     limit: tuple[float, Phase, float] | None
     stall: float | None
     most: int
-    again: Callable[[int], Awaitable[Download]] | None = None
+    again: Callable[[Mapping[str, str]], Awaitable[Download]] | None = None
 
 
 class _Flow:
@@ -349,25 +360,67 @@ class _Writer:
 async def _write_all(download: Download, writer: _Writer) -> None:
     """Write a download to a file, asking for the rest where it is cut."""
     left, again = _MOST_RESUMES, download._flow.terms.again  # noqa: SLF001 - of this module
+    furthest, whole = 0, download.headers
     try:
         while True:
-            before = writer.size
             try:
                 async for piece in download:
                     await writer.take(piece)
             except TransportError as error:
                 await writer.flush()
-                left = _MOST_RESUMES if writer.size > before else left - 1
+                # A server that begins anew each time, and is cut each time, makes no progress.
+                left = _MOST_RESUMES if writer.size > furthest else left - 1
+                furthest = max(furthest, writer.size)
                 if again is None or not left or _is_over(error):
                     raise
             else:
                 await writer.flush()
                 return
-            download = await again(writer.size)
-            if download.status != _PARTIAL:
-                await writer.start_again()
+            download = await _rest_of(whole, again, writer)
+            whole = whole if download.status == _PARTIAL else download.headers
     finally:
         del download
+
+
+async def _rest_of(
+    headers: Mapping[str, str],
+    again: Callable[[Mapping[str, str]], Awaitable[Download]],
+    writer: _Writer,
+) -> Download:
+    """Ask for what is missing; for all of it where that is of another file, or can't be had."""
+    if writer.size:
+        try:
+            download = await again(_range_headers(headers, writer.size))
+        except StatusError as error:
+            if error.status != _NOT_SATISFIABLE:
+                raise
+        else:
+            if _goes_on(download, headers, writer.size):
+                return download
+            if download.status != _PARTIAL:
+                await writer.start_again()
+                return download
+            download.close()
+    await writer.start_again()
+    return await again({})
+
+
+def _range_headers(headers: Mapping[str, str], start: int) -> dict[str, str]:
+    """Ask for the rest from a byte on, if the file is still the one that it was."""
+    tag = headers.get("ETag", "")
+    mark = headers.get("Last-Modified", "") if tag.startswith("W/") or not tag else tag
+    unchanged = {"If-Range": mark} if mark else {}
+    return {"Range": f"bytes={start}-", **unchanged}
+
+
+def _goes_on(download: Download, before: Mapping[str, str], start: int) -> bool:
+    """Whether an answer is the rest of the same file, as far as it tells."""
+    headers = download.headers
+    tags = [said.get("ETag") for said in (before, headers)]
+    found = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    is_there = found is None or int(found[1]) == start
+    is_same = None in tags or tags[0] == tags[1]
+    return download.status == _PARTIAL and is_there and is_same
 
 
 def _is_over(error: TransportError) -> bool:
