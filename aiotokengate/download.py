@@ -34,7 +34,7 @@ from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.sse import ServerSentEvent, SSEDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from io import BufferedWriter
     from types import TracebackType
 
@@ -44,11 +44,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "DownloadTerms", "write_whole"]
 
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+
 _PIECE = 1024 * 1024
 """Bytes that are written to a file at once, in a thread."""
 
 _PARTIAL = 206
 _NOT_SATISFIABLE = 416
+_PAGES = ("text/html", "application/xhtml+xml")
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-")
 _MOST_RESUMES = 5
 """How often in a row a download may be cut without a byte of progress."""
@@ -66,6 +69,8 @@ class DownloadTerms:
         most: bytes that :meth:`Download.read` takes at most.
         again: asks for the same once more with headers beside its own, or None where that can't
             be done.
+        headers: of the answer.
+        secrets: gives the texts to be blanked in an error that echoes them.
     """
 
     clock: Clock
@@ -74,6 +79,17 @@ class DownloadTerms:
     stall: float | None
     most: int
     again: Callable[[Mapping[str, str]], Awaitable[Download]] | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: Callable[[], Iterable[str]] = tuple
+
+    def error_in(self, parsed: object, body: bytes) -> StatusError | None:
+        """Give the error that is in a part of the answer, if there is one."""
+        problem = find_problem(parsed)
+        if problem is None:
+            return None
+        error = status_error(None, body, self.headers, problem=problem)
+        error.redact(self.secrets())
+        return error
 
 
 class _Flow:
@@ -274,13 +290,46 @@ class Download:
         except (ValueError, RecursionError):
             message = f"expected JSON, got {len(body)} bytes that are not"
             raise WireError(message, request_id=self.request_id) from None
-        problem = find_problem(parsed)
-        if problem is not None:
-            raise status_error(None, body, self.headers, problem=problem)
+        self.raise_error_in(parsed, body)
         return parsed
 
+    def raise_error_in(self, parsed: object, body: bytes) -> None:
+        """Raise the error that a part of the answer is, in spite of its status; for resources.
+
+        Raises:
+            StatusError: it is one; what it quotes of the prompt is blanked.
+        """
+        raise_if(self._flow.terms.error_in(parsed, body))
+
+    async def expect(self, what: str) -> None:
+        """Refuse JSON, and a page for people, where a file is expected; for resources.
+
+        Args:
+            what: the file, for the error.
+
+        Raises:
+            StatusError: it is an error, in spite of its status.
+            WireError: it is no file.
+        """
+        kind = self.content_type
+        if kind.endswith("json"):
+            await self.json()
+        if kind.endswith("json") or kind in _PAGES:
+            self.close()
+            message = f"expected {what}, got an answer of type {kind}"
+            raise WireError(message, request_id=self.request_id)
+
     def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Give the events of an event stream, ``[DONE]`` included."""
+        """Give the events of an event stream, ``[DONE]`` included.
+
+        JSON in place of a stream, whatever its type says, is one event; an error in its place, or
+        bare among the events, is raised.
+
+        Raises:
+            StatusError: it is an error.
+            WireError: it is neither events nor JSON.
+            TransportError: the connection broke.
+        """
         return _Events(self._flow, self._guard)
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
@@ -451,17 +500,22 @@ class _Pieces(AsyncIterator[bytes]):
 
 
 class _Events(AsyncIterator[ServerSentEvent]):
-    __slots__ = ("_decoder", "_events", "_flow", "_guard")
+    __slots__ = ("_begun", "_decoder", "_error", "_events", "_flow", "_guard")
 
     def __init__(self, flow: _Flow, guard: Guard) -> None:
         self._flow = flow
         self._guard = guard
         self._decoder: SSEDecoder | None = SSEDecoder(max_event_bytes=flow.terms.most)
         self._events: list[ServerSentEvent] = []
+        self._error: TokenGateError | None = None
+        self._begun = False
 
     async def __anext__(self) -> ServerSentEvent:
         try:
             while not self._events:
+                if self._error is not None:
+                    self._flow.end(self._error)
+                    raise_if(self._error)
                 if self._decoder is None:
                     raise StopAsyncIteration
                 await self._more(self._decoder)
@@ -471,13 +525,43 @@ class _Events(AsyncIterator[ServerSentEvent]):
 
     async def _more(self, decoder: SSEDecoder) -> None:
         data = await self._flow.read()
+        if not self._begun and (first := data.lstrip(_BLANK)[:1]):
+            self._begun = True
+            if first in b"{[":
+                await self._take_json(data)
+                return
         if data:
             self._events += decoder.feed(data)
-            return
+        else:
+            self._decoder = None
+            last = decoder.close()
+            self._events += [last] if last is not None else []
+        for line in decoder.aside:
+            self._judge(line)
+        decoder.aside.clear()
+
+    async def _take_json(self, data: bytes) -> None:
+        """Take JSON that came in place of a stream; gateways give it the type of one."""
         self._decoder = None
-        last = decoder.close()
-        if last is not None:
-            self._events.append(last)
+        pieces, size = [data], len(data)
+        while (piece := await self._flow.read()) and size <= self._flow.terms.most:
+            pieces.append(piece)
+            size += len(piece)
+        body = b"".join(pieces).strip(_BLANK)
+        if self._judge(body):
+            self._events += [ServerSentEvent("", body)] if self._error is None else []
+        else:
+            message = f"expected events, got {size} bytes that are neither events nor JSON"
+            self._error = WireError(message)
+
+    def _judge(self, body: bytes) -> bool:
+        """Look for an error in what should have been an event; say whether it is JSON at all."""
+        try:
+            parsed = loads(body)
+        except (ValueError, RecursionError):
+            return False
+        self._error = self._flow.terms.error_in(parsed, body)
+        return True
 
 
 def _nothing(_: TokenGateError | None) -> None:

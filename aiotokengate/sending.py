@@ -225,6 +225,8 @@ class _Sending:
             stall=self._request.timeout.stall,
             most=self._sender.max_reply_bytes,
             again=self._again if self._is_repeatable() else None,
+            headers=answer.headers,
+            secrets=self._secrets,
         )
         download = Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
         download.endpoint = self._turn.endpoint

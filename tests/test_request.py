@@ -20,6 +20,7 @@ from aiotokengate import (
     Limits,
     Pool,
     Retry,
+    ServerFailed,
     TimedOut,
     Timeout,
     TokenGate,
@@ -28,6 +29,7 @@ from aiotokengate import (
 )
 from aiotokengate.testing import FakeGateway, Gate, Raw
 from aiotokengate.uploads import Form, file_part
+from aiotokengate.wire.sse import ServerSentEvent
 
 PATH = "/v1/agent"
 TEXT = "你好，世界 🌏 " * 400
@@ -67,6 +69,35 @@ async def test_events(gateway: FakeGateway, gate: TokenGate) -> None:
         ("", "last"),
     ]
     assert download.request_id == gateway.requests[0].request_id
+
+
+@pytest.mark.parametrize(
+    ("body", "before"),
+    [
+        ('{"error":{"message":"坏了","code":502}}', 0),
+        (': PING\n\n{"error":{"message":"坏了","code":502}}', 0),
+        ('data: 1\n\ndata: 2\n\n{"error":{"message":"坏了","code":502}}\n', 2),
+    ],
+)
+async def test_a_bare_error_among_events(
+    gateway: FakeGateway, gate: TokenGate, body: str, before: int
+) -> None:
+    """What new-api writes when the upstream fails after the head was sent."""
+    seen: list[ServerSentEvent] = []
+    gateway.script(Raw(body=body.encode()).drip(7), path=PATH)
+    with pytest.raises(ServerFailed, match="坏了"):
+        async with gate.request("POST", "/agent", json={}) as download:
+            async for event in download.events():
+                seen += [event]
+    assert len(seen) == before
+    assert gate.pool.statistics().in_flight == 0
+
+
+async def test_json_in_place_of_events(gateway: FakeGateway, gate: TokenGate) -> None:
+    gateway.script(Raw(body=b'\n {"answer":\n "A"}\n').drip(3), path=PATH)
+    async with gate.request("POST", "/agent", json={}) as download:
+        (event,) = [event async for event in download.events()]
+    assert orjson.loads(event.data) == {"answer": "A"}
 
 
 async def test_bytes_as_they_come(gateway: FakeGateway, gate: TokenGate) -> None:
