@@ -259,7 +259,9 @@ class ResponsesDecoder(NativeDecoder):
     def end(self) -> None:
         """Take the end of the stream."""
         if self._state is not None and self._items:
-            content = [self._items[place] for place in sorted(self._items)]
+            items = (self._items[place] for place in sorted(self._items))
+            # Half a call is never answered, and a call without an answer is refused.
+            content = [item for item in items if not _is_half_a_call(item)]
             self._state.native = {"protocol": PROTOCOL, "content": content}
         super().end()
 
@@ -480,6 +482,11 @@ _EVENTS: Final[Mapping[str, Callable[[ResponsesDecoder, dict[str, Any]], None]]]
         }
     )
 )
+
+
+def _is_half_a_call(item: Mapping[str, Any]) -> bool:
+    return text_of(item.get("type")) in _CALLS and item.get("status") == "incomplete"
+
 
 _CITATION_KEYS: Final = frozenset(("url", "title", "start_index", "end_index"))
 

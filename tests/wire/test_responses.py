@@ -181,6 +181,23 @@ def test_items_that_end_in_another_order() -> None:
     assert reply.message()["native"]["content"] == [whole, MESSAGE]
 
 
+def test_half_a_call_does_not_go_back() -> None:
+    half = {**CALL, "status": "incomplete", "arguments": '{"ci'}
+    why = {"incomplete_details": {"reason": "max_output_tokens"}}
+    reply = folded(
+        read(
+            ev("output_item.done", output_index=0, item=REASONING),
+            ev("output_item.added", output_index=1, item={**half, "arguments": ""}),
+            ev("function_call_arguments.delta", output_index=1, delta='{"ci'),
+            ev("output_item.done", output_index=1, item=half),
+            ev("incomplete", response=response("incomplete", REASONING, half, **why)),
+        )
+    )
+    assert (reply.finish_reason, reply.tool_calls[0].complete) == ("length", False)
+    assert "tool_calls" not in reply.message()
+    assert reply.message()["native"]["content"] == [REASONING]
+
+
 def test_items_that_deltas_name_by_their_ids() -> None:
     """A gateway may leave out the place in the output."""
     thought = {"type": "reasoning", "id": "rs_1", "summary": []}
