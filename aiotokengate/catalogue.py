@@ -216,16 +216,24 @@ _GOOGLE = (
         )
         for pattern in ("gemini-*-image*",)
     ),
-    Model(
-        "gemini-*",
-        "Google",
-        "gemini",
-        thinking="gemini_chat",
-        native_thinking="gemini",
-        structured="schema",
-        wants_back="blocks",
-        inputs=("text", "image", "audio", "video"),
-        context=1_048_576,
+    *(
+        Model(
+            pattern,
+            "Google",
+            "gemini",
+            thinking="gemini_chat",
+            native_thinking="gemini",
+            efforts=efforts,
+            structured="schema",
+            wants_back="blocks",
+            inputs=("text", "image", "audio", "video"),
+            context=1_048_576,
+        )
+        for pattern, efforts in (
+            ("gemini-3*-pro*", ("low", "medium", "high")),
+            ("gemini-3*-flash*", _EFFORTS),
+            ("gemini-*", ()),
+        )
     ),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -18,14 +19,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from aiotokengate.errors import CallerError, TimedOut, TokenGateError, TransportError, WireError
+from aiotokengate.errors import (
+    CallerError,
+    StatusError,
+    TimedOut,
+    TokenGateError,
+    TransportError,
+    WireError,
+)
 from aiotokengate.pump import TICK, Guard, raise_if
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.sse import ServerSentEvent, SSEDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from io import BufferedWriter
     from types import TracebackType
 
@@ -35,10 +43,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "DownloadTerms", "write_whole"]
 
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+
 _PIECE = 1024 * 1024
 """Bytes that are written to a file at once, in a thread."""
 
 _PARTIAL = 206
+_NOT_SATISFIABLE = 416
+_PAGES = ("text/html", "application/xhtml+xml")
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-")
 _MOST_RESUMES = 5
 """How often in a row a download may be cut without a byte of progress."""
 
@@ -53,7 +66,10 @@ class DownloadTerms:
         limit: when the call must have ended, in seconds since then, with phase and setting.
         stall: seconds of silence that are too long.
         most: bytes that :meth:`Download.read` takes at most.
-        again: asks for the rest from a byte on, or None where that can't be done.
+        again: asks for the same once more with headers beside its own, or None where that can't
+            be done.
+        headers: of the answer.
+        secrets: gives the texts to be blanked in an error that echoes them.
     """
 
     clock: Clock
@@ -61,7 +77,18 @@ class DownloadTerms:
     limit: tuple[float, Phase, float] | None
     stall: float | None
     most: int
-    again: Callable[[int], Awaitable[Download]] | None = None
+    again: Callable[[Mapping[str, str]], Awaitable[Download]] | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: Callable[[], Iterable[str]] = tuple
+
+    def error_in(self, parsed: object, body: bytes) -> StatusError | None:
+        """Give the error that is in a part of the answer, if there is one."""
+        problem = find_problem(parsed)
+        if problem is None:
+            return None
+        error = status_error(None, body, self.headers, problem=problem)
+        error.redact(self.secrets())
+        return error
 
 
 class _Flow:
@@ -262,13 +289,46 @@ class Download:
         except (ValueError, RecursionError):
             message = f"expected JSON, got {len(body)} bytes that are not"
             raise WireError(message, request_id=self.request_id) from None
-        problem = find_problem(parsed)
-        if problem is not None:
-            raise status_error(None, body, self.headers, problem=problem)
+        self.raise_error_in(parsed, body)
         return parsed
 
+    def raise_error_in(self, parsed: object, body: bytes) -> None:
+        """Raise the error that a part of the answer is, in spite of its status; for resources.
+
+        Raises:
+            StatusError: it is one; what it quotes of the prompt is blanked.
+        """
+        raise_if(self._flow.terms.error_in(parsed, body))
+
+    async def expect(self, what: str) -> None:
+        """Refuse JSON, and a page for people, where a file is expected; for resources.
+
+        Args:
+            what: the file, for the error.
+
+        Raises:
+            StatusError: it is an error, in spite of its status.
+            WireError: it is no file.
+        """
+        kind = self.content_type
+        if kind.endswith("json"):
+            await self.json()
+        if kind.endswith("json") or kind in _PAGES:
+            self.close()
+            message = f"expected {what}, got an answer of type {kind}"
+            raise WireError(message, request_id=self.request_id)
+
     def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Give the events of an event stream, ``[DONE]`` included."""
+        """Give the events of an event stream, ``[DONE]`` included.
+
+        JSON in place of a stream, whatever its type says, is one event; an error in its place, or
+        bare among the events, is raised.
+
+        Raises:
+            StatusError: it is an error.
+            WireError: it is neither events nor JSON.
+            TransportError: the connection broke.
+        """
         return _Events(self._flow, self._guard)
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
@@ -348,25 +408,67 @@ class _Writer:
 async def _write_all(download: Download, writer: _Writer) -> None:
     """Write a download to a file, asking for the rest where it is cut."""
     left, again = _MOST_RESUMES, download._flow.terms.again  # noqa: SLF001 - of this module
+    furthest, whole = 0, download.headers
     try:
         while True:
-            before = writer.size
             try:
                 async for piece in download:
                     await writer.take(piece)
             except TransportError as error:
                 await writer.flush()
-                left = _MOST_RESUMES if writer.size > before else left - 1
+                # A server that begins anew each time, and is cut each time, makes no progress.
+                left = _MOST_RESUMES if writer.size > furthest else left - 1
+                furthest = max(furthest, writer.size)
                 if again is None or not left or _is_over(error):
                     raise
             else:
                 await writer.flush()
                 return
-            download = await again(writer.size)
-            if download.status != _PARTIAL:
-                await writer.start_again()
+            download = await _rest_of(whole, again, writer)
+            whole = whole if download.status == _PARTIAL else download.headers
     finally:
         del download
+
+
+async def _rest_of(
+    headers: Mapping[str, str],
+    again: Callable[[Mapping[str, str]], Awaitable[Download]],
+    writer: _Writer,
+) -> Download:
+    """Ask for what is missing; for all of it where that is of another file, or can't be had."""
+    if writer.size:
+        try:
+            download = await again(_range_headers(headers, writer.size))
+        except StatusError as error:
+            if error.status != _NOT_SATISFIABLE:
+                raise
+        else:
+            if _goes_on(download, headers, writer.size):
+                return download
+            if download.status != _PARTIAL:
+                await writer.start_again()
+                return download
+            download.close()
+    await writer.start_again()
+    return await again({})
+
+
+def _range_headers(headers: Mapping[str, str], start: int) -> dict[str, str]:
+    """Ask for the rest from a byte on, if the file is still the one that it was."""
+    tag = headers.get("ETag", "")
+    mark = headers.get("Last-Modified", "") if tag.startswith("W/") or not tag else tag
+    unchanged = {"If-Range": mark} if mark else {}
+    return {"Range": f"bytes={start}-", **unchanged}
+
+
+def _goes_on(download: Download, before: Mapping[str, str], start: int) -> bool:
+    """Whether an answer is the rest of the same file, as far as it tells."""
+    headers = download.headers
+    tags = [said.get("ETag") for said in (before, headers)]
+    found = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    is_there = found is None or int(found[1]) == start
+    is_same = None in tags or tags[0] == tags[1]
+    return download.status == _PARTIAL and is_there and is_same
 
 
 def _is_over(error: TransportError) -> bool:
@@ -397,17 +499,22 @@ class _Pieces(AsyncIterator[bytes]):
 
 
 class _Events(AsyncIterator[ServerSentEvent]):
-    __slots__ = ("_decoder", "_events", "_flow", "_guard")
+    __slots__ = ("_begun", "_decoder", "_error", "_events", "_flow", "_guard")
 
     def __init__(self, flow: _Flow, guard: Guard) -> None:
         self._flow = flow
         self._guard = guard
         self._decoder: SSEDecoder | None = SSEDecoder(max_event_bytes=flow.terms.most)
         self._events: list[ServerSentEvent] = []
+        self._error: TokenGateError | None = None
+        self._begun = False
 
     async def __anext__(self) -> ServerSentEvent:
         try:
             while not self._events:
+                if self._error is not None:
+                    self._flow.end(self._error)
+                    raise_if(self._error)
                 if self._decoder is None:
                     raise StopAsyncIteration
                 await self._more(self._decoder)
@@ -417,13 +524,43 @@ class _Events(AsyncIterator[ServerSentEvent]):
 
     async def _more(self, decoder: SSEDecoder) -> None:
         data = await self._flow.read()
+        if not self._begun and (first := data.lstrip(_BLANK)[:1]):
+            self._begun = True
+            if first in b"{[":
+                await self._take_json(data)
+                return
         if data:
             self._events += decoder.feed(data)
-            return
+        else:
+            self._decoder = None
+            last = decoder.close()
+            self._events += [last] if last is not None else []
+        for line in decoder.aside:
+            self._judge(line)
+        decoder.aside.clear()
+
+    async def _take_json(self, data: bytes) -> None:
+        """Take JSON that came in place of a stream; gateways give it the type of one."""
         self._decoder = None
-        last = decoder.close()
-        if last is not None:
-            self._events.append(last)
+        pieces, size = [data], len(data)
+        while (piece := await self._flow.read()) and size <= self._flow.terms.most:
+            pieces.append(piece)
+            size += len(piece)
+        body = b"".join(pieces).strip(_BLANK)
+        if self._judge(body):
+            self._events += [ServerSentEvent("", body)] if self._error is None else []
+        else:
+            message = f"expected events, got {size} bytes that are neither events nor JSON"
+            self._error = WireError(message)
+
+    def _judge(self, body: bytes) -> bool:
+        """Look for an error in what should have been an event; say whether it is JSON at all."""
+        try:
+            parsed = loads(body)
+        except (ValueError, RecursionError):
+            return False
+        self._error = self._flow.terms.error_in(parsed, body)
+        return True
 
 
 def _nothing(_: TokenGateError | None) -> None:

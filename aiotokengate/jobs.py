@@ -434,6 +434,7 @@ class _Tracked:
     def missed(self, error: TokenGateError) -> None:
         """Take that it could not be asked after; some failures in a row are borne."""
         self._failures += 1
+        error.redact(self._secrets)
         self.plan()
         if self._failures < MOST_FAILURES and _may_pass(error):
             return

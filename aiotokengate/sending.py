@@ -51,7 +51,7 @@ from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.transcript import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
@@ -224,16 +224,23 @@ class _Sending:
             limit=self._whole_limit(self._timeline.sent or 0.0),
             stall=self._request.timeout.stall,
             most=self._sender.max_reply_bytes,
-            again=self._rest if self._request.method == "GET" else None,
+            again=self._again if self._is_repeatable() else None,
+            headers=answer.headers,
+            secrets=self._secrets,
         )
         download = Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
         download.endpoint = self._turn.endpoint
         return download
 
-    def _rest(self, start: int) -> Awaitable[Download]:
-        """Ask for the same from a byte on."""
-        headers = {**self._request.headers, "Range": f"bytes={start}-"}
-        return self._sender.fetch(attrs.evolve(self._request, headers=headers))
+    def _is_repeatable(self) -> bool:
+        """Whether the rest can be asked for: of what is read, and is not a part itself."""
+        request = self._request
+        return request.method == "GET" and "range" not in map(str.lower, request.headers)
+
+    def _again(self, headers: Mapping[str, str]) -> Awaitable[Download]:
+        """Ask for the same once more."""
+        more = {**self._request.headers, **headers}
+        return self._sender.fetch(attrs.evolve(self._request, headers=more))
 
     # --- one attempt ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.cli.app import run
 from aiotokengate.testing import FakeGateway, KeepAlive, Pace, Recording
 
@@ -55,6 +56,23 @@ def test_what_is_found(
     assert {name: told[name] for name in expected} == expected
     assert told["request id in"] == "x-oneapi-request-id"
     assert "ids like call_" in told["tool calls"]
+
+
+def row_of(capsys: pytest.CaptureFixture[str], model: str) -> dict[str, object]:
+    with FakeGateway(api_key=KEY) as gateway:
+        run(["doctor", model, "--json", "--api-key", KEY, "--base-url", gateway.base_url])
+    row: dict[str, object] = orjson.loads(capsys.readouterr().out)["row"]
+    return row
+
+
+def test_the_row_says_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """And not what the catalogue says of it already: this gateway goes on from no prefix."""
+    assert CATALOGUE.find("qwen3.6-plus").prefix == "partial"
+    row = row_of(capsys, "qwen3.6-plus")
+    assert (row["pattern"], row["family"], row["prefix"]) == ("qwen3.6-plus", "Qwen", "")
+    assert (row["protocol"], row["tools"]) == ("chat", True)
+    swallowed = row_of(capsys, "dialect/tag-swallowed")
+    assert swallowed["dialect"] == "open-thinking"
 
 
 def test_a_model_that_nobody_serves(capsys: pytest.CaptureFixture[str]) -> None:

@@ -347,6 +347,17 @@ async def test_failures_that_do_not_pass_are_told(
     assert (await soon(clock, job)).files
 
 
+async def test_a_prompt_is_not_in_what_a_poll_says(
+    gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
+) -> None:
+    job = await gate.videos.create("wan-t2v", PROMPT).submit()
+    echo = f'{{"error":{{"message":"refused: {PROMPT}","code":400}}}}'.encode()
+    gateway.script(Raw(body=echo, headers=JSON), path=f"/v1/videos/{job.task}")
+    with pytest.raises(BadRequest, match="refused") as caught:
+        await soon(clock, job)
+    assert PROMPT not in str(caught.value)
+
+
 async def test_a_key_that_is_revoked_is_told_at_once(
     gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import math
 import sys
 from array import array
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,27 @@ import orjson
 import pytest
 from aiohttp import web
 
-from aiotokengate import BadRequest, CallerError, ServerFailed, StatusError, TokenGate, WireError
+from aiotokengate import (
+    BadRequest,
+    CallerError,
+    ServerFailed,
+    StatusError,
+    TokenGate,
+    TransportError,
+    WireError,
+)
 from aiotokengate.resources.embeddings import Split
-from aiotokengate.resources.images import Sketch
+from aiotokengate.resources.images import ImageCall, Sketch
 from aiotokengate.testing import FakeGateway, Raw
 from aiotokengate.testing.files import png
 from aiotokengate.wire.media import image_event, images_of, transcription_of, vectors_of
 
 JSON = {"Content-Type": "application/json"}
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def answer(value: Any) -> Raw:
@@ -55,6 +68,9 @@ async def test_ten_thousand_inputs_come_back_in_order(
     assert len(gateway.requests) >= 5
     for place in (0, 2_047, 2_048, 5_000, 9_999):
         assert found[place] == (await gate.embed(SMALL, texts[place], dimensions=4))[0]
+    assert len({vector.tobytes() for vector in found}) == 10_000
+    backwards = await gate.embed(SMALL, texts[::-1], dimensions=4)
+    assert list(backwards)[::-1] == list(found)
 
 
 async def test_a_part_that_fails_is_named(gateway: FakeGateway, gate: TokenGate) -> None:
@@ -83,11 +99,20 @@ async def test_numbers_in_place_of_base64(gateway: FakeGateway, gate: TokenGate)
         ({"data": [{"embedding": ["x"]}]}, r"a list of numbers as data\[0\].embedding"),
         ({"data": [{"embedding": "!"}]}, "expected base64"),
         ({"data": [{"embedding": "AAA="}]}, "whole 32-bit floats"),
+        ({"data": [{"embedding": [10**400]}]}, r"a list of numbers as data\[0\].embedding"),
+        ({"data": [{"embedding": ""}]}, "vectors of one length"),
     ],
 )
 def test_vectors_that_are_none(body: Any, message: str) -> None:
     with pytest.raises(WireError, match=message):
         vectors_of(body, 1)
+
+
+def test_a_vector_that_was_cut() -> None:
+    """Base64 that ends early may be good base64."""
+    body = {"data": [{"embedding": "AAAAAAAAAAAAAAAA"}, {"embedding": "AAAAAA=="}]}
+    with pytest.raises(WireError, match="vectors of one length"):
+        vectors_of(body, 2)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +235,49 @@ async def test_an_error_among_the_sketches(gateway: FakeGateway, gate: TokenGate
         [sketch async for sketch in gate.images.generate("gpt-image-2", "猫")]
 
 
+async def collect(call: ImageCall, seen: list[Sketch]) -> None:
+    async for found in call:
+        seen += [found]
+
+
+async def test_sketches_in_another_form(gateway: FakeGateway, gate: TokenGate) -> None:
+    """A whole answer under the type of a stream is one; sketches without an end are none."""
+    picture = b64encode(png().whole()).decode()
+    whole = orjson.dumps({"created": 1, "data": [{"b64_json": picture, "url": None}]})
+    part = {"type": "image_generation.partial_image", "partial_image_index": 0}
+    sketch = b"data: " + orjson.dumps({**part, "b64_json": picture}) + b"\n\n"
+    gateway.script(
+        *(Raw(body=body, headers=typed("text/event-stream")) for body in (whole, sketch, REFUSED)),
+        Raw(body=sketch + REFUSED, headers=typed("text/event-stream")),
+        path="/v1/images/generations",
+    )
+    (last,) = [found async for found in gate.images.generate("gpt-image-2", "猫")]
+    assert (last.image.data, last.number) == (png().whole(), None)
+    seen: list[Sketch] = []
+    with pytest.raises(TransportError, match="ended before the image was whole"):
+        await collect(gate.images.generate("gpt-image-2", "猫"), seen)
+    assert [found.number for found in seen] == [0]
+    for _ in range(2):
+        with pytest.raises(BadRequest, match="no such voice"):
+            await collect(gate.images.generate("gpt-image-2", "猫"), seen)
+
+
+async def test_a_page_is_no_image(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> None:
+    address = f"{gateway.base_url.removesuffix('/v1')}/files/cat.png"
+    gateway.script(answer({"data": [{"url": address}]}), path="/v1/images/generations")
+    gateway.script(Raw(body=PAGE, headers=typed("text/html")), path="/files/cat.png")
+    (image,) = await gate.images.generate("qwen-image", "猫")
+    with pytest.raises(WireError, match="expected an image, got an answer of type text/html"):
+        await image.save(tmp_path / "cat.png")
+    assert names_in(tmp_path) == []
+
+
+def test_base64_in_lines() -> None:
+    text = b64encode(png().whole()).decode()
+    (image,) = images_of({"data": [{"b64_json": f"{text[:76]}\n{text[76:]}\n"}]})
+    assert image.data == png().whole()
+
+
 def test_forms_of_images() -> None:
     data = "data:image/webp;base64,UklG"
     (image,) = images_of({"data": [{"url": data, "b64_json": None, "revised_prompt": None}, {}]})
@@ -263,10 +331,91 @@ async def test_speech_that_is_refused(gateway: FakeGateway, gate: TokenGate) -> 
         await gate.audio.speak("tts-1-hd", "你好", voice="nobody")
     with pytest.raises(CallerError, match="expected text as a text, got str"):
         gate.audio.speak("tts-1-hd", " ")
-    events = b'data: x\n\ndata: [DONE]\n\ndata: {"error":{"message":"broken"}}\n\n'
+    events = b'data: [DONE]\n\ndata: {"error":{"message":"broken"}}\n\n'
     gateway.script(Raw(body=events), path="/v1/audio/speech")
     with pytest.raises(StatusError, match="broken"):
         await gate.audio.speak("tts-1-hd", "你好", voice="alloy")
+
+
+PAGE = b"<html><body>Bad luck</body></html>"
+WHOLE = b'data: {"type":"speech.audio.done"}\n\n'
+ABC = b'data: {"type":"speech.audio.delta","audio":"YWJj"}\n\n'
+REFUSED = b'{"error":{"message":"no such voice","code":400}}'
+
+
+def typed(kind: str) -> dict[str, str]:
+    return {"Content-Type": kind}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "error", "message"),
+    [
+        (PAGE, "text/html", WireError, "expected a sound, got an answer of type text/html"),
+        (REFUSED, "application/json", BadRequest, "no such voice"),
+        (b'{"text": "x"}', "application/json", WireError, "expected a sound"),
+        (REFUSED, "text/event-stream", BadRequest, "no such voice"),
+        (b": PING\n\n" + REFUSED, "text/event-stream", BadRequest, "no such voice"),
+        (ABC + REFUSED, "text/event-stream", BadRequest, "no such voice"),
+        (ABC, "text/event-stream", TransportError, "ended before the sound was whole"),
+        (ABC + b"data: x\n\n" + WHOLE, "text/event-stream", WireError, "expected events in JSON"),
+        (b"[1, 2", "text/event-stream", WireError, "neither events nor JSON"),
+        (
+            b'data: {"type":"speech.audio.error","message":"broken"}\n\n' + WHOLE,
+            "text/event-stream",
+            ServerFailed,
+            "broken",
+        ),
+    ],
+)
+async def test_no_sound_is_an_error(
+    gateway: FakeGateway,
+    gate: TokenGate,
+    tmp_path: Path,
+    body: bytes,
+    kind: str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    """Whichever way it is read, what is no sound, or not all of it, is not passed off as one."""
+    gateway.script(*[Raw(body=body, headers=typed(kind))] * 3, path="/v1/audio/speech")
+    with pytest.raises(error, match=message):
+        await gate.audio.speak("tts-1-hd", "你好", voice="alloy")
+    with pytest.raises(error, match=message):
+        [piece async for piece in gate.audio.speak("tts-1-hd", "你好", voice="alloy")]
+    with pytest.raises(error, match=message):
+        await gate.audio.speak("tts-1-hd", "你好", voice="alloy").save(tmp_path / "a.mp3")
+    assert names_in(tmp_path) == []
+
+
+PROMPT = "一只不该出现在日志里的猫 🐈"
+ECHO = orjson.dumps({"error": {"message": f"refused: {PROMPT}", "code": 400}})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("/v1/images/generations", b"data: " + ECHO + b"\n\n", "text/event-stream"),
+        ("/v1/audio/speech", b"data: " + ECHO + b"\n\n", "text/event-stream"),
+        ("/v1/audio/speech", ECHO, "application/json"),
+        ("/v1/audio/transcriptions", ECHO, "application/json"),
+        ("/v1/videos", ECHO, "application/json"),
+    ],
+)
+async def test_a_prompt_is_not_in_an_error_on_200(
+    gateway: FakeGateway, gate: TokenGate, path: str, body: bytes, kind: str
+) -> None:
+    gateway.script(Raw(body=body, headers=typed(kind)), path=path)
+    with pytest.raises(BadRequest, match="refused") as caught:
+        match path.rpartition("/")[2]:
+            case "generations":
+                [sketch async for sketch in gate.images.generate("gpt-image-2", PROMPT)]
+            case "speech":
+                await gate.audio.speak("tts-1-hd", PROMPT, voice="alloy")
+            case "transcriptions":
+                await gate.audio.transcribe("whisper-1", b"RIFF", prompt=PROMPT)
+            case _:
+                await gate.videos.create("wan-t2v", PROMPT)
+    assert PROMPT not in f"{caught.value} {caught.value!r}"
 
 
 # --- transcription ------------------------------------------------------------------------------
@@ -288,6 +437,34 @@ async def test_transcription(gateway: FakeGateway, gate: TokenGate, tmp_path: Pa
     assert (await listen("whisper-1", b"RIFF", response_format="vtt")).text.startswith("WEBVTT")
     task = asyncio.create_task(listen("whisper-1", b"RIFF"))
     assert (await task).text == "听到了 4 bytes 🎧"
+
+
+@pytest.mark.parametrize("asked", ["json", "text", "srt"])
+async def test_transcripts_under_another_type(
+    gateway: FakeGateway, gate: TokenGate, asked: Any
+) -> None:
+    """Types can't be relied on: what the answer is shows in itself."""
+    path = "/v1/audio/transcriptions"
+    gateway.script(
+        Raw(body='{"text": "你好"}'.encode(), headers=typed("text/plain")),
+        Raw(body=REFUSED, headers=typed("text/plain")),
+        Raw(body=PAGE, headers=typed("text/html")),
+        Raw(body=b"hello", headers=typed("application/json")),
+        path=path,
+    )
+    assert (
+        await gate.audio.transcribe("whisper-1", b"RIFF", response_format=asked)
+    ).text == "你好"
+    with pytest.raises(BadRequest, match="no such voice"):
+        await gate.audio.transcribe("whisper-1", b"RIFF", response_format=asked)
+    with pytest.raises(WireError, match="expected a transcription, got 34 bytes"):
+        await gate.audio.transcribe("whisper-1", b"RIFF", response_format=asked)
+    if asked == "json":
+        with pytest.raises(WireError, match="expected a transcription, got 5 bytes"):
+            await gate.audio.transcribe("whisper-1", b"RIFF")
+    else:
+        heard = await gate.audio.transcribe("whisper-1", b"RIFF", response_format=asked)
+        assert heard.text == "hello"
 
 
 async def test_transcriptions_that_are_none(gateway: FakeGateway, gate: TokenGate) -> None:

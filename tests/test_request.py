@@ -20,6 +20,7 @@ from aiotokengate import (
     Limits,
     Pool,
     Retry,
+    ServerFailed,
     TimedOut,
     Timeout,
     TokenGate,
@@ -28,6 +29,7 @@ from aiotokengate import (
 )
 from aiotokengate.testing import FakeGateway, Gate, Raw
 from aiotokengate.uploads import Form, file_part
+from aiotokengate.wire.sse import ServerSentEvent
 
 PATH = "/v1/agent"
 TEXT = "你好，世界 🌏 " * 400
@@ -67,6 +69,35 @@ async def test_events(gateway: FakeGateway, gate: TokenGate) -> None:
         ("", "last"),
     ]
     assert download.request_id == gateway.requests[0].request_id
+
+
+@pytest.mark.parametrize(
+    ("body", "before"),
+    [
+        ('{"error":{"message":"坏了","code":502}}', 0),
+        (': PING\n\n{"error":{"message":"坏了","code":502}}', 0),
+        ('data: 1\n\ndata: 2\n\n{"error":{"message":"坏了","code":502}}\n', 2),
+    ],
+)
+async def test_a_bare_error_among_events(
+    gateway: FakeGateway, gate: TokenGate, body: str, before: int
+) -> None:
+    """What new-api writes when the upstream fails after the head was sent."""
+    seen: list[ServerSentEvent] = []
+    gateway.script(Raw(body=body.encode()).drip(7), path=PATH)
+    with pytest.raises(ServerFailed, match="坏了"):
+        async with gate.request("POST", "/agent", json={}) as download:
+            async for event in download.events():
+                seen += [event]
+    assert len(seen) == before
+    assert gate.pool.statistics().in_flight == 0
+
+
+async def test_json_in_place_of_events(gateway: FakeGateway, gate: TokenGate) -> None:
+    gateway.script(Raw(body=b'\n {"answer":\n "A"}\n').drip(3), path=PATH)
+    async with gate.request("POST", "/agent", json={}) as download:
+        (event,) = [event async for event in download.events()]
+    assert orjson.loads(event.data) == {"answer": "A"}
 
 
 async def test_bytes_as_they_come(gateway: FakeGateway, gate: TokenGate) -> None:
@@ -254,6 +285,81 @@ async def test_a_server_without_ranges_begins_again(
     async with gate.request("GET", "/agent") as download:
         path = await download.save(tmp_path / "a")
     assert path.read_text("utf-8") == TEXT
+
+
+async def test_the_rest_is_of_the_same_file(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    """A file that was changed, or a wrong part of one, is fetched anew."""
+    asked: list[tuple[str | None, str | None]] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        asked.append((request.headers.get("Range"), request.headers.get("If-Range")))
+        sent = TEXT.encode()
+        size, status, more = {
+            1: (100, 200, {"ETag": '"old"'}),
+            2: (len(sent), 206, {"ETag": '"new"', "Content-Range": f"bytes 100-{len(sent)}/1"}),
+            3: (200, 200, {"ETag": 'W/"new"', "Last-Modified": "Mon, 25 May 2026 10:34:44 GMT"}),
+            4: (len(sent), 206, {"Content-Range": f"bytes 100-{len(sent)}/{len(sent)}"}),
+        }.get(len(asked), (len(sent), 200, {}))
+        headers = {**BYTES, **more, "Content-Length": str(len(sent))}
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(request)
+        await response.write(sent[:size])
+        if size < len(sent):
+            assert request.transport is not None
+            request.transport.close()
+        return response
+
+    gateway.script(*[serve] * 5, path=PATH)
+    async with gate.request("GET", "/agent") as download:
+        path = await download.save(tmp_path / "a")
+    assert path.read_text("utf-8") == TEXT
+    assert asked == [
+        (None, None),
+        ("bytes=100-", '"old"'),
+        (None, None),
+        ("bytes=200-", "Mon, 25 May 2026 10:34:44 GMT"),
+        (None, None),
+    ]
+
+
+async def test_a_rest_that_is_none_is_fetched_anew(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    """As from a server whose file has become shorter."""
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=416, headers={"Content-Range": "bytes */50"})
+
+    gateway.script(Ranges(TEXT.encode(), [100]), refuse, Ranges(b"short", []), path=PATH)
+    async with gate.request("GET", "/agent") as download:
+        path = await download.save(tmp_path / "a")
+    assert path.read_bytes() == b"short"
+
+
+async def test_a_part_that_was_asked_for_is_not_resumed(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    """Where a part begins is known to who asked for it alone."""
+    gateway.script(*[Ranges(TEXT.encode(), [20])] * 2, path=PATH)
+    options: Any = {"extra_headers": {"Range": "bytes=10-"}}
+    with pytest.raises(TransportError):
+        async with gate.request("GET", "/agent", **options) as download:
+            await download.save(tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+async def test_beginning_anew_is_bounded(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    """A server without ranges that is cut at the same place each time is given up."""
+    file = Ranges(TEXT.encode(), [100] * 50, honest=False)
+    gateway.script(*[file] * 50, path=PATH)
+    with pytest.raises(TransportError):
+        async with gate.request("GET", "/agent") as download:
+            await download.save(tmp_path / "a")
+    assert len(file.asked) < 10
 
 
 async def test_what_is_never_whole_is_no_file(

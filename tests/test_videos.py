@@ -16,6 +16,7 @@ from aiotokengate import (
     JobFailed,
     ModelNotFound,
     ServerFailed,
+    StatusError,
     TimedOut,
     Timeout,
     TokenGate,
@@ -47,6 +48,10 @@ async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[Token
     key, url = gateway.api_key, gateway.base_url
     async with TokenGate(api_key=key, base_url=url, clock=clock) as gate:
         yield gate
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 async def soon(clock: VirtualClock, work: Awaitable[_T]) -> _T:
@@ -290,10 +295,41 @@ async def test_a_refused_video(gateway: FakeGateway, gate: TokenGate) -> None:
 
 async def test_an_answer_that_is_no_video(gateway: FakeGateway, gate: TokenGate) -> None:
     bodies = (b'{"object":"list"}', b"[]", b'{"data":[{"b64_json":"?"}]}', b"<html>")
-    for body in bodies:
+    page = b'{"data":[{"b64_json":"<html>not found</html>"}]}'
+    for body in (*bodies, page, b""):
         gateway.script(Raw(body=body, headers=JSON), path="/v1/videos")
         with pytest.raises(WireError, match="expected"):
             await gate.videos.create("wan-t2v", PROMPT)
+    gateway.script(Raw(body=b"<html>", headers={"Content-Type": "video/mp4"}), path="/v1/videos")
+    with pytest.raises(WireError, match="expected JSON or a file, got 6 bytes"):
+        await gate.videos.create("wan-t2v", PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "error", "message"),
+    [
+        (b"<html>", "text/html", WireError, "of kind 'video', got an answer of type text/html"),
+        (b'{"error":{"message":"not yet"}}', "application/json", ServerFailed, "not yet"),
+        (b'{"ok":true}', "application/json", WireError, "got an answer of type application/json"),
+    ],
+)
+async def test_what_is_saved_is_a_video(
+    gateway: FakeGateway,
+    gate: TokenGate,
+    clock: VirtualClock,
+    tmp_path: Path,
+    body: bytes,
+    kind: str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    job = gate.videos.create("wan-t2v", PROMPT)
+    await soon(clock, job)
+    answer = Raw(body=body, headers={"Content-Type": kind})
+    gateway.script(answer, path=f"/v1/videos/{job.task}/content")
+    with pytest.raises(error, match=message):
+        await job.save(tmp_path / "cat.mp4")
+    assert names_in(tmp_path) == []
 
 
 async def test_an_error_in_an_answer_of_200(gateway: FakeGateway, gate: TokenGate) -> None:
@@ -350,6 +386,15 @@ async def test_a_video_is_called_off(
         await waiting
     assert [request.method for request in gateway.requests] == ["POST", "DELETE"]
     assert gateway.jobs.jobs[job.task].deleted
+
+
+async def test_a_refusal_on_200_calls_nothing_off(gateway: FakeGateway, gate: TokenGate) -> None:
+    job = await gate.videos.create("wan-t2v", PROMPT).submit()
+    refused = b'{"error":{"message":"it is nearly done","code":409}}'
+    gateway.script(Raw(body=refused, headers=JSON), path=f"/v1/videos/{job.task}")
+    with pytest.raises(StatusError, match="it is nearly done"):
+        await job.cancel()
+    assert not job.ended
 
 
 async def test_what_cannot_be_called_off(gateway: FakeGateway, gate: TokenGate) -> None:

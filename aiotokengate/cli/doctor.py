@@ -21,9 +21,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from aiotokengate import Reply, Retry, TokenGate, TokenGateError
-from aiotokengate.catalogue import CATALOGUE, Model
+from aiotokengate.catalogue import CATALOGUE, Model, Prefix, ProtocolName
 from aiotokengate.testing.record import Recorder
 from aiotokengate.testing.recording import Exchange
+from aiotokengate.wire.question import dicts_in
 
 __all__ = ["Finding", "examine", "show"]
 
@@ -47,6 +48,8 @@ PREFIX_GIVEN = "zanzibar-helio"
 PREFIX_REST = "trope"
 _FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
 _TAGS = ("<think>", "<thinking>", "<thought>")
+_CLOSED = ("</think>", "</thinking>", "</thought>")
+_OTHERS: tuple[ProtocolName, ...] = ("responses", "messages", "gemini")
 _ONCE = Retry(attempts=1)
 _MOST = 2_000
 
@@ -85,8 +88,10 @@ class _Frames:
 
     def deltas(self) -> Iterator[Mapping[str, Json]]:
         for frame in self.frames:
-            for choice in frame.get("choices") or ():
-                yield choice.get("delta") or choice.get("message") or {}
+            for choice in dicts_in(frame.get("choices")):
+                content = choice.get("delta") or choice.get("message")
+                if isinstance(content, dict):
+                    yield content
 
 
 def _parsed(data: bytes) -> Json:
@@ -127,8 +132,9 @@ class _Examination:
         self._model = model
         self._gate = gate
         self._recorder = recorder
-        self._row = CATALOGUE.find(model)
+        self._row = attrs.evolve(CATALOGUE.find(model), pattern=model)
         self._found: list[Finding] = []
+        self._open: list[ProtocolName] = []
 
     async def run(self) -> tuple[list[Finding], Model]:
         listed = {model.id for model in await self._gate.models()}
@@ -165,6 +171,7 @@ class _Examination:
         if reply is None:
             return
         seen = _Frames.of(self._last())
+        self._open.append("chat")
         self._note("streams over Chat Completions", f"yes, {len(seen.frames)} chunks")
         field = self._field(seen)
         self._note("reasoning arrives in", field)
@@ -181,6 +188,10 @@ class _Examination:
         texts = (delta.get("content") for delta in seen.deltas())
         text = "".join(part for part in texts if isinstance(part, str)).lstrip()
         tag = next((tag for tag in _TAGS if text.startswith(tag)), None)
+        closed = next((tag for tag in _CLOSED if tag in text), None)
+        if tag is None and closed is not None:
+            self._row = attrs.evolve(self._row, dialect="open-thinking")
+            return f"the text, up to {closed}; the opening tag is missing"
         return f"the text, between {tag} tags" if tag else "nothing"
 
     async def _plain(self) -> None:
@@ -212,8 +223,9 @@ class _Examination:
         pieces = [
             piece
             for delta in _Frames.of(self._last()).deltas()
-            for piece in delta.get("tool_calls") or ()
+            for piece in dicts_in(delta.get("tool_calls"))
         ]
+        self._row = attrs.evolve(self._row, tools=bool(pieces))
         if not pieces:
             self._note("tool calls", "none were made")
             return
@@ -222,20 +234,25 @@ class _Examination:
         self._note("tool calls", f"{form}, {indexes}, ids like {reply.tool_calls[0].id[:8]}…")
 
     async def _prefix(self) -> None:
-        key = {"partial": "partial", "prefix": "prefix"}.get(self._row.prefix, "prefix")
+        key: Prefix = "partial" if self._row.prefix == "partial" else "prefix"
         begun = {"role": "assistant", "content": PREFIX_GIVEN, key: True}
         history = [{"role": "user", "content": PREFIX_ASKED}, begun]
         reply = await self._asked("goes on from a prefix", self._chat(history, reasoning="off"))
         if reply is not None:
             goes_on = reply.answer.lstrip().startswith(PREFIX_REST)
             self._note("goes on from a prefix", f"yes, by {key!r}" if goes_on else "no")
+            if self._row.prefix != "prefill":
+                self._row = attrs.evolve(self._row, prefix=key if goes_on else "")
 
     async def _protocols(self) -> None:
-        for protocol in ("responses", "messages", "gemini"):
+        for protocol in _OTHERS:
             what = f"protocol {protocol!r}"
             reply = await self._asked(what, self._chat(protocol=protocol))
             if reply is not None:
+                self._open.append(protocol)
                 self._note(what, "open" if reply.answer else "open, but the answer is empty")
+        if self._open and self._row.protocol not in self._open:
+            self._row = attrs.evolve(self._row, protocol=self._open[0])
 
 
 def _usage_place(seen: _Frames) -> str:
@@ -259,11 +276,10 @@ def show(findings: Sequence[Finding], row: Model, *, model: str, as_json: bool) 
         for one in findings:
             table.add_row(escape(one.what), escape(one.result))
         Console(highlight=False).print(table)
-    typer.echo(f"catalogue row / 目录中的一行: {_row_text(row, model)}")
+    typer.echo(f"catalogue row / 目录中的一行: {_row_text(row)}")
 
 
-def _row_text(row: Model, model: str) -> str:
+def _row_text(row: Model) -> str:
     told = attrs.asdict(row, filter=lambda field, value: value != field.default)
-    told["pattern"] = model
     fields = ", ".join(f"{name}={value!r}" for name, value in told.items())
     return f"Model({fields})"

@@ -35,6 +35,7 @@ class PollPlan:
     waits: int = 0
     _first: tuple[float, float] | None = None
     _last: float | None = None
+    _end: float | None = None
 
     def next_wait(self, now: float, progress: float | None, chance: Callable[[], float]) -> float:
         """Give the wait before the job is asked after again.
@@ -52,13 +53,19 @@ class PollPlan:
         return max(FIRST_WAIT, wait * (1 - JITTER * chance()))
 
     def _left(self, now: float, progress: float | None) -> float | None:
-        """Foretell the end from what was done since the beginning; None while nothing moves."""
+        """Foretell the end from what was done since the beginning; None while nothing moves.
+
+        A progress in whole per cent stands still in between, so what was foretold holds until
+        it has passed.
+        """
         if progress is None:
             return None
         if self._first is None:
             self._first = (now, progress)
         moved, self._last = progress != self._last, progress
         elapsed, done = now - self._first[0], progress - self._first[1]
-        if not moved or elapsed <= 0 or done <= 0:
+        if moved:
+            self._end = now + elapsed * (1 - progress) / done if min(elapsed, done) > 0 else None
+        if self._end is None or (not moved and self._end <= now):
             return None
-        return elapsed * (1 - progress) / done
+        return self._end - now

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 
 from aiotokengate.download import Download, write_whole
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
 from aiotokengate.resources.base import Request, parted_options
 from aiotokengate.resources.once import Fetched, Once
 from aiotokengate.uploads import Source, file_part, form_of
-from aiotokengate.wire.jsontext import dumps
+from aiotokengate.wire.jsontext import dumps, loads
 from aiotokengate.wire.media import Transcription, bytes_of, transcription_of
-from aiotokengate.wire.problems import find_problem, status_error
 
 if TYPE_CHECKING:
     import os
@@ -27,8 +26,10 @@ __all__ = ["Audio", "SpeechCall", "TranscriptFormat"]
 
 TranscriptFormat: TypeAlias = Literal["json", "verbose_json", "text", "srt", "vtt"]
 
-_FORMATS: Final = ("json", "verbose_json", "text", "srt", "vtt")
+_JSON: Final = ("json", "verbose_json")
+_FORMATS: Final = (*_JSON, "text", "srt", "vtt")
 _DONE: Final = b"[DONE]"
+_SOUND: Final = "a sound"
 
 
 class SpeechCall(Fetched[bytes]):
@@ -59,6 +60,7 @@ class SpeechCall(Fetched[bytes]):
         """
         self._taken()
         async with await self._fetch() as download:
+            await download.expect(_SOUND)
             if not _is_stream(download):
                 return await download.save(path)
             return await write_whole(_Sounds(download), path)
@@ -66,6 +68,7 @@ class SpeechCall(Fetched[bytes]):
 
 async def _whole(requester: Requester, request: Request) -> bytes:
     async with await requester.fetch(request) as download:
+        await download.expect(_SOUND)
         if not _is_stream(download):
             return await download.read()
         return b"".join([piece async for piece in _Sounds(download)])
@@ -88,6 +91,7 @@ class _Pieces(AsyncIterator[bytes]):
         try:
             if self._pieces is None:
                 download = await self._fetch()
+                await download.expect(_SOUND)
                 self._pieces = _Sounds(download) if _is_stream(download) else aiter(download)
             return await anext(self._pieces)
         finally:
@@ -97,34 +101,47 @@ class _Pieces(AsyncIterator[bytes]):
 class _Sounds(AsyncIterator[bytes]):
     """The sound inside of events (``stream_format="sse"``)."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_download", "_events", "_is_whole")
 
     def __init__(self, download: Download) -> None:
+        self._download = download
         self._events = download.events()
+        self._is_whole = False
 
     async def __anext__(self) -> bytes:
         try:
-            while True:
-                sound = _sound((await anext(self._events)).data)
+            while (event := await anext(self._events, None)) is not None:
+                sound = self._sound(event.data)
                 if sound:
                     return sound
+            if self._is_whole:
+                raise StopAsyncIteration
+            message = "the stream ended before the sound was whole"
+            raise TransportError(message, request_id=self._download.request_id)
+        except TokenGateError:
+            self._download.close()
+            raise
         finally:
             del self
 
-
-def _sound(data: bytes) -> bytes:
-    """Read an event: ``speech.audio.delta`` holds sound in base64."""
-    if data.startswith(_DONE):
-        return b""
-    try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return b""
-    problem = find_problem(event)
-    if problem is not None:
-        raise status_error(None, data, {}, problem=problem)
-    audio = event.get("audio", event.get("delta")) if isinstance(event, dict) else None
-    return bytes_of(audio) if isinstance(audio, str) else b""
+    def _sound(self, data: bytes) -> bytes:
+        """Read an event: ``speech.audio.delta`` holds sound in base64, ``.done`` ends it."""
+        if data.startswith(_DONE):
+            self._is_whole = True
+            return b""
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            event = None
+        if not isinstance(event, dict):
+            message = f"expected events in JSON, got {len(data)} bytes that are not"
+            raise WireError(message, request_id=self._download.request_id)
+        kind = str(event.get("type"))
+        is_error = kind.endswith(".error") and "error" not in event
+        self._download.raise_error_in({"error": event} if is_error else event, data)
+        self._is_whole = self._is_whole or kind.endswith(".done")
+        audio = event.get("audio", event.get("delta"))
+        return bytes_of(audio) if isinstance(audio, str) else b""
 
 
 class Audio:
@@ -217,7 +234,8 @@ class Audio:
             secrets=lambda: (str(fields.get("prompt") or ""),),
             **options.asked(self._defaults, model),
         )
-        return Once(partial(_transcription, self._requester, request), model)
+        listen = partial(_transcription, self._requester, request, response_format)
+        return Once(listen, model)
 
 
 def _usual_name(file: object) -> str | None:
@@ -225,9 +243,21 @@ def _usual_name(file: object) -> str | None:
     return None if isinstance(file, str) or hasattr(file, "__fspath__") else "audio.wav"
 
 
-async def _transcription(requester: Requester, request: Request) -> Transcription:
+async def _transcription(
+    requester: Requester, request: Request, response_format: str
+) -> Transcription:
     async with await requester.fetch(request) as download:
-        if download.content_type.endswith("json"):
-            return transcription_of(await download.json())
-        body: Mapping[str, Any] | str = (await download.read()).decode("utf-8", "replace")
-        return transcription_of(body)
+        body = await download.read()
+        try:
+            parsed = loads(body)
+        except (ValueError, RecursionError):
+            parsed = None
+        if isinstance(parsed, dict):
+            # Whatever its type says, and whatever was asked for.
+            download.raise_error_in(parsed, body)
+            return transcription_of(parsed)
+        kind = download.content_type
+        if kind == "text/html" or (response_format in _JSON and kind.endswith("json")):
+            message = f"expected a transcription, got {len(body)} bytes that are none"
+            raise WireError(message, request_id=download.request_id)
+        return transcription_of(body.decode("utf-8", "replace"))

@@ -15,6 +15,7 @@ from aiotokengate.resources.base import Request
 from aiotokengate.types import Usage
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.media import usage_in, vectors_of
+from aiotokengate.wire.question import text_of
 
 if TYPE_CHECKING:
     from aiotokengate.resources.base import Defaults, Options, Requester
@@ -139,7 +140,7 @@ async def _part(
     )
     answer = await requester.ask(request)
     vectors = vectors_of(answer, len(inputs))
-    return vectors, str(answer.get("model") or ""), usage_in(answer)
+    return vectors, text_of(answer.get("model")), usage_in(answer)
 
 
 def _listed(inputs: object) -> list[EmbeddingInput]:

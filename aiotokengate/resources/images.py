@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.errors import CallerError, WireError
+from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
 from aiotokengate.resources.base import Options, Request, parted_options
 from aiotokengate.resources.once import Once
 from aiotokengate.types import Usage
 from aiotokengate.uploads import Form, Source, file_part, form_of
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.media import ImageData, image_event, images_of, usage_in
-from aiotokengate.wire.problems import find_problem, status_error
 
 if TYPE_CHECKING:
     import os
 
     from aiotokengate.download import Download
     from aiotokengate.resources.base import Defaults, Requester
+    from aiotokengate.wire.sse import ServerSentEvent
 
 __all__ = ["Face", "Image", "ImageCall", "Images", "ImagesMaker", "Sketch"]
 
@@ -76,6 +77,7 @@ class Image:
         """
         if self._data is None:
             async with await self._fetch(self.url) as download:
+                await download.expect("an image")
                 self.mime = download.content_type or self.mime
                 self._data = await download.read()
         return self._data
@@ -175,27 +177,27 @@ class ImageCall(Once[Images]):
 
 
 class _Sketches(AsyncIterator[Sketch]):
-    __slots__ = ("_download", "_events", "_maker", "_request", "_whole")
+    __slots__ = ("_download", "_events", "_found", "_is_whole", "_maker", "_request")
 
     def __init__(self, maker: ImagesMaker, request: Request) -> None:
         self._maker = maker
         self._request = request
         self._download: Download | None = None
-        self._events: Any = None
-        self._whole: list[Sketch] = []
+        self._events: AsyncIterator[ServerSentEvent] | None = None
+        self._found: deque[Sketch] = deque()
+        self._is_whole = False
 
     async def __anext__(self) -> Sketch:
         try:
             if self._download is None:
                 await self._open()
-            if self._events is None:
-                if not self._whole:
-                    raise StopAsyncIteration
-                return self._whole.pop(0)
-            while True:
-                sketch = self._read((await anext(self._events)).data)
-                if sketch is not None:
-                    return sketch
+            while not self._found:
+                await self._more()
+            return self._found.popleft()
+        except TokenGateError:
+            if self._download is not None:
+                self._download.close()
+            raise
         finally:
             del self
 
@@ -203,23 +205,44 @@ class _Sketches(AsyncIterator[Sketch]):
         download = self._download = await self._maker.requester.fetch(self._request)
         if download.content_type == "text/event-stream":
             self._events = download.events()
-            return
-        # A gateway, or a model, that does not stream: the images at once.
-        for image in images_of(await download.json()):
-            self._whole.append(Sketch(self._maker.image(image)))
+        else:
+            # A gateway, or a model, that does not stream: the images at once.
+            self._take_all(await download.json())
 
-    def _read(self, data: bytes) -> Sketch | None:
+    async def _more(self) -> None:
+        event = None if self._events is None else await anext(self._events, None)
+        if event is not None:
+            self._read(event.data)
+        elif self._is_whole:
+            raise StopAsyncIteration
+        else:
+            message = "the stream ended before the image was whole"
+            raise TransportError(message, request_id=self._told.request_id)
+
+    @property
+    def _told(self) -> Download:
+        assert self._download is not None  # noqa: S101 - opened by the first step
+        return self._download
+
+    def _read(self, data: bytes) -> None:
         if data.startswith(_DONE):
-            return None
+            return
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return None
-        problem = find_problem(event)
-        if problem is not None:
-            raise status_error(None, data, {}, problem=problem)
+            return
+        self._told.raise_error_in(event, data)
         found = image_event(event)
-        return None if found is None else Sketch(self._maker.image(found[0]), found[1])
+        if found is not None:
+            self._is_whole = self._is_whole or found[1] is None
+            self._found.append(Sketch(self._maker.image(found[0]), found[1]))
+        elif isinstance(event, dict) and "type" not in event:
+            self._take_all(event)
+
+    def _take_all(self, body: object) -> None:
+        """Take a whole answer in place of events."""
+        self._is_whole = True
+        self._found.extend(Sketch(self._maker.image(image)) for image in images_of(body))
 
 
 class ImagesMaker:

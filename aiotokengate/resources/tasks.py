@@ -12,7 +12,6 @@ from aiotokengate.policy.estimate import estimate_tokens
 from aiotokengate.resources.base import Request
 from aiotokengate.wire.jobs import JobFile, JobReport, JobResult, JobStatus
 from aiotokengate.wire.jsontext import loads
-from aiotokengate.wire.problems import find_problem, status_error
 
 if TYPE_CHECKING:
     from aiotokengate.download import Download
@@ -51,10 +50,11 @@ async def reports(
         WireError: the answer is not JSON.
     """
     async with await requester.fetch(request) as download:
-        if download.content_type.startswith(("video/", "audio/")):
-            report = _file_itself(download.content_type, await download.read())
-            return (report,), download.endpoint
         body = await download.read()
+        # Neither a video nor a sound begins like JSON or a page, whatever its type says.
+        is_text = body.lstrip()[:1] in (b"{", b"[", b"<", b"")
+        if download.content_type.startswith(("video/", "audio/")) and not is_text:
+            return (_file_itself(download.content_type, body),), download.endpoint
         if body[4:8] == _MP4:
             return (_file_itself("video/mp4", body),), download.endpoint
         try:
@@ -63,9 +63,8 @@ async def reports(
             message = f"expected JSON or a file, got {len(body)} bytes that are neither"
             raise WireError(message, request_id=download.request_id) from None
         found = read(parsed)
-        problem = None if _tells_of_a_failure(found) else find_problem(parsed)
-        if problem is not None:
-            raise status_error(None, body, download.headers, problem=problem)
+        if not _tells_of_a_failure(found):
+            download.raise_error_in(parsed, body)
         return found, download.endpoint
 
 
@@ -99,7 +98,10 @@ async def fetch_file(
     request = Request("GET", file.url, defaults.timeout, defaults.retry)
     request.headers = {"Accept": "*/*"}
     request.endpoint = endpoint
-    return await requester.fetch(request)
+    download = await requester.fetch(request)
+    if file.kind != "file":
+        await download.expect(f"a file of kind {file.kind!r}")
+    return download
 
 
 def system_name(system: str, dialect: str, endpoint: str) -> str:

@@ -145,8 +145,9 @@ class VideoSystem:
         if self.dialect != "sora":
             message = f"expected a job that can be cancelled, those of {self.name} can't"
             raise CallerError(message)
-        download = await self.requester.fetch(self._about("DELETE", task))
-        download.close()
+        async with await self.requester.fetch(self._about("DELETE", task)) as download:
+            if download.content_type.endswith("json"):
+                await download.json()
 
     async def fetch(self, file: JobFile) -> Download:
         """Begin to fetch a video."""

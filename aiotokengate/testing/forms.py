@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
 from aiotokengate.testing.dialects import Dialect, Exchange
 from aiotokengate.testing.request import GatewayRequest
+from aiotokengate.testing.servers import GeminiCompat
 
 __all__ = ["CHAT", "ChatForm", "Form"]
 
@@ -78,16 +79,20 @@ class ChatForm:
         return read_body(record.body)
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
-        """Refuse what a vendor behind it refuses: DeepSeek wants its thoughts back (its docs)."""
+        """Refuse what a vendor behind it refuses (the docs of DeepSeek and of Google)."""
         del record
+        calling = [turn for turn in asked.body["messages"] if turn.get("tool_calls")]
+        missing = ""
         if asked.model.owner == "deepseek" and asked.thinks:
-            turns = asked.body["messages"]
-            if any(turn.get("tool_calls") and not turn.get("reasoning_content") for turn in turns):
-                message = (
+            if not all(turn.get("reasoning_content") for turn in calling):
+                missing = (
                     "The `reasoning_content` in the thinking mode must be passed back to the API."
                 )
-                kind = "invalid_request_error"
-                raise Refusal(400, message, vendor=True, type=kind, param=None, code=kind)
+        elif asked.model.dialect is GeminiCompat and not all(map(_is_signed, calling)):
+            missing = "Function call is missing a thought_signature in functionCall parts."
+        if missing:
+            kind = "invalid_request_error"
+            raise Refusal(400, missing, vendor=True, type=kind, param=None, code=kind)
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
@@ -98,3 +103,11 @@ class ChatForm:
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
         """Give an error as new-api does."""
         return refusal.body(request_id)
+
+
+def _is_signed(turn: Mapping[str, Json]) -> bool:
+    """Whether the first of a turn's calls has its signature; parallel ones have none."""
+    value: Json = turn["tool_calls"][0]
+    for key in ("extra_content", "google", "thought_signature"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return bool(value)

@@ -55,7 +55,8 @@ class ResponsesForm:
         """Refuse what OpenAI refuses."""
         body = read_body(record.body)
         items = body["input"] if isinstance(body.get("input"), list) else []
-        for problem in _problems(items):
+        unstored = body.get("store") is False
+        for problem in (*_problems(items), *(_unreadable(items) if unstored else ())):
             kind = "invalid_request_error"
             raise Refusal(400, problem, vendor=True, type=kind, param="input", code=None)
         return asked
@@ -115,6 +116,16 @@ def _problems(items: Sequence[Mapping[str, Json]]) -> Iterator[str]:
                 )
         elif kind == "function_call_output" and item.get("call_id") not in called:
             yield f"No tool call found for function call output with call_id {item['call_id']}."
+
+
+def _unreadable(items: Sequence[Mapping[str, Json]]) -> Iterator[str]:
+    """Look for reasoning that stands nowhere: not stored, and not in the item."""
+    for item in items:
+        if item.get("type") == "reasoning" and not item.get("encrypted_content"):
+            yield (
+                f"Item with id '{item.get('id')}' not found. Items are not persisted when "
+                "`store` is set to false."
+            )
 
 
 class ResponsesNative(Dialect):

@@ -135,6 +135,11 @@ def _wanted(
         return _has_signature, "thought signature, which Gemini 3 wants back"
     if protocol == "messages" and _thinks_by_budget(row, reasoning):
         return _is_signed, "signed thinking, which is wanted back while thinking is on"
+    if protocol == "responses":
+        return (
+            _is_encrypted,
+            "encrypted reasoning, which OpenAI wants back where nothing is stored",
+        )
     if protocol == "chat" and row.wants_back == "tool_reasoning" and _thinks(row, reasoning):
         return _has_reasoning, f"reasoning_content, which {row.family} wants back"
     return _lacks_nothing, ""
@@ -146,6 +151,15 @@ def _lacks_nothing(_: Mapping[str, Any]) -> bool:
 
 def _has_reasoning(message: Mapping[str, Any]) -> bool:
     return bool(message.get("reasoning_content"))
+
+
+def _is_encrypted(message: Mapping[str, Any]) -> bool:
+    """Whether all reasoning that goes back can be read by who wrote it; a turn may have none."""
+    items = native_content(message, "responses") or ()
+    thoughts = (item for item in items if isinstance(item, Mapping))
+    return all(
+        item.get("encrypted_content") for item in thoughts if item.get("type") == "reasoning"
+    )
 
 
 def _last_words(messages: Messages) -> int:

@@ -257,7 +257,8 @@ def _inline(text: object, kind: FileKind, mime: str = "") -> JobFile | None:
     if found := _DATA_URI.match(text):
         text, mime = text[found.end() :], found[1] or mime
     try:
-        data = a2b_base64(text)
+        # Not strict, it would pass over what is no base64 and make something of a page.
+        data = a2b_base64("".join(text.split()), strict_mode=True)
     except (NotBase64, ValueError):
         return None
     return JobFile(kind, data=data, mime=mime or _mime_of(data, kind)) if data else None

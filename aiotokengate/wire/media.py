@@ -40,6 +40,10 @@ _SIGNATURES: Final = (
 )
 
 
+_LINE: Final = 128
+"""Characters within which base64 in lines has its first end of one."""
+
+
 def bytes_of(text: str) -> bytes:
     """Decode base64.
 
@@ -47,6 +51,8 @@ def bytes_of(text: str) -> bytes:
         WireError: it is none.
     """
     try:
+        if "\n" in text[:_LINE]:
+            text = "".join(text.split())
         return b64decode(text, validate=True)
     except ValueError as error:
         message = f"expected base64, got {error}"
@@ -80,6 +86,10 @@ def vectors_of(body: object, count: int) -> list[array[float]]:
             raise WireError(message)
         index = row.get("index")
         placed[index if isinstance(index, int) else place] = _vector(row.get("embedding"), place)
+    sizes = {len(vector) for vector in placed.values()}
+    if len(sizes) != 1 or 0 in sizes:
+        message = "expected vectors of one length under 'data', got others"
+        raise WireError(message)
     if sorted(placed) != list(range(count)):
         message = f"expected the indexes 0 to {count - 1} under 'data', got others"
         raise WireError(message)
@@ -100,7 +110,7 @@ def _vector(embedding: object, place: int) -> array[float]:
         return vector
     try:
         vector.extend(embedding)  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, OverflowError):
         message = f"expected a list of numbers as data[{place}].embedding"
         raise WireError(message) from None
     return vector

@@ -25,6 +25,7 @@ from aiotokengate.wire.question import (
     NativeDecoder,
     Question,
     count_in,
+    dicts_in,
     merged,
     native_content,
     text_of,
@@ -291,6 +292,10 @@ class _Block:
     def add(self, name: str, text: str) -> None:
         self.pieces.setdefault(name, []).append(text)
 
+    def repeats(self, name: str, text: str) -> bool:
+        """Whether the first delta says what the block began with once more (MiniMax)."""
+        return name not in self.pieces and self.fields.get(name) == text
+
     def whole(self) -> dict[str, Any] | None:
         """Give the block as it goes back; an empty text and half a call can't."""
         block = dict(self.fields)
@@ -366,7 +371,7 @@ class MessagesDecoder(NativeDecoder):
             return
         name, kind = known
         text = delta.get(name)
-        if text and isinstance(text, str):
+        if text and isinstance(text, str) and not block.repeats(name, text):
             block.add(name, text)
             self._choice()
             self.transcript.put(0, kind, text)
@@ -385,7 +390,8 @@ class MessagesDecoder(NativeDecoder):
             if isinstance(citation, dict):
                 self._cite(block, citation)
         else:
-            block.fields.setdefault("deltas", []).append(delta)
+            # Not in the block, which goes back: Anthropic refuses fields that it does not know.
+            self._choice().extra.setdefault("deltas", []).append(delta)
 
     def _piece(self, block: _Block, fragment: str) -> None:
         """Give a piece of a call; only those of the user's tools are calls to make."""
@@ -395,8 +401,7 @@ class MessagesDecoder(NativeDecoder):
             self.transcript.tool_piece(self._choice(), {"id": index, "function": function})
 
     def _cite(self, block: _Block, citation: dict[str, Any]) -> None:
-        kept = block.fields.get("citations")
-        block.fields["citations"] = [*(kept or ()), citation]
+        block.fields["citations"] = [*dicts_in(block.fields.get("citations")), citation]
         self.transcript.cite(self._choice(), _citation(citation))
 
     def _block(self, index: object) -> _Block:
@@ -428,8 +433,7 @@ class MessagesDecoder(NativeDecoder):
         if kind == "tool_use":
             fields["id"] = text_of(fields.get("id")) or f"call_{len(self._choice().calls)}"
             given = fields.get("input")
-            arguments = orjson.dumps(given).decode() if given else ""
-            function = {"name": text_of(fields.get("name")), "arguments": arguments}
+            function = {"name": text_of(fields.get("name")), "arguments": given or ""}
             piece = {"index": len(self._choice().calls), "id": fields["id"], "function": function}
             log.tool_piece(self._choice(), piece)
         elif kind == "text" and (text := text_of(fields.get("text"))):
@@ -438,9 +442,8 @@ class MessagesDecoder(NativeDecoder):
         elif kind == "thinking" and (text := text_of(fields.get("thinking"))):
             self._choice()
             log.put(0, REASONING, text)
-        for citation in fields.get("citations") or ():
-            if isinstance(citation, dict):
-                log.cite(self._choice(), _citation(citation))
+        for citation in dicts_in(fields.get("citations")):
+            log.cite(self._choice(), _citation(citation))
 
     def _message_delta(self, event: dict[str, Any]) -> None:
         self._count(event.get("usage"))

@@ -41,6 +41,7 @@ class PartialJson:
         "_keys",
         "_open",
         "_raw",
+        "_read",
         "_root",
         "_stack",
         "_step",
@@ -56,6 +57,7 @@ class PartialJson:
         self._stack: list[dict[str, Any] | list[Any]] = []
         self._keys: list[str | None] = []
         self._raw: list[str] = []  # of the string or number that is being read
+        self._read = ""  # what is decoded of that string already
         self._escaped = False
         self._open = False  # whether the last item of a list is not whole yet
         self._step = PartialJson._before
@@ -75,8 +77,16 @@ class PartialJson:
     def value(self) -> Any:  # noqa: ANN401 - whatever JSON holds
         """What there is so far: the same growing containers every time; NOTHING at first."""
         if self._step is PartialJson._string and self._raw and not self._is_key():
-            self._put(_decoded(_without_half("".join(self._raw))), whole=False)
+            self._read_raw()
+            self._put(self._read, whole=False)
         return self._root
+
+    def _read_raw(self) -> None:
+        """Decode what came of a string since the last time, but for an escape that is half."""
+        raw = "".join(self._raw)
+        sure = _without_half(raw)
+        self._read += _decoded(sure)
+        self._raw = [raw[len(sure) :]] if len(sure) < len(raw) else []
 
     # --- places in the text: each takes what it knows, and gives where the next goes on ---------
 
@@ -95,7 +105,7 @@ class PartialJson:
         if sign in "{[":
             self._enter({} if sign == "{" else [])
         elif sign == '"':
-            self._raw, self._step = [], PartialJson._string
+            self._raw, self._read, self._step = [], "", PartialJson._string
         elif sign == "]" and self._stack and self._stack[-1] == []:
             self._leave()
         elif sign in "-0123456789tfn":
@@ -110,7 +120,7 @@ class PartialJson:
         if at == len(text):
             return at
         if text[at] == '"':
-            self._raw, self._step = [], PartialJson._string
+            self._raw, self._read, self._step = [], "", PartialJson._string
         elif text[at] == "}":
             self._leave()
         else:
@@ -175,11 +185,12 @@ class PartialJson:
         return isinstance(self._stack[-1], dict) and self._keys[-1] is None
 
     def _end_string(self, raw: str) -> None:
+        text = self._read + _decoded(raw)
         if self._is_key():
-            self._keys[-1] = _decoded(raw)
+            self._keys[-1] = text
             self._step = PartialJson._colon
         else:
-            self._put(_decoded(raw), whole=True)
+            self._put(text, whole=True)
             self._step = PartialJson._after
 
     def _put(self, value: Any, *, whole: bool) -> None:  # noqa: ANN401 - whatever JSON holds

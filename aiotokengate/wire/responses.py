@@ -213,6 +213,9 @@ def _part(part: object, where: str, text_type: str) -> Mapping[str, Any]:
 # --- the reply ----------------------------------------------------------------------------------
 
 _INCOMPLETE: Final = MappingProxyType({"max_output_tokens": "length"})
+_LATEST: Final = 2**53
+"""Seconds since 1970 that a time is believed up to; a relay has to say it in JSON."""
+
 _CALLS: Final = frozenset(("function_call", "custom_tool_call"))
 _ARGUMENTS: Final = MappingProxyType({"function_call": "arguments", "custom_tool_call": "input"})
 _KEPT: Final = frozenset(
@@ -232,7 +235,7 @@ class ResponsesDecoder(NativeDecoder):
         """Begin a reply."""
         super().__init__(transcript)
         self._state: ChoiceState | None = None
-        self._ids: dict[object, int] = {}
+        self._ids: dict[str, int] = {}
         self._items: dict[int, Mapping[str, Any]] = {}
         # What deltas have said of each item: kinds of text, and the last part of the summary.
         self._said: dict[int, dict[str, int]] = {}
@@ -265,7 +268,9 @@ class ResponsesDecoder(NativeDecoder):
     def end(self) -> None:
         """Take the end of the stream."""
         if self._state is not None and self._items:
-            content = [self._items[place] for place in sorted(self._items)]
+            items = (self._items[place] for place in sorted(self._items))
+            # Half a call is never answered, and a call without an answer is refused.
+            content = [item for item in items if not _is_half_a_call(item)]
             self._state.native = {"protocol": PROTOCOL, "content": content}
         super().end()
 
@@ -279,7 +284,10 @@ class ResponsesDecoder(NativeDecoder):
         place = event.get("output_index")
         if isinstance(place, int):
             return place
-        return self._ids.setdefault(event.get("item_id"), len(self._ids))
+        item = event.get("item")
+        item_id = event.get("item_id") or (item.get("id") if isinstance(item, dict) else None)
+        free = max((*self._ids.values(), *self._said), default=-1) + 1
+        return self._ids.setdefault(text_of(item_id), free)
 
     def _said_of(self, place: int) -> dict[str, int]:
         said = self._said.get(place)
@@ -354,8 +362,11 @@ class ResponsesDecoder(NativeDecoder):
         item = event.get("item")
         if isinstance(item, dict):
             self._choice()
-            if item.get("type") in _CALLS:
-                self._begin_call(self._place(event), item)
+            place = self._place(event)
+            # A delta may name its item alone.
+            self._ids.setdefault(text_of(item.get("id")), place)
+            if text_of(item.get("type")) in _CALLS:
+                self._begin_call(place, item)
 
     def _begin_call(self, place: int, item: Mapping[str, Any]) -> None:
         said = self._said_of(place)
@@ -375,14 +386,14 @@ class ResponsesDecoder(NativeDecoder):
         """Keep an item that is whole, and say what no delta has said of it."""
         self._items[place] = item
         self._choice()
-        said, kind = self._said_of(place), item.get("type")
+        said, kind = self._said_of(place), text_of(item.get("type"))
         if kind == "message":
             self._message(place, item, said)
         elif kind == "reasoning" and not {"summary", "thought"} & said.keys():
             self._reasoning(place, item)
         elif kind in _CALLS:
             self._begin_call(place, item)
-            text = item.get(_ARGUMENTS[str(kind)])
+            text = item.get(_ARGUMENTS[kind])
             if "arguments" not in said and isinstance(text, str):
                 self._arguments({"output_index": place, "delta": text})
         elif kind == "image_generation_call" and isinstance(data := item.get("result"), str):
@@ -453,7 +464,8 @@ class ResponsesDecoder(NativeDecoder):
         log.model = log.model or text_of(response.get("model"))
         log.id = log.id or text_of(response.get("id"))
         created = response.get("created_at")
-        log.created = int(created) if isinstance(created, int | float) else log.created
+        if isinstance(created, int | float) and 0 <= created < _LATEST:
+            log.created = int(created)
 
     def _error(self, event: dict[str, Any]) -> None:
         """Take an error, flat or nested."""
@@ -488,6 +500,11 @@ _EVENTS: Final[Mapping[str, Callable[[ResponsesDecoder, dict[str, Any]], None]]]
         }
     )
 )
+
+
+def _is_half_a_call(item: Mapping[str, Any]) -> bool:
+    return text_of(item.get("type")) in _CALLS and item.get("status") == "incomplete"
+
 
 _CITATION_KEYS: Final = frozenset(("url", "title", "start_index", "end_index"))
 

@@ -107,7 +107,7 @@ def ask_to_think(
     row = question.row
     name = row.thinking if protocol == "chat" else row.native_thinking
     if name == "unknown":
-        name = _UNKNOWN[protocol]
+        name = "none" if row.thinking == "none" else _UNKNOWN[protocol]
     return WAYS[name](_Wish(question.reasoning, row, max_tokens))
 
 
@@ -253,22 +253,28 @@ def _claude_chat(wish: _Wish) -> ThinkingFields:
     return ThinkingFields({"reasoning": {"max_tokens": budget}} if budget else {}, notes)
 
 
-def _google(wish: _Wish, thoughts: str, budget: str, level: str) -> dict[str, Any]:
-    if wish.level == "off":
-        return {thoughts: False, budget: 0}
-    if isinstance(wish.reasoning, int):
-        return {thoughts: True, budget: wish.reasoning}
-    return {thoughts: True, level: wish.reasoning}
+def _google(
+    wish: _Wish, thoughts: str, budget: str, level: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Give the settings in Google's own names: of Gemini 3 by level, of those before by tokens.
+
+    Gemini 3 can't be kept from thinking; "off" is its least level, with the thoughts hidden.
+    """
+    shown = {thoughts: wish.level != "off"}
+    if wish.row.efforts and (isinstance(wish.reasoning, str) or not wish.reasoning):
+        effort, notes = _effort(wish)
+        return {**shown, level: effort}, notes
+    return {**shown, budget: wish.budget}, ()
 
 
 def _gemini_chat(wish: _Wish) -> ThinkingFields:
-    config = _google(wish, "include_thoughts", "thinking_budget", "thinking_level")
-    return ThinkingFields({"extra_body": {"google": {"thinking_config": config}}})
+    config, notes = _google(wish, "include_thoughts", "thinking_budget", "thinking_level")
+    return ThinkingFields({"extra_body": {"google": {"thinking_config": config}}}, notes)
 
 
 def _gemini(wish: _Wish) -> ThinkingFields:
-    config = _google(wish, "includeThoughts", "thinkingBudget", "thinkingLevel")
-    return ThinkingFields({"generationConfig": {"thinkingConfig": config}})
+    config, notes = _google(wish, "includeThoughts", "thinkingBudget", "thinkingLevel")
+    return ThinkingFields({"generationConfig": {"thinkingConfig": config}}, notes)
 
 
 WAYS: Final[Mapping[str, Way]] = MappingProxyType(

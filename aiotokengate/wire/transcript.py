@@ -14,6 +14,7 @@ under assembly.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import compress
 from typing import Any
@@ -340,4 +341,8 @@ def _arguments(value: object) -> str:
     """Give a fragment of JSON text; some vendors send the arguments as an object already."""
     if value is None or isinstance(value, str):
         return value or ""
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # An integer beyond 64 bits, which the standard library has read and can write.
+        return json.dumps(value, ensure_ascii=False)

@@ -38,6 +38,16 @@ def test_progress_that_stands_still_foretells_nothing() -> None:
     assert plan.next_wait(20, 0.99, never) == LAST_WAIT
 
 
+def test_what_was_foretold_holds_while_a_percentage_stands_still() -> None:
+    """99 % at 297 s, and still at 299.5 s: the end is near, and not 15 s away."""
+    plan = PollPlan(waits=50)
+    plan.next_wait(0, 0.0, never)
+    assert plan.next_wait(297, 0.99, never) == pytest.approx(3)
+    assert plan.next_wait(298, 0.99, never) == pytest.approx(2)
+    assert plan.next_wait(299.5, 0.99, never) == FIRST_WAIT
+    assert plan.next_wait(300.5, 0.99, never) == LAST_WAIT
+
+
 def test_a_job_found_half_done_is_judged_by_what_was_seen() -> None:
     plan = PollPlan(waits=50)
     assert plan.next_wait(1_000, 0.9, never) == LAST_WAIT

@@ -295,10 +295,22 @@ def test_what_nobody_knows_is_kept() -> None:
         )
     )
     assert reply.tool_calls == ()
-    assert reply.message()["native"]["content"] == [
-        {**search, "input": {"q": "天气"}},
-        {**found, "deltas": [{"type": "odd_delta", "x": 1}]},
-    ]
+    assert reply.choices[0].extra["deltas"] == [{"type": "odd_delta", "x": 1}]
+    assert reply.message()["native"]["content"] == [{**search, "input": {"q": "天气"}}, found]
+
+
+@pytest.mark.parametrize(("delta", "text"), [("你好", "你好"), ("，世界 🌏", "你好，世界 🌏")])
+def test_what_a_block_begins_with_is_not_repeated(delta: str, text: str) -> None:
+    """MiniMax may put the first piece into the beginning of a block, and send it again."""
+    reply = folded(
+        read(
+            *text_block(delta, begin="你好"),
+            {"type": "content_block_stop", "index": 0},
+            ending("end_turn"),
+        )
+    )
+    assert reply.answer == text
+    assert reply.message()["native"]["content"] == [{"type": "text", "text": text}]
 
 
 def test_half_a_call_does_not_go_back() -> None:
@@ -340,6 +352,9 @@ def test_errors_are_left_for_judgement(frame: dict[str, Any], message: str) -> N
         {"type": "message_delta", "delta": None, "usage": 7},
         {"type": "message_delta", "delta": {"stop_reason": 7}},
         {"type": "message", "content": None},
+        {"type": "content_block_start", "content_block": {"type": "text", "citations": 7}},
+        b'{"type":"content_block_start","content_block":{"type":"tool_use","input":{"n":%d}}}'
+        % 10**400,
     ],
     ids=repr,
 )

@@ -96,6 +96,19 @@ def test_line_ends_inside_strings_are_taken() -> None:
     assert fed('{"诗": "一\n\\"二\\""}').value == {"诗": '一\n"二"'}
 
 
+def test_what_was_read_is_not_read_again() -> None:
+    """A look after each piece of a long string reads that piece, and not all of the string."""
+    partial = fed('{"文": "')
+    for count in range(1, 500):
+        partial.feed('好\\n\\ud83d\\ude00 "'[:-1] + "\\ud83d")
+        partial.feed("\\ude00")
+        assert partial.value == {"文": "好\n😀 😀" * count}
+        assert sum(map(len, partial._raw)) == 0
+    partial.feed('"}')
+    assert partial.whole
+    assert partial.value == {"文": "好\n😀 😀" * 499}
+
+
 def test_the_same_containers_grow() -> None:
     partial = fed('{"a": [1, "你')
     before = partial.value

@@ -181,6 +181,47 @@ def test_items_that_end_in_another_order() -> None:
     assert reply.message()["native"]["content"] == [whole, MESSAGE]
 
 
+def test_half_a_call_does_not_go_back() -> None:
+    half = {**CALL, "status": "incomplete", "arguments": '{"ci'}
+    why = {"incomplete_details": {"reason": "max_output_tokens"}}
+    reply = folded(
+        read(
+            ev("output_item.done", output_index=0, item=REASONING),
+            ev("output_item.added", output_index=1, item={**half, "arguments": ""}),
+            ev("function_call_arguments.delta", output_index=1, delta='{"ci'),
+            ev("output_item.done", output_index=1, item=half),
+            ev("incomplete", response=response("incomplete", REASONING, half, **why)),
+        )
+    )
+    assert (reply.finish_reason, reply.tool_calls[0].complete) == ("length", False)
+    assert "tool_calls" not in reply.message()
+    assert reply.message()["native"]["content"] == [REASONING]
+
+
+def test_items_that_deltas_name_by_their_ids() -> None:
+    """A gateway may leave out the place in the output."""
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    calls = [{**CALL, "id": f"fc_{n}", "call_id": f"call_{n}", "arguments": ""} for n in (1, 2)]
+    piece = "function_call_arguments.delta"
+    reply = folded(
+        read(
+            ev("output_item.added", output_index=0, item=thought),
+            ev("reasoning_summary_text.delta", item_id="rs_1", delta="想"),
+            ev("output_item.added", output_index=1, item=calls[0]),
+            ev("output_item.added", item=calls[1]),
+            ev(piece, item_id="fc_2", delta='{"b":'),
+            ev(piece, item_id="fc_1", delta='{"a":1}'),
+            ev(piece, item_id="fc_2", delta="2}"),
+            ev("completed", response=response("completed")),
+        )
+    )
+    assert reply.reasoning == "想"
+    assert [(call.id, call.parse()) for call in reply.tool_calls] == [
+        ("call_1", {"a": 1}),
+        ("call_2", {"b": 2}),
+    ]
+
+
 def test_what_no_delta_has_said() -> None:
     """Some gateways send items only whole."""
     annotation = {"type": "url_citation", "url": "https://a.example", "title": "甲"}
@@ -299,6 +340,9 @@ def test_errors_are_left_for_judgement(
         ev("output_text.delta", delta=None),
         ev("output_text.annotation.added", annotation=7),
         ev("function_call_arguments.delta", delta=7),
+        ev("function_call_arguments.delta", delta="{", item_id=[]),
+        ev("output_item.done", item={"type": []}),
+        ev("output_item.added", item={"type": {}}),
         ev("some.day", delta="x"),
     ],
     ids=repr,

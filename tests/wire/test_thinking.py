@@ -80,7 +80,58 @@ def asked(model: str, reasoning: Any, most: int | None = None) -> tuple[dict[str
             {
                 "extra_body": {
                     "google": {
+                        "thinking_config": {
+                            "include_thoughts": False,
+                            "thinking_level": "minimal",
+                        }
+                    }
+                }
+            },
+            ["rounded to the effort 'minimal'"],
+        ),
+        (
+            "gemini-3.1-pro-preview",
+            0,
+            {
+                "extra_body": {
+                    "google": {
+                        "thinking_config": {"include_thoughts": False, "thinking_level": "low"}
+                    }
+                }
+            },
+            ["rounded to the effort 'low'"],
+        ),
+        (
+            "gemini-3.1-pro-preview",
+            512,
+            {
+                "extra_body": {
+                    "google": {
+                        "thinking_config": {"include_thoughts": True, "thinking_budget": 512}
+                    }
+                }
+            },
+            [],
+        ),
+        (
+            "gemini-2.5-flash",
+            "off",
+            {
+                "extra_body": {
+                    "google": {
                         "thinking_config": {"include_thoughts": False, "thinking_budget": 0}
+                    }
+                }
+            },
+            [],
+        ),
+        (
+            "gemini-2.5-flash",
+            "low",
+            {
+                "extra_body": {
+                    "google": {
+                        "thinking_config": {"include_thoughts": True, "thinking_budget": 2_048}
                     }
                 }
             },
@@ -139,6 +190,13 @@ def test_an_unknown_model_is_asked_over_every_protocol(protocol: Any, reasoning:
     question = Question("x", [], reasoning=reasoning, row=UNKNOWN)
     found = ask_to_think(question, protocol, 4_000)
     orjson.dumps(dict(found.fields))
+
+
+@pytest.mark.parametrize("protocol", ["responses", "messages", "gemini"])
+def test_who_does_not_think_is_asked_over_no_protocol(protocol: Any) -> None:
+    row = CATALOGUE.find("gpt-5-chat-latest")
+    found = ask_to_think(Question("gpt-5-chat-latest", [], reasoning="high", row=row), protocol, 9)
+    assert (found.fields, found.notes) == ({}, ("reasoning='high': this model does not think",))
 
 
 def test_what_the_user_gives_stands_beside_it() -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aiotokengate import StreamInterrupted, TimedOut, Timeout, TokenGateError, Usage
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.catalogue import CATALOGUE, ProtocolName
 from aiotokengate.pump import Pump, Terms, Watch, limited
 from aiotokengate.testing import Pause
 from aiotokengate.testing.clock import VirtualClock
@@ -43,10 +43,11 @@ from aiotokengate.types import (
     ToolCallDelta,
     UsageDelta,
 )
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.headers import request_id
 from aiotokengate.wire.problems import status_error
+from aiotokengate.wire.protocols import find_protocol
+from aiotokengate.wire.question import Decoder
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import Transcript
 
@@ -59,6 +60,7 @@ class Exchange:
     """One recorded exchange."""
 
     request: dict[str, Any]
+    path: str
     status: int
     headers: CIMultiDict[str]
     body: bytes
@@ -79,12 +81,22 @@ def exchange(name: str) -> Exchange:
     answer = meta["response"]
     body = (VECTORS / f"{name}.body").read_bytes()
     headers = CIMultiDict(answer["headers"])
-    return Exchange(meta["request"]["body"], answer["status"], headers, body, meta["expected"])
+    asked = meta["request"]
+    body_sent, path = asked["body"], asked["path"]
+    return Exchange(body_sent, path, answer["status"], headers, body, meta["expected"])
 
 
-def decoder_for(recorded: Exchange) -> ChatCompletionsDecoder:
+PROTOCOLS: dict[str, ProtocolName] = {
+    "/v1/chat/completions": "chat",
+    "/v1/responses": "responses",
+    "/v1/messages": "messages",
+}
+
+
+def decoder_for(recorded: Exchange) -> Decoder:
     dialect = DIALECTS[CATALOGUE.find(recorded.request["model"]).dialect]
-    return ChatCompletionsDecoder(dialect, Transcript(recorded.request.get("n", 1)))
+    protocol = find_protocol(PROTOCOLS.get(recorded.path, "gemini"))
+    return protocol.decoder(dialect, Transcript(recorded.request.get("n", 1)))
 
 
 def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pump:
@@ -287,6 +299,7 @@ FRAMES = (
 )
 LARGE = Exchange(
     {"model": "gemini-3-pro-image", "stream": True},
+    "/v1/chat/completions",
     200,
     CIMultiDict({"Content-Type": "text/event-stream"}),
     "".join(f"data: {frame}\n\n" for frame in FRAMES).encode(),
