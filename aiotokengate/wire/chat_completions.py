@@ -229,7 +229,8 @@ class ChatCompletionsDecoder:
         """Say where a delta has its text, and where it has it again; None if there is more."""
         texts: list[Hole] = [(delta, field) for field in self._dialect.fields if delta.get(field)]
         if details := delta.get("reasoning_details"):
-            if len(details) != 1 or _detail_pieces(choice, details[0]) is None:
+            one = isinstance(details, list) and len(details) == 1
+            if not one or _detail_pieces(choice, details[0]) is None:
                 return None
             texts.append((details[0], "text"))
         if delta.get("content"):
