@@ -202,7 +202,7 @@ class Turn:
         """Count what the reply has so far: about a token for each entry of its log."""
         if self._lane is not None and self._ticket is not None:
             prompt = self._pool.prompt_tokens(self._request.model, self._ticket)
-            self._lane.true_up(self._ticket, prompt + len(pump.log.items))
+            self._lane.true_up(self._ticket, prompt + len(pump.log))
 
     def settle(self, pump: Pump) -> None:
         """Give the place back when the reply is over, whichever way."""

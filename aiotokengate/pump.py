@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 import attrs
 
@@ -37,6 +38,7 @@ from aiotokengate.errors import (
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 from aiotokengate.wire.fold import About, fold
 from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.pack import BLOCK
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
 from aiotokengate.wire.transcript import ANSWER, REASONING
@@ -123,6 +125,12 @@ class Guard:
         self.target.abandon()
 
 
+class Reader(Protocol):
+    """A position in the transcript: the next entry that it will read."""
+
+    at: int
+
+
 class Watched(Protocol):
     """Something with clocks."""
 
@@ -194,6 +202,7 @@ class Pump:
         "_parsed",
         "_patience",
         "_read",
+        "_readers",
         "_reading",
         "_received",
         "_reply",
@@ -252,6 +261,7 @@ class Pump:
         self._events = False
         self._received = 0
         self._reading = False
+        self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
         self._idle = -TICK  # what is left of the present tick must not count as a whole one
         self._ticked = terms.clock.now()
@@ -277,6 +287,8 @@ class Pump:
             await self._park()
             return
         self._reading = True
+        if len(self.log.items) >= BLOCK:
+            self._make_room()
         try:
             data = await self._read()
         except Exception as error:  # noqa: BLE001 - every way a transport can break
@@ -286,6 +298,17 @@ class Pump:
         finally:
             self._reading = False
             self._wake()
+
+    def follow(self, reader: Reader) -> None:
+        """Keep what a reader has not read yet, as long as it lives."""
+        if self._readers is not None:
+            self._readers.add(reader)
+
+    def _make_room(self) -> None:
+        """Pack the transcript, and drop what all readers have read if it is not to be retained."""
+        self.log.pack()
+        if self._readers:
+            self.log.forget(min(reader.at for reader in self._readers))
 
     async def pull_for(self, seconds: float) -> None:
         """Pull, but give up after some seconds; nothing is lost then."""
@@ -367,7 +390,7 @@ class Pump:
             self._fail(TimedOut(limit[1], limit[2]))
             return
         stall = self._terms.timeout.stall
-        if self._reading and self.log.items and stall is not None:
+        if self._reading and len(self.log) and stall is not None:
             self._idle += elapsed
             if self._idle >= stall:
                 self._fail(TimedOut("stall", stall))

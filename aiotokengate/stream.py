@@ -163,7 +163,7 @@ async def _awaited(opener: Opener) -> Pump:
 class _Deltas(AsyncIterator[Delta]):
     """All deltas of a stream, from the first; opened by the first step if it is not open yet."""
 
-    __slots__ = ("_at", "_guard", "_log", "_opener", "_opening", "_pump")
+    __slots__ = ("__weakref__", "_guard", "_log", "_opener", "_opening", "_pump", "at")
 
     def __init__(
         self, pump: Pump | None, guard: Guard | None, opener: Opener | None = None
@@ -173,11 +173,14 @@ class _Deltas(AsyncIterator[Delta]):
         self._log = pump.log if pump else Transcript()
         self._guard = guard
         self._opener = opener
-        self._at = 0
+        self.at = 0
+        if pump is not None:
+            pump.follow(self)
 
     async def __anext__(self) -> Delta:
         try:
-            at, log = self._at, self._log
+            log = self._log
+            at = self.at - log.base
             while at >= len(log.items):
                 if self._pump is None:
                     self._pump = await self._open()
@@ -187,16 +190,24 @@ class _Deltas(AsyncIterator[Delta]):
                     raise StopAsyncIteration
                 else:
                     await self._pump.pull()
-            self._at = at + 1
-            item = log.items[at]
+                at = self.at - log.base
+            if at < 0:
+                return self._packed()
+            self.at += 1
             kind = log.kinds[at]
             if kind == REASONING:
-                return ReasoningDelta(item)
+                return ReasoningDelta(log.items[at])
             if kind == ANSWER:
-                return AnswerDelta(item)
-            return log.delta(at)
+                return AnswerDelta(log.items[at])
+            return log.delta(at + log.base)
         finally:
             del self
+
+    def _packed(self) -> Delta:
+        """Give the next delta to a reader that comes late."""
+        at = max(self.at, self._log.first)
+        self.at = at + 1
+        return self._log.delta(at)
 
     async def _open(self) -> Pump:
         try:
@@ -208,6 +219,7 @@ class _Deltas(AsyncIterator[Delta]):
             await asyncio.wait((self._opening.task,))
             pump = self._guard.target = self._opening.task.result()
             self._opening = None
+            pump.follow(self)
             return pump
         finally:
             del self
@@ -337,7 +349,7 @@ class ChoiceView:
 class _Place:
     """Which text of the transcript a view shows: of a choice, of a kind, all or one phase."""
 
-    __slots__ = ("choice", "key", "kind", "scope", "start")
+    __slots__ = ("breaks", "choice", "key", "kind", "scope", "start")
 
     def __init__(self, choice: int, kind: int, scope: Scope, start: int = 0) -> None:
         self.choice = choice
@@ -345,51 +357,50 @@ class _Place:
         self.scope = scope
         self.start = start
         self.key = KINDS * choice + kind
+        self.breaks = range(KINDS * choice, KINDS * choice + BREAK + 1)
 
 
 class _Cursor:
     """A position among the texts of a place."""
 
-    __slots__ = ("_at", "_log", "_place", "over")
+    __slots__ = ("__weakref__", "_log", "_place", "at", "over")
 
-    def __init__(self, log: Transcript, place: _Place) -> None:
-        self._log = log
+    def __init__(self, pump: Pump, place: _Place) -> None:
+        self._log = pump.log
         self._place = place
-        self._at = place.start
+        self.at = place.start
         self.over = False
-
-    @property
-    def at(self) -> int:
-        return self._at
+        pump.follow(self)
 
     def next(self) -> str | None:
         """Give the next text, or None: there is none yet, or ``over`` says there never will be."""
         return self._next_of_all() if self._place.scope == "all" else self._next_of_phase()
 
     def _next_of_all(self) -> str | None:
-        kinds = self._log.kinds
-        try:
-            at = kinds.index(self._place.key, self._at)
-        except ValueError:
-            self._at = len(kinds)
+        log = self._log
+        at = log.find(self._place.key, self.at)
+        if at >= len(log):
+            self.at = at
             return None
-        self._at = at + 1
+        self.at = at + 1
         return self._text(at)
 
     def _next_of_phase(self) -> str | None:
-        kinds, place = self._log.kinds, self._place
-        breaks = range(KINDS * place.choice, KINDS * place.choice + BREAK + 1)
-        while self._at < len(kinds) and not self.over:
-            at, kind = self._at, kinds[self._at]
-            if kind == place.key:
-                self._at += 1
+        log, key = self._log, self._place.key
+        at, end = max(self.at, log.first), len(log)
+        while at < end and not self.over:
+            kind = log.kind(at)
+            if kind == key:
+                self.at = at + 1
                 return self._text(at)
-            self.over = kind in breaks
-            self._at += not self.over
+            self.over = kind in self._place.breaks
+            at += not self.over
+        self.at = at
         return None
 
     def _text(self, at: int) -> str:
-        text = self._log.items[at]
+        log = self._log
+        text = log.items[at - log.base] if at >= log.base else log.item(at)
         assert isinstance(text, str)  # noqa: S101 - by the kind of the entry
         return text
 
@@ -458,7 +469,7 @@ class _TextReader:
     def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
         self._pump = pump
         self._guard = guard
-        self._cursor = _Cursor(pump.log, place)
+        self._cursor = _Cursor(pump, place)
 
     @property
     def _over(self) -> bool:
@@ -612,16 +623,16 @@ class _Phases(AsyncIterator[Phase]):
                     raise_if(self._pump.error)
                     raise StopAsyncIteration
                 await self._pump.pull()
-            self._cursor = _Cursor(self._pump.log, place)
+            self._cursor = _Cursor(self._pump, place)
             return Phase(self._pump, self._guard, place)
         finally:
             del self
 
     def _place(self, start: int) -> _Place | None:
         """Find the next text of the choice."""
-        kinds = self._pump.log.kinds
-        for at in range(start, len(kinds)):
-            choice, kind = divmod(kinds[at], KINDS)
+        log = self._pump.log
+        for at in range(max(start, log.first), len(log)):
+            choice, kind = divmod(log.kind(at), KINDS)
             if choice == self._index and kind in (REASONING, ANSWER):
                 return _Place(choice, kind, "phase", at)
         return None

@@ -388,7 +388,7 @@ class ChatCompletionsDecoder:
         """Take a whole message, unless deltas have said it all before."""
         log, state = self.transcript, choice.state
         texts = (KINDS * state.index + REASONING, KINDS * state.index + ANSWER)
-        if state.calls or (log.kinds and any(kind in texts for kind in log.kinds)):
+        if state.calls or log.has(texts):
             return
         self._delta(choice, self._with_opening_tag(message))
 

@@ -8,6 +8,10 @@ that ends a phase (tool call, refusal, medium, finish) and ``+ 3`` for what does
 usage); these last two store the delta itself.  So a reader finds its next text with one C-speed
 search, and a phase ends where the kind changes.
 
+Entries are numbered from the first; ``items`` and ``kinds`` hold the newest, from ``base`` on.
+Before each read of the network those before them are packed (see :mod:`.pack`), or dropped when
+nothing is to be retained and every reader has passed them.
+
 Beside the log stands what is only known as a whole: the state of each choice, with its tool calls
 under assembly.
 """
@@ -15,8 +19,8 @@ under assembly.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from itertools import compress
+from collections.abc import Container, Mapping
+from itertools import chain, compress
 from typing import Any
 
 import attrs
@@ -38,6 +42,7 @@ from aiotokengate.types import (
     UsageDelta,
 )
 from aiotokengate.wire.jsontext import rejoined
+from aiotokengate.wire.pack import BLOCK, Packed
 from aiotokengate.wire.usage import has_counts, usage_of
 
 __all__ = ["ANSWER", "BREAK", "NOTE", "REASONING", "ChoiceState", "Transcript"]
@@ -145,8 +150,11 @@ class Transcript:
     """The log and what stands beside it.
 
     Attributes:
-        kinds: the kind of each entry, see the head of this module.
-        items: the entries: strings for text, deltas for the rest.
+        kinds: the kind of each of the newest entries, see the head of this module.
+        items: these entries: strings for text, deltas for the rest.
+        base: how many entries came before them.
+        retain: whether what was read is kept.
+        first: the first entry that was not dropped.
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         finished: how many choices have a finish reason.
@@ -159,27 +167,37 @@ class Transcript:
     """
 
     __slots__ = (
+        "_kept",
+        "_packed",
+        "base",
         "choices",
         "counts",
         "created",
         "expected",
         "extra",
         "finished",
+        "first",
         "id",
         "items",
         "kinds",
         "model",
         "notes",
         "plain",
+        "retain",
         "sealed",
         "skipped",
         "usage",
     )
 
-    def __init__(self, expected: int = 1) -> None:
+    def __init__(self, expected: int = 1, *, retain: bool = True) -> None:
         """Begin empty."""
         self.kinds: list[int] = []
         self.items: list[Any] = []
+        self.base = 0
+        self.retain = retain
+        self.first = 0
+        self._packed: list[Packed] = []
+        self._kept: list[Delta] = []
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
         self.finished = 0
@@ -196,12 +214,12 @@ class Transcript:
 
     def __len__(self) -> int:
         """Count the entries."""
-        return len(self.items)
+        return self.base + len(self.items)
 
     @property
     def begun(self) -> bool:
         """Whether anything came that can be shown; a usage alone is what gateways make up."""
-        return len(self.items) > (self.usage is not None)
+        return len(self) > (self.usage is not None)
 
     @property
     def complete(self) -> bool:
@@ -220,24 +238,81 @@ class Transcript:
             state = self.choices[index] = ChoiceState(index)
         return state
 
+    def item(self, at: int) -> Any:  # noqa: ANN401 - a text or a delta
+        """Give entry ``at``, which is not before ``first``."""
+        if at >= self.base:
+            return self.items[at - self.base]
+        block, place = divmod(at - self.first, BLOCK)
+        return self._packed[block].item(place)
+
+    def kind(self, at: int) -> int:
+        """Give the kind of entry ``at``, which is not before ``first``."""
+        if at >= self.base:
+            return self.kinds[at - self.base]
+        block, place = divmod(at - self.first, BLOCK)
+        return self._packed[block].kinds[place]
+
+    def find(self, kind: int, at: int) -> int:
+        """Give the place of the next entry of a kind from ``at`` on, that of the end for none."""
+        at = max(at, self.first)
+        while at < self.base:
+            if self.kind(at) == kind:
+                return at
+            at += 1
+        try:
+            return self.base + self.kinds.index(kind, at - self.base)
+        except ValueError:
+            return len(self)
+
     def delta(self, at: int) -> Delta:
         """Make the delta of entry ``at``."""
-        item: str | Delta = self.items[at]
+        item: str | Delta = self.item(at)
         if not isinstance(item, str):
             return item
-        choice, kind = divmod(self.kinds[at], KINDS)
+        choice, kind = divmod(self.kind(at), KINDS)
         return AnswerDelta(item, choice) if kind else ReasoningDelta(item, choice)
 
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
+        packed = [block.text(wanted) for block in self._packed]
         if wanted not in self.kinds:
-            return ""
-        return "".join(compress(self.items, map(wanted.__eq__, self.kinds)))
+            return "".join(packed)
+        return "".join((*packed, *compress(self.items, map(wanted.__eq__, self.kinds))))
+
+    def has(self, kinds: Container[int]) -> bool:
+        """Say whether there is an entry of one of these kinds."""
+        if self.first:
+            return True
+        packed = (block.kinds for block in self._packed)
+        return any(kind in kinds for each in (*packed, self.kinds) for kind in each)
 
     def others(self) -> list[Delta]:
         """Give the entries that are not text; none if there are but a finish and the usage."""
-        return [] if self.plain else [item for item in self.items if not isinstance(item, str)]
+        if self.plain:
+            return []
+        packed = chain.from_iterable(block.others.values() for block in self._packed)
+        newest = (item for item in self.items if not isinstance(item, str))
+        return [*self._kept, *packed, *newest]
+
+    # --- making room ----------------------------------------------------------------------------
+
+    def pack(self) -> None:
+        """Pack the whole blocks among the newest entries."""
+        end = len(self.items) // BLOCK * BLOCK
+        for start in range(0, end, BLOCK):
+            stop = start + BLOCK
+            self._packed.append(Packed(self.kinds[start:stop], self.items[start:stop]))
+        del self.kinds[:end], self.items[:end]
+        self.base += end
+
+    def forget(self, before: int) -> None:
+        """Drop the packed blocks before a place, but for what is no text in them."""
+        count = (before - self.first) // BLOCK
+        for block in self._packed[:count]:
+            self._kept += block.others.values()
+        self.first += BLOCK * len(self._packed[:count])
+        del self._packed[:count]
 
     # --- appending ------------------------------------------------------------------------------
 
