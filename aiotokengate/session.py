@@ -90,7 +90,7 @@ class TokenGate:
         extra_body: merged into the body of every chat request.
         proxy: address of a proxy; by default what the environment says, "" for none.
         ssl: a TLS context, or False to accept any certificate.
-        max_reply_bytes: a reply larger than this is an error.
+        max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
         paths: where systems stand whose place differs between gateways, by name (those of
             ``PATH_NAMES`` in ``aiotokengate.resources.base``); under ``base_url``, or beside its
