@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aiotokengate import Reply, Retry, TokenGate, TokenGateError
-from aiotokengate.catalogue import CATALOGUE, Model
+from aiotokengate.catalogue import CATALOGUE, Model, Prefix
 from aiotokengate.testing.record import Recorder
 from aiotokengate.testing.recording import Exchange
 
@@ -98,8 +98,8 @@ def _parsed(data: bytes) -> Json:
 
 async def examine(
     model: str, *, api_key: str | None, base_url: str | None, save: Path | None
-) -> tuple[list[Finding], Model]:
-    """Ask the questions; give what was found, and a row for the catalogue.
+) -> tuple[list[Finding], Model, TokenGateError | None]:
+    """Ask the questions; give what was found, a row for the catalogue, and why all was refused.
 
     Args:
         model: to be examined.
@@ -109,8 +109,11 @@ async def examine(
 
     Raises:
         TokenGateError: the gateway can't be reached, or refuses the key.
+        OSError: the recording can't be written.
     """
-    address = TokenGate(api_key=api_key, base_url=base_url).base_url
+    async with TokenGate(api_key=api_key, base_url=base_url, retry=_ONCE) as gate:
+        await gate.models()  # not through the recorder, which has no words for what is in the way
+        address = gate.base_url
     with tempfile.TemporaryDirectory() as folder:
         place = save or Path(folder) / "recording.json"
         async with (
@@ -129,8 +132,10 @@ class _Examination:
         self._recorder = recorder
         self._row = CATALOGUE.find(model)
         self._found: list[Finding] = []
+        self._refusals: list[TokenGateError] = []
+        self._answered = False
 
-    async def run(self) -> tuple[list[Finding], Model]:
+    async def run(self) -> tuple[list[Finding], Model, TokenGateError | None]:
         listed = {model.id for model in await self._gate.models()}
         self._note("listed by /models", "yes" if self._model in listed else "no")
         await self._stream()
@@ -139,7 +144,8 @@ class _Examination:
         await self._tools()
         await self._prefix()
         await self._protocols()
-        return self._found, self._row
+        refused = None if self._answered else self._refusals[0]
+        return self._found, self._row, refused
 
     def _note(self, what: str, result: object) -> None:
         self._found.append(Finding(what, str(result)))
@@ -147,11 +153,14 @@ class _Examination:
     async def _asked(self, what: str, call: Callable[[], Awaitable[Reply]]) -> Reply | None:
         """Make a call; a refusal is what was found."""
         try:
-            return await call()
+            reply = await call()
         except TokenGateError as error:
+            self._refusals.append(error)
             status = f" ({error.status})" if error.status else ""
             self._note(what, f"no: {type(error).__name__}{status}")
             return None
+        self._answered = True
+        return reply
 
     def _chat(self, messages: Json = QUESTION, **options: Json) -> Callable[[], Awaitable[Reply]]:
         options = {"protocol": "chat", "max_tokens": _MOST, **options}
@@ -222,13 +231,15 @@ class _Examination:
         self._note("tool calls", f"{form}, {indexes}, ids like {reply.tool_calls[0].id[:8]}…")
 
     async def _prefix(self) -> None:
-        key = {"partial": "partial", "prefix": "prefix"}.get(self._row.prefix, "prefix")
+        key: Prefix = self._row.prefix if self._row.prefix == "partial" else "prefix"
         begun = {"role": "assistant", "content": PREFIX_GIVEN, key: True}
         history = [{"role": "user", "content": PREFIX_ASKED}, begun]
         reply = await self._asked("goes on from a prefix", self._chat(history, reasoning="off"))
         if reply is not None:
             goes_on = reply.answer.lstrip().startswith(PREFIX_REST)
             self._note("goes on from a prefix", f"yes, by {key!r}" if goes_on else "no")
+            if self._row.prefix != "prefill":  # that is asked for over Messages
+                self._row = attrs.evolve(self._row, prefix=key if goes_on else "")
 
     async def _protocols(self) -> None:
         for protocol in ("responses", "messages", "gemini"):
