@@ -257,7 +257,7 @@ def test_functions_that_are_none() -> None:
         tool_of(open_ended)
     with pytest.raises(CallerError, match="expected a function with type hints, got int"):
         tool_of(7)  # type: ignore[arg-type]
-    with pytest.raises(CallerError, match="expected a function with a name"):
+    with pytest.raises(CallerError, match="with ASCII letters or digits in its name, got"):
         tool_of(functools.partial(weather))
 
 
@@ -378,7 +378,9 @@ async def test_a_function_that_hangs_is_bounded_and_a_run_can_be_cancelled(
 
 
 async def test_wrong_arguments_of_a_run(gate: TokenGate) -> None:
-    with pytest.raises(CallerError, match="expected tools as a list of functions, got list"):
+    with pytest.raises(
+        CallerError, match="expected tools as a list of functions, got an empty one"
+    ):
         gate.run_tools(QWEN, "？", [])
     with pytest.raises(CallerError, match="got 'clock' twice"):
         gate.run_tools(QWEN, "？", [clock, clock])

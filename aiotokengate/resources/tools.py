@@ -201,7 +201,8 @@ def checked_tools(tools: object) -> dict[str, Tool]:
         CallerError: one is no function, or two have the same name.
     """
     if not isinstance(tools, list | tuple) or not tools:
-        message = f"expected tools as a list of functions, got {type(tools).__name__}"
+        got = "an empty one" if isinstance(tools, list | tuple) else type(tools).__name__
+        message = f"expected tools as a list of functions, got {got}"
         raise CallerError(message)
     named: dict[str, Tool] = {}
     for given in tools:
