@@ -172,6 +172,9 @@ class Pool:
         Raises:
             CallerError: an argument is wrong.
         """
+        if not isinstance(model, str):
+            message = f"expected the name of a model, got {type(model).__name__}"
+            raise CallerError(message)
         check_place(priority, fair_key)
         text = prompt.encode() if isinstance(prompt, str) else prompt
         call = _OtherCall(

@@ -134,6 +134,13 @@ async def test_a_size_that_vectors_cannot_have(gate: TokenGate, size: Any) -> No
         await gate.embed("text-embedding-3-small", "你好 👋", dimensions=size)
 
 
+async def test_a_split_that_is_none(gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match=r"expected Split\(inputs=...\) of 1 or more, got 0"):
+        Split(inputs=0)
+    with pytest.raises(CallerError, match=r"expected split=Split\(inputs=...\), got int"):
+        await gate.embed(SMALL, "你好", split=500)  # type: ignore[arg-type]
+
+
 async def test_where_things_are_saved(
     gateway: FakeGateway, gate: TokenGate, tmp_path: Path
 ) -> None:

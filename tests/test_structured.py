@@ -362,6 +362,7 @@ async def test_a_function_that_hangs_is_bounded_and_a_run_can_be_cancelled(
     gateway.script(ScriptedReply(tool_calls=[Call("hang", {})]), ScriptedReply(answer="好"))
     run = await gate.run_tools(QWEN, "？", [hang], tool_timeout=0.05)
     assert isinstance(run.outcomes[0].error, TimeoutError)
+    assert run.outcomes[0].text == "Error: TimeoutError: it took longer than 0.05 s"
     begun.clear()
     gateway.script(ScriptedReply(tool_calls=[Call("hang", {})]))
 
@@ -375,6 +376,18 @@ async def test_a_function_that_hangs_is_bounded_and_a_run_can_be_cancelled(
         await task
     assert ended == ["hang", "hang"]
     assert gate.pool.statistics().in_flight == 0
+
+
+async def test_an_error_of_the_function_is_not_one_of_its_arguments(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    async def ask() -> None:
+        """Use the library wrongly."""
+        await gate.chat("", "你好")
+
+    gateway.script(ScriptedReply(tool_calls=[Call("ask", {})]), ScriptedReply(answer="好"))
+    run = await gate.run_tools(QWEN, "？", [ask])
+    assert run.outcomes[0].text.startswith("Error: CallerError: expected the name of a model")
 
 
 async def test_wrong_arguments_of_a_run(gate: TokenGate) -> None:

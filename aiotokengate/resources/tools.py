@@ -177,13 +177,16 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
             return ToolOutcome(call, None, unknown, f"Error: {unknown.message}")
         try:
             arguments = tool.arguments(call.parse())
-            async with asyncio.timeout(self._bounds.seconds):
-                result = await _called(tool, arguments)
-            return ToolOutcome(call, result, None, result_text(result))
         except (CallerError, ResponseInvalid) as error:
             return ToolOutcome(call, None, error, f"Error in the arguments: {error.message}")
+        seconds = self._bounds.seconds
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                result = await _called(tool, arguments)
+            return ToolOutcome(call, result, None, result_text(result))
         except Exception as error:  # noqa: BLE001 - whatever a function raises is for the model
-            return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {error}")
+            late = f"it took longer than {seconds:g} s" if clock.expired() else str(error)
+            return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {late}")
 
 
 async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its result
