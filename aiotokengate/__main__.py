@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from aiotokengate import __version__
 
@@ -18,6 +19,9 @@ _NEEDS_EXTRA = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese still shows the rest
     if given[:1] == ["gateway"]:
         from aiotokengate.cli.gateway import main as gateway  # noqa: PLC0415 - only when asked for
 

@@ -76,12 +76,16 @@ MOST_NAMES = 1024
 """How many names a catalogue remembers the row of; a bot may pass on what its users type."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Catalogue:
     """An ordered table of models."""
 
     rows: tuple[Model, ...]
-    _found: dict[str, Model] = attrs.field(factory=dict, init=False, repr=False, eq=False)
+    _found: dict[str, Model] = attrs.field(factory=dict, init=False, eq=False)
+
+    def __repr__(self) -> str:
+        """Count the rows; all of them would fill pages."""
+        return f"<Catalogue of {len(self.rows)} rows>"
 
     def find(self, name: str) -> Model:
         """Give the first row that fits the name."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aiotokengate.errors import Phase
     from aiotokengate.pump import Body, Watch
 
-__all__ = ["Download", "DownloadTerms", "write_whole"]
+__all__ = ["Download", "DownloadTerms", "make_room", "write_whole"]
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
@@ -334,9 +334,11 @@ class Download:
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """Write all bytes to a file; it appears there when it is whole, never before.
 
-        A download by GET that is cut goes on where it was, if the server can.
+        Directories are made.  A download by GET that is cut goes on where it was, if the server
+        can.
 
         Raises:
+            CallerError: that is a directory.
             TransportError: the connection broke.
             OSError: the file can't be written.
         """
@@ -352,8 +354,22 @@ async def write_whole(pieces: AsyncIterator[bytes], path: str | os.PathLike[str]
     return await _saved(Path(path), partial(_write_pieces, pieces))
 
 
+def make_room(target: Path) -> None:
+    """Make the directories that a file is to stand in.
+
+    Raises:
+        CallerError: it is a directory itself.
+        OSError: they can't be made.
+    """
+    if target.is_dir():
+        message = f"expected the path of a file, got the directory {str(target)!r}"
+        raise CallerError(message)
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
 async def _saved(target: Path, write: Callable[[_Writer], Awaitable[None]]) -> Path:
     """Have a file written beside its place, and put it there."""
+    await asyncio.to_thread(make_room, target)
     beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     file = await asyncio.to_thread(beside.open, "wb")
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import attrs
@@ -215,7 +215,7 @@ class _Run(Generic[T]):
 def _source(requests: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     if isinstance(requests, AsyncIterable):
         return aiter(requests)
-    if isinstance(requests, Iterable) and not isinstance(requests, str | bytes):
+    if isinstance(requests, Iterable) and not isinstance(requests, str | bytes | Mapping):
         return _Stepped(iter(requests))
     message = f"expected an iterable of requests, got {type(requests).__name__}"
     raise CallerError(message)

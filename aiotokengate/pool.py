@@ -24,7 +24,6 @@ from aiotokengate.backend import Backend, BackendLane, LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
 from aiotokengate.hooks import logger
-from aiotokengate.monitor import Monitor
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
 from aiotokengate.policy.lanes import LaneStatistics, Stage, Ticket, Waiting
 from aiotokengate.policy.limits import Limits
@@ -33,6 +32,7 @@ from aiotokengate.wire.headers import remaining
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from aiotokengate.monitor import Monitor
     from aiotokengate.policy.queue import Priority
 
 __all__ = [
@@ -139,7 +139,11 @@ class Pool:
         self._aside: dict[tuple[str, str], str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._monitor = None if monitor is None else Monitor(monitor, self._lanes_now)
+        self._monitor: Monitor | None = None
+        if monitor is not None:
+            from aiotokengate.monitor import Monitor  # noqa: PLC0415 - few pools are looked at
+
+            self._monitor = Monitor(monitor, self._lanes_now)
         self.waiting: set[asyncio.Future[None]] = set()
         _pools.add(self)
 
@@ -172,6 +176,9 @@ class Pool:
         Raises:
             CallerError: an argument is wrong.
         """
+        if not isinstance(model, str):
+            message = f"expected the name of a model, got {type(model).__name__}"
+            raise CallerError(message)
         check_place(priority, fair_key)
         text = prompt.encode() if isinstance(prompt, str) else prompt
         call = _OtherCall(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -17,9 +18,12 @@ from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
 from aiotokengate.resources.base import (
+    PATH_NAMES,
     Defaults,
     Options,
+    check_extra_body,
     check_headers,
+    check_policies,
     checked_options,
     parted_options,
 )
@@ -86,10 +90,11 @@ class TokenGate:
         extra_body: merged into the body of every chat request.
         proxy: address of a proxy; by default what the environment says, "" for none.
         ssl: a TLS context, or False to accept any certificate.
-        max_reply_bytes: a reply larger than this is an error.
+        max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
-        paths: where systems stand whose place differs between gateways, by name; under
-            ``base_url``, or beside its ``/v1`` where it begins with ``../``.
+        paths: where systems stand whose place differs between gateways, by name (those of
+            ``PATH_NAMES`` in ``aiotokengate.resources.base``); under ``base_url``, or beside its
+            ``/v1`` where it begins with ``../``.
         clock: for simulations.
 
     Raises:
@@ -116,6 +121,8 @@ class TokenGate:
         clock: Clock | None = None,
     ) -> None:
         """Read the settings; nothing is opened."""
+        _check_settings(timeout, retry, extra_body, catalogue, paths)
+        _check_network(proxy, ssl)
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
@@ -123,7 +130,7 @@ class TokenGate:
             self.timeout, self.retry, extra_body or {}, catalogue, paths or {}
         )
         clock = clock or RealClock()
-        hooks = tuple(hooks)
+        hooks = _checked_hooks(hooks)
 
         def route(endpoint: Endpoint) -> Route:
             address = _address(endpoint.base_url) if endpoint.base_url else self.base_url
@@ -231,6 +238,10 @@ class TokenGate:
             _check_way(reasoning, protocol)
         if priority != "interactive" or fair_key is not None:
             check_place(priority, fair_key)
+        if timeout is not None or retry is not None:
+            check_policies(timeout, retry)
+        if extra_body is not None:
+            check_extra_body(extra_body)
         if extra_headers:
             check_headers(extra_headers)
         options = ChatOptions(
@@ -580,6 +591,9 @@ def _endpoints(api_key: str | None, endpoints: Sequence[Endpoint] | None) -> Seq
 
 
 def _key(api_key: str | None) -> str:
+    if api_key is not None and not isinstance(api_key, str):
+        message = f"expected api_key as str, got {type(api_key).__name__}"
+        raise CallerError(message)
     key = (api_key if api_key is not None else os.environ.get("TOKENGATE_API_KEY", "")).strip()
     if not key:
         raise CallerError(_NO_KEY)
@@ -591,6 +605,12 @@ def _key(api_key: str | None) -> str:
 
 def _address(base_url: str | None) -> str:
     address = base_url or os.environ.get("TOKENGATE_BASE_URL") or DEFAULT_BASE_URL
+    if not isinstance(address, str):
+        message = f"expected base_url as str, got {type(address).__name__}"
+        raise CallerError(message)
+    if "@" in address.partition("://")[2].partition("/")[0]:  # not shown: it may be a password
+        message = "expected base_url without a user name or password"
+        raise CallerError(message)
     if not address.startswith(("http://", "https://")):
         message = f"expected base_url to begin with http:// or https://, got {address!r}"
         raise CallerError(message)
@@ -602,6 +622,9 @@ def _address(base_url: str | None) -> str:
         raise CallerError(message) from None
     if not parts.hostname:
         message = f"expected base_url to name a host, got {address!r}"
+        raise CallerError(message)
+    if "?" in address or "#" in address:
+        message = f"expected base_url to end in a path such as /v1, got {address!r}"
         raise CallerError(message)
     return address.rstrip("/")
 
@@ -616,6 +639,44 @@ def _headers(key: str, extra: Mapping[str, str]) -> Mapping[str, str]:
         "User-Agent": "aiotokengate",
         **extra,
     }
+
+
+def _check_settings(
+    timeout: object, retry: object, extra_body: object, catalogue: object, paths: object
+) -> None:
+    check_policies(timeout, retry)
+    if extra_body is not None:
+        check_extra_body(extra_body)
+    if not isinstance(catalogue, Catalogue):
+        message = f"expected catalogue=CATALOGUE.extended(...), got {type(catalogue).__name__}"
+        raise CallerError(message)
+    if paths is None:
+        return
+    if not isinstance(paths, Mapping) or not all(isinstance(at, str) for at in paths.values()):
+        message = "expected paths as a dict of str to str"
+        raise CallerError(message)
+    if unknown := [name for name in paths if name not in PATH_NAMES]:
+        message = f"expected paths named {', '.join(PATH_NAMES)}, got {unknown[0]!r}"
+        raise CallerError(message)
+
+
+def _check_network(proxy: object, ssl: object) -> None:
+    if proxy is not None and not isinstance(proxy, str):
+        message = f"expected proxy as str, got {type(proxy).__name__}"
+        raise CallerError(message)
+    if proxy and not proxy.startswith(("http://", "https://")):
+        message = "expected proxy to begin with http:// or https://"  # it may hold a password
+        raise CallerError(message)
+    if not isinstance(ssl, bool | SSLContext):
+        message = f"expected ssl as an SSLContext or a bool, got {type(ssl).__name__}"
+        raise CallerError(message)
+
+
+def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
+    if not isinstance(hooks, Iterable) or not all(map(callable, listed := tuple(hooks))):
+        message = "expected hooks as a list of callables, each of which takes an event"
+        raise CallerError(message)
+    return listed
 
 
 def _checked_pool(pool: object) -> Pool:

@@ -287,7 +287,10 @@ class ChatStream:
         return _Objects(_Timed(self._pump, self._guard, place, every, keep=False))
 
     def choice(self, index: int) -> ChoiceView:
-        """Give the views of one choice, where ``n`` asked for several."""
+        """Give the views of one choice, counted from 0, where ``n`` asked for several."""
+        if not isinstance(index, int) or index < 0:
+            message = f"expected the number of a choice, from 0 up, got {index!r}"
+            raise CallerError(message)
         return ChoiceView(self._pump, self._guard, index)
 
     def sse(self) -> AsyncIterator[bytes]:
@@ -538,6 +541,9 @@ class _Timed(_TextReader, AsyncIterator[str]):
         self, pump: Pump, guard: Guard, place: _Place, every: float, *, keep: bool
     ) -> None:
         super().__init__(pump, guard, place)
+        if not isinstance(every, int | float) or not every >= 0:
+            message = f"expected every= in seconds from 0 up, got {every!r}"
+            raise CallerError(message)
         self._every = every
         self._keep = keep
         self._pieces: list[str] = []

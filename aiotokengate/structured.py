@@ -248,14 +248,19 @@ def tool_of(function: Callable[..., Any], name: str | None = None) -> Tool:
     """Give a function with type hints as a tool; its docstring is what the model reads.
 
     Raises:
-        CallerError: a parameter has no type hint, or the extra is missing.
+        CallerError: a parameter has no type hint, the name has nothing of ASCII, or the extra is
+            missing.
     """
     if not callable(function):
         message = f"expected a function with type hints, got {type(function).__name__}"
         raise CallerError(message)
     own_name = name or _NAME.sub("_", getattr(function, "__name__", "")).strip("_")
     if not own_name:
-        message = "expected a function with a name, as tools need one"
+        given = getattr(function, "__name__", type(function).__name__)
+        message = (
+            f"expected a function with ASCII letters or digits in its name, got {given!r};"
+            " tool_of(function, name=...) gives it another"
+        )
         raise CallerError(message)
     msgspec = _library()
     summary, described = _documented(function)

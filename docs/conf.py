@@ -21,6 +21,8 @@ version = release = aiotokengate.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"aiotokengate {version}"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -30,6 +32,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True  # the catalogue is a default, and longer than a page
 autoclass_content = "class"
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
@@ -52,7 +55,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(.*\.)?(LocalLane|Link|_Seen)"),
     (
         "py:class",
-        r"Reasoning|ProtocolName|Prefix|Tools|Method|Source|Json|Way|Ask|(Video|Music)Dialect",
+        r"EmbeddingInput|Reasoning|ProtocolName|Prefix|Tools|Method|Source|Json|Way|Ask|(Video|Music)Dialect",
     ),
     # What only the session makes and passes on.
     (

@@ -16,7 +16,7 @@ import attrs
 import typer
 
 from aiotokengate import Retry, Timeout, errors
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.catalogue import CATALOGUE, Model
 from aiotokengate.cli.app import app
 from aiotokengate.testing.models import MODELS
 from aiotokengate.wire.dialects import DIALECTS, Dialect
@@ -54,16 +54,24 @@ def _echo(row: Dialect) -> str:
     return code(row.echo) if row.echo else "the field it came in"
 
 
+WANTED_BACK = {"nothing": "-", "tool_reasoning": "thinking with calls", "blocks": "blocks"}
+
+
 def models() -> Iterable[Sequence[str]]:
     """Give a row for each row of the catalogue."""
-    yield "pattern", "family", "protocol", "dialect", "thinking", "in", "out", "wants back"
+    yield "pattern", "family", "protocol", "dialect", "thinking", "takes → gives", "wants back"
     for row in CATALOGUE.rows:
         yield (
-            *(code(row.pattern), row.family, code(row.protocol), code(row.dialect)),
-            code(row.thinking if row.protocol == "chat" else row.native_thinking),
-            *(", ".join(row.inputs), ", ".join(row.outputs)),
-            row.wants_back.replace("_", " of "),
+            *(code(row.pattern), row.family),
+            *(_spoken_to(row) if "text" in row.inputs and "text" in row.outputs else ("-",) * 3),
+            f"{', '.join(row.inputs)} → {', '.join(row.outputs)}",
+            WANTED_BACK[row.wants_back],
         )
+
+
+def _spoken_to(row: Model) -> tuple[str, str, str]:
+    thinking = row.thinking if row.protocol == "chat" else row.native_thinking
+    return code(row.protocol), code(row.dialect), code(thinking)
 
 
 def offered() -> Iterable[Sequence[str]]:

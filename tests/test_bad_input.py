@@ -96,6 +96,14 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
         "expected priority 'interactive' or 'bulk', got 'urgent'",
     ),
     "a fair key that is none": (dict(fair_key=7), "expected fair_key as str, got int"),
+    "seconds as a time-out": (dict(timeout=5), r"expected timeout=Timeout\(total=...\), got int"),
+    "no time at all": (dict(timeout=0), r"expected timeout=Timeout\(total=...\), got int"),
+    "a number of attempts": (dict(retry=3), r"expected retry=Retry\(attempts=...\), got int"),
+    "an extra body that is a text": (
+        dict(extra_body="x"),
+        "expected extra_body as a dict, got str",
+    ),
+    "headers in a list": (dict(extra_headers=["A"]), "expected extra_headers as a dict, got list"),
 }
 
 

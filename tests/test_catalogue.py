@@ -394,3 +394,8 @@ async def test_anything_new(gateway: FakeGateway, gate: TokenGate, kind: str) ->
         assert orjson.loads(events[0].data) == {"答": "好 👌"}
     else:
         assert await call == ({"答": "好 👌"} if kind == "json" else b"\x00\x01")
+
+
+def test_its_repr_fits_a_line() -> None:
+    """It is a default of ``TokenGate``, which the reference shows."""
+    assert repr(CATALOGUE) == f"<Catalogue of {len(CATALOGUE.rows)} rows>"

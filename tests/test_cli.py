@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyte
 import pytest
@@ -227,6 +228,34 @@ def test_output_without_chinese(fake_gateway: FakeGateway) -> None:
         [*COMMAND, "chat", MODEL, "ok?"], env=latin, capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"? ok ?\n")
+
+
+def test_help_of_the_gateway_without_chinese() -> None:
+    """Its help needs no extra, and no terminal with Chinese either."""
+    plain = environment(None) | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*COMMAND, "gateway", "--help"], env=plain, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert b"Stop with Ctrl-C" in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["chat", MODEL, "在吗？"]], ids=str)
+def test_a_full_disk(fake_gateway: FakeGateway, arguments: Sequence[str]) -> None:
+    """What can't be written is said in a line."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(fake_gateway),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode
+    assert "error / 错误: No space left on device" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

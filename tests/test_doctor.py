@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -76,10 +77,28 @@ def test_the_row_says_what_was_found(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_model_that_nobody_serves(capsys: pytest.CaptureFixture[str]) -> None:
-    told = found(capsys, "nobody-knows-it")
+    told = found(capsys, "nobody-knows-it", status=1)
     assert told["listed by /models"] == "no"
     assert told["streams over Chat Completions"] == "no: ModelNotFound (503)"
     assert told["protocol 'gemini'"] == "no: ModelNotFound (503)"
+
+
+def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    """The recorder in between does not hide what is wrong."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    assert run(["doctor", "gpt-5", "--api-key", KEY, "--base-url", nobody]) == 1
+    assert "could not connect to 127.0.0.1:" in capsys.readouterr().err
+
+
+def test_a_recording_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = str(tmp_path / "没有这个目录" / "qwen.json")
+    with FakeGateway(api_key=KEY) as gateway:
+        address = ["--api-key", KEY, "--base-url", gateway.base_url]
+        assert run(["doctor", "qwen3.6-plus", "--save", file, *address]) == 1
+    assert f"{file}: No such file or directory" in capsys.readouterr().err
 
 
 def test_the_recording_is_kept_without_the_key(

@@ -1451,6 +1451,8 @@ def test_a_port_in_use_is_one_clear_line(command: subprocess.Popen[str]) -> None
     [
         (("--port", "65536"), "expected a port from 0 to 65535, got '65536'"),
         (("--port", "-1"), "expected a port from 0 to 65535, got '-1'"),
+        (("--api-key", ""), "expected printable ASCII characters without spaces"),
+        (("--api-key", "密钥"), "expected printable ASCII characters without spaces"),
         (("--keep-alive", "nan"), "expected seconds above 0, got 'nan'"),
         (("--pace", "slow"), "choose from"),
     ],

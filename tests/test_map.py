@@ -274,6 +274,7 @@ async def _count(outcomes: Any) -> int:
     [
         (dict(requests="text"), "expected an iterable of requests, got str"),
         (dict(requests=3), "expected an iterable of requests, got int"),
+        (dict(requests={"model": "m"}), "expected an iterable of requests, got dict"),
     ],
 )
 async def test_an_input_that_is_none(

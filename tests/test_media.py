@@ -153,6 +153,47 @@ async def test_images(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> 
     assert "橘猫" not in repr(images[0])
 
 
+@pytest.mark.parametrize("size", [-1, 0, "3", 100_000])
+async def test_a_size_that_vectors_cannot_have(gate: TokenGate, size: Any) -> None:
+    with pytest.raises(BadRequest, match="Invalid value for 'dimensions'"):
+        await gate.embed("text-embedding-3-small", "你好 👋", dimensions=size)
+
+
+async def test_a_split_that_is_none(gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match=r"expected Split\(inputs=...\) of 1 or more, got 0"):
+        Split(inputs=0)
+    with pytest.raises(CallerError, match=r"expected split=Split\(inputs=...\), got int"):
+        await gate.embed(SMALL, "你好", split=500)  # type: ignore[arg-type]
+
+
+async def test_where_things_are_saved(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    """Directories are made, as for a job's files; one in the place of the file is refused."""
+    (image,) = await gate.images.generate("gpt-image-2", "一只橘猫 🐈")
+    assert (await image.save(tmp_path / "图 🐈" / "猫.png")).read_bytes() == image.data
+    sound = await gate.audio.speak("tts-1-hd", "早", voice="alloy").save(
+        tmp_path / "音" / "早.mp3"
+    )
+    assert sound.stat().st_size
+    sent = len(gateway.requests)
+    with pytest.raises(CallerError, match="expected the path of a file, got the directory"):
+        await image.save(tmp_path)
+    with pytest.raises(CallerError, match="expected the path of a file, got the directory"):
+        await gate.audio.speak("tts-1-hd", "早", voice="alloy").save(tmp_path)
+    assert len(gateway.requests) == sent
+
+
+def test_an_edit_has_one_face(gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match=r"no face= here, only generate\(\) has it"):
+        gate.images.edit("qwen-image-edit", "戴帽子 🎩", b"png", face="dashscope")
+
+
+def test_nothing_to_be_said(gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match="expected text as a text, got an empty one"):
+        gate.audio.speak("tts-1-hd", " ", voice="alloy")
+
+
 async def test_sketches(gateway: FakeGateway, gate: TokenGate) -> None:
     call = gate.images.generate("gpt-image-2", "一只橘猫 🐈", partial_images=2)
     sketches = [sketch async for sketch in call]
@@ -329,7 +370,7 @@ async def test_speech_in_events(gate: TokenGate, tmp_path: Path) -> None:
 async def test_speech_that_is_refused(gateway: FakeGateway, gate: TokenGate) -> None:
     with pytest.raises(BadRequest, match="Unsupported speaker: nobody"):
         await gate.audio.speak("tts-1-hd", "你好", voice="nobody")
-    with pytest.raises(CallerError, match="expected text as a text, got str"):
+    with pytest.raises(CallerError, match="expected text as a text, got an empty one"):
         gate.audio.speak("tts-1-hd", " ")
     events = b'data: [DONE]\n\ndata: {"error":{"message":"broken"}}\n\n'
     gateway.script(Raw(body=events), path="/v1/audio/speech")

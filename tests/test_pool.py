@@ -164,6 +164,12 @@ async def test_a_slot_is_used_once(pool: Pool) -> None:
     assert lane(pool).in_flight == 0
 
 
+def test_a_model_that_is_none(pool: Pool) -> None:
+    """Lanes are found by name."""
+    with pytest.raises(CallerError, match="expected the name of a model, got int"):
+        pool.slot(5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("tokens", [-1, float("nan"), float("inf"), True, "3"])
 async def test_amounts(pool: Pool, tokens: Any) -> None:
     """Tokens are numbers from 0 up."""

@@ -131,3 +131,10 @@ async def test_no_json_at_all(gateway: FakeGateway, gate: TokenGate, protocol: A
 async def test_a_protocol_that_is_none(gate: TokenGate) -> None:
     with pytest.raises(CallerError, match="got 'grpc'"):
         gate.chat("gpt-5", "嗨", protocol="grpc")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4.5-thinking", "claude-opus-4-7-thinking"])
+async def test_a_name_that_asks_for_thinking(gate: TokenGate, model: str) -> None:
+    """The gateway reads the name on Messages as on Chat Completions; what is said goes over it."""
+    assert (await gate.chat(model, "你好")).reasoning.startswith("用户")
+    assert (await gate.chat(model, "你好", reasoning="off")).reasoning == ""

@@ -474,3 +474,12 @@ def test_a_file_is_bytes_a_path_or_a_stream(tmp_path: Path) -> None:
         file_part("file", tmp_path / "none")
     with pytest.raises(CallerError, match="expected file as bytes, a path or an async iterable"):
         file_part("file", 7)
+
+
+@pytest.mark.parametrize("body", ["not a dict", 5])
+async def test_a_body_that_is_no_json_object(
+    gateway: FakeGateway, gate: TokenGate, body: Any
+) -> None:
+    with pytest.raises(CallerError, match="expected json as a dict or a list, or a Form, got"):
+        gate.request("POST", "/agent", json=body)
+    assert gateway.requests == []

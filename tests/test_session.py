@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,46 @@ def test_an_address_that_is_none(address: str) -> None:
     """An address that leads nowhere is the caller's error, and is shown."""
     with pytest.raises(CallerError, match=r"expected base_url to .*, got "):
         TokenGate(api_key="sk-test", base_url=address)
+
+
+@pytest.mark.parametrize("address", ["http://me:geheim@host/v1", "http://geheim@host:port/v1"])
+def test_an_address_with_a_password(address: str) -> None:
+    """The key is the only secret; another one in the address would stand in every repr."""
+    with pytest.raises(CallerError, match="base_url without a user name or password") as raised:
+        TokenGate(api_key="sk-test", base_url=address)
+    assert "geheim" not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["http://host/v1?a=1", "http://host/v1#top"])
+def test_an_address_that_paths_cannot_be_added_to(address: str) -> None:
+    """What stands after a path would swallow those of the calls."""
+    with pytest.raises(CallerError, match="expected base_url to end in a path such as /v1"):
+        TokenGate(api_key="sk-test", base_url=address)
+
+
+WRONG_SETTINGS: list[tuple[dict[str, object], str]] = [
+    (dict(api_key=5), "expected api_key as str, got int"),
+    (dict(base_url=5), "expected base_url as str, got int"),
+    (dict(timeout=5), r"expected timeout=Timeout\(total=...\), got int"),
+    (dict(retry=3), r"expected retry=Retry\(attempts=...\), got int"),
+    (dict(extra_body=[1]), "expected extra_body as a dict, got list"),
+    (dict(extra_headers="A: b"), "expected extra_headers as a dict, got str"),
+    (dict(hooks=print), "expected hooks as a list of callables"),
+    (dict(hooks=[5]), "expected hooks as a list of callables"),
+    (dict(catalogue=[]), r"expected catalogue=CATALOGUE.extended\(...\), got list"),
+    (dict(paths={"video": "/videos"}), "expected paths named audio_speech, .*, got 'video'"),
+    (dict(paths={"videos": None}), "expected paths as a dict of str to str"),
+    (dict(proxy=3128), "expected proxy as str, got int"),
+    (dict(proxy="localhost:3128"), "expected proxy to begin with http:// or https://"),
+    (dict(ssl="company-ca.pem"), "expected ssl as an SSLContext or a bool, got str"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG_SETTINGS)
+def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> None:
+    """A session says what is wrong when it is made, not in its first call."""
+    with pytest.raises(CallerError, match=message):
+        TokenGate(**{"api_key": "sk-test", **settings})
 
 
 def test_a_pool_is_a_pool() -> None:

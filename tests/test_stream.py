@@ -278,6 +278,17 @@ async def test_several_choices(gateway: FakeGateway, gate: TokenGate) -> None:
     assert [choice.answer for choice in reply.choices] == ["一", "二"]
 
 
+async def test_views_that_cannot_be(gateway: FakeGateway, gate: TokenGate) -> None:
+    """A number of a choice, or of seconds, that makes no sense is refused at once."""
+    async with gate.chat(MODEL, "给小猫起个名字 🐱") as stream:
+        for index in (-1, "0"):
+            with pytest.raises(CallerError, match="number of a choice, from 0 up, got"):
+                stream.choice(index)  # type: ignore[arg-type]
+        for every in (-1, float("nan"), "1", None):
+            with pytest.raises(CallerError, match="every= in seconds from 0 up, got"):
+                stream.answer.bursts(every=every)  # type: ignore[arg-type]
+
+
 async def test_lines(gateway: FakeGateway, gate: TokenGate) -> None:
     """Lines are whole, wherever the pieces are cut, and the last one needs no line end."""
     gateway.script(ScriptedReply(answer=["一", "行\n", "\n三", "\n四\n五🙂", "六"]))

@@ -257,7 +257,7 @@ def test_functions_that_are_none() -> None:
         tool_of(open_ended)
     with pytest.raises(CallerError, match="expected a function with type hints, got int"):
         tool_of(7)  # type: ignore[arg-type]
-    with pytest.raises(CallerError, match="expected a function with a name"):
+    with pytest.raises(CallerError, match="with ASCII letters or digits in its name, got"):
         tool_of(functools.partial(weather))
 
 
@@ -362,6 +362,7 @@ async def test_a_function_that_hangs_is_bounded_and_a_run_can_be_cancelled(
     gateway.script(ScriptedReply(tool_calls=[Call("hang", {})]), ScriptedReply(answer="好"))
     run = await gate.run_tools(QWEN, "？", [hang], tool_timeout=0.05)
     assert isinstance(run.outcomes[0].error, TimeoutError)
+    assert run.outcomes[0].text == "Error: TimeoutError: it took longer than 0.05 s"
     begun.clear()
     gateway.script(ScriptedReply(tool_calls=[Call("hang", {})]))
 
@@ -377,8 +378,22 @@ async def test_a_function_that_hangs_is_bounded_and_a_run_can_be_cancelled(
     assert gate.pool.statistics().in_flight == 0
 
 
+async def test_an_error_of_the_function_is_not_one_of_its_arguments(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    async def ask() -> None:
+        """Use the library wrongly."""
+        await gate.chat("", "你好")
+
+    gateway.script(ScriptedReply(tool_calls=[Call("ask", {})]), ScriptedReply(answer="好"))
+    run = await gate.run_tools(QWEN, "？", [ask])
+    assert run.outcomes[0].text.startswith("Error: CallerError: expected the name of a model")
+
+
 async def test_wrong_arguments_of_a_run(gate: TokenGate) -> None:
-    with pytest.raises(CallerError, match="expected tools as a list of functions, got list"):
+    with pytest.raises(
+        CallerError, match="expected tools as a list of functions, got an empty one"
+    ):
         gate.run_tools(QWEN, "？", [])
     with pytest.raises(CallerError, match="got 'clock' twice"):
         gate.run_tools(QWEN, "？", [clock, clock])

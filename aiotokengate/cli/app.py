@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,9 +81,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON �
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; give the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Chinese still shows the rest
     try:
         status = app(args=list(arguments), prog_name="aiotokengate", standalone_mode=False)
     except TokenGateError as error:
@@ -92,6 +88,9 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except typer.Exit as leaving:
         return leaving.exit_code
+    except OSError as error:
+        _tell_file(error)
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - raised again unless it is about the arguments
@@ -101,6 +100,12 @@ def run(arguments: Sequence[str]) -> int:
 
 def _tell(error: TokenGateError) -> None:
     text = f" {printable(str(error))}"
+    errors.print(Text.assemble(("error / 错误:", "red"), text), soft_wrap=True)
+
+
+def _tell_file(error: OSError) -> None:
+    place = f" {printable(str(error.filename))}:" if error.filename else ""
+    text = f"{place} {error.strerror or type(error).__name__}"
     errors.print(Text.assemble(("error / 错误:", "red"), text), soft_wrap=True)
 
 
@@ -221,8 +226,12 @@ def doctor(
     """Find out how a gateway answers for a model."""
     from aiotokengate.cli.doctor import examine, show  # noqa: PLC0415 - chat need not wait for it
 
-    found, row = asyncio.run(examine(model, api_key=api_key, base_url=base_url, save=save))
+    found, row, refused = asyncio.run(
+        examine(model, api_key=api_key, base_url=base_url, save=save)
+    )
     show(found, row, model=model, as_json=as_json)
+    if refused is not None:
+        raise refused
 
 
 @app.command(help=DEMO_HELP)

@@ -103,8 +103,8 @@ def _parsed(data: bytes) -> Json:
 
 async def examine(
     model: str, *, api_key: str | None, base_url: str | None, save: Path | None
-) -> tuple[list[Finding], Model]:
-    """Ask the questions; give what was found, and a row for the catalogue.
+) -> tuple[list[Finding], Model, TokenGateError | None]:
+    """Ask the questions; give what was found, a row for the catalogue, and why all was refused.
 
     Args:
         model: to be examined.
@@ -114,8 +114,11 @@ async def examine(
 
     Raises:
         TokenGateError: the gateway can't be reached, or refuses the key.
+        OSError: the recording can't be written.
     """
-    address = TokenGate(api_key=api_key, base_url=base_url).base_url
+    async with TokenGate(api_key=api_key, base_url=base_url, retry=_ONCE) as gate:
+        await gate.models()  # not through the recorder, which has no words for what is in the way
+        address = gate.base_url
     with tempfile.TemporaryDirectory() as folder:
         place = save or Path(folder) / "recording.json"
         async with (
@@ -135,8 +138,10 @@ class _Examination:
         self._row = attrs.evolve(CATALOGUE.find(model), pattern=model)
         self._found: list[Finding] = []
         self._open: list[ProtocolName] = []
+        self._refusals: list[TokenGateError] = []
+        self._answered = False
 
-    async def run(self) -> tuple[list[Finding], Model]:
+    async def run(self) -> tuple[list[Finding], Model, TokenGateError | None]:
         listed = {model.id for model in await self._gate.models()}
         self._note("listed by /models", "yes" if self._model in listed else "no")
         await self._stream()
@@ -145,7 +150,8 @@ class _Examination:
         await self._tools()
         await self._prefix()
         await self._protocols()
-        return self._found, self._row
+        refused = None if self._answered else self._refusals[0]
+        return self._found, self._row, refused
 
     def _note(self, what: str, result: object) -> None:
         self._found.append(Finding(what, str(result)))
@@ -153,11 +159,14 @@ class _Examination:
     async def _asked(self, what: str, call: Callable[[], Awaitable[Reply]]) -> Reply | None:
         """Make a call; a refusal is what was found."""
         try:
-            return await call()
+            reply = await call()
         except TokenGateError as error:
+            self._refusals.append(error)
             status = f" ({error.status})" if error.status else ""
             self._note(what, f"no: {type(error).__name__}{status}")
             return None
+        self._answered = True
+        return reply
 
     def _chat(self, messages: Json = QUESTION, **options: Json) -> Callable[[], Awaitable[Reply]]:
         options = {"protocol": "chat", "max_tokens": _MOST, **options}
@@ -234,14 +243,14 @@ class _Examination:
         self._note("tool calls", f"{form}, {indexes}, ids like {reply.tool_calls[0].id[:8]}…")
 
     async def _prefix(self) -> None:
-        key: Prefix = "partial" if self._row.prefix == "partial" else "prefix"
+        key: Prefix = self._row.prefix if self._row.prefix == "partial" else "prefix"
         begun = {"role": "assistant", "content": PREFIX_GIVEN, key: True}
         history = [{"role": "user", "content": PREFIX_ASKED}, begun]
         reply = await self._asked("goes on from a prefix", self._chat(history, reasoning="off"))
         if reply is not None:
             goes_on = reply.answer.lstrip().startswith(PREFIX_REST)
             self._note("goes on from a prefix", f"yes, by {key!r}" if goes_on else "no")
-            if self._row.prefix != "prefill":
+            if self._row.prefix != "prefill":  # that is asked for over Messages
                 self._row = attrs.evolve(self._row, prefix=key if goes_on else "")
 
     async def _protocols(self) -> None:

@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=_port, default=8000, metavar="N", help=_PORT_HELP)
     parser.add_argument("--host", default="127.0.0.1", help=_HOST_HELP)
-    parser.add_argument("--api-key", metavar="KEY", help=_KEY_HELP)
+    parser.add_argument("--api-key", type=_key, metavar="KEY", help=_KEY_HELP)
     parser.add_argument("--pace", choices=_PACES, default="real", help=_PACE_HELP)
     parser.add_argument("--keep-alive", type=_seconds, metavar="SECONDS", help=_KEEP_ALIVE_HELP)
     parser.add_argument("--quiet", action="store_true", help=_QUIET_HELP)
@@ -166,6 +166,13 @@ def _port(text: str) -> int:
         message = f"expected a port from 0 to {_LAST_PORT}, got {text!r}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _key(text: str) -> str:
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        message = "expected printable ASCII characters without spaces"  # as a client would
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def _address(text: str) -> str:

@@ -24,6 +24,9 @@ __all__ = ["show"]
 Source: TypeAlias = Callable[[], Awaitable[Sequence[LaneStatistics]]]
 
 BAR = 8
+WIDE = 104
+"""Columns of a terminal that has room for bars."""
+
 _REDIS = ("redis://", "rediss://", "unix://")
 
 
@@ -38,13 +41,17 @@ async def show(place: str, *, every: float, once: bool, as_json: bool) -> None:
         await _print(source, every=every, once=once, as_json=as_json)
         return
     console = Console(highlight=False)
+
+    async def drawn() -> Table:
+        return table(await source(), wide=console.width >= WIDE)
+
     if once:
-        console.print(table(await source()))
+        console.print(await drawn())
         return
-    with Live(table(await source()), console=console, auto_refresh=False) as live:
+    with Live(await drawn(), console=console, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(every)
-            live.update(table(await source()), refresh=True)
+            live.update(await drawn(), refresh=True)
 
 
 def _source(place: str) -> Source:
@@ -73,24 +80,24 @@ async def _print(source: Source, *, every: float, once: bool, as_json: bool) -> 
         await asyncio.sleep(every)
 
 
-def table(lanes: Sequence[LaneStatistics]) -> Table:
-    """Draw the lanes, the busy ones first."""
-    drawn = Table(expand=False, pad_edge=False)
-    drawn.add_column("lane\n车道", overflow="fold")
-    drawn.add_column("in flight\n进行中", justify="right")
-    drawn.add_column("waiting\n排队", justify="right")
+def table(lanes: Sequence[LaneStatistics], *, wide: bool = True) -> Table:
+    """Draw the lanes, the busy ones first; without bars and padding unless there is room."""
+    drawn = Table(expand=False, pad_edge=False, padding=(0, 1) if wide else 0)
+    drawn.add_column("lane\n车道", overflow="fold", min_width=8)
+    drawn.add_column("in flight\n进行中", justify="right", no_wrap=True)
+    drawn.add_column("waiting\n排队", justify="right", no_wrap=True)
     drawn.add_column("requests\n请求", justify="left", no_wrap=True)
     drawn.add_column("tokens\n令牌", justify="left", no_wrap=True)
-    drawn.add_column("admitted\n放行", justify="right")
-    drawn.add_column("refused\n被拒", justify="right")
-    drawn.add_column("state\n状态", overflow="fold")
+    drawn.add_column("admitted\n放行", justify="right", no_wrap=True)
+    drawn.add_column("refused\n被拒", justify="right", no_wrap=True)
+    drawn.add_column("state\n状态", overflow="fold", min_width=5)
     for lane in sorted(lanes, key=lambda one: (-one.waiting, -one.in_flight, one.pattern)):
         drawn.add_row(
             printable(f"{lane.pattern}\n{lane.key}".strip()),
             _of(lane.in_flight, lane.concurrency),
             str(lane.waiting),
-            _used(lane.requests_left, lane.requests_per_minute),
-            _used(lane.tokens_left, lane.tokens_per_minute),
+            _used(lane.requests_left, lane.requests_per_minute, bar=BAR if wide else 0),
+            _used(lane.tokens_left, lane.tokens_per_minute, bar=BAR if wide else 0),
             str(lane.admitted),
             Text(str(lane.refused), "red" if lane.refused else ""),
             _state(lane),
@@ -104,18 +111,19 @@ def _of(number: int, limit: int | None) -> str:
     return str(number) if limit is None else f"{number}/{limit}"
 
 
-def _used(left: float | None, limit: float | None) -> Text:
+def _used(left: float | None, limit: float | None, *, bar: int) -> Text:
     """Draw how much of a minute is used; a pace that is learned has only its rate."""
     if limit is None:
         return Text("-", "dim")
     if left is None:
         return Text(f"~{limit:,.0f}/min", "dim")
+    used = f"{limit - left:,.0f}/{limit:,.0f}"
+    if not bar:
+        return Text(used)
     share = min(1.0, max(0.0, 1 - left / limit))
-    full = round(share * BAR)
+    full = round(share * bar)
     return Text.assemble(
-        ("█" * full, "green" if full < BAR else "yellow"),
-        ("░" * (BAR - full), "dim"),
-        f" {limit - left:,.0f}/{limit:,.0f}",
+        ("█" * full, "green" if full < bar else "yellow"), ("░" * (bar - full), "dim"), f" {used}"
     )
 
 

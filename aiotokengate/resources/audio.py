@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 
-from aiotokengate.download import Download, write_whole
+from aiotokengate.download import Download, make_room, write_whole
 from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
 from aiotokengate.resources.base import Request, parted_options
 from aiotokengate.resources.once import Fetched, Once
@@ -18,7 +20,6 @@ from aiotokengate.wire.media import Transcription, bytes_of, transcription_of
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
 
     from aiotokengate.resources.base import Defaults, Requester
 
@@ -55,10 +56,14 @@ class SpeechCall(Fetched[bytes]):
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """Send, and write the sound to a file, which appears when it is whole.
 
+        Directories are made.
+
         Raises:
+            CallerError: that is a directory.
             OSError: the file can't be written.
         """
         self._taken()
+        await asyncio.to_thread(make_room, Path(path))  # before it costs anything
         async with await self._fetch() as download:
             await download.expect(_SOUND)
             if not _is_stream(download):
@@ -177,7 +182,8 @@ class Audio:
         """
         for name, value in (("model", model), ("text", text)):
             if not isinstance(value, str) or not value.strip():
-                message = f"expected {name} as a text, got {type(value).__name__}"
+                got = "an empty one" if isinstance(value, str) else type(value).__name__
+                message = f"expected {name} as a text, got {got}"
                 raise CallerError(message)
         options, fields = parted_options(params)
         spoken = {"voice": voice} if voice is not None else {}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from aiotokengate.errors import CallerError
+from aiotokengate.policy.retry import Retry
+from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import check_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from aiotokengate.catalogue import Catalogue
     from aiotokengate.download import Download
     from aiotokengate.policy.queue import Priority
-    from aiotokengate.policy.retry import Retry
-    from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.pump import Pump
     from aiotokengate.uploads import Form
     from aiotokengate.wire.dialects import Dialect
@@ -24,14 +25,32 @@ if TYPE_CHECKING:
     from aiotokengate.wire.transcript import Transcript
 
 __all__ = [
+    "PATH_NAMES",
     "Defaults",
     "Options",
     "Request",
     "Requester",
+    "check_extra_body",
     "check_headers",
+    "check_policies",
     "checked_options",
     "parted_options",
 ]
+
+PATH_NAMES = (
+    "audio_speech",
+    "audio_transcriptions",
+    "images_dashscope",
+    "images_edits",
+    "images_generations",
+    "suno_api",
+    "suno_generator",
+    "suno_info",
+    "suno_unwrap",
+    "video_generations",
+    "videos",
+)
+"""What the session's ``paths`` can set; each resource says where it stands by default."""
 
 
 @attrs.frozen
@@ -161,9 +180,35 @@ def checked_options(options: Options) -> Options:
     if seconds is not None and not good:
         message = f"expected deadline in seconds above 0, got {seconds!r}"
         raise CallerError(message)
+    check_policies(options.timeout, options.retry)
     check_place(options.priority, options.fair_key)
     check_headers(options.extra_headers or {})
     return options
+
+
+def check_policies(timeout: object, retry: object) -> None:
+    """Refuse time-outs and retries that are bare numbers, as other clients take them.
+
+    Raises:
+        CallerError: one is; None is good.
+    """
+    if timeout is not None and not isinstance(timeout, Timeout):
+        message = f"expected timeout=Timeout(total=...), got {type(timeout).__name__}"
+        raise CallerError(message)
+    if retry is not None and not isinstance(retry, Retry):
+        message = f"expected retry=Retry(attempts=...), got {type(retry).__name__}"
+        raise CallerError(message)
+
+
+def check_extra_body(extra: object) -> None:
+    """Refuse what can't be merged into a body.
+
+    Raises:
+        CallerError: it is no mapping; its value is not shown.
+    """
+    if not isinstance(extra, Mapping):
+        message = f"expected extra_body as a dict, got {type(extra).__name__}"
+        raise CallerError(message)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -172,6 +217,9 @@ def check_headers(headers: Mapping[str, str]) -> None:
     Raises:
         CallerError: there is one; its value is not shown.
     """
+    if not isinstance(headers, Mapping):
+        message = f"expected extra_headers as a dict, got {type(headers).__name__}"
+        raise CallerError(message)
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
             message = f"expected extra_headers of str to str, got {name!r}: {type(value).__name__}"

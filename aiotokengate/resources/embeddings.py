@@ -62,13 +62,19 @@ class Embeddings(Sequence["array[float]"]):
         return np.array([np.frombuffer(vector, dtype=np.float32) for vector in self.vectors])
 
 
+def _from_one(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        message = f"expected Split({field.name}=...) of 1 or more, got {value!r}"
+        raise CallerError(message)
+
+
 @attrs.frozen
 class Split:
     """How many inputs, and about how many tokens, go into one request; how many at a time."""
 
-    inputs: int = 2_048
-    tokens: int = 200_000
-    at_once: int = 16
+    inputs: int = attrs.field(default=2_048, validator=_from_one)
+    tokens: int = attrs.field(default=200_000, validator=_from_one)
+    at_once: int = attrs.field(default=16, validator=_from_one)
 
 
 async def embed(
@@ -87,6 +93,9 @@ async def embed(
         TokenGateError: a request failed; the error says which inputs it was for.
     """
     listed = _listed(inputs)
+    if not isinstance(split, Split):
+        message = f"expected split=Split(inputs=...), got {type(split).__name__}"
+        raise CallerError(message)
     room = asyncio.Semaphore(split.at_once)
 
     async def part(start: int, stop: int) -> tuple[list[array[float]], str, Usage]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 import orjson
 
+from aiotokengate.download import make_room
 from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
 from aiotokengate.resources.base import Options, Request, parted_options
 from aiotokengate.resources.once import Once
@@ -83,9 +84,10 @@ class Image:
         return self._data
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it to a file, which appears when it is whole.
+        """Write it to a file, which appears when it is whole; directories are made.
 
         Raises:
+            CallerError: that is a directory.
             OSError: the file can't be written.
         """
         data = await self.read()
@@ -108,6 +110,7 @@ class Image:
 
 
 def _write(path: Path, data: bytes) -> Path:
+    make_room(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         beside.write_bytes(data)
@@ -317,6 +320,9 @@ class ImagesMaker:
         """
         _check(model, prompt)
         options, fields = parted_options(params)
+        if "face" in fields:
+            message = "expected no face= here, only generate() has it"
+            raise CallerError(message)
         several = list(image) if isinstance(image, list | tuple) else [image]
         name = "image" if len(several) == 1 else "image[]"
         files = [file_part(name, one, _named(one)) for one in several]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import Request
 from aiotokengate.resources.once import Fetched
+from aiotokengate.uploads import Form
 from aiotokengate.wire.jsontext import dumps
 
 if TYPE_CHECKING:
     from aiotokengate.resources.base import Defaults, Options, Requester
-    from aiotokengate.uploads import Form
 
 __all__ = ["Method", "RawCall", "make_raw_call"]
 
@@ -61,12 +61,14 @@ def make_raw_call(
     if not path.startswith(("/", "../", "https://", "http://")):
         message = f"expected a path such as '/rerank' or '../suno/fetch', got {path!r}"
         raise CallerError(message)
-    is_json = body is None or isinstance(body, Mapping | list)
+    if not (body is None or isinstance(body, Mapping | list | Form)):
+        message = f"expected json as a dict or a list, or a Form, got {type(body).__name__}"
+        raise CallerError(message)
     request = Request(
         method=method,
         path=path,
-        body=None if body is None or not is_json else dumps(body),
-        form=None if is_json else body,  # type: ignore[arg-type]
+        body=None if body is None or isinstance(body, Form) else dumps(body),
+        form=body if isinstance(body, Form) else None,
         pooled=method != "GET",
         **options.asked(defaults, _model_of(body)),
     )

@@ -177,13 +177,16 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
             return ToolOutcome(call, None, unknown, f"Error: {unknown.message}")
         try:
             arguments = tool.arguments(call.parse())
-            async with asyncio.timeout(self._bounds.seconds):
-                result = await _called(tool, arguments)
-            return ToolOutcome(call, result, None, result_text(result))
         except (CallerError, ResponseInvalid) as error:
             return ToolOutcome(call, None, error, f"Error in the arguments: {error.message}")
+        seconds = self._bounds.seconds
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                result = await _called(tool, arguments)
+            return ToolOutcome(call, result, None, result_text(result))
         except Exception as error:  # noqa: BLE001 - whatever a function raises is for the model
-            return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {error}")
+            late = f"it took longer than {seconds:g} s" if clock.expired() else str(error)
+            return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {late}")
 
 
 async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its result
@@ -201,7 +204,8 @@ def checked_tools(tools: object) -> dict[str, Tool]:
         CallerError: one is no function, or two have the same name.
     """
     if not isinstance(tools, list | tuple) or not tools:
-        message = f"expected tools as a list of functions, got {type(tools).__name__}"
+        got = "an empty one" if isinstance(tools, list | tuple) else type(tools).__name__
+        message = f"expected tools as a list of functions, got {got}"
         raise CallerError(message)
     named: dict[str, Tool] = {}
     for given in tools:

@@ -138,7 +138,7 @@ def _words(asked: Asked) -> _Words:
     templates = _TOOL_RESULT if asked.answers_tool else _ECHO
     quoted = asked.prompt[:_QUOTED]
     thought, answer = (
-        text.format(prompt=quoted, code=ascii(quoted)) for text in _spoken(asked, templates)
+        text.format(prompt=quoted, code=repr(quoted)) for text in _spoken(asked, templates)
     )
     return _Words(tokens.cut(thought), tokens.cut(answer))
 

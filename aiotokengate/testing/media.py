@@ -93,7 +93,10 @@ async def _embeddings(_: web.Request, record: GatewayRequest) -> web.StreamRespo
     model = body.get("model")
     _check_model(model, DIMENSIONS)
     inputs = _inputs(body.get("input"))
-    size = body.get("dimensions") or DIMENSIONS[str(model)]
+    size = body.get("dimensions", DIMENSIONS[str(model)])
+    if not isinstance(size, int) or not 0 < size <= DIMENSIONS[str(model)]:
+        message = f"Invalid value for 'dimensions': {size!r}"
+        raise _invalid(message, "dimensions")
     as_text = body.get("encoding_format") == "base64"
     rows = [
         {"object": "embedding", "index": place, "embedding": _vector(text, size, as_text=as_text)}

@@ -38,6 +38,8 @@ _CHOICES = {"any": "required", "none": "none"}
 _LEAST_BUDGET = 1_024
 _ADAPTIVE_ONLY = "claude-opus-4-7"
 _NO_PREFILL = ("claude-opus-4-7", "claude-opus-4-6", "claude-sonnet-4-6")
+_SUFFIX = "-thinking"
+_LEAST_REPLY, _BUDGET_SHARE = 1280, 0.8
 _SIGNED = ("thinking", "redacted_thinking")
 
 
@@ -77,7 +79,7 @@ class MessagesForm:
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
         """Give the shape of the answer."""
-        thinking = read_body(record.body).get("thinking") or {}
+        thinking = _thinking(read_body(record.body))
         hidden = asked.model.id.startswith(_ADAPTIVE_ONLY)
         shown = not hidden or thinking.get("display") == "summarized"
         return MessagesNative(exchange, asked.prompt_tokens, shown=shown)
@@ -118,9 +120,20 @@ def _choice(choice: Mapping[str, Json]) -> Json:
     return _CHOICES.get(choice.get("type", ""))
 
 
+def _thinking(body: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Give what is said of thinking; new-api says it for names that end so, if nobody has."""
+    said, model = body.get("thinking"), str(body.get("model"))
+    if said is not None or not model.endswith(_SUFFIX):
+        return said or {}
+    if model.startswith(_ADAPTIVE_ONLY):
+        return {"type": "adaptive", "display": "summarized"}
+    most = max(_LEAST_REPLY, body.get("max_tokens") or 0)
+    return {"type": "enabled", "budget_tokens": int(most * _BUDGET_SHARE)}
+
+
 def _effort(body: Mapping[str, Json]) -> Mapping[str, Json]:
     """Say in new-api's words whether it is to think."""
-    thinking = body.get("thinking") or {}
+    thinking = _thinking(body)
     if thinking.get("type") == "enabled":
         return {"reasoning": {"max_tokens": thinking.get("budget_tokens")}}
     if thinking.get("type") == "adaptive":
@@ -157,7 +170,7 @@ def _history_problems(body: Mapping[str, Json]) -> Iterator[str]:
     Turns must begin with thinking where it has a budget, and need not where it is adaptive
     (Anthropic's page on adaptive thinking).
     """
-    wanted = (body.get("thinking") or {}).get("type") == "enabled"
+    wanted = _thinking(body).get("type") == "enabled"
     called: set[Json] = set()
     for place, turn in enumerate(body["messages"]):
         blocks = turn["content"] if isinstance(turn.get("content"), list) else []

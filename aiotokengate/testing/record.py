@@ -149,7 +149,8 @@ class Recorder:
         try:
             async with await self._asked(request, body) as answer:
                 return await tape.copy(answer, request)
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError) as error:
+            tape.trouble = type(error).__name__  # its text may hold a proxy's password
             # Neither an answer nor the end of one: so it is for whoever asked here.
             if request.transport is not None:
                 request.transport.close()
@@ -203,6 +204,7 @@ class _Tape:
     writes: list[tuple[float, bytes]] = attrs.field(factory=list)
     cut: bool = True
     wait: float = 0.0
+    trouble: str = ""
     _last: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -211,9 +213,9 @@ class _Tape:
 
     @property
     def outcome(self) -> str:
-        """The status, and whether the answer was cut."""
+        """The status, and whether the answer was cut; what was in the way of one."""
         if self.status is None:
-            return "no answer"
+            return f"no answer: {self.trouble}" if self.trouble else "no answer"
         return f"{self.status} cut" if self.cut else str(self.status)
 
     async def copy(

@@ -116,7 +116,8 @@ class Replay:
     def _mismatch(self, method: str, path: str) -> Raw:
         left = ", ".join(f"{one.method} {one.path}" for one in self._left[:5]) or "nothing more"
         message = f"the recording holds no {method} {path} here, but {left}"
-        body = orjson.dumps({"error": {"message": message, "type": "replay_error"}})
+        error = {"message": message, "type": "replay_error", "code": "not_recorded"}
+        body = orjson.dumps({"error": error})
         return Raw(status=404, body=body, headers={"Content-Type": "application/json"})
 
 

@@ -129,6 +129,11 @@ _STATUS_OF: dict[ErrorClass, int] = {
 }
 _NOT_IMPLEMENTED = 501
 _NOT_FOUND = 404
+_NO_SUCH_PATH = (
+    "hint: check TOKENGATE_BASE_URL, or base_url=: it ends where /chat/completions begins, mostly"
+    " in /v1\n"
+    "提示：请检查 TOKENGATE_BASE_URL 或 base_url：应止于 /chat/completions 之前，通常以 /v1 结尾"
+)
 _FIRST_ERROR = 400
 _FIRST_SERVER_ERROR = 500
 _LAST_ERROR = 599
@@ -205,7 +210,13 @@ def status_error(
         body=mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
         retry_after=retry_after(headers),
         retryable=verdict,
+        hint=_NO_SUCH_PATH if kind is BadRequest and _is_nowhere(status, problem) else None,
     )
+
+
+def _is_nowhere(status: int | None, problem: Problem) -> bool:
+    """Whether it is the path that was not found, and not a job or a file, which have codes."""
+    return status == _NOT_FOUND and problem.code is None
 
 
 def _read(body: bytes) -> Problem:

@@ -222,9 +222,13 @@ def _fitting(wish: _Wish) -> tuple[int, tuple[str, ...]]:
     return budget, notes if asked else ()
 
 
+# Off is said, because new-api thinks for names that end in "-thinking" where nothing is.
+_CLAUDE_OFF: Final = ThinkingFields({"thinking": {"type": "disabled"}})
+
+
 def _claude_budget(wish: _Wish) -> ThinkingFields:
     if wish.level == "off":
-        return _NOTHING
+        return _CLAUDE_OFF
     budget, notes = _fitting(wish)
     fields = {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget else {}
     return ThinkingFields(fields, notes)
@@ -232,7 +236,7 @@ def _claude_budget(wish: _Wish) -> ThinkingFields:
 
 def _claude_adaptive(wish: _Wish) -> ThinkingFields:
     if wish.level == "off":
-        return _NOTHING
+        return _CLAUDE_OFF
     effort, notes = _effort(wish)
     # Without "display" the newest models send empty thoughts, and the caller sees a long pause.
     thinking = {"type": "adaptive", "display": "summarized"}

@@ -513,7 +513,7 @@ def test_a_turn_of_another_protocol_is_said_anew() -> None:
         (OLD, 5000, None, {"thinking": {"type": "enabled", "budget_tokens": 5000}}),
         (OLD, 5000, 2000, {"thinking": {"type": "enabled", "budget_tokens": 1600}}),
         (OLD, "high", 1000, {}),
-        (OLD, "off", None, {}),
+        (OLD, "off", None, {"thinking": {"type": "disabled"}}),
         (
             MODEL,
             "medium",

@@ -584,3 +584,26 @@ def test_every_value_is_looked_through(value: object) -> None:
 def test_a_body_nested_without_end(body: bytes) -> None:
     """A body that no parser can take is text."""
     assert type(judged(500, body)) is ServerFailed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "Invalid URL (POST /chat/completions)", "code": ""}},
+        {"detail": "Not Found"},
+        b"<html><title>404 Not Found</title></html>",
+    ],
+)
+def test_a_path_that_is_nowhere_hints_at_the_address(body: object) -> None:
+    """Most often ``/v1`` is missing from the address, or more stands behind it."""
+    error = judged(404, body)
+    assert type(error) is BadRequest
+    assert "mostly in /v1" in str(error)
+    assert "通常以 /v1 结尾" in str(error)
+
+
+def test_a_job_that_is_nowhere_does_not() -> None:
+    """The path was good, since what is not there has a code."""
+    body = {"error": {"message": "Video not found", "code": "video_not_found"}}
+    assert judged(404, body).hint is None
+    assert judged(400, {"detail": "Not Found"}).hint is None
