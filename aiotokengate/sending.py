@@ -269,7 +269,7 @@ class _Sending:
         request = self._request
         assert request.dialect is not None  # noqa: S101 - for the type checker
         assert request.decoder is not None  # noqa: S101 - for the type checker
-        log = Transcript(request.choices)
+        log = Transcript(request.choices, retain=request.retain)
         if request.notes:
             log.notes.extend(request.notes)
         terms = Terms(

@@ -27,7 +27,12 @@ from aiotokengate.resources.base import (
     checked_options,
     parted_options,
 )
-from aiotokengate.resources.chat import ChatOptions, make_call, message_list
+from aiotokengate.resources.chat import (
+    ChatOptions,
+    check_retained,
+    make_call,
+    message_list,
+)
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
@@ -183,6 +188,7 @@ class TokenGate:
         messages: Messages,
         *,
         stream: bool = True,
+        retain: bool = True,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
         tools: Tools | None = None,
@@ -204,6 +210,8 @@ class TokenGate:
             model: the name, exactly as the gateway lists it.
             messages: a prompt, or the messages as dicts in the API's own form or as ``Message``.
             stream: False sends a plain request, for models that cannot stream.
+            retain: False drops text once every open reader has read it, so that a stream of any
+                length takes little memory; the reply then says nothing of what was dropped.
             reasoning: how much thinking: "off", "low", "medium", "high", or a number of tokens; by
                 default the model's own way.  Each family is asked in its own words; where it has
                 none, the reply's ``notes`` say so.
@@ -246,6 +254,7 @@ class TokenGate:
             check_headers(extra_headers)
         options = ChatOptions(
             stream=stream,
+            retain=retain,
             reasoning=reasoning,
             protocol=protocol,
             tools=tools,
@@ -298,6 +307,7 @@ class TokenGate:
         """
         from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
 
+        check_retained("run_tools", retain=options.get("retain", True))
         named = checked_tools(tools)
         bounds = checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())

@@ -377,6 +377,12 @@ class _Cursor:
 
     def next(self) -> str | None:
         """Give the next text, or None: there is none yet, or ``over`` says there never will be."""
+        log = self._log
+        at = self.at - log.base
+        if 0 <= at < len(log.kinds) and log.kinds[at] == self._place.key and not self.over:
+            self.at += 1
+            text: str = log.items[at]  # by the kind of the entry
+            return text
         return self._next_of_all() if self._place.scope == "all" else self._next_of_phase()
 
     def _next_of_all(self) -> str | None:
@@ -386,7 +392,8 @@ class _Cursor:
             self.at = at
             return None
         self.at = at + 1
-        return self._text(at)
+        found: str = log.item(at)
+        return found
 
     def _next_of_phase(self) -> str | None:
         log, key = self._log, self._place.key
@@ -395,17 +402,12 @@ class _Cursor:
             kind = log.kind(at)
             if kind == key:
                 self.at = at + 1
-                return self._text(at)
+                found: str = log.item(at)
+                return found
             self.over = kind in self._place.breaks
             at += not self.over
         self.at = at
         return None
-
-    def _text(self, at: int) -> str:
-        log = self._log
-        text = log.items[at - log.base] if at >= log.base else log.item(at)
-        assert isinstance(text, str)  # noqa: S101 - by the kind of the entry
-        return text
 
 
 class TextStream:

@@ -390,6 +390,10 @@ class Choice:
         return message
 
 
+NOT_KEPT = "text not kept: what was read was dropped (retain=False)"
+"""The note on a reply that lacks the text which its readers have read."""
+
+
 @attrs.frozen(slots=False)  # which makes frozen values at half the cost
 class Reply:
     """A whole reply, or the part of one that came.
@@ -447,5 +451,11 @@ class Reply:
 
         It holds what the vendor needs returned: reasoning under the field name it came in, inline
         tags unstripped, tool calls with all their fields.
+
+        Raises:
+            CallerError: its text was dropped, because ``retain=False`` was asked for.
         """
+        if NOT_KEPT in self.notes:
+            message = f"expected a reply with all its text: {NOT_KEPT}"
+            raise CallerError(message)
         return self.choices[0].message()

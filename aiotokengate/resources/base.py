@@ -108,6 +108,7 @@ class Request:
         model: for errors, hooks and attempts.
         dialect: how a chat's reasoning goes back; ``decoder``: makes what reads a chat's reply.
         choices: how many choices are expected.
+        retain: whether a chat's text is kept once it was read.
         notes: remarks for the reply.
         parse: makes the value of a chat's answer, see :class:`ResponseInvalid`.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
@@ -130,6 +131,7 @@ class Request:
     dialect: Dialect | None = None
     decoder: Callable[[Transcript], Decoder] | None = None
     choices: int = 1
+    retain: bool = True
     notes: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     deadline: float | None = None

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from aiotokengate.resources.base import Defaults, Requester
     from aiotokengate.structured import Shape, Tool
 
-__all__ = ["ChatOptions", "Messages", "Tools", "make_call", "message_list"]
+__all__ = [
+    "ChatOptions",
+    "Messages",
+    "Tools",
+    "check_retained",
+    "make_call",
+    "message_list",
+]
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
 Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
@@ -38,6 +45,7 @@ class ChatOptions:
     """The options of one call; None takes the session's."""
 
     stream: bool = True
+    retain: bool = True
     reasoning: Reasoning = None
     protocol: ProtocolName | None = None
     tools: Tools | None = None
@@ -78,6 +86,7 @@ def make_call(
     if options.response_type is not None:
         from aiotokengate.structured import shape_of  # noqa: PLC0415 - for few calls
 
+        check_retained("response_type", retain=options.retain)
         shape = shape_of(options.response_type)
         params, listed = _asking_for(shape, row, protocol, params, listed)
     encoded = form.encode(
@@ -100,6 +109,7 @@ def make_call(
         dialect=dialect,
         decoder=partial(form.decoder, dialect),
         choices=_count(params.get("n")) if params else 1,
+        retain=options.retain,
         notes=encoded.notes,
         parse=None if shape is None else shape.parse,
         timeout=options.timeout or defaults.timeout,
@@ -210,6 +220,17 @@ def _message(entry: object, place: int) -> Mapping[str, Any]:
         return entry
     message = f"expected messages[{place}] as dict or Message, got {type(entry).__name__}"
     raise CallerError(message)
+
+
+def check_retained(what: str, *, retain: object) -> None:
+    """Refuse to drop the text of a reply where the whole of it is needed.
+
+    Raises:
+        CallerError: ``retain=False`` was given.
+    """
+    if not retain:
+        message = f"expected retain=True with {what}, which needs the whole reply, got {retain!r}"
+        raise CallerError(message)
 
 
 def _count(number: object) -> int:

@@ -21,6 +21,7 @@ import orjson
 
 from aiotokengate.errors import CallerError
 from aiotokengate.policy.estimate import estimate_tokens
+from aiotokengate.resources.chat import check_retained
 from aiotokengate.stream import ChatCall
 from aiotokengate.wire.history import says_nothing
 from aiotokengate.wire.jsontext import dumps
@@ -200,6 +201,7 @@ class Conversation:
 
     async def _open(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
         self._check_turn(said)
+        check_retained("a conversation", retain=options.get("retain", True))
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
             keep = 0 if said[0]["role"] == "user" else 1

@@ -489,19 +489,21 @@ class ChatCompletionsDecoder:
         entries = delta.get("reasoning_details")
         if not isinstance(entries, list):
             return
-        tail = "".join([_news(choice, entry) for entry in entries if isinstance(entry, dict)])
+        keep = self.transcript.retain
+        tail = "".join([_news(choice, each, keep) for each in entries if isinstance(each, dict)])
         if tail and self._dialect.details and not any(map(delta.get, self._dialect.fields)):
             self._reasoning(choice, "reasoning_details", tail)
 
 
-def _news(choice: _Choice, entry: Mapping[str, Any]) -> str:
+def _news(choice: _Choice, entry: Mapping[str, Any], keep: bool) -> str:  # noqa: FBT001
     """Give what is new in an entry; the second of an index shows whether they are cumulative."""
     key, text = detail_key(entry), _detail_text(entry)
     before = choice.details.get(key, "")
     if choice.cumulative is None and before and text:
         choice.cumulative = len(text) > len(before) and text.startswith(before)
     grown = bool(choice.cumulative and text.startswith(before))
-    choice.state.keep_detail(entry, replace=grown and bool(before))
+    if keep:
+        choice.state.keep_detail(entry, replace=grown and bool(before))
     if choice.cumulative or not before:
         choice.details[key] = text or before
     return text[len(before) :] if grown else text

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from aiotokengate.types import (
+    NOT_KEPT,
     Attempt,
     Choice,
     CitationDelta,
@@ -57,7 +58,7 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     return Reply(
         choices=choices,
         status=about.status,
-        usage=log.usage or _usage(log, choices, about.prompt_bytes),
+        usage=log.usage or _usage(log, about.prompt_bytes),
         model=log.model,
         id=log.id,
         request_id=about.request_id,
@@ -69,22 +70,27 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     )
 
 
-def _usage(log: Transcript, choices: tuple[Choice, ...], prompt_bytes: int) -> Usage:
+def _usage(log: Transcript, prompt_bytes: int) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
-    answers = "".join(choice.answer for choice in choices)
-    return estimated_usage(prompt_bytes, answers, "".join(choice.reasoning for choice in choices))
+    return estimated_usage(prompt_bytes, _bytes_of(log, REASONING), _bytes_of(log, ANSWER))
+
+
+def _bytes_of(log: Transcript, kind: int) -> int:
+    texts = (log.text(index, kind) for index in log.choices)
+    return log.forgotten[kind] + sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
     index = state.index
-    answer = log.text(index, ANSWER)
+    whole = not log.first  # half a text is none
+    answer = log.text(index, ANSWER) if whole else ""
     others = [] if log.plain else log.others()
     field = state.reasoning_field
     return Choice(
         index=index,
         answer=answer,
-        reasoning=log.text(index, REASONING),
+        reasoning=log.text(index, REASONING) if whole else "",
         refusal="".join(_of(others, RefusalDelta, index, "text")) if others else "",
         tool_calls=state.tool_calls() if state.calls else (),
         finish_reason=state.finish_reason,
@@ -132,6 +138,8 @@ def _notes(log: Transcript, choices: tuple[Choice, ...]) -> tuple[str, ...]:
         if out_of_room or (choice.index in log.choices and log.choices[choice.index].truncated):
             notes.append("thinking cut short: the reply ended inside the reasoning")
             break
+    if log.first:
+        notes.append(NOT_KEPT)
     if log.skipped:
         notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
     if log.finished and len(choices) < log.expected:

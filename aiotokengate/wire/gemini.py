@@ -321,7 +321,8 @@ class GeminiDecoder(NativeDecoder):
 
     def _part(self, state: ChoiceState, part: dict[str, Any]) -> None:
         log = self.transcript
-        _keep(state, part)
+        if self.transcript.retain:
+            _keep(state, part)
         text = part.get("text")
         if text and isinstance(text, str):
             log.put(state.index, REASONING if part.get("thought") is True else ANSWER, text)

@@ -342,12 +342,12 @@ class MessagesDecoder(NativeDecoder):
         if frame["type"] == "content_block_delta":
             delta = frame["delta"]
             name, kind = _DELTA_TEXTS[delta["type"]]
-            pieces = self._block(frame.get("index")).pieces[name]
+            pieces = self._block(frame.get("index")).pieces.get(name)
             self.splicer.learn(data, frame, [(delta, name)], Append(kind, pieces))
 
     def end(self) -> None:
         """Take the end of the stream."""
-        if self._state is not None and self._blocks:
+        if self._state is not None and self._blocks and self.transcript.retain:
             blocks = (self._blocks[index].whole() for index in sorted(self._blocks))
             content = [block for block in blocks if block is not None]
             self._state.native = {"protocol": PROTOCOL, "content": content}
@@ -372,7 +372,8 @@ class MessagesDecoder(NativeDecoder):
         name, kind = known
         text = delta.get(name)
         if text and isinstance(text, str) and not block.repeats(name, text):
-            block.add(name, text)
+            if self.transcript.retain:
+                block.add(name, text)
             self._choice()
             self.transcript.put(0, kind, text)
 

@@ -267,7 +267,7 @@ class ResponsesDecoder(NativeDecoder):
 
     def end(self) -> None:
         """Take the end of the stream."""
-        if self._state is not None and self._items:
+        if self._state is not None and self._items and self.transcript.retain:
             items = (self._items[place] for place in sorted(self._items))
             # Half a call is never answered, and a call without an answer is refused.
             content = [item for item in items if not _is_half_a_call(item)]
@@ -384,7 +384,7 @@ class ResponsesDecoder(NativeDecoder):
 
     def _keep(self, place: int, item: dict[str, Any]) -> None:
         """Keep an item that is whole, and say what no delta has said of it."""
-        self._items[place] = item
+        self._items[place] = item if self.transcript.retain else {}
         self._choice()
         said, kind = self._said_of(place), text_of(item.get("type"))
         if kind == "message":

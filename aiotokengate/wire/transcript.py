@@ -155,6 +155,7 @@ class Transcript:
         base: how many entries came before them.
         retain: whether what was read is kept.
         first: the first entry that was not dropped.
+        forgotten: bytes of thinking and of answer that were dropped.
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         finished: how many choices have a finish reason.
@@ -177,6 +178,7 @@ class Transcript:
         "extra",
         "finished",
         "first",
+        "forgotten",
         "id",
         "items",
         "kinds",
@@ -196,6 +198,7 @@ class Transcript:
         self.base = 0
         self.retain = retain
         self.first = 0
+        self.forgotten = [0, 0]
         self._packed: list[Packed] = []
         self._kept: list[Delta] = []
         self.choices: dict[int, ChoiceState] = {}
@@ -311,6 +314,9 @@ class Transcript:
         count = (before - self.first) // BLOCK
         for block in self._packed[:count]:
             self._kept += block.others.values()
+            for kind in {kind for kind in block.kinds if kind % KINDS < BREAK}:
+                size = len(block.text(kind).encode("utf-8", "replace"))
+                self.forgotten[kind % KINDS] += size
         self.first += BLOCK * len(self._packed[:count])
         del self._packed[:count]
 

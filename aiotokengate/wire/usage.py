@@ -34,16 +34,15 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     return Usage(prompt, completion, reasoning, cached, total or prompt + completion, extra=raw)
 
 
-def estimated_usage(prompt_bytes: int, answer: str, reasoning: str) -> Usage:
+def estimated_usage(prompt_bytes: int, reasoning_bytes: int, answer_bytes: int) -> Usage:
     """Estimate from sizes, for a reply that ended before its usage came."""
-    prompt = -(-prompt_bytes // BYTES_PER_TOKEN)
-    thought = _estimate(reasoning)
-    completion = thought + _estimate(answer)
+    prompt, thought = _estimate(prompt_bytes), _estimate(reasoning_bytes)
+    completion = thought + _estimate(answer_bytes)
     return Usage(prompt, completion, thought, 0, prompt + completion, estimated=True)
 
 
-def _estimate(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+def _estimate(size: int) -> int:
+    return -(-size // BYTES_PER_TOKEN)
 
 
 _COUNTS = (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aiotokengate import Usage
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import About, fold
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate.wire.transcript import ANSWER, Transcript
 from aiotokengate.wire.usage import estimated_usage, has_counts, usage_of
 
 
@@ -157,14 +157,17 @@ def test_a_reply_that_is_not_over_has_its_counts() -> None:
 
 def test_an_estimate() -> None:
     """Where no usage came, sizes tell about how much it was."""
-    usage = estimated_usage(401, "你好", "想" * 4)
+    usage = estimated_usage(401, 12, 6)
     assert usage == Usage(101, 5, 3, 0, 106, estimated=True)
-    assert estimated_usage(0, "", "") == Usage(estimated=True)
+    assert estimated_usage(0, 0, 0) == Usage(estimated=True)
 
 
 def test_an_estimate_of_half_a_character() -> None:
     """A lone half of a character is a character."""
-    assert estimated_usage(0, "\ud83d", "").completion_tokens == 1
+    log = Transcript()
+    log.put(log.choice(0).index, ANSWER, "\ud83d")
+    usage = fold(log, DIALECTS["qwen"], About("interrupted")).usage
+    assert (usage.completion_tokens, usage.estimated) == (1, True)
 
 
 names = st.sampled_from(["reasoning_tokens", "cached_tokens"])

@@ -1,0 +1,78 @@
+"""A packed transcript says what the unpacked one said."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiotokengate.types import RefusalDelta
+from aiotokengate.wire.pack import BLOCK, Packed
+from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
+
+entries = st.tuples(
+    st.integers(0, 2), st.sampled_from([REASONING, ANSWER, BREAK]), st.text(max_size=5)
+)
+
+
+def log_of(said: Sequence[tuple[int, int, str]], *, retain: bool = True) -> Transcript:
+    log = Transcript(retain=retain)
+    for choice, kind, text in said:
+        if kind == BREAK:
+            log.refuse(log.choice(choice), text)
+        else:
+            log.put(choice, kind, text)
+    return log
+
+
+@given(st.lists(entries, max_size=8), st.integers(1, 80), st.integers(0, 700))
+def test_packing_changes_nothing(said: list[tuple[int, int, str]], times: int, rest: int) -> None:
+    said = (said * times)[: rest + 1]
+    plain, packed = log_of(said), log_of(said)
+    packed.pack()
+    assert packed.base == len(said) // BLOCK * BLOCK
+    assert len(packed) == len(plain) == len(said)
+    assert [packed.delta(at) for at in range(len(said))] == [
+        plain.delta(at) for at in range(len(said))
+    ]
+    assert packed.others() == plain.others()
+    for choice in range(3):
+        for kind in (REASONING, ANSWER):
+            key = KINDS * choice + kind
+            assert packed.text(choice, kind) == plain.text(choice, kind)
+            assert packed.has((key,)) == plain.has((key,))
+            starts = range(0, len(said), 37)
+            assert [packed.find(key, at) for at in starts] == [
+                plain.find(key, at) for at in starts
+            ]
+
+
+def test_many_choices_fit() -> None:
+    """The API allows 128 of them, four kinds each."""
+    log = log_of([(127, ANSWER, "好")] * BLOCK)
+    log.pack()
+    assert log.text(127, ANSWER) == "好" * BLOCK
+
+
+def test_what_is_forgotten() -> None:
+    """Whole blocks before a place go, but for what is no text; their sizes are remembered."""
+    said = [(0, REASONING, "想"), (0, ANSWER, "好!"), (0, BREAK, "不")]
+    log = log_of(said * BLOCK, retain=False)
+    log.pack()
+    log.forget(2 * BLOCK - 1)
+    assert log.first == BLOCK
+    log.forget(2 * BLOCK)
+    assert (log.first, log.base, len(log)) == (2 * BLOCK, 3 * BLOCK, 3 * BLOCK)
+    left = BLOCK // 3
+    assert log.text(0, REASONING) in ("想" * left, "想" * (left + 1))
+    assert log.forgotten[REASONING] // 3 + len(log.text(0, REASONING)) == BLOCK
+    assert log.forgotten[ANSWER] // 4 + len(log.text(0, ANSWER)) // 2 == BLOCK
+    assert log.others() == [RefusalDelta("不")] * BLOCK
+    assert log.find(REASONING, 0) >= log.first
+    assert log.has((REASONING,))
+
+
+def test_a_block_takes_little_room() -> None:
+    """Characters and six bytes for each entry."""
+    block = Packed([ANSWER] * BLOCK, ["你好"] * BLOCK)
+    room = block._ends.itemsize + block.kinds.itemsize
+    assert room == 6
