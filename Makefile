@@ -97,7 +97,7 @@ $(DEMO): $(BASE) pyproject.toml
 	@touch $@
 
 $(DEV): $(BASE) pyproject.toml
-	@$(PIP) --editable '.[cli,redis,structured]' --group dev
+	@$(PIP) --editable '.[cli,fast,redis,structured]' --group dev
 	@touch $(DEMO) $@
 
 # What the pool is compared with has an environment of its own: it pins what we don't.

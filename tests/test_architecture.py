@@ -41,6 +41,7 @@ EXTRAS = {
     "redis": "redis",
     "rich": "cli",
     "typer": "cli",
+    "uvloop": "cli",
 }
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef

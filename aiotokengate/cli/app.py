@@ -25,6 +25,7 @@ from aiotokengate import (
     TokenGateError,
     __version__,
 )
+from aiotokengate.cli.loop import new_runner, run_async
 from aiotokengate.cli.show import Screen, printable, screen_for
 from aiotokengate.stream import ChatStream
 from aiotokengate.testing import FakeGateway, Pace
@@ -149,7 +150,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option
     params = {"max_tokens": max_tokens, "temperature": temperature}
     turn = Turns(model, system, {k: v for k, v in params.items() if v is not None})
     screen = screen_for(as_json=as_json, reasoning=reasoning)
-    with asyncio.Runner() as runner:
+    with new_runner() as runner:
         gate = TokenGate(api_key=api_key, base_url=base_url)
         try:
             if prompt is None and sys.stdin.isatty():
@@ -179,7 +180,7 @@ def models(*, as_json: AsJson = False, api_key: Key = None, base_url: Address = 
         async with TokenGate(api_key=api_key, base_url=base_url) as gate:
             return [attrs.asdict(model) for model in await gate.models()]
 
-    rows = asyncio.run(ask())
+    rows = run_async(ask())
     if as_json:
         for row in rows:
             typer.echo(orjson.dumps(row))
@@ -209,7 +210,7 @@ def top(
     if not 0 < every < LONGEST:
         message = f"expected --every in seconds above 0, got {every}"
         raise CallerError(message)
-    asyncio.run(show(place, every=every, once=once, as_json=as_json))
+    run_async(show(place, every=every, once=once, as_json=as_json))
 
 
 @app.command(help=DOCTOR_HELP)
@@ -226,9 +227,7 @@ def doctor(
     """Find out how a gateway answers for a model."""
     from aiotokengate.cli.doctor import examine, show  # noqa: PLC0415 - chat need not wait for it
 
-    found, row, refused = asyncio.run(
-        examine(model, api_key=api_key, base_url=base_url, save=save)
-    )
+    found, row, refused = run_async(examine(model, api_key=api_key, base_url=base_url, save=save))
     show(found, row, model=model, as_json=as_json)
     if refused is not None:
         raise refused
@@ -245,7 +244,7 @@ def demo(
     )
     turns = Turns(DEMO_MODEL, None, {})
     screen = screen_for(as_json=False, reasoning=True)
-    with FakeGateway(pace=DEMO_PACE) as gateway, asyncio.Runner() as runner:
+    with FakeGateway(pace=DEMO_PACE) as gateway, new_runner() as runner:
         gate = TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, proxy="")
         try:
             for question in (prompt, DEMO_SECOND_PROMPT):
