@@ -55,6 +55,7 @@ def test_a_session(
 
 def test_a_stream_stays_on_its_loop(fake_gateway: FakeGateway) -> None:
     gate = TokenGate(api_key=fake_gateway.api_key, base_url=fake_gateway.base_url)
+    fake_gateway.script(ScriptedReply(answer=["慢", Gate()]))
     call = gate.chat(MODEL, "嗨")
     with new_runner() as first, asyncio.Runner() as second:
         stream = first.run(call.__aenter__())
