@@ -30,7 +30,7 @@ from aiotokengate.wire.question import (
     text_of,
 )
 from aiotokengate.wire.thinking import ask_to_think
-from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState
+from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 
 __all__ = ["GeminiDecoder", "encode_gemini"]
 
@@ -276,7 +276,19 @@ _USUAL_CANDIDATE: Final = frozenset(
 class GeminiDecoder(NativeDecoder):
     """Chunks of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
-    __slots__ = ()
+    __slots__ = ("_parts",)
+
+    def __init__(self, transcript: Transcript) -> None:
+        """Begin a reply."""
+        super().__init__(transcript)
+        self._parts: dict[int, list[_Part]] = {}
+
+    def end(self) -> None:
+        """Take the end of the stream."""
+        for index, parts in self._parts.items():
+            content = [part.whole() for part in parts]
+            self.transcript.choice(index).native = {"protocol": PROTOCOL, "content": content}
+        super().end()
 
     def take(self, frame: object) -> None:
         """Take one chunk; or all of them, as an array that is no event stream."""
@@ -321,8 +333,8 @@ class GeminiDecoder(NativeDecoder):
 
     def _part(self, state: ChoiceState, part: dict[str, Any]) -> None:
         log = self.transcript
-        if self.transcript.retain:
-            _keep(state, part)
+        if log.retain:
+            _keep(self._parts.setdefault(state.index, []), part)
         text = part.get("text")
         if text and isinstance(text, str):
             log.put(state.index, REASONING if part.get("thought") is True else ANSWER, text)
@@ -343,22 +355,35 @@ class GeminiDecoder(NativeDecoder):
             self.transcript.finish(state, _REASONS.get(reason, reason))
 
 
-def _keep(state: ChoiceState, part: dict[str, Any]) -> None:
+class _Part:
+    """A part to send back: its fields, and its text in pieces."""
+
+    __slots__ = ("fields", "pieces")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = dict(fields)
+        self.pieces = [fields["text"]] if isinstance(fields.get("text"), str) else []
+
+    def takes(self, part: Mapping[str, Any]) -> bool:
+        """Say whether the text of the next part goes on with this one's; a signed one is over."""
+        both = self.pieces and isinstance(part.get("text"), str)
+        same = self.fields.get("thought") == part.get("thought")
+        return bool(both and same and "thoughtSignature" not in self.fields)
+
+    def add(self, part: Mapping[str, Any]) -> None:
+        self.fields.update(part)
+        self.pieces.append(part["text"])
+
+    def whole(self) -> dict[str, Any]:
+        return {**self.fields, "text": "".join(self.pieces)} if self.pieces else self.fields
+
+
+def _keep(parts: list[_Part], part: dict[str, Any]) -> None:
     """Keep a part to send back; pieces of one text are joined, up to the one that is signed."""
-    if state.native is None:
-        state.native = {"protocol": PROTOCOL, "content": []}
-    kept = state.native["content"]
-    last = kept[-1] if kept else {}
-    joins = (
-        isinstance(part.get("text"), str)
-        and isinstance(last.get("text"), str)
-        and last.get("thought") == part.get("thought")
-        and "thoughtSignature" not in last
-    )
-    if joins:
-        kept[-1] = {**last, **part, "text": last["text"] + part["text"]}
+    if parts and parts[-1].takes(part):
+        parts[-1].add(part)
     else:
-        kept.append(part)
+        parts.append(_Part(part))
 
 
 def _piece(call: Mapping[str, Any], signature: object, number: int) -> dict[str, Any]:
