@@ -275,13 +275,13 @@ class ChatCompletionsDecoder:
             self.done = True
         elif text and not text.startswith(b":"):
             try:
-                chunk = loads(text)
+                chunk = mended(loads(text), _TEXTS)
             except (ValueError, RecursionError):
                 self.transcript.skipped += 1
             else:
                 self._surrogates = True
                 self.splicer.forget()
-                self.take(mended(chunk, _TEXTS))
+                self.take(chunk)
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
         log = self.transcript
@@ -428,7 +428,8 @@ class ChatCompletionsDecoder:
         """Take content in parts (vllm-omni): text and images."""
         for part in parts:
             if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-                self._content(choice, text)
+                if text:
+                    self._content(choice, text)
             else:
                 _take_image(self.transcript, choice.state, part)
 

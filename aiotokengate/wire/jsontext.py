@@ -16,7 +16,7 @@ import orjson
 
 from aiotokengate.errors import CallerError
 
-__all__ = ["dumps", "loads", "mended", "rejoined"]
+__all__ = ["dumps", "loads", "mended", "rejoined", "written"]
 
 _INT64 = 2**64
 
@@ -79,6 +79,20 @@ def mended(value: Any, raw: frozenset[str]) -> Any:  # noqa: ANN401 - parsed JSO
             for key, item in value.items()
         }
     return value
+
+
+def written(value: object) -> str:
+    """Write parsed JSON again; what is nested too deeply even for that is "".
+
+    orjson writes neither integers beyond 64 bits nor what is nested more than 254 deep.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        try:
+            return json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            return ""
 
 
 def _flaws(value: object, path: str, depth: int = 0, *, numbers: bool = False) -> Iterator[str]:

@@ -19,7 +19,7 @@ import orjson
 
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation
-from aiotokengate.wire.jsontext import dumps, loads
+from aiotokengate.wire.jsontext import dumps, loads, written
 from aiotokengate.wire.question import (
     Encoded,
     NativeDecoder,
@@ -428,7 +428,7 @@ class MessagesDecoder(NativeDecoder):
         if kind == "tool_use":
             fields["id"] = text_of(fields.get("id")) or f"call_{len(self._choice().calls)}"
             given = fields.get("input")
-            arguments = orjson.dumps(given).decode() if given else ""
+            arguments = written(given) if given else ""
             function = {"name": text_of(fields.get("name")), "arguments": arguments}
             piece = {"index": len(self._choice().calls), "id": fields["id"], "function": function}
             log.tool_piece(self._choice(), piece)

@@ -232,7 +232,7 @@ class ResponsesDecoder(NativeDecoder):
         """Begin a reply."""
         super().__init__(transcript)
         self._state: ChoiceState | None = None
-        self._ids: dict[object, int] = {}
+        self._ids: dict[str, int] = {}
         self._items: dict[int, Mapping[str, Any]] = {}
         # What deltas have said of each item: kinds of text, and the last part of the summary.
         self._said: dict[int, dict[str, int]] = {}
@@ -279,7 +279,7 @@ class ResponsesDecoder(NativeDecoder):
         place = event.get("output_index")
         if isinstance(place, int):
             return place
-        return self._ids.setdefault(event.get("item_id"), len(self._ids))
+        return self._ids.setdefault(repr(event.get("item_id")), len(self._ids))
 
     def _said_of(self, place: int) -> dict[str, int]:
         said = self._said.get(place)

@@ -36,7 +36,7 @@ from aiotokengate.types import (
     Usage,
     UsageDelta,
 )
-from aiotokengate.wire.jsontext import rejoined
+from aiotokengate.wire.jsontext import rejoined, written
 from aiotokengate.wire.usage import has_counts, usage_of
 
 __all__ = ["ANSWER", "BREAK", "NOTE", "REASONING", "ChoiceState", "Transcript"]
@@ -340,4 +340,4 @@ def _arguments(value: object) -> str:
     """Give a fragment of JSON text; some vendors send the arguments as an object already."""
     if value is None or isinstance(value, str):
         return value or ""
-    return orjson.dumps(value).decode()
+    return written(value)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError
-from aiotokengate.wire.jsontext import dumps, loads
+from aiotokengate.wire.jsontext import dumps, loads, written
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -48,19 +48,34 @@ def test_what_is_no_json(text: bytes) -> None:
         loads(text)
 
 
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": ["你", None]}, '{"a":["你",null]}'),
+        ({"a": 10**30}, '{"a": 1000000000000000000000000000000}'),
+        (deep(300), "[" * 301 + "]" * 301),
+        (deep(1_000_000), ""),
+    ],
+    ids=["plain", "big", "deep", "deepest"],
+)
+def test_what_was_read_is_written_again(value: object, text: str) -> None:
+    """Arguments that came as an object, whatever it holds."""
+    assert written(value) == text
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 
 def inside_itself() -> dict[str, Any]:
     value: dict[str, Any] = {}
     value["a"] = [value]
-    return value
-
-
-def deep(levels: int) -> list[Any]:
-    value: list[Any] = []
-    for _ in range(levels):
-        value = [value]
     return value
 
 
