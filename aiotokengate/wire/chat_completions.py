@@ -35,7 +35,7 @@ from aiotokengate.types import (
     UsageDelta,
 )
 from aiotokengate.wire.dialects import Dialect, TagSplitter
-from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined
+from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined, same
 from aiotokengate.wire.question import Encoded, Question, merged
 from aiotokengate.wire.splice import Append, Hole, Splicer
 from aiotokengate.wire.transcript import (
@@ -47,6 +47,7 @@ from aiotokengate.wire.transcript import (
     Transcript,
     detail_key,
 )
+from aiotokengate.wire.usage import has_counts
 
 ChoiceDelta: TypeAlias = (
     ReasoningDelta
@@ -115,6 +116,8 @@ _USUAL_CHUNK = frozenset(
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
 _TEXTS = frozenset(("content", "reasoning_content", "reasoning", "arguments"))
+_GATHERED = ("annotations", "parts")
+"""What is kept of these grows, where it is not of a known form."""
 _CHANGING = ("id", "created", "obfuscation")
 """What some gateways change in every chunk, or once a second."""
 _NO_REASON = ("", "null", None)
@@ -179,7 +182,7 @@ class ChatCompletionsDecoder:
     def feed_from(self, events: Sequence[bytes], at: int) -> int:
         """Take events from a place on, up to a suspect; give the place after the last one."""
         while at < len(events) and self.suspect is None:
-            at = self.splicer.take(events, at)
+            at = self.splicer.take(events, at, self)
             if at < len(events):
                 self.feed(events[at])
                 at += 1
@@ -206,41 +209,35 @@ class ChatCompletionsDecoder:
         choices = chunk["choices"]
         if self._surrogates or self.suspect is not None or not self.splicer.worth(data):
             return
-        if len(choices) != 1 or not _only_texts(choices[0]):
+        if len(choices) != 1 or not _only_texts(choices[0]) or not self._says_no_more(chunk):
             return
         delta = choices[0]["delta"]
         known = self._choices[_index_of(choices[0])]
         texts = self._texts(known, delta)
         if texts is None:
             return
-        content = delta.get("content")
-        kind = KINDS * known.state.index + (ANSWER if content else REASONING)
-        append = Append(kind)
-        if content and known.searching:
-            append.through = partial(self._content_through, known)
-        elif delta.get("reasoning_details"):
-            append.also = _detail_pieces(known, delta["reasoning_details"][0])
-        self.splicer.learn(data, chunk, texts, append, _CHANGING)
+        self.splicer.learn(data, chunk, texts, _append(known, delta), _CHANGING)
+
+    def _says_no_more(self, chunk: dict[str, Any]) -> bool:
+        """Say whether a chunk tells nothing new of the reply: neither what it is, nor a usage."""
+        usage = chunk.get("usage")
+        return bool(self.transcript.model) and not (isinstance(usage, dict) and has_counts(usage))
 
     def _texts(self, choice: _Choice, delta: dict[str, Any]) -> list[Hole] | None:
         """Say where a delta has its text, and where it has it again; None if there is more."""
         texts: list[Hole] = [(delta, field) for field in self._dialect.fields if delta.get(field)]
         if details := delta.get("reasoning_details"):
-            if len(details) != 1 or _detail_pieces(choice, details[0]) is None:
+            found = _detail_text(choice, details)
+            if found is None or (texts and choice.cumulative):
                 return None
-            texts.append((details[0], "text"))
+            texts.append((details[0], found[0]))
         if delta.get("content"):
             if texts:
                 return None
             texts.append((delta, "content"))
         first, *others = (inside.get(key) for inside, key in texts)
-        same = isinstance(first, str) and others == [first] * len(others)
-        return texts if same else None
-
-    def _content_through(self, choice: _Choice, text: str) -> bool:
-        """Take content in which tags still matter; say whether they still do."""
-        self._content(choice, text)
-        return choice.searching
+        alike = isinstance(first, str) and others == [first] * len(others)
+        return texts if alike else None
 
     def take(self, chunk: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
@@ -297,7 +294,7 @@ class ChatCompletionsDecoder:
             self.suspect = chunk
         for key in chunk.keys() - _USUAL_CHUNK - {"error"}:
             if chunk[key] is not None:
-                log.extra[key] = chunk[key]
+                self._keep_last(log.extra, key, chunk[key])
         first = log.choices.get(0)
         if first is not None:
             for source in _sources(chunk):
@@ -309,6 +306,7 @@ class ChatCompletionsDecoder:
         if known is None:
             state = self.transcript.choice(index)
             known = self._choices[index] = _Choice(state, self._dialect)
+            self.splicer.forget()  # sources beside the choices are those of the first, once there
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._delta(known, delta)
@@ -322,12 +320,18 @@ class ChatCompletionsDecoder:
 
     def _unusual_choice(self, state: ChoiceState, choice: Mapping[str, Any]) -> None:
         logprobs = choice.get("logprobs")
-        if isinstance(logprobs, dict):
+        if logprobs and isinstance(logprobs, dict):
             content = logprobs.get("content")
             state.logprobs.extend(content if isinstance(content, list) else [logprobs])
         for key in choice.keys() - _USUAL_CHOICE:
             if choice[key] is not None:
-                state.extra[key] = choice[key]
+                self._keep_last(state.extra, key, choice[key])
+
+    def _keep_last(self, extra: dict[str, Any], key: str, value: object) -> None:
+        """Keep the last value of a field; chunks with an earlier one are to bring that back."""
+        if not same(extra.get(key, value), value):
+            self.splicer.forget()
+        extra[key] = value
 
     def _finish(self, choice: _Choice, reason: str) -> None:
         self._flush(choice)
@@ -367,7 +371,7 @@ class ChatCompletionsDecoder:
         for field in self._dialect.fields:
             text = delta.get(field)
             if text and not isinstance(text, str):
-                choice.state.extra[field] = text
+                self._keep_last(choice.state.extra, field, text)
             elif text and not found:
                 found = True
                 self._reasoning(choice, field, text)
@@ -401,7 +405,7 @@ class ChatCompletionsDecoder:
         """Take one field of a delta that is not text."""
         take = _TAKERS.get(key)
         if take is None:
-            choice.state.extra[key] = value
+            self._keep_last(choice.state.extra, key, value)
             return
         if choice.searching and choice.splitter is not None and take is not _ignore:
             self._pieces(choice, choice.splitter.flush())
@@ -412,7 +416,7 @@ class ChatCompletionsDecoder:
         if isinstance(content, list):
             self._parts(choice, content)
         elif not isinstance(content, str):
-            choice.state.extra["content"] = content
+            self._keep_last(choice.state.extra, "content", content)
         elif choice.searching and (choice.splitter or self._may_be_tag(content)):
             self._split(choice, content)
         else:
@@ -477,26 +481,22 @@ class ChatCompletionsDecoder:
         entries = delta.get("reasoning_details")
         if not isinstance(entries, list):
             return
-        tail = "".join([_news(choice, entry) for entry in entries if isinstance(entry, dict)])
+        tail = "".join([self._news(choice, entry) for entry in entries if isinstance(entry, dict)])
         if tail and self._dialect.details and not any(map(delta.get, self._dialect.fields)):
             self._reasoning(choice, "reasoning_details", tail)
 
-
-def _news(choice: _Choice, entry: Mapping[str, Any]) -> str:
-    """Give what is new in an entry; the second of an index shows whether they are cumulative."""
-    key, text = detail_key(entry), _detail_text(entry)
-    before = choice.details.get(key, "")
-    if choice.cumulative is None and before and text:
-        choice.cumulative = len(text) > len(before) and text.startswith(before)
-    grown = bool(choice.cumulative and text.startswith(before))
-    choice.state.keep_detail(entry, replace=grown and bool(before))
-    if choice.cumulative or not before:
-        choice.details[key] = text or before
-    return text[len(before) :] if grown else text
-
-
-def _detail_text(entry: Mapping[str, Any]) -> str:
-    return _string(entry.get("text")) or _string(entry.get("summary"))
+    def _news(self, choice: _Choice, entry: Mapping[str, Any]) -> str:
+        """Give what is new in an entry; the second of an index shows if they are cumulative."""
+        key, text = detail_key(entry), _string(entry.get("text")) or _string(entry.get("summary"))
+        before = choice.details.get(key, "")
+        if choice.cumulative is None and before and text:
+            choice.cumulative = len(text) > len(before) and text.startswith(before)
+        grown = bool(choice.cumulative and text.startswith(before))
+        if choice.state.keep_detail(entry, replace=grown and bool(before)):
+            self.splicer.forget()
+        if choice.cumulative or not before:
+            choice.details[key] = text or before
+        return text[len(before) :] if grown else text
 
 
 def _string(value: object) -> str:
@@ -570,16 +570,50 @@ def _only_texts(choice: Mapping[str, Any]) -> bool:
     delta = choice.get("delta")
     if not isinstance(delta, dict) or choice.get("logprobs"):
         return False
-    more = [key for key in _TAKERS if delta.get(key)]
-    return choice.get("finish_reason") in _NO_REASON and more in ([], ["reasoning_details"])
+    if choice.get("finish_reason") not in _NO_REASON:
+        return False
+    if any(choice.get(key) is not None for key in _GATHERED):
+        return False
+    more = [key for key in (*_TAKERS, *_GATHERED) if delta.get(key)]
+    return more in ([], ["reasoning_details"])
 
 
-def _detail_pieces(choice: _Choice, entry: object) -> list[str] | None:
-    """Give the list that keeps the text of an entry, if it is known and grows by pieces."""
-    if not isinstance(entry, dict) or entry.get("summary") or choice.cumulative is not False:
+def _append(choice: _Choice, delta: dict[str, Any]) -> Append:
+    """Say what the text of a delta is for, which has its text in one place, or in details too."""
+    append = Append(KINDS * choice.state.index + (ANSWER if delta.get("content") else REASONING))
+    details = delta.get("reasoning_details")
+    found = _detail_text(choice, details)
+    if delta.get("content"):
+        append.through = partial(_content_through, choice) if choice.searching else None
+    elif details and found and choice.cumulative:
+        append.through = partial(_detail_through, choice, details[0], found[0])
+    elif found:
+        append.also = found[1]
+    return append
+
+
+def _detail_through(
+    choice: _Choice, entry: dict[str, Any], name: str, decoder: ChatCompletionsDecoder, text: str
+) -> bool:
+    """Take an entry of the details with another text, all so far; the next one comes like it."""
+    decoder._details(choice, {"reasoning_details": [{**entry, name: text}]})  # noqa: SLF001
+    return True
+
+
+def _content_through(choice: _Choice, decoder: ChatCompletionsDecoder, text: str) -> bool:
+    """Take content in which tags still matter; say whether they still do."""
+    decoder._content(choice, text)  # noqa: SLF001 - of this module
+    return choice.searching
+
+
+def _detail_text(choice: _Choice, details: object) -> tuple[str, list[str]] | None:
+    """Say which field of the only detail is its text, and what keeps it; None if unsure."""
+    if not isinstance(details, list) or len(details) != 1 or choice.cumulative is None:
         return None
-    detail = choice.state.details.get(detail_key(entry))
-    return None if detail is None else detail.texts.get("text")
+    (entry,) = details
+    known = choice.state.details.get(detail_key(entry)) if isinstance(entry, dict) else None
+    names = [name for name in ("text", "summary") if known and _string(entry.get(name))]
+    return (names[0], known.texts[names[0]]) if known and len(names) == 1 else None
 
 
 def media_of(url: str) -> Media:

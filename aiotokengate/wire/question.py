@@ -124,7 +124,7 @@ class NativeDecoder:
     def feed_from(self, events: Sequence[bytes], at: int) -> int:
         """Take events from a place on, up to a suspect; give the place after the last one."""
         while at < len(events) and self.suspect is None:
-            at = self.splicer.take(events, at)
+            at = self.splicer.take(events, at, self)
             if at < len(events):
                 self.feed(events[at])
                 at += 1

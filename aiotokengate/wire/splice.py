@@ -16,14 +16,16 @@ a chunk has more than one hole: the scalars must be exactly one literal each, th
 bytes as the text.
 
 A decoder learns a template only of a chunk which, with another text, would do nothing but append
-that text.  It keeps a few: choices take turns, and some vendors change the order of their keys.
+that text, and set again what is set already (fields nobody knows are kept with their last value).
+When something else has set these to another value, it forgets its templates.  It keeps a few:
+choices take turns, and some vendors change the order of their keys.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -42,6 +44,9 @@ LONGEST: Final = 16_384
 FAIR_TRIAL: Final = 16
 """So many templates may be learned before it matters whether they are ever of use."""
 
+_ALWAYS_CHANGE: Final = ("obfuscation", "sequence_number")
+"""Keys that need not be seen to change."""
+
 _MARK: Final = "\x00spliced\x00"
 _MARK_JSON: Final = orjson.dumps(_MARK)
 
@@ -53,13 +58,13 @@ class Append:
     Attributes:
         kind: of the entry.
         also: a list that keeps the text, too.
-        through: takes the text in place of the transcript, and says whether the next one is to
-            take the same way.
+        through: takes the decoder and the text, in place of the transcript, and says whether the
+            next one is to take the same way.  It must not hold the decoder, which holds it.
     """
 
     kind: int
     also: list[str] | None = None
-    through: Callable[[str], bool] | None = None
+    through: Callable[[Any, str], bool] | None = None
 
 
 class Template:
@@ -82,11 +87,11 @@ class Template:
         self._read: Callable[[bytes], Any] = self._text_of if inner else orjson.loads
         self.live = True
 
-    def run(self, events: Sequence[bytes], at: int, log: Transcript) -> int:
+    def run(self, events: Sequence[bytes], at: int, log: Transcript, decoder: object) -> int:
         """Take the events from ``at`` on as long as they fit; give the place of the next one."""
         append = self._append
         if append.through is not None:
-            return self._run_through(events, at, append.through)
+            return self._run_through(events, at, partial(append.through, decoder))
         prefix, suffix, read, also = self.prefix, self.suffix, self._read, append.also
         head, tail, kind = len(prefix), -len(suffix), append.kind
         kinds, items = log.kinds, log.items
@@ -121,8 +126,8 @@ class Template:
                 return place
             if type(text) is not str:
                 return place
-            if text:
-                self.live = through(text)
+            if text and not through(text):
+                self.live = False
         return len(events)
 
     def _text_of(self, middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
@@ -167,23 +172,26 @@ class Splicer:
         self._seen = False
         self._learned = 0
         self._last: dict[str, Any] = {}
-        self._changing: set[str] = set()
+        self._changing = set(_ALWAYS_CHANGE)
 
-    def take(self, events: Sequence[bytes], at: int) -> int:
-        """Take the events from ``at`` on that a template fits; give the place of the next one."""
+    def take(self, events: Sequence[bytes], at: int, decoder: object) -> int:
+        """Take the events from ``at`` on that a template fits; give the place of the next one.
+
+        What a text goes through is given ``decoder``.
+        """
         begin = at
-        while at < len(events) and (after := self._run(events, at)) > at:
+        while at < len(events) and (after := self._run(events, at, decoder)) > at:
             at = after
         self.hits += at - begin
         return at
 
-    def _run(self, events: Sequence[bytes], at: int) -> int:
+    def _run(self, events: Sequence[bytes], at: int, decoder: object) -> int:
         templates = self._templates
         for place, template in enumerate(templates):
-            after = template.run(events, at, self._log)
+            after = template.run(events, at, self._log, decoder)
             if after > at:
                 if not template.live:
-                    del templates[place]
+                    templates[:] = [one for one in templates if one.live]
                 elif place:
                     templates.insert(0, templates.pop(place))
                 return after
@@ -257,13 +265,15 @@ def _template(
 def _find(data: bytes, chunk: object, inside: dict[str, Any], key: str) -> tuple[int, int] | None:
     """Find the literal of a value, as the one whose change changes that value alone."""
     value = inside[key]
+    if value == _MARK:
+        return None  # any literal could be replaced without a change
     for found in _values_of(key).finditer(data):
         start, end = found.span(1)
         inside[key] = _MARK
         try:
             if orjson.loads(data[:start] + _MARK_JSON + data[end:]) == chunk:
                 return start, end
-        except orjson.JSONDecodeError:
+        except (orjson.JSONDecodeError, RecursionError):
             continue
         finally:
             inside[key] = value

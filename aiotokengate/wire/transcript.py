@@ -36,7 +36,7 @@ from aiotokengate.types import (
     Usage,
     UsageDelta,
 )
-from aiotokengate.wire.jsontext import rejoined, written
+from aiotokengate.wire.jsontext import rejoined, same, written
 from aiotokengate.wire.usage import has_counts, usage_of
 
 __all__ = ["ANSWER", "BREAK", "NOTE", "REASONING", "ChoiceState", "Transcript"]
@@ -97,9 +97,14 @@ class ChoiceState:
     native: dict[str, Any] | None = None
     extra: dict[str, Any] = attrs.field(factory=dict)
 
-    def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> None:
-        """Merge an entry of ``reasoning_details`` into those of the same index."""
+    def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> bool:
+        """Merge an entry of ``reasoning_details`` into those of the same index.
+
+        Returns:
+            Whether a field has another value than before.
+        """
         detail = self.details.setdefault(detail_key(entry), PartialDetail())
+        changed = False
         for key, value in entry.items():
             if key in _DETAIL_TEXTS and isinstance(value, str):
                 pieces = detail.texts.setdefault(key, [])
@@ -107,7 +112,9 @@ class ChoiceState:
                     pieces.clear()
                 pieces.append(value)
             elif value is not None:
+                changed = changed or not same(detail.fields.get(key, value), value)
                 detail.fields[key] = value
+        return changed
 
     def remember(self, place: int, index: object, new_id: str) -> None:
         """Remember where pieces with this index or id belong."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError
-from aiotokengate.wire.jsontext import dumps, loads, written
+from aiotokengate.wire.jsontext import dumps, loads, same, written
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -68,6 +68,15 @@ def deep(levels: int) -> list[Any]:
 def test_what_was_read_is_written_again(value: object, text: str) -> None:
     """Arguments that came as an object, whatever it holds."""
     assert written(value) == text
+
+
+def test_equality() -> None:
+    """Numbers are compared with their type; of what is nested too deeply, nothing is known."""
+    assert same({"a": [1]}, {"a": [1]})
+    assert not same([1], [2])
+    assert not same({"a": 1}, {"a": 1.0})
+    assert not same([True], [1])
+    assert not same(deep(1_000_000), deep(1_000_000))
 
 
 # --- writing ------------------------------------------------------------------------------------
