@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
+from weakref import proxy
 
 import orjson
 
@@ -35,7 +36,7 @@ from aiotokengate.types import (
     UsageDelta,
 )
 from aiotokengate.wire.dialects import Dialect, TagSplitter
-from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined
+from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined, same
 from aiotokengate.wire.question import Encoded, Question, merged
 from aiotokengate.wire.splice import Append, Hole, Splicer
 from aiotokengate.wire.transcript import (
@@ -47,6 +48,7 @@ from aiotokengate.wire.transcript import (
     Transcript,
     detail_key,
 )
+from aiotokengate.wire.usage import has_counts
 
 ChoiceDelta: TypeAlias = (
     ReasoningDelta
@@ -115,6 +117,8 @@ _USUAL_CHUNK = frozenset(
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
 _TEXTS = frozenset(("content", "reasoning_content", "reasoning", "arguments"))
+_GATHERED = ("annotations", "parts")
+"""What is kept of these grows, where it is not of a known form."""
 _CHANGING = ("id", "created", "obfuscation")
 """What some gateways change in every chunk, or once a second."""
 _NO_REASON = ("", "null", None)
@@ -157,6 +161,7 @@ class ChatCompletionsDecoder:
     """
 
     __slots__ = (
+        "__weakref__",
         "_choices",
         "_dialect",
         "_surrogates",
@@ -209,43 +214,50 @@ class ChatCompletionsDecoder:
         choices = chunk["choices"]
         if self._surrogates or self.suspect is not None or not self.splicer.worth(data):
             return
-        if len(choices) != 1 or not _only_texts(choices[0]):
+        if len(choices) != 1 or not _only_texts(choices[0]) or not self._says_no_more(chunk):
             return
         delta = choices[0]["delta"]
         known = self._choices[_index_of(choices[0])]
         texts = self._texts(known, delta)
         if texts is None:
             return
-        content = delta.get("content")
-        kind = KINDS * known.state.index + (ANSWER if content else REASONING)
-        append = Append(kind)
-        if content and known.searching:
-            append.through = partial(self._content_through, known)
-        elif delta.get("reasoning_details"):
-            append.also = _detail_pieces(known, delta["reasoning_details"][0])
-        self.splicer.learn(data, chunk, texts, append, _CHANGING)
+        self.splicer.learn(data, chunk, texts, self._append(known, delta), _CHANGING)
+
+    def _says_no_more(self, chunk: dict[str, Any]) -> bool:
+        """Say whether a chunk tells nothing new of the reply: neither what it is, nor a usage."""
+        usage = chunk.get("usage")
+        return bool(self.transcript.model) and not (isinstance(usage, dict) and has_counts(usage))
 
     def _texts(self, choice: _Choice, delta: dict[str, Any]) -> list[Hole] | None:
         """Say where a delta has its text, and where it has it again; None if there is more."""
         texts: list[Hole] = [(delta, field) for field in self._dialect.fields if delta.get(field)]
         if details := delta.get("reasoning_details"):
-            one = isinstance(details, list) and len(details) == 1
-            if not one or _detail_pieces(choice, details[0]) is None:
+            found = _detail_text(choice, details)
+            if found is None or (texts and choice.cumulative):
                 return None
-            texts.append((details[0], "text"))
+            texts.append((details[0], found[0]))
         if delta.get("content"):
             if texts:
                 return None
             texts.append((delta, "content"))
         first, *others = (inside.get(key) for inside, key in texts)
-        same = isinstance(first, str) and others == [first] * len(others)
-        return texts if same else None
+        alike = isinstance(first, str) and others == [first] * len(others)
+        return texts if alike else None
 
-    def _content_through(self, choice: _Choice, text: str) -> None:
-        """Take content in which tags still matter, until they don't any more."""
-        self._content(choice, text)
-        if not choice.searching:
-            self.splicer.forget()
+    def _append(self, choice: _Choice, delta: dict[str, Any]) -> Append:
+        """Say what the text of a delta is for, which has it in one place, or in details, too."""
+        kind = KINDS * choice.state.index + (ANSWER if delta.get("content") else REASONING)
+        append = Append(kind)
+        details = delta.get("reasoning_details")
+        found = _detail_text(choice, details)
+        if delta.get("content"):
+            if choice.searching:
+                append.through = partial(_content_through, proxy(self), choice)
+        elif details and found and choice.cumulative:
+            append.through = partial(_detail_through, proxy(self), choice, details[0], found[0])
+        elif found:
+            append.also = found[1]
+        return append
 
     def take(self, chunk: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
@@ -280,13 +292,13 @@ class ChatCompletionsDecoder:
             self.done = True
         elif text and not text.startswith(b":"):
             try:
-                chunk = loads(text)
+                chunk = mended(loads(text), _TEXTS)
             except (ValueError, RecursionError):
                 self.transcript.skipped += 1
             else:
                 self._surrogates = True
                 self.splicer.forget()
-                self.take(mended(chunk, _TEXTS))
+                self.take(chunk)
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
         log = self.transcript
@@ -302,7 +314,7 @@ class ChatCompletionsDecoder:
             self.suspect = chunk
         for key in chunk.keys() - _USUAL_CHUNK - {"error"}:
             if chunk[key] is not None:
-                log.extra[key] = chunk[key]
+                self._keep_last(log.extra, key, chunk[key])
         first = log.choices.get(0)
         if first is not None:
             for source in _sources(chunk):
@@ -328,16 +340,23 @@ class ChatCompletionsDecoder:
         if known is None:
             state = self.transcript.choice(index)
             known = self._choices[index] = _Choice(state, self._dialect)
+            self.splicer.forget()  # sources beside the choices are those of the first, once there
         return known
 
     def _unusual_choice(self, state: ChoiceState, choice: Mapping[str, Any]) -> None:
         logprobs = choice.get("logprobs")
-        if isinstance(logprobs, dict):
+        if logprobs and isinstance(logprobs, dict):
             content = logprobs.get("content")
             state.logprobs.extend(content if isinstance(content, list) else [logprobs])
         for key in choice.keys() - _USUAL_CHOICE:
             if choice[key] is not None:
-                state.extra[key] = choice[key]
+                self._keep_last(state.extra, key, choice[key])
+
+    def _keep_last(self, extra: dict[str, Any], key: str, value: object) -> None:
+        """Keep the last value of a field; chunks with an earlier one are to bring that back."""
+        if not same(extra.get(key, value), value):
+            self.splicer.forget()
+        extra[key] = value
 
     def _finish(self, choice: _Choice, reason: str) -> None:
         self._flush(choice)
@@ -379,7 +398,7 @@ class ChatCompletionsDecoder:
         for field in self._dialect.fields:
             text = delta.get(field)
             if text and not isinstance(text, str):
-                choice.state.extra[field] = text
+                self._keep_last(choice.state.extra, field, text)
             elif text and not found:
                 found = True
                 self._reasoning(choice, field, text)
@@ -413,7 +432,7 @@ class ChatCompletionsDecoder:
         """Take one field of a delta that is not text."""
         take = _TAKERS.get(key)
         if take is None:
-            choice.state.extra[key] = value
+            self._keep_last(choice.state.extra, key, value)
             return
         if choice.searching and choice.splitter is not None and take is not _ignore:
             self._pieces(choice, choice.splitter.flush())
@@ -430,7 +449,7 @@ class ChatCompletionsDecoder:
         elif isinstance(content, list):
             self._parts(choice, content)
         else:
-            choice.state.extra["content"] = content
+            self._keep_last(choice.state.extra, "content", content)
 
     def _may_be_tag(self, content: str) -> bool:
         """Say whether content that begins like this needs the splitter; most does not."""
@@ -441,7 +460,8 @@ class ChatCompletionsDecoder:
         """Take content in parts (vllm-omni): text and images."""
         for part in parts:
             if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-                self._content(choice, text)
+                if text:
+                    self._content(choice, text)
             else:
                 _take_image(self.transcript, choice.state, part)
 
@@ -489,28 +509,24 @@ class ChatCompletionsDecoder:
         entries = delta.get("reasoning_details")
         if not isinstance(entries, list):
             return
-        keep = self.transcript.retain
-        tail = "".join([_news(choice, each, keep) for each in entries if isinstance(each, dict)])
+        tail = "".join([self._news(choice, each) for each in entries if isinstance(each, dict)])
         if tail and self._dialect.details and not any(map(delta.get, self._dialect.fields)):
             self._reasoning(choice, "reasoning_details", tail)
 
-
-def _news(choice: _Choice, entry: Mapping[str, Any], keep: bool) -> str:  # noqa: FBT001
-    """Give what is new in an entry; the second of an index shows whether they are cumulative."""
-    key, text = detail_key(entry), _detail_text(entry)
-    before = choice.details.get(key, "")
-    if choice.cumulative is None and before and text:
-        choice.cumulative = len(text) > len(before) and text.startswith(before)
-    grown = bool(choice.cumulative and text.startswith(before))
-    if keep:
-        choice.state.keep_detail(entry, replace=grown and bool(before))
-    if choice.cumulative or not before:
-        choice.details[key] = text or before
-    return text[len(before) :] if grown else text
-
-
-def _detail_text(entry: Mapping[str, Any]) -> str:
-    return _string(entry.get("text")) or _string(entry.get("summary"))
+    def _news(self, choice: _Choice, entry: Mapping[str, Any]) -> str:
+        """Give what is new in an entry; the second of an index shows if they are cumulative."""
+        key, text = detail_key(entry), _string(entry.get("text")) or _string(entry.get("summary"))
+        before = choice.details.get(key, "")
+        if choice.cumulative is None and before and text:
+            choice.cumulative = len(text) > len(before) and text.startswith(before)
+        grown = bool(choice.cumulative and text.startswith(before))
+        if self.transcript.retain:
+            changed = choice.state.keep_detail(entry, replace=grown and bool(before))
+            if changed:
+                self.splicer.forget()
+        if choice.cumulative or not before:
+            choice.details[key] = text or before
+        return text[len(before) :] if grown else text
 
 
 def _string(value: object) -> str:
@@ -584,16 +600,39 @@ def _only_texts(choice: Mapping[str, Any]) -> bool:
     delta = choice.get("delta")
     if not isinstance(delta, dict) or choice.get("logprobs"):
         return False
-    more = [key for key in _TAKERS if delta.get(key)]
-    return choice.get("finish_reason") in _NO_REASON and more in ([], ["reasoning_details"])
+    if choice.get("finish_reason") not in _NO_REASON:
+        return False
+    if any(choice.get(key) is not None for key in _GATHERED):
+        return False
+    more = [key for key in (*_TAKERS, *_GATHERED) if delta.get(key)]
+    return more in ([], ["reasoning_details"])
 
 
-def _detail_pieces(choice: _Choice, entry: object) -> list[str] | None:
-    """Give the list that keeps the text of an entry, if it is known and grows by pieces."""
-    if not isinstance(entry, dict) or entry.get("summary") or choice.cumulative is not False:
+# A template must not hold the decoder, which holds it: these are given a weak reference.
+
+
+def _content_through(decoder: ChatCompletionsDecoder, choice: _Choice, text: str) -> None:
+    """Take content in which tags still matter, until they don't any more."""
+    decoder._content(choice, text)  # noqa: SLF001 - of this module
+    if not choice.searching:
+        decoder.splicer.forget()
+
+
+def _detail_through(
+    decoder: ChatCompletionsDecoder, choice: _Choice, entry: dict[str, Any], name: str, text: str
+) -> None:
+    """Take an entry of the details with another text, which is all so far."""
+    decoder._details(choice, {"reasoning_details": [{**entry, name: text}]})  # noqa: SLF001
+
+
+def _detail_text(choice: _Choice, details: object) -> tuple[str, list[str]] | None:
+    """Say which field of the only detail is its text, and what keeps it; None if unsure."""
+    if not isinstance(details, list) or len(details) != 1 or choice.cumulative is None:
         return None
-    detail = choice.state.details.get(detail_key(entry))
-    return None if detail is None else detail.texts.get("text")
+    (entry,) = details
+    known = choice.state.details.get(detail_key(entry)) if isinstance(entry, dict) else None
+    names = [name for name in ("text", "summary") if known and _string(entry.get(name))]
+    return (names[0], known.texts[names[0]]) if known and len(names) == 1 else None
 
 
 def media_of(url: str) -> Media:

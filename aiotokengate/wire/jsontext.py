@@ -16,7 +16,7 @@ import orjson
 
 from aiotokengate.errors import CallerError
 
-__all__ = ["dumps", "loads", "mended", "rejoined"]
+__all__ = ["dumps", "loads", "mended", "rejoined", "same", "written"]
 
 _INT64 = 2**64
 
@@ -79,6 +79,31 @@ def mended(value: Any, raw: frozenset[str]) -> Any:  # noqa: ANN401 - parsed JSO
             for key, item in value.items()
         }
     return value
+
+
+def written(value: object) -> str:
+    """Write parsed JSON again; what is nested too deeply even for that is "".
+
+    orjson writes neither integers beyond 64 bits nor what is nested more than 254 deep.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        try:
+            return json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            return ""
+
+
+def same(one: object, other: object) -> bool:
+    """Say whether two parsed values are alike in all; of what is nested too deeply, never.
+
+    To Python 1, 1.0 and true are equal, which they are not to whoever looks at the reply.
+    """
+    try:
+        return one is other or repr(one) == repr(other)
+    except RecursionError:
+        return False
 
 
 def _flaws(value: object, path: str, depth: int = 0, *, numbers: bool = False) -> Iterator[str]:

@@ -16,7 +16,9 @@ a chunk has more than one hole: the scalars must be exactly one literal each, th
 bytes as the text.
 
 A decoder learns a template only of a chunk which, with another text, would do nothing but append
-that text.  It keeps a few: choices take turns, and some vendors change the order of their keys.
+that text, and set again what is set already (fields nobody knows are kept with their last value).
+When something else has set these to another value, it forgets its templates.  It keeps a few:
+choices take turns, and some vendors change the order of their keys.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ LONGEST: Final = 16_384
 """Bytes of a chunk that is worth a template; longer ones are images, or whole replies."""
 FAIR_TRIAL: Final = 16
 """So many templates may be learned before it matters whether they are ever of use."""
+
+_ALWAYS_CHANGE: Final = ("obfuscation", "sequence_number")
+"""Keys that need not be seen to change."""
 
 _MARK: Final = "\x00spliced\x00"
 _MARK_JSON: Final = orjson.dumps(_MARK)
@@ -161,20 +166,21 @@ class Splicer:
         self._seen = False
         self._learned = 0
         self._last: dict[str, Any] = {}
-        self._changing: set[str] = set()
+        self._changing = set(_ALWAYS_CHANGE)
 
     def take(self, events: Sequence[bytes], at: int) -> int:
         """Take the events from ``at`` on that a template fits; give the place of the next one.
 
         There must be a template.
         """
-        begin, end = at, len(events)
-        at = self.templates[0](events, at)
-        while at < end:
+        begin, end, templates = at, len(events), self.templates
+        at = templates[0](events, at)
+        # What a text goes through may forget all templates.
+        while at < end and templates:
             after = self._try_others(events, at)
             if after == at:
                 break
-            at = self.templates[0](events, after)
+            at = templates[0](events, after) if templates else after
         self.hits += at - begin
         return at
 
@@ -184,7 +190,8 @@ class Splicer:
         for place in range(1, len(templates)):
             after = templates[place](events, at)
             if after > at:
-                templates.insert(0, templates.pop(place))
+                if templates:
+                    templates.insert(0, templates.pop(place))
                 return after
         return at
 
@@ -254,13 +261,15 @@ def _cut(
 def _find(data: bytes, chunk: object, inside: dict[str, Any], key: str) -> tuple[int, int] | None:
     """Find the literal of a value, as the one whose change changes that value alone."""
     value = inside[key]
+    if value == _MARK:
+        return None  # any literal could be replaced without a change
     for found in _values_of(key).finditer(data):
         start, end = found.span(1)
         inside[key] = _MARK
         try:
             if orjson.loads(data[:start] + _MARK_JSON + data[end:]) == chunk:
                 return start, end
-        except orjson.JSONDecodeError:
+        except (orjson.JSONDecodeError, RecursionError):
             continue
         finally:
             inside[key] = value

@@ -18,7 +18,6 @@ under assembly.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Mapping
 from itertools import chain, compress
 from typing import Any
@@ -41,7 +40,7 @@ from aiotokengate.types import (
     Usage,
     UsageDelta,
 )
-from aiotokengate.wire.jsontext import rejoined
+from aiotokengate.wire.jsontext import rejoined, same, written
 from aiotokengate.wire.pack import BLOCK, Packed
 from aiotokengate.wire.usage import has_counts, usage_of
 
@@ -103,9 +102,14 @@ class ChoiceState:
     native: dict[str, Any] | None = None
     extra: dict[str, Any] = attrs.field(factory=dict)
 
-    def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> None:
-        """Merge an entry of ``reasoning_details`` into those of the same index."""
+    def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> bool:
+        """Merge an entry of ``reasoning_details`` into those of the same index.
+
+        Returns:
+            Whether a field has another value than before.
+        """
         detail = self.details.setdefault(detail_key(entry), PartialDetail())
+        changed = False
         for key, value in entry.items():
             if key in _DETAIL_TEXTS and isinstance(value, str):
                 pieces = detail.texts.setdefault(key, [])
@@ -113,7 +117,9 @@ class ChoiceState:
                     pieces.clear()
                 pieces.append(value)
             elif value is not None:
+                changed = changed or not same(detail.fields.get(key, value), value)
                 detail.fields[key] = value
+        return changed
 
     def remember(self, place: int, index: object, new_id: str) -> None:
         """Remember where pieces with this index or id belong."""
@@ -422,8 +428,4 @@ def _arguments(value: object) -> str:
     """Give a fragment of JSON text; some vendors send the arguments as an object already."""
     if value is None or isinstance(value, str):
         return value or ""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        # An integer beyond 64 bits, which the standard library has read and can write.
-        return json.dumps(value, ensure_ascii=False)
+    return written(value)

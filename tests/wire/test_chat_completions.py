@@ -801,6 +801,23 @@ def test_parts_of_another_form_are_kept() -> None:
     assert reply.choices[0].extra == {"parts": [{"type": "odd"}, "乙", {"image_url": 7}]}
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [
+        '{"content":[{"type":"text","text":""}]}',
+        '{"tool_calls":[{"function":{"arguments":{"a":1e999,"b":123456789012345678901234}}}]}',
+        '{"tool_calls":[{"function":{"arguments":%s}}]}' % ("[" * 500 + "]" * 500),
+        r'{"content":"\ud83d","x":%s}' % ("[" * 700 + "]" * 700),
+    ],
+    ids=["empty part", "numbers", "deep arguments", "deep, with half a pair"],
+)
+def test_odd_deltas_raise_nothing(delta: str) -> None:
+    data = f'{{"choices":[{{"index":0,"delta":{delta}}}]}}'.encode()
+    said_ = said(data, {"choices": [{"index": 0, "delta": {"content": "好"}}]})
+    assert isinstance(last := said_[-1], AnswerDelta)
+    assert last.text.endswith("好")
+
+
 def test_media_inside_the_text() -> None:
     """new-api writes what Gemini draws into the answer, as links that hold their data."""
     answer = (

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError
-from aiotokengate.wire.jsontext import dumps, loads
+from aiotokengate.wire.jsontext import dumps, loads, same, written
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -48,19 +48,43 @@ def test_what_is_no_json(text: bytes) -> None:
         loads(text)
 
 
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": ["你", None]}, '{"a":["你",null]}'),
+        ({"a": 10**30}, '{"a": 1000000000000000000000000000000}'),
+        (deep(300), "[" * 301 + "]" * 301),
+        (deep(1_000_000), ""),
+    ],
+    ids=["plain", "big", "deep", "deepest"],
+)
+def test_what_was_read_is_written_again(value: object, text: str) -> None:
+    """Arguments that came as an object, whatever it holds."""
+    assert written(value) == text
+
+
+def test_equality() -> None:
+    """Numbers are compared with their type; of what is nested too deeply, nothing is known."""
+    assert same({"a": [1]}, {"a": [1]})
+    assert not same([1], [2])
+    assert not same({"a": 1}, {"a": 1.0})
+    assert not same([True], [1])
+    assert not same(deep(1_000_000), deep(1_000_000))
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 
 def inside_itself() -> dict[str, Any]:
     value: dict[str, Any] = {}
     value["a"] = [value]
-    return value
-
-
-def deep(levels: int) -> list[Any]:
-    value: list[Any] = []
-    for _ in range(levels):
-        value = [value]
     return value
 
 

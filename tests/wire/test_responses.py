@@ -338,6 +338,7 @@ def test_errors_are_left_for_judgement(
         ev("output_item.done", output_index="x", item={"type": "message", "content": [7]}),
         ev("output_item.done", item={"type": "reasoning", "summary": [None]}),
         ev("output_text.delta", delta=None),
+        ev("output_item.done", item_id=["x"], item={"type": "reasoning"}),
         ev("output_text.annotation.added", annotation=7),
         ev("function_call_arguments.delta", delta=7),
         ev("function_call_arguments.delta", delta="{", item_id=[]),
