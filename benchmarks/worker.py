@@ -1,0 +1,195 @@
+"""One client in a process of its own: it is told over standard input what to do, line by line.
+
+    python benchmarks/worker.py CLIENT ADDRESS
+
+A line is a JSON object with a job and its arguments, the answer is another. Only what a job says
+that it measures is counted: CPU time (user and system) of this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import socket
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from clients import CLIENTS
+from meter import Meter
+from processes import pin, raise_file_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECONDS = 120
+"""A job that takes longer hangs."""
+SLICE = 100
+"""How many replies are opened at once."""
+
+
+class Jobs:
+    """What a client can be told to do."""
+
+    def __init__(self, address: str, client: Any) -> None:  # noqa: ANN401 - see clients
+        """Begin with nothing open."""
+        self._address = address
+        self._client = client
+        self._meter = Meter()
+        self._group = ""
+        self._following: list[asyncio.Task[None]] = []
+        self._held: list[object] = []
+
+    async def text(self, answer: str) -> str:
+        """Give the answer that a streamed reply has."""
+        text: str = await self._client.text(answer)
+        return text
+
+    async def knows(self, option: str) -> bool:
+        """Whether the client has an option."""
+        known: bool = self._client.knows(option)
+        return known
+
+    async def turn(self, work: str, answer: str, at_once: int, times: int, warm: int) -> Any:
+        """Measure one kind of work, after so many replies that open connections."""
+        does = getattr(self._client, work)
+        await asyncio.gather(*[does(answer) for _ in range(warm)])
+        counts: set[int] = set()
+        gc.collect()
+        before = time.process_time()
+        for _ in range(times):
+            if at_once == 1:
+                counts.add(await does(answer))
+            else:
+                counts.update(await asyncio.gather(*[does(answer) for _ in range(at_once)]))
+        return {"cpu": time.process_time() - before, "counts": sorted(counts)}
+
+    async def open(self, answer: str, group: str, streams: int, warm: int) -> None:
+        """Open paced replies, and read what they give at once."""
+        self._group = group
+        opened = f"{answer}.{group}"
+        for start in range(0, streams, SLICE):
+            more = min(SLICE, streams - start)
+            ready = asyncio.ensure_future(self._meter.reach(more * warm))
+            await asyncio.sleep(0)  # it has begun to count
+            for _ in range(more):
+                following = self._client.follow(opened, self._meter.tap())
+                self._following.append(asyncio.ensure_future(following))
+            await _first(ready, *self._following[start:])
+
+    async def pace(self, texts: int, rate: int, *, timed: bool = False, proof: bool = False) -> Any:
+        """Have each open reply give so many texts, all of them so many a second; measure that."""
+        total = texts * len(self._following)
+        self._meter.timed = timed
+        gc.collect()
+        with _reads(counted=proof) as reads:
+            await asyncio.to_thread(_tell, f"{self._address}/go.{self._group}.{texts}.{rate}")
+            begin, end = await self._meter.reach(total)
+        found = {"cpu": end[0] - begin[0], "wall": end[1] - begin[1], "texts": total}
+        late = self._meter.lateness() if timed else {}
+        return found | late | ({"reads": len(reads)} if proof else {})
+
+    async def end(self) -> None:
+        """Read what is open to its end."""
+        await asyncio.to_thread(_tell, f"{self._address}/end.{self._group}")
+        await asyncio.gather(*self._following)
+        self._following.clear()
+
+    async def hold(self, work: str, answer: str, streams: int, texts: int) -> float:
+        """Measure the memory of replies that stay open: bytes each."""
+        does = getattr(self._client, work)
+        self._held += [await does(answer, texts) for _ in range(SLICE)]
+        gc.collect()
+        before = _resident()
+        for _ in range(0, streams, SLICE):
+            self._held += await asyncio.gather(*[does(answer, texts) for _ in range(SLICE)])
+        gc.collect()
+        return (_resident() - before) / streams
+
+    async def length(self, answer: str, texts: int, every: int) -> list[float]:
+        """Measure one long reply: CPU seconds of each stretch of so many texts."""
+        gc.collect()
+        self._meter.timed = False
+        ready = asyncio.ensure_future(self._meter.reach(texts, every))
+        await asyncio.sleep(0)
+        following = asyncio.ensure_future(self._client.follow(answer, self._meter.tap()))
+        marks = await _first(ready, following)
+        await following
+        return [after[0] - before[0] for before, after in zip(marks, marks[1:], strict=False)]
+
+    async def close(self) -> None:
+        """Close what is open."""
+        self._held.clear()
+        await self._client.close()
+
+
+async def _first(ready: asyncio.Future[Any], *following: asyncio.Future[None]) -> Any:
+    """Wait until something is ready, or something has failed before."""
+    await asyncio.wait({ready, *following}, return_when=asyncio.FIRST_COMPLETED)
+    for task in following:
+        if task.done():
+            task.result()
+    return await ready
+
+
+def _tell(url: str) -> None:
+    with urllib.request.urlopen(url, data=b"", timeout=SECONDS):  # noqa: S310 - our own server
+        pass
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - no more than what is needed
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def _reads(*, counted: bool) -> Iterator[list[int]]:
+    """Count what this process reads from sockets through Python; costs time, so only as proof."""
+    found: list[int] = []
+    plain: Callable[..., bytes] = socket.socket.recv
+
+    def recv(self: socket.socket, *arguments: int) -> bytes:
+        data = plain(self, *arguments)
+        found.append(len(data))
+        return data
+
+    if counted:
+        socket.socket.recv = recv  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        if counted:
+            del socket.socket.recv  # what is found then is the method that was there before
+
+
+async def _serve(name: str, address: str) -> None:
+    jobs = Jobs(address, CLIENTS[name].make(address))
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        order = json.loads(line)
+        async with asyncio.timeout(SECONDS):
+            answer = await getattr(jobs, order.pop("job"))(**order)
+        print(json.dumps(answer), flush=True)
+    await jobs.close()
+
+
+def main() -> None:
+    """Read the arguments, and do what is told."""
+    _, name, address = sys.argv
+    pin(0)
+    raise_file_limit()
+    factory = None
+    if CLIENTS[name].uvloop:
+        import uvloop  # noqa: PLC0415 - for these clients alone
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_serve(name, address))
+
+
+if __name__ == "__main__":
+    main()
