@@ -13,7 +13,7 @@ address:
                          the write, nanoseconds of the machine's monotonic clock
     end.GROUP            end them all
 
-It prints its port, and ends when its standard input does: nobody can leave it behind.
+It keeps to the core that its argument says, prints its port, and ends when its standard input does: nobody can leave it behind.
 """
 
 from __future__ import annotations
@@ -235,5 +235,5 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    pin(-1)
+    pin(int(sys.argv[1]))
     asyncio.run(_main())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
-from figures import HELD_TEXTS, Figure
+from figure import Figure
+from open_streams import HELD_TEXTS
 
 __all__ = ["BARS", "Bar", "Row", "rows"]
 

@@ -17,44 +17,61 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import report
 from bars import Row, rows
 from clients import CLIENTS
-from figures import FULL, PARTS, QUICK, SMOKE, Bench, Figure, about, dumped
+from figure import Figure
+from imports import imports
+from open_streams import length, memory, paced, streams
+from results import RESULTS, Results
+from run import FULL, QUICK, SMOKE, Bench, Plan
+from turns import bulk, calls, protocols
 
-RESULTS = Path(__file__).parent / "results.json"
+PARTS: Mapping[str, Callable[[Bench], Iterator[tuple[str, Figure]]]] = {
+    "bulk": bulk,
+    "protocols": protocols,
+    "calls": calls,
+    "paced": paced,
+    "imports": imports,
+    "length": length,
+    "memory": memory,
+    "streams": streams,
+}
 
 
 def main() -> None:
     """Read the arguments, measure, print, write."""
     arguments = _arguments()
-    plan = SMOKE if arguments.smoke else QUICK if arguments.quick else FULL
+    plan: Plan = arguments.plan
     began = time.monotonic()
     with Bench(plan, arguments.others) as bench:
-        stated = about(bench)
-        print(stated["machine"])
-        print(stated["python"], *map(" ".join, stated["packages"].items()), sep=", ")
-        print(*map(" ".join, stated["peers"].items()), sep=", ")
-        figures = dict(_measured(bench, arguments.only or list(PARTS)))
-    print(f"\n{_table(list(rows(figures)))}")
+        print(_stated(bench))
+        results = Results(bench.about(), dict(_measured(bench, arguments.only or PARTS)))
+    print(f"\n{_table(list(rows(results.figures)))}")
     print(f"\nnot taken part: {', '.join(sorted(bench.absent)) or 'nobody'}")
     print(f"{time.monotonic() - began:.0f} seconds")
     if arguments.json:
-        arguments.json.write_text(dumped(figures, stated) + "\n", "utf-8")
+        results.save(arguments.json)
     if plan is FULL and not arguments.only:
-        RESULTS.write_text(dumped(figures, stated) + "\n", "utf-8")
+        results.save(RESULTS)
+        report.write()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="what the library costs, and what others do")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="fewer turns, without the slow clients")
-    size.add_argument("--smoke", action="store_true", help="the least: whether all of it works")
-    parser.add_argument(
-        "--only", type=_parts, metavar="PART,...", help=f"some of {', '.join(PARTS)}"
-    )
+    for name, plan, text in (
+        ("--quick", QUICK, "fewer turns, without the slow clients"),
+        ("--smoke", SMOKE, "the least: whether all of it works"),
+    ):
+        size.add_argument(
+            name, dest="plan", action="store_const", const=plan, default=FULL, help=text
+        )
+    parts = f"some of {', '.join(PARTS)}; the documentation is left as it is"
+    parser.add_argument("--only", type=_parts, metavar="PART,...", help=parts)
     parser.add_argument("--others", metavar="PYTHON", help="the interpreter that has LiteLLM")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything here")
     return parser.parse_args()
@@ -68,7 +85,14 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
-def _measured(bench: Bench, parts: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+def _stated(bench: Bench) -> str:
+    about = bench.about()
+    versions = {**about["packages"], **about["peers"]}
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{about['machine']}\n{about['python']}, {named}"
+
+
+def _measured(bench: Bench, parts: Iterable[str]) -> Iterator[tuple[str, Figure]]:
     """Print each figure as soon as it is there."""
     for part in parts:
         for key, figure in PARTS[part](bench):
@@ -80,12 +104,12 @@ def _measured(bench: Bench, parts: Sequence[str]) -> Iterator[tuple[str, Figure]
 
 
 def _table(found: Sequence[Row]) -> str:
-    lines = [f"{'':52} {'ours':>9} {'other':>9}  value  middle half     bar"]
+    lines = [f"{'':50} {'ours':>8} {'other':>8}   value  middle half       bar"]
     for row in found:
         other = "" if row.other is None else f"{row.other:.1f}"
         spread = "" if row.spread is None else f"{row.spread[0]:.2f} - {row.spread[1]:.2f}"
-        figures = f"{row.ours:9.1f} {other:>9}  {row.value:5.2f}  {spread:13}"
-        lines.append(f"{row.bar.title[0]:52} {figures} {row.bar.text:>7}  {row.verdict}")
+        figures = f"{row.ours:8.1f} {other:>8}  {row.value:6.2f}  {spread:15}"
+        lines.append(f"{row.bar.title[0]:50} {figures} {row.bar.text:>6}  {row.verdict}")
     return "\n".join(lines)
 
 

@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["Worker", "pin", "raise_file_limit", "server"]
+__all__ = ["ENVIRONMENT", "FAR", "NEAR", "Worker", "pin", "raise_file_limit", "server"]
 
-HERE = Path(__file__).parent
-_ENVIRONMENT = {
+NEAR, FAR = 0, -1
+"""The core of the clients, and another one, if there is another."""
+
+_HERE = Path(__file__).parent
+ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would ask the internet for prices
     "LANGSMITH_TRACING": "false",
@@ -43,13 +46,10 @@ def raise_file_limit() -> int:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Start a server of bare bytes, and give its address."""
-    with subprocess.Popen(
-        [sys.executable, str(HERE / "bare_server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
+def server(place: int) -> Iterator[str]:
+    """Start a server of bare bytes on a core, and give its address."""
+    command = [sys.executable, str(_HERE / "bare_server.py"), str(place)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - for the type checker
         assert process.stdin is not None  # noqa: S101 - for the type checker
         try:
@@ -65,10 +65,10 @@ class Worker:
         """Start it; ``python`` is the interpreter whose packages it uses."""
         self._client = client
         self._process = subprocess.Popen(
-            [python, str(HERE / "worker.py"), client, address],
+            [python, str(_HERE / "worker.py"), client, address],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT},
         )
 
     def __enter__(self) -> Self:

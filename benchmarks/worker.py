@@ -17,14 +17,16 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients import CLIENTS
-from meter import Meter
+from meter import Marks, Meter
 from processes import pin, raise_file_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 SECONDS = 120
 """A job that takes longer hangs."""
@@ -45,7 +47,7 @@ class Jobs:
         self._held: list[object] = []
 
     async def text(self, answer: str) -> str:
-        """Give the answer that a streamed reply has."""
+        """Give the answer of a streamed reply, "" from a client that doesn't look at it."""
         text: str = await self._client.text(answer)
         return text
 
@@ -69,29 +71,31 @@ class Jobs:
         return {"cpu": time.process_time() - before, "counts": sorted(counts)}
 
     async def open(self, answer: str, group: str, streams: int, warm: int) -> None:
-        """Open paced replies, and read what they give at once."""
+        """Open paced replies, some at a time, and read what they give at once."""
         self._group = group
-        opened = f"{answer}.{group}"
         for start in range(0, streams, SLICE):
             more = min(SLICE, streams - start)
-            ready = asyncio.ensure_future(self._meter.reach(more * warm))
-            await asyncio.sleep(0)  # it has begun to count
-            for _ in range(more):
-                following = self._client.follow(opened, self._meter.tap())
-                self._following.append(asyncio.ensure_future(following))
-            await _first(ready, *self._following[start:])
+            self._following += [self._follow(f"{answer}.{group}") for _ in range(more)]
+            await _first(self._meter.reach(more * warm), *self._following[start:])
 
-    async def pace(self, texts: int, rate: int, *, timed: bool = False, proof: bool = False) -> Any:
-        """Have each open reply give so many texts, all of them so many a second; measure that."""
+    def _follow(self, answer: str) -> asyncio.Task[None]:
+        return asyncio.ensure_future(self._client.follow(answer, self._meter.tap()))
+
+    async def pace(self, texts: int, rate: int, *, timed: bool = False) -> Any:  # noqa: ANN401
+        """Have each open reply give so many texts, all of them so many a second; measure that.
+
+        Reads are counted, to prove that each text is one; where uvloop reads, there are none.
+        """
         total = texts * len(self._following)
         self._meter.timed = timed
         gc.collect()
-        with _reads(counted=proof) as reads:
+        with _counted_reads() as reads:
             await asyncio.to_thread(_tell, f"{self._address}/go.{self._group}.{texts}.{rate}")
-            begin, end = await self._meter.reach(total)
+            waited = _waited()
+            begin, end = await _first(self._meter.reach(total), *self._following)
         found = {"cpu": end[0] - begin[0], "wall": end[1] - begin[1], "texts": total}
-        late = self._meter.lateness() if timed else {}
-        return found | late | ({"reads": len(reads)} if proof else {})
+        found |= {"rate": rate, "reads": reads[0], "waited": _waited() - waited}
+        return found | (self._meter.lateness() if timed else {})
 
     async def end(self) -> None:
         """Read what is open to its end."""
@@ -114,12 +118,10 @@ class Jobs:
         """Measure one long reply: CPU seconds of each stretch of so many texts."""
         gc.collect()
         self._meter.timed = False
-        ready = asyncio.ensure_future(self._meter.reach(texts, every))
-        await asyncio.sleep(0)
-        following = asyncio.ensure_future(self._client.follow(answer, self._meter.tap()))
-        marks = await _first(ready, following)
+        following = self._follow(answer)
+        marks = await _first(self._meter.reach(texts, every), following)
         await following
-        return [after[0] - before[0] for before, after in zip(marks, marks[1:], strict=False)]
+        return [after[0] - before[0] for before, after in pairwise(marks)]
 
     async def close(self) -> None:
         """Close what is open."""
@@ -127,13 +129,15 @@ class Jobs:
         await self._client.close()
 
 
-async def _first(ready: asyncio.Future[Any], *following: asyncio.Future[None]) -> Any:
-    """Wait until something is ready, or something has failed before."""
-    await asyncio.wait({ready, *following}, return_when=asyncio.FIRST_COMPLETED)
+async def _first(reach: Coroutine[Any, Any, Marks], *following: asyncio.Task[None]) -> Marks:
+    """Wait until a meter is there, or a reply has failed or ended before."""
+    reached = asyncio.ensure_future(reach)
+    # It was scheduled after the replies, but none of them has read anything before it runs.
+    await asyncio.wait({reached, *following}, return_when=asyncio.FIRST_COMPLETED)
     for task in following:
         if task.done():
             task.result()
-    return await ready
+    return await reached
 
 
 def _tell(url: str) -> None:
@@ -142,28 +146,38 @@ def _tell(url: str) -> None:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm") as file:  # noqa: PTH123 - no more than what is needed
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Give the bytes of memory that are really there."""
+    return int(_proc("statm")[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _waited() -> float:
+    """Give the seconds for which this process could have run, but others had its core."""
+    return int(_proc("schedstat")[1]) / 1e9
+
+
+def _proc(name: str) -> list[str]:
+    """Read what Linux says of this process; elsewhere nothing is known."""
+    try:
+        return Path("/proc/self", name).read_text("ascii").split()
+    except OSError:
+        return ["0", "0"]
 
 
 @contextmanager
-def _reads(*, counted: bool) -> Iterator[list[int]]:
-    """Count what this process reads from sockets through Python; costs time, so only as proof."""
-    found: list[int] = []
+def _counted_reads() -> Iterator[list[int]]:
+    """Count what this process reads from sockets through Python."""
     plain: Callable[..., bytes] = socket.socket.recv
+    found = [0]
 
     def recv(self: socket.socket, *arguments: int) -> bytes:
-        data = plain(self, *arguments)
-        found.append(len(data))
-        return data
+        found[0] += 1
+        return plain(self, *arguments)
 
-    if counted:
-        socket.socket.recv = recv  # type: ignore[method-assign]
+    socket.socket.recv = recv  # type: ignore[method-assign]
     try:
         yield found
     finally:
-        if counted:
-            del socket.socket.recv  # what is found then is the method that was there before
+        del socket.socket.recv  # what is found then is the method that was there before
 
 
 async def _serve(name: str, address: str) -> None:

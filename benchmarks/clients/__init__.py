@@ -32,16 +32,28 @@ PROMPT = "你好"
 class Client:
     """One client: how it is called in tables, where it is, and what it needs.
 
-    ``package`` is what must be installed; ``own`` says that it lives in the environment of what
-    doesn't get along with the others.
+    Attributes:
+        label: in tables.
+        module: of this package.
+        name: of the class.
+        package: what has to be importable.
+        distribution: whose version is stated; only other libraries have one.
+        own: whether it lives in the environment of what doesn't get along with the others.
+        uvloop: whether it runs on uvloop.
     """
 
     label: str
     module: str
     name: str
     package: str
+    distribution: str = ""
     own: bool = False
     uvloop: bool = False
+
+    @property
+    def peer(self) -> bool:
+        """Whether it is neither the library nor the bare loop."""
+        return not self.name.startswith(("Ours", "Bare", "Bytes"))
 
     @property
     def here(self) -> bool:
@@ -55,23 +67,35 @@ class Client:
 
 
 CLIENTS = {
-    "bare": Client("aiohttp, split, `orjson.loads`", "bare", "Bare", "orjson"),
     "bare bytes": Client("aiohttp, bytes only", "bare", "Bytes", "aiohttp"),
-    "ours": Client("aiotokengate", "ours", "Ours", "aiotokengate"),
-    "ours, limits": Client("aiotokengate, limits given", "ours", "OursLimited", "aiotokengate"),
+    "bare": Client("aiohttp, split, `orjson.loads`", "bare", "Bare", "orjson"),
+    "bare uvloop": Client("the same on uvloop", "bare", "Bare", "orjson", uvloop=True),
+    "ours": Client("**aiotokengate**", "ours", "Ours", "aiotokengate"),
+    "ours, limits": Client("**aiotokengate**, limits given", "ours", "OursLimited", "aiotokengate"),
+    "ours uvloop": Client(
+        "**aiotokengate** on uvloop", "ours", "Ours", "aiotokengate", uvloop=True
+    ),
     "hand": Client("aiohttp, `async for line`, `json`", "handwritten", "Handwritten", "aiohttp"),
-    "httpx-sse": Client("httpx-sse, `json`", "httpx_sse_json", "HttpxSse", "httpx_sse"),
-    "openai": Client("openai-python", "openai_python", "OpenAI", "openai"),
-    "openai aiohttp": Client(
-        "openai-python, aiohttp transport", "openai_python", "OpenAIAiohttp", "openai"
-    ),
-    "anthropic": Client("anthropic", "anthropic_python", "Anthropic", "anthropic"),
+    "httpx-sse": Client("httpx-sse, `json`", "httpx_sse_json", "HttpxSse", "httpx_sse", "httpx-sse"),
     "anthropic aiohttp": Client(
-        "anthropic, aiohttp transport", "anthropic_python", "AnthropicAiohttp", "anthropic"
+        "anthropic, aiohttp transport",
+        "anthropic_python",
+        "AnthropicAiohttp",
+        "anthropic",
+        "anthropic",
     ),
-    "langchain": Client("langchain-openai", "langchain", "LangChain", "langchain_openai"),
-    "pydantic-ai": Client("pydantic-ai", "pydantic", "PydanticAI", "pydantic_ai"),
-    "litellm": Client("LiteLLM", "lite", "LiteLLM", "litellm", own=True),
-    "bare uvloop": Client("the bare loop on uvloop", "bare", "Bare", "orjson", uvloop=True),
-    "ours uvloop": Client("aiotokengate on uvloop", "ours", "Ours", "aiotokengate", uvloop=True),
+    "anthropic": Client(
+        "anthropic", "anthropic_python", "Anthropic", "anthropic", "anthropic"
+    ),
+    "openai aiohttp": Client(
+        "openai-python, aiohttp transport", "openai_python", "OpenAIAiohttp", "openai", "openai"
+    ),
+    "openai": Client("openai-python", "openai_python", "OpenAI", "openai", "openai"),
+    "langchain": Client(
+        "langchain-openai", "langchain", "LangChain", "langchain_openai", "langchain-openai"
+    ),
+    "pydantic-ai": Client(
+        "pydantic-ai", "pydantic", "PydanticAI", "pydantic_ai", "pydantic-ai-slim"
+    ),
+    "litellm": Client("LiteLLM", "lite", "LiteLLM", "litellm", "litellm", own=True),
 }
