@@ -29,10 +29,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .PHONY: help demo test check lint format types imports docs wheel \
-  bench bench-quick bench-smoke bench-pool clean
+  bench bench-quick bench-smoke bench-pool instructions clean
 
 help: ## show this list / 显示本列表
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO) ## see a model think and answer, no key, no network / 演示：无需密钥与网络
 	@$(BIN)/aiotokengate demo
@@ -49,7 +49,7 @@ test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
 	  summary="$$summary, $$total % of $$part"; \
 	done; echo "$$summary"
 
-check: lint types imports docs wheel ## everything but the tests / 检查：格式、类型、导入、文档、安装包
+check: lint types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
 
 lint: $(DEV) ## ruff
 	$(BIN)/ruff check .
@@ -79,7 +79,7 @@ bench-pool: $(DEV) $(OTHERS) ## the pool's bars, and what others do / 限流池�
 	$(BIN)/python benchmarks/pool_strict.py --others $(VENV)-others/bin/python
 	$(BIN)/python benchmarks/pool_processes.py
 
-bench: $(BENCH) $(OTHERS) ## what the library costs, and what others do, a quarter of an hour / 性能对比
+bench: $(BENCH) $(OTHERS) ## what the library costs, and what others do, ten minutes / 性能对比
 	$(VENV)-bench/bin/python benchmarks/bench.py --others $(VENV)-others/bin/python $(BENCH_ARGS)
 
 bench-quick: $(BENCH) ## the same in three minutes, without the slow ones / 快速性能对比
@@ -87,6 +87,9 @@ bench-quick: $(BENCH) ## the same in three minutes, without the slow ones / 快�
 
 bench-smoke: $(DEV) ## whether the benchmarks work, and roughly what they say / 性能测试自检
 	$(BIN)/python benchmarks/bench.py --smoke
+
+instructions: $(DEV) ## instructions of the decoding, which must not rise / 解码指令数，不得上升
+	$(BIN)/python benchmarks/instructions.py
 
 clean: ## remove everything that was made here / 清除生成的文件
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache

@@ -13,7 +13,8 @@ address:
                          the write, nanoseconds of the machine's monotonic clock
     end.GROUP            end them all
 
-It keeps to the core that its argument says, prints its port, and ends when its standard input does: nobody can leave it behind.
+It keeps to the core that its argument says, prints its port, and ends when its standard input
+does: nobody can leave it behind.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from functools import cache
 from itertools import chain, repeat
 
 from processes import pin
-from replies import BLOCK, Writer, answer_of, thoughts_of
+from replies import BLOCK, Writer
 
 __all__ = ["WARM_TEXTS"]
 
@@ -226,9 +227,7 @@ class Connection(asyncio.Protocol):
 async def _main() -> None:
     loop = asyncio.get_running_loop()
     groups: dict[str, Group] = {}
-    server = await loop.create_server(
-        lambda: Connection(groups), "127.0.0.1", 0, backlog=_BACKLOG
-    )
+    server = await loop.create_server(lambda: Connection(groups), "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()

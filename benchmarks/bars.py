@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 from figure import Figure
 from open_streams import HELD_TEXTS
+from splicing import LOWEST
 
 __all__ = ["BARS", "Bar", "Row", "rows"]
 
@@ -88,6 +89,9 @@ class Bar:
         return "holds"
 
 
+MOST_STREAMS = 10_000
+
+
 def _streams(number: int) -> Sequence[Bar]:
     many = f"{number:,}"
     return (
@@ -96,14 +100,17 @@ def _streams(number: int) -> Sequence[Bar]:
             f"streams {number}",
             least=0.8,
             turned=True,
-            brief=number == 10_000,
+            brief=number == MOST_STREAMS,
         ),
         Bar(
-            (f"p99 lateness at 70 % load, {many} streams", f"70 % 负载下第 99 百分位延迟，{many} 条流"),
+            (
+                f"p99 lateness at 70 % load, {many} streams",
+                f"70 % 负载下第 99 百分位延迟，{many} 条流",
+            ),
             f"late {number}",
             other=None,
             most=100,
-            brief=number == 10_000,
+            brief=number == MOST_STREAMS,
         ),
     )
 
@@ -148,7 +155,11 @@ BARS: Sequence[Bar] = (
         turned=True,
         brief=False,
     ),
-    Bar(("one call, a reply of one token, `await`", "一次调用，一个词的回复，`await`"), "call", most=1.35),
+    Bar(
+        ("one call, a reply of one token, `await`", "一次调用，一个词的回复，`await`"),
+        "call",
+        most=1.35,
+    ),
     Bar(
         ("the same, over openai-python with aiohttp", "同上，对比 openai-python（aiohttp）"),
         "call",
@@ -159,7 +170,10 @@ BARS: Sequence[Bar] = (
     ),
     Bar(("the same with `stream=False`", "同上，`stream=False`"), "plain", most=1.35),
     Bar(
-        ("`stream=False`, over openai-python with aiohttp", "`stream=False`，对比 openai-python（aiohttp）"),
+        (
+            "`stream=False`, over openai-python with aiohttp",
+            "`stream=False`，对比 openai-python（aiohttp）",
+        ),
         "plain",
         other="openai aiohttp",
         least=7,
@@ -194,9 +208,17 @@ BARS: Sequence[Bar] = (
         "ours, at the start",
         most=1.1,
     ),
+    Bar(
+        ("events that are spliced, of the shape with the fewest", "拼接命中率，最低的一种流"),
+        "splicing",
+        LOWEST,
+        other=None,
+        least=95,
+        brief=False,
+    ),
     *_streams(1_000),
     *_streams(5_000),
-    *_streams(10_000),
+    *_streams(MOST_STREAMS),
 )
 
 

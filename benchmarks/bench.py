@@ -28,6 +28,7 @@ from imports import imports
 from open_streams import length, memory, paced, streams
 from results import RESULTS, Results
 from run import FULL, QUICK, SMOKE, Bench, Plan
+from splicing import splicing
 from turns import bulk, calls, protocols
 
 PARTS: Mapping[str, Callable[[Bench], Iterator[tuple[str, Figure]]]] = {
@@ -39,6 +40,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[tuple[str, Figure]]]] = {
     "length": length,
     "memory": memory,
     "streams": streams,
+    "splicing": splicing,
 }
 
 

@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,7 +41,8 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print("instructions: NOT COUNTED, because valgrind is not installed")
         return 0
-    bare, ours = _instructions("bare"), _instructions("ours")
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        bare, ours = threads.map(_instructions, ("bare", "ours"))
     ratio = round(ours / bare, 4)
     print(f"instructions a chunk: {bare:.0f} bare, {ours:.0f} ours, ratio {ratio:.3f}")
     kept = json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}
@@ -75,15 +77,13 @@ def _key() -> str:
 def _instructions(way: str) -> float:
     """Give the instructions of a chunk more."""
     with TemporaryDirectory() as folder:
-        counts = []
-        for texts in (SHORT, LONG):
-            stream = Path(folder) / str(texts)
-            stream.write_bytes(b"".join(Writer("qwen").events(texts)))
-            counts.append(_counted(way, stream))
-    return (counts[1] - counts[0]) / (LONG - SHORT)
+        short, long = (_counted(way, Path(folder), texts) for texts in (SHORT, LONG))
+    return (long - short) / (LONG - SHORT)
 
 
-def _counted(way: str, stream: Path) -> int:
+def _counted(way: str, folder: Path, texts: int) -> int:
+    stream = folder / str(texts)
+    stream.write_bytes(b"".join(Writer("qwen").events(texts)))
     program = Path(__file__).parent / "decoding.py"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}"]
     ran = subprocess.run(

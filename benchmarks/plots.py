@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -14,6 +15,8 @@ import matplotlib.pyplot as plt
 from clients import CLIENTS
 from figure import Figure
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from report import number
 from results import Results
 
 __all__ = ["IMAGES", "draw"]
@@ -37,7 +40,7 @@ THEMES = (
     Theme("light", "#1f2328", "#d1d9e0", "#0969da", "#59636e", "#bc4c00"),
     Theme("dark", "#f0f6fc", "#3d444d", "#4493f8", "#9198a1", "#db6d28"),
 )
-_UVLOOP = ("bare uvloop", "ours uvloop")
+_WHOLE = StrMethodFormatter("{x:,.0f}")
 
 
 def draw(results: Results) -> None:
@@ -47,8 +50,10 @@ def draw(results: Results) -> None:
             _draw(results, theme, IMAGES / f"bench-{theme.name}.svg")
 
 
-def _style(theme: Theme) -> dict[str, object]:
-    colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
+def _style(theme: Theme) -> dict[Any, Any]:
+    colours = dict.fromkeys(
+        ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink
+    )
     return {
         **colours,
         "axes.edgecolor": theme.faint,
@@ -56,24 +61,26 @@ def _style(theme: Theme) -> dict[str, object]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "font.size": 9,
+        "svg.fonttype": "none",
         "svg.hashsalt": "aiotokengate",
     }
 
 
 def _draw(results: Results, theme: Theme, path: Path) -> None:
-    figure, panes = plt.subplots(
-        2, 2, figsize=(10, 7), layout="constrained", height_ratios=(3, 2)
-    )
+    figure = plt.figure(figsize=(10, 7), layout="constrained")
+    halves = figure.subfigures(2, 1, squeeze=False, height_ratios=(3, 2))
     costs = results.figures
-    _ranking(panes[0][0], costs["bulk"], "One chunk of a stream", "µs of CPU time", theme)
-    _ranking(panes[0][1], costs["call"], "One call, a reply of one token", "µs of CPU time", theme)
-    _by_number(panes[1][0], results, theme)
-    _by_length(panes[1][1], costs["length"], theme)
+    chunk, call = halves[0][0].subplots(1, 2)
+    _ranking(chunk, costs["bulk"], "One chunk of a stream", theme)
+    _ranking(call, costs["call"], "One call, a reply of one token", theme)
+    number_of, length_of = halves[1][0].subplots(1, 2)
+    _by_number(number_of, results, theme)
+    _by_length(length_of, costs["length"], theme)
     figure.savefig(path, transparent=True, metadata={"Date": None})
     plt.close(figure)
 
 
-def _ranking(pane: Axes, figure: Figure, title: str, unit: str, theme: Theme) -> None:
+def _ranking(pane: Axes, figure: Figure, title: str, theme: Theme) -> None:
     """Draw everybody's cost on a logarithmic scale, the cheapest at the top."""
     shown = [entry for entry in figure.costs if entry in CLIENTS and entry != "ours, limits"]
     entries = sorted(shown, key=figure.typical, reverse=True)
@@ -82,13 +89,14 @@ def _ranking(pane: Axes, figure: Figure, title: str, unit: str, theme: Theme) ->
     pane.hlines(range(len(entries)), min(values) / 1.6, values, colors=colours, linewidth=1.5)
     pane.scatter(values, range(len(entries)), c=colours, s=28, zorder=3)
     for place, value in enumerate(values):
-        text = f"{value:,.0f}" if value >= 20 else f"{value:.1f}"
-        pane.annotate(text, (value, place), (6, 0), textcoords="offset points", va="center")
+        pane.annotate(
+            number(value), (value, place), (6, 0), textcoords="offset points", va="center"
+        )
     pane.set_xscale("log")
     pane.set_xlim(min(values) / 1.6, max(values) * 2.6)
     pane.set_yticks(range(len(entries)), [_label(entry) for entry in entries])
-    _titled(pane, title, f"{unit}, logarithmic")
-    pane.grid(axis="x", linewidth=0.5)
+    pane.xaxis.set_major_formatter(_WHOLE)
+    _titled(pane, title, "µs of CPU time, logarithmic")
 
 
 def _label(entry: str) -> str:
@@ -112,6 +120,8 @@ def _by_number(pane: Axes, results: Results, theme: Theme) -> None:
         points = [figures[number].typical(client) for number in sorted(figures)]
         _line(pane, sorted(figures), points, client, theme)
     pane.set_ylim(bottom=0)
+    pane.set_xticks(sorted(figures))
+    pane.xaxis.set_major_formatter(_WHOLE)
     pane.legend(frameon=False)
     _titled(pane, "A chunk by the number of open streams", "streams, one event a read; µs")
 
@@ -124,8 +134,11 @@ def _by_length(pane: Axes, figure: Figure, theme: Theme) -> None:
         middles = [(begin + end) / 2 for begin, end in pairwise(ends)]
         _line(pane, middles, stretches, client, theme)
     pane.set_ylim(bottom=0)
-    pane.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    _titled(pane, "A chunk by the length of its stream", "chunks before it, as fast as they come; µs")
+    pane.xaxis.set_major_formatter(_WHOLE)
+    pane.xaxis.set_major_locator(MaxNLocator(5))
+    _titled(
+        pane, "A chunk by the length of its stream", "chunks before it, as fast as they come; µs"
+    )
 
 
 def _line(

@@ -1,4 +1,4 @@
-"""The processes of a benchmark run: the server, and the clients, each told over its standard input.
+"""The processes of a run: the server, and the clients, each told over its standard input.
 
 Standard library only: clients run in environments of their own.
 """

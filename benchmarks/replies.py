@@ -12,7 +12,7 @@ from itertools import chain, cycle, islice
 import attrs
 import orjson
 
-from aiotokengate.testing import servers, vendors
+from aiotokengate.testing import vendors
 from aiotokengate.testing.dialects import Counts, Dialect, Exchange, Frame
 from aiotokengate.testing.messages import MessagesNative
 from aiotokengate.testing.responses import ResponsesNative
@@ -30,7 +30,7 @@ _CREATED = 1779700000
 
 @attrs.frozen
 class Shape:
-    """One way to write a reply: whose, and a model that is known to speak so."""
+    """One way to write a reply, and a model that is known to speak so."""
 
     make: Callable[[Exchange], Dialect]
     model: str
@@ -48,20 +48,6 @@ SHAPES = {
     "qwen": Shape(vendors.Qwen, "qwen3.6-max-preview"),
     "responses": Shape(_responses, "gpt-5.3-codex"),
     "messages": Shape(_messages, "claude-opus-4-6"),
-    "openai": Shape(Dialect, "gpt-5.2"),
-    "deepseek": Shape(vendors.DeepSeek, "deepseek-v4-pro"),
-    "glm": Shape(vendors.Glm, "glm-5.1"),
-    "grok": Shape(vendors.GrokShown, "grok-code-fast-1"),
-    "minimax": Shape(vendors.MiniMaxCloud, "minimax2.5"),
-    "minimax split": Shape(vendors.MiniMaxSplit, "minimax2.5"),
-    "vllm": Shape(servers.Vllm, "dialect/vllm"),
-    "vllm 0.11": Shape(servers.VllmBoth, "dialect/vllm-0.11"),
-    "sglang": Shape(servers.Sglang, "dialect/sglang"),
-    "sglang nulls": Shape(servers.SglangNulls, "dialect/sglang-nulls"),
-    "new-api, claude": Shape(servers.ClaudeBridge, "claude-sonnet-4-6"),
-    "new-api, gemini": Shape(servers.GeminiBridge, "gemini-3-flash-preview"),
-    "openrouter": Shape(servers.OpenRouter, "dialect/openrouter"),
-    "think in content": Shape(servers.InlineThink, "dialect/think-in-content"),
 }
 
 

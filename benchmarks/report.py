@@ -90,8 +90,8 @@ def _with_version(label: str, client: str, about: Mapping[str, Any]) -> str:
 
 def lateness(results: Results) -> str:
     """Give how late chunks are at 70 % load."""
-    head = ("open at once", "", "chunks a second", "busy", "median", "p99", "worst")
-    lines = [(*head, "worst-served stream, mean")]
+    head = ("open at once", "", "chunks a second", "busy", "kept waiting", "median", "p99")
+    lines: list[tuple[str, ...]] = [(*head, "worst", "worst-served stream, mean")]
     for key, figure in results.figures.items():
         if key.startswith("late "):
             lines += [_late(key, who, found) for who, found in figure.about.items()]
@@ -100,9 +100,10 @@ def lateness(results: Results) -> str:
 
 def _late(key: str, who: str, found: Mapping[str, float]) -> tuple[str, ...]:
     many = f"{int(key.split()[1]):,}"
-    busy = f"{found['cpu'] / found['wall']:.0%}".replace("%", " %")
+    shares = (f"{found[name] / found['wall']:.0%}" for name in ("cpu", "waited"))
+    busy, waited = (share.replace("%", " %") for share in shares)
     times = [amount(found[name], "ms") for name in ("median", "p99", "worst", "worst reply")]
-    return many, CLIENTS[who].label, f"{found['texts'] / found['wall']:,.0f}", busy, *times
+    return many, CLIENTS[who].label, f"{found['texts'] / found['wall']:,.0f}", busy, waited, *times
 
 
 def machine(results: Results, language: int) -> str:
@@ -115,9 +116,14 @@ def machine(results: Results, language: int) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """Give a number with as many digits as it deserves, and its unit."""
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2
-    return f"{value:,.{digits}f} {unit}"
+    """Give a number and its unit."""
+    return f"{number(value)} {unit}"
+
+
+def number(value: float) -> str:
+    """Give a number with three digits, or all before the point."""
+    digits = max(0, 2 - len(f"{value:.0f}") + 1) if value >= 1 else 2
+    return f"{value:,.{digits}f}"
 
 
 def table(lines: Sequence[Sequence[str]]) -> str:

@@ -65,7 +65,9 @@ class Turns:
         entries = [entry for entry in self.entries if entry.client not in bench.absent]
         costs: Costs = {entry.key: [] for entry in entries}
         for turn in range(bench.plan.rounds):
-            for entry in entries:
+            # Another one begins each round, so that nobody always follows the same neighbour.
+            first = turn % len(entries)
+            for entry in (*entries[first:], *entries[:first]):
                 taken = turn % entry.every == 0
                 costs[entry.key].append(self._cost(bench, entry) if taken else None)
         return Figure(self.unit, costs)
@@ -75,7 +77,7 @@ class Turns:
         # A call is a ping-pong. On one core nobody pays for waking the other one.
         worker = bench.worker(entry.client, near=self.at_once == 1)
         times = max(1, round(entry.times * bench.plan.size))
-        warm = self.at_once if entry.every < RARELY else 1
+        warm = AT_ONCE if entry.every < RARELY else 1
         found = worker.ask(
             "turn",
             work=entry.work,

@@ -9,6 +9,7 @@ that it measures is counted: CPU time (user and system) of this process.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -16,22 +17,26 @@ import socket
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clients import CLIENTS
 from meter import Marks, Meter
 from processes import pin, raise_file_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+Work: TypeAlias = "Callable[[str], Awaitable[int]]"
 
 SECONDS = 120
 """A job that takes longer hangs."""
 SLICE = 100
 """How many replies are opened at once."""
+WARM = 20
+"""How many are open before memory is measured."""
 
 
 class Jobs:
@@ -56,18 +61,15 @@ class Jobs:
         known: bool = self._client.knows(option)
         return known
 
-    async def turn(self, work: str, answer: str, at_once: int, times: int, warm: int) -> Any:
+    async def turn(self, work: str, answer: str, at_once: int, times: int, warm: int) -> Any:  # noqa: ANN401
         """Measure one kind of work, after so many replies that open connections."""
         does = getattr(self._client, work)
-        await asyncio.gather(*[does(answer) for _ in range(warm)])
+        await _several(does, answer, warm, at_once)
         counts: set[int] = set()
         gc.collect()
         before = time.process_time()
         for _ in range(times):
-            if at_once == 1:
-                counts.add(await does(answer))
-            else:
-                counts.update(await asyncio.gather(*[does(answer) for _ in range(at_once)]))
+            counts |= await _several(does, answer, at_once, at_once)
         return {"cpu": time.process_time() - before, "counts": sorted(counts)}
 
     async def open(self, answer: str, group: str, streams: int, warm: int) -> None:
@@ -106,12 +108,10 @@ class Jobs:
     async def hold(self, work: str, answer: str, streams: int, texts: int) -> float:
         """Measure the memory of replies that stay open: bytes each."""
         does = getattr(self._client, work)
-        self._held += [await does(answer, texts) for _ in range(SLICE)]
-        gc.collect()
+        self._held += [await does(answer, texts) for _ in range(WARM)]
         before = _resident()
-        for _ in range(0, streams, SLICE):
-            self._held += await asyncio.gather(*[does(answer, texts) for _ in range(SLICE)])
-        gc.collect()
+        # One after the other, so that what reading takes for a moment is taken but once.
+        self._held += [await does(answer, texts) for _ in range(streams)]
         return (_resident() - before) / streams
 
     async def length(self, answer: str, texts: int, every: int) -> list[float]:
@@ -127,6 +127,13 @@ class Jobs:
         """Close what is open."""
         self._held.clear()
         await self._client.close()
+
+
+async def _several(does: Work, answer: str, number: int, at_once: int) -> set[int]:
+    """Do something several times; at once, unless only one is allowed at a time."""
+    if at_once == 1:
+        return {await does(answer) for _ in range(number)}
+    return set(await asyncio.gather(*[does(answer) for _ in range(number)]))
 
 
 async def _first(reach: Coroutine[Any, Any, Marks], *following: asyncio.Task[None]) -> Marks:
@@ -146,7 +153,10 @@ def _tell(url: str) -> None:
 
 
 def _resident() -> int:
-    """Give the bytes of memory that are really there."""
+    """Give the bytes of memory that are really there, garbage not counted."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # where C's library is GNU's
     return int(_proc("statm")[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -173,7 +183,7 @@ def _counted_reads() -> Iterator[list[int]]:
         found[0] += 1
         return plain(self, *arguments)
 
-    socket.socket.recv = recv  # type: ignore[method-assign]
+    socket.socket.recv = recv  # type: ignore[method-assign, assignment]
     try:
         yield found
     finally:

@@ -68,15 +68,19 @@ class Client:
 
 CLIENTS = {
     "bare bytes": Client("aiohttp, bytes only", "bare", "Bytes", "aiohttp"),
-    "bare": Client("aiohttp, split, `orjson.loads`", "bare", "Bare", "orjson"),
-    "bare uvloop": Client("the same on uvloop", "bare", "Bare", "orjson", uvloop=True),
+    "bare": Client("the bare loop: aiohttp, `orjson.loads`", "bare", "Bare", "orjson"),
+    "bare uvloop": Client("the bare loop on uvloop", "bare", "Bare", "orjson", uvloop=True),
     "ours": Client("**aiotokengate**", "ours", "Ours", "aiotokengate"),
-    "ours, limits": Client("**aiotokengate**, limits given", "ours", "OursLimited", "aiotokengate"),
+    "ours, limits": Client(
+        "**aiotokengate**, limits given", "ours", "OursLimited", "aiotokengate"
+    ),
     "ours uvloop": Client(
         "**aiotokengate** on uvloop", "ours", "Ours", "aiotokengate", uvloop=True
     ),
     "hand": Client("aiohttp, `async for line`, `json`", "handwritten", "Handwritten", "aiohttp"),
-    "httpx-sse": Client("httpx-sse, `json`", "httpx_sse_json", "HttpxSse", "httpx_sse", "httpx-sse"),
+    "httpx-sse": Client(
+        "httpx-sse, `json`", "httpx_sse_json", "HttpxSse", "httpx_sse", "httpx-sse"
+    ),
     "anthropic aiohttp": Client(
         "anthropic, aiohttp transport",
         "anthropic_python",
@@ -84,9 +88,7 @@ CLIENTS = {
         "anthropic",
         "anthropic",
     ),
-    "anthropic": Client(
-        "anthropic", "anthropic_python", "Anthropic", "anthropic", "anthropic"
-    ),
+    "anthropic": Client("anthropic", "anthropic_python", "Anthropic", "anthropic", "anthropic"),
     "openai aiohttp": Client(
         "openai-python, aiohttp transport", "openai_python", "OpenAIAiohttp", "openai", "openai"
     ),

@@ -44,11 +44,9 @@ class Anthropic:
 
     async def text(self, answer: str) -> str:
         """Give the answer of a streamed reply."""
-        pieces: list[str] = []
-        async for event in await self._client(answer).messages.create(**_ASK):
-            if event.type == "content_block_delta" and event.delta.type == "text_delta":
-                pieces.append(event.delta.text)
-        return "".join(pieces)
+        events = await self._client(answer).messages.create(**_ASK)
+        deltas = [event.delta async for event in events if event.type == "content_block_delta"]
+        return "".join([delta.text for delta in deltas if delta.type == "text_delta"])
 
     async def close(self) -> None:
         """Close the connections."""

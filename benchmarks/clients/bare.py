@@ -107,8 +107,8 @@ class Bare(Bytes):
         async with self._post(answer) as response:
             events = (await response.read()).split(b"\n\n")
             for event in events[:-2]:
-                for choice in orjson.loads(event[6:])["choices"]:
-                    pieces.append(choice["delta"]["content"] or "")
+                choices = orjson.loads(event[6:])["choices"]
+                pieces += [choice["delta"]["content"] or "" for choice in choices]
         return "".join(pieces)
 
     async def follow(self, answer: str, tap: Tap) -> None:

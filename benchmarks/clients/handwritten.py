@@ -32,8 +32,8 @@ class Handwritten(Bytes):
         async with self._post(answer) as response:
             async for line in response.content:
                 if line.startswith(b"data: ") and line != b"data: [DONE]\n":
-                    for choice in json.loads(line[6:])["choices"]:
-                        pieces.append(choice["delta"]["content"] or "")
+                    choices = json.loads(line[6:])["choices"]
+                    pieces += [choice["delta"]["content"] or "" for choice in choices]
         return "".join(pieces)
 
     async def follow(self, answer: str, tap: Tap) -> None:

@@ -29,12 +29,13 @@ class HttpxSse:
     """As its README shows it."""
 
     def __init__(self, address: str) -> None:
-        """Open a client without limits."""
+        """Open a client that waits as long as the others."""
         self._address = address
         limits = httpx.Limits(max_connections=None)
         headers = {"Authorization": "Bearer sk-bench"}
+        timeout = httpx.Timeout(600)
         self._client = httpx.AsyncClient(
-            headers=headers, timeout=None, limits=limits, trust_env=False
+            headers=headers, timeout=timeout, limits=limits, trust_env=False
         )
 
     def _connect(self, answer: str) -> Any:  # noqa: ANN401 - a context manager of theirs

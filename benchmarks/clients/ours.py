@@ -9,8 +9,9 @@ from aiotokengate import AnswerDelta, Limits, Pool, ReasoningDelta, TokenGate
 from clients import MODEL, PROMPT
 
 if TYPE_CHECKING:
-    from aiotokengate import ChatStream
     from meter import Tap
+
+    from aiotokengate import ChatStream
 
 __all__ = ["Ours", "OursLimited"]
 
