@@ -96,7 +96,10 @@ def _streams(number: int) -> Sequence[Bar]:
     many = f"{number:,}"
     return (
         Bar(
-            (f"chunks a second, {many} streams open at once", f"同时 {many} 条流，每秒增量数"),
+            (
+                f"chunks for the same CPU time, {many} open streams",
+                f"同样 CPU 时间内的增量数，{many} 条流",
+            ),
             f"streams {number}",
             least=0.8,
             turned=True,
@@ -110,7 +113,7 @@ def _streams(number: int) -> Sequence[Bar]:
             f"late {number}",
             other=None,
             most=100,
-            brief=number == MOST_STREAMS,
+            brief=False,
         ),
     )
 

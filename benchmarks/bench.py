@@ -110,7 +110,7 @@ def _table(found: Sequence[Row]) -> str:
     for row in found:
         other = "" if row.other is None else f"{row.other:.1f}"
         spread = "" if row.spread is None else f"{row.spread[0]:.2f} - {row.spread[1]:.2f}"
-        figures = f"{row.ours:8.1f} {other:>8}  {row.value:6.2f}  {spread:15}"
+        figures = f"{row.ours:8.1f} {other:>8}  {report.ratio(row.value):>6}  {spread:15}"
         lines.append(f"{row.bar.title[0]:50} {figures} {row.bar.text:>6}  {row.verdict}")
     return "\n".join(lines)
 

@@ -14,8 +14,11 @@ from run import Bench
 
 __all__ = ["HELD_TEXTS", "length", "memory", "paced", "streams"]
 
-PACE = 6_000
-"""Texts a second of the paced replies, all together: what the slowest of them bears."""
+PACE = 4_000
+"""Texts a second of the paced replies, all together: half of what the slowest of them bears."""
+TRIES = 3
+READS = 0.95
+"""A turn with fewer reads a text was disturbed: several texts came with one read."""
 FAST, ENOUGH = 12_000, 24_000
 """Texts a second of many replies, and how many a turn has at least."""
 HELD_TEXTS = 1_000
@@ -42,16 +45,30 @@ def paced(bench: Bench) -> Iterator[tuple[str, Figure]]:
         _open(worker, client, 32)
     costs: Costs = {client: [] for client in workers}
     reads: dict[str, list[float]] = {client: [] for client in workers}
-    texts = max(4, round(192 * bench.plan.size))
+    texts = max(4, round(128 * bench.plan.size))
     for _ in range(bench.plan.paces):
         for client, worker in workers.items():
-            found = worker.ask("pace", texts=texts, rate=PACE)
+            found = _one_a_read(worker, texts)
             costs[client].append(_cost(found))
-            reads[client].append(found["reads"] / found["texts"])
+            reads[client].append(_reads(found))
     for worker in workers.values():
         worker.ask("end")
     proof = {client: round(median(found), 3) for client, found in reads.items()}
     yield "paced", Figure("µs a chunk", costs, {"reads a chunk": proof, "chunks a second": PACE})
+
+
+def _one_a_read(worker: Worker, texts: int) -> Mapping[str, float]:
+    """Take a turn in which the client keeps up, so that each text is a read; try a few times."""
+    found: list[Mapping[str, float]] = []
+    while len(found) < TRIES:
+        found.append(worker.ask("pace", texts=texts, rate=PACE))
+        if _reads(found[-1]) >= READS or not found[-1]["reads"]:
+            return found[-1]
+    return max(found, key=_reads)
+
+
+def _reads(found: Mapping[str, float]) -> float:
+    return found["reads"] / found["texts"]
 
 
 def _open(worker: Worker, group: str, streams: int) -> None:

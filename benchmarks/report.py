@@ -57,7 +57,14 @@ def _costs(row: Row) -> tuple[str, str]:
 
 
 def _value(row: Row) -> str:
-    return "" if row.other is None else f"{row.value:.2f}"
+    return "" if row.other is None else ratio(row.value)
+
+
+def proof(results: Results) -> str:
+    """Say how many reads each client took for a paced chunk, where it was counted."""
+    reads = results.figures["paced"].about["reads a chunk"]
+    counted = [f"{CLIENTS[client].label} {found:.2f}" for client, found in reads.items() if found]
+    return f"Reads for a chunk: {'; '.join(counted)}."
 
 
 _EVERYBODY = {"bulk": "a chunk", "paced": "a chunk, one a read", "call": "a call, streamed"} | {
@@ -120,6 +127,14 @@ def amount(value: float, unit: str) -> str:
     return f"{number(value)} {unit}"
 
 
+def ratio(value: float) -> str:
+    """Give a ratio with as many digits as make it comparable with a bar."""
+    return f"{value:.1f}" if value >= _MANY else f"{value:.3f}"
+
+
+_MANY = 10
+
+
 def number(value: float) -> str:
     """Give a number with three digits, or all before the point."""
     digits = max(0, 2 - len(f"{value:.0f}") + 1) if value >= 1 else 2
@@ -142,6 +157,7 @@ def page(text: str, results: Results, language: int) -> str:
         "bars": lambda: bars(results),
         "everybody": lambda: everybody(results),
         "lateness": lambda: lateness(results),
+        "proof": lambda: proof(results),
         "machine": lambda: machine(results, language),
     }
     return _PLACE.sub(lambda found: f"{found[1]}\n{tables[found[2]]()}\n{found[3]}", text)
