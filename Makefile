@@ -5,11 +5,13 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base-stamp
 DEMO := $(VENV)/.demo-stamp
 DEV := $(VENV)/.dev-stamp
+BENCH := $(VENV)-bench/.stamp
 OTHERS := $(VENV)-others/.stamp
 PIP := $(BIN)/python -m pip install --quiet
 TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/make_picture.py docs/tables.py .ci/try_wheel.py)
@@ -26,10 +28,11 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test check lint format types imports docs wheel bench bench-pool clean
+.PHONY: help demo test check lint format types imports docs wheel \
+  bench bench-quick bench-smoke bench-pool instructions clean
 
 help: ## show this list / 显示本列表
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO) ## see a model think and answer, no key, no network / 演示：无需密钥与网络
 	@$(BIN)/aiotokengate demo
@@ -46,7 +49,7 @@ test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
 	  summary="$$summary, $$total % of $$part"; \
 	done; echo "$$summary"
 
-check: lint types imports docs wheel ## everything but the tests / 检查：格式、类型、导入、文档、安装包
+check: lint types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
 
 lint: $(DEV) ## ruff
 	$(BIN)/ruff check .
@@ -76,11 +79,20 @@ bench-pool: $(DEV) $(OTHERS) ## the pool's bars, and what others do / 限流池�
 	$(BIN)/python benchmarks/pool_strict.py --others $(VENV)-others/bin/python
 	$(BIN)/python benchmarks/pool_processes.py
 
-bench: $(DEV) ## what the library costs beside the bare work / 性能比率
-	$(BIN)/python benchmarks/ratios.py
+bench: $(BENCH) $(OTHERS) ## what the library costs, and what others do, ten minutes / 性能对比
+	$(VENV)-bench/bin/python benchmarks/bench.py --others $(VENV)-others/bin/python $(BENCH_ARGS)
+
+bench-quick: $(BENCH) ## the same in three minutes, without the slow ones / 快速性能对比
+	$(VENV)-bench/bin/python benchmarks/bench.py --quick $(BENCH_ARGS)
+
+bench-smoke: $(DEV) ## whether the benchmarks work, and roughly what they say / 性能测试自检
+	$(BIN)/python benchmarks/bench.py --smoke
+
+instructions: $(DEV) ## instructions of the decoding, which must not rise / 解码指令数，不得上升
+	$(BIN)/python benchmarks/instructions.py
 
 clean: ## remove everything that was made here / 清除生成的文件
-	rm -rf $(VENV) $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -100,7 +112,13 @@ $(DEV): $(BASE) pyproject.toml
 	@$(PIP) --editable '.[cli,fast,redis,structured]' --group dev
 	@touch $(DEMO) $@
 
-# What the pool is compared with has an environment of its own: it pins what we don't.
+# What the library is compared with has environments of its own: it pins what we don't.
+$(BENCH): pyproject.toml
+	@$(PYTHON) -m venv --clear $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)-bench/bin/python -m pip install --quiet --editable . --group bench
+	@touch $@
+
 $(OTHERS): pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)-others
 	@$(VENV)-others/bin/python -m pip install --quiet --upgrade pip

@@ -1,144 +1,167 @@
-"""A server of bare bytes: whole answers, made before the first request, written as they are.
+"""A server of bare bytes: whole answers, made once, written as they are.
 
-It costs the machine as little as possible, so that the client beside it is what is measured.  The
-first part of the path names the answer, what follows is whatever the client adds to its base
-address.  It prints its port, and ends when its standard input does: nobody can leave it behind.
+It costs the machine as little as possible, so that the client beside it is what is measured. The
+first part of the path names the answer; what follows is whatever the client adds to its base
+address:
+
+    bulk.SHAPE.TEXTS     a streamed reply of so many texts, as fast as the client reads
+    plain.SHAPE          a reply of one token that is not streamed
+    hold.SHAPE.TEXTS     a streamed reply that stays open after so many texts
+    paced.SHAPE.GROUP    a streamed reply whose texts come when they are asked for:
+    go.GROUP.TEXTS.RATE  write so many texts to each open reply of the group, one reply after the
+                         other, so many a second in all, each one a write; the text is the time of
+                         the write, nanoseconds of the machine's monotonic clock
+    end.GROUP            end them all
+
+It keeps to the core that its argument says, prints its port, and ends when its standard input
+does: nobody can leave it behind.
 """
+
+from __future__ import annotations
 
 import asyncio
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import cycle, islice
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain, repeat
 
-import orjson
+from processes import pin
+from replies import BLOCK, Writer
 
-__all__ = ["ANSWER", "CHUNKS", "THOUGHT"]
+__all__ = ["WARM_TEXTS"]
 
-THOUGHT = 470
-"""How many chunks of a long reply are thinking."""
-ANSWER = 28
-"""How many are answer; the finish reason and the usage come after."""
-CHUNKS = THOUGHT + ANSWER + 2
+WARM_TEXTS = 3
+"""How many texts a paced reply gives at once, so that nobody measures a beginning."""
+TICK = 0.001
+HEAD_START = 0.05
+"""Seconds from ``go`` to the first write: by then the client has begun to count."""
 
-_MODEL = "qwen3.6-max-preview"
-_ID = "chatcmpl-0b5a7f0e-3c41-4b7e-9a52-6d1f0c8e2a94"
-_CREATED = 1779700000
-_THOUGHTS = ("嗯", "，", "用户", "只", "说了", "“你好”", "，\n", "所以", " reply", " warmly", "。")
-_ANSWERS = ("你好", "！", "很高兴", "见到", "你", "😊", "，", "今天", "想", "聊", "什么", "？")
-_USAGE = {
-    "prompt_tokens": 11,
-    "completion_tokens": THOUGHT + ANSWER,
-    "total_tokens": 11 + THOUGHT + ANSWER,
-    "completion_tokens_details": {"reasoning_tokens": THOUGHT},
-    "prompt_tokens_details": {"cached_tokens": 0},
-}
+_BACKLOG = 4096
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+    b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+    b"X-Oneapi-Request-Id: 202611230116000001\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+_PLAIN_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+    b"X-Oneapi-Request-Id: 202611230116000001\r\nContent-Length: %d\r\n\r\n"
+)
+_NOTED = b"HTTP/1.1 204 No Content\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
 
 # --- the answers --------------------------------------------------------------------------------
 
 
-def _choice(*, thought: str | None = None, text: str | None = None) -> dict[str, Any]:
-    delta = {"content": text, "reasoning_content": thought}
-    return {"delta": delta, "finish_reason": None, "index": 0, "logprobs": None}
+def _chunked(events: Sequence[bytes]) -> bytes:
+    """Give each event as one chunk of HTTP, as gateways flush."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events if event)
 
 
-def _finish() -> dict[str, Any]:
-    delta = {"content": "", "reasoning_content": None}
-    return {"delta": delta, "finish_reason": "stop", "index": 0, "logprobs": None}
+@cache
+def _bulk(shape: str, texts: int) -> list[bytes]:
+    """Give a whole streamed answer as writes: one, or for a long one a block at a time."""
+    if texts > BLOCK:
+        return _long(shape, texts)
+    return [_STREAM_HEAD + _chunked(list(Writer(shape).events(texts))) + _LAST_CHUNK]
 
 
-def _chunk(choices: list[dict[str, Any]], usage: Mapping[str, Any] | None = None) -> bytes:
-    """Give one chunk with the keys and the order of DashScope's, about 300 bytes."""
-    return orjson.dumps(
-        {
-            "choices": choices,
-            "object": "chat.completion.chunk",
-            "usage": usage,
-            "created": _CREATED,
-            "system_fingerprint": None,
-            "model": _MODEL,
-            "id": _ID,
-        }
-    )
+def _long(shape: str, texts: int) -> list[bytes]:
+    """Give an answer of the same block again and again, at last so many texts."""
+    writer = Writer(shape)
+    blocks, rest = divmod(texts, BLOCK)
+    begin = _STREAM_HEAD + _chunked(writer.opening())
+    block = _chunked(writer.block())
+    end = _chunked([*Writer(shape).events(rest or BLOCK)][1:])
+    return [begin, *repeat(block, blocks - (not rest)), end + _LAST_CHUNK]
 
 
-def _long() -> Iterator[bytes]:
-    for thought in islice(cycle(_THOUGHTS), THOUGHT):
-        yield _chunk([_choice(thought=thought)])
-    for text in islice(cycle(_ANSWERS), ANSWER):
-        yield _chunk([_choice(text=text)])
-    yield _chunk([_finish()])
-    yield _chunk([], _USAGE)
-    yield b"[DONE]"
+@cache
+def _held(shape: str, texts: int) -> list[bytes]:
+    """Give a streamed answer as far as its last text."""
+    writer = Writer(shape)
+    events = list(writer.events(texts))
+    return [_STREAM_HEAD + _chunked(events[: -len(writer.ending(texts))])]
 
 
-def _short() -> Iterator[bytes]:
-    yield _chunk([_choice(text="好")])
-    yield _chunk([_finish()])
-    yield _chunk([], _USAGE)
-    yield b"[DONE]"
+@cache
+def _plain(shape: str) -> list[bytes]:
+    body = Writer(shape).plain()
+    return [_PLAIN_HEAD % len(body) + body]
 
 
-def _plain() -> bytes:
-    message = {"role": "assistant", "content": "好", "reasoning_content": ""}
-    choice = {"message": message, "finish_reason": "stop", "index": 0, "logprobs": None}
-    body = {
-        "choices": [choice],
-        "object": "chat.completion",
-        "usage": _USAGE,
-        "created": _CREATED,
-        "system_fingerprint": None,
-        "model": _MODEL,
-        "id": _ID,
-    }
-    return orjson.dumps(body)
+@cache
+def _around(shape: str) -> tuple[bytes, bytes]:
+    """Give what stands around the nineteen digits of a paced text, HTTP's chunk included."""
+    head, tail = Writer(shape).around()
+    return b"%x\r\n%b" % (len(head) + 19 + len(tail), head), tail + b"\r\n"
 
 
-def _chunked(part: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(part), part)
+def _timed(shape: str) -> bytes:
+    head, tail = _around(shape)
+    return b"%b%019d%b" % (head, time.monotonic_ns(), tail)
 
 
-def _stream(events: Iterator[bytes]) -> list[bytes]:
-    """Give the parts of a streamed answer; each event is one chunk of HTTP, as gateways flush."""
-    head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-        b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
-        b"X-Oneapi-Request-Id: 202611230116000001\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    parts = [_chunked(b"data: " + event + b"\n\n") for event in events]
-    return [head, *parts, _chunked(b"")]
+def _paced(shape: str) -> list[bytes]:
+    """Give the beginning of a paced answer."""
+    begin = _STREAM_HEAD + _chunked(Writer(shape).opening())
+    return [begin, *(_timed(shape) for _ in range(WARM_TEXTS))]
 
 
-def _whole(body: bytes) -> list[bytes]:
-    head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
-        b"X-Oneapi-Request-Id: 202611230116000001\r\nContent-Length: %d\r\n\r\n" % len(body)
-    )
-    return [head + body]
+def _ending(shape: str) -> bytes:
+    return _chunked(Writer(shape).ending(1)) + _LAST_CHUNK
 
 
-def _answers() -> Mapping[bytes, list[bytes]]:
-    """Give each answer as its writes: what stands alone in a list leaves at once."""
-    drip = _stream(_long())
-    return {
-        b"long": [b"".join(drip)],
-        b"drip": drip,
-        b"short": [b"".join(_stream(_short()))],
-        b"plain": _whole(_plain()),
-    }
+# --- paced replies ------------------------------------------------------------------------------
+
+
+class Group:
+    """Replies that are open together."""
+
+    def __init__(self) -> None:
+        self.replies: list[tuple[Connection, str]] = []
+
+    def go(self, texts: int, rate: int) -> None:
+        """Begin to write."""
+        self._left = chain.from_iterable(repeat(tuple(self.replies), texts))
+        self._written = 0
+        self._total = texts * len(self.replies)
+        self._rate = rate
+        loop = asyncio.get_running_loop()
+        self._began = loop.time() + HEAD_START
+        loop.call_later(HEAD_START, self._tick)
+
+    def _tick(self) -> None:
+        """Write what is due; the schedule stands, however late a tick is."""
+        loop = asyncio.get_running_loop()
+        due = min(int((loop.time() - self._began) * self._rate) + 1, self._total)
+        for _ in range(due - self._written):
+            connection, shape = next(self._left)
+            connection.write(_timed(shape))
+        self._written = due
+        if due < self._total:
+            loop.call_later(TICK, self._tick)
+
+    def end(self) -> None:
+        """End every reply."""
+        for connection, shape in self.replies:
+            connection.write(_ending(shape))
+        self.replies.clear()
 
 
 # --- the server ---------------------------------------------------------------------------------
 
 
-class BareServer(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection; it reads no more of a request than where it goes and where it ends."""
 
-    def __init__(self, answers: Mapping[bytes, list[bytes]]) -> None:
-        self._answers = answers
+    def __init__(self, groups: dict[str, Group]) -> None:
+        self._groups = groups
         self._received = b""
+        self._writes: Iterator[bytes] = iter(())
+        self._paused = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -150,9 +173,26 @@ class BareServer(asyncio.Protocol):
         """Answer each request that is complete."""
         self._received += data
         while (path := self._request()) is not None:
-            self._write(iter(self._answers[path.split(b"/")[1]]))
+            kind, *about = path.split("/")[1].split(".")
+            self._writes = iter(getattr(self, f"_{kind}")(*about))
+            self.resume_writing()
 
-    def _request(self) -> bytes | None:
+    def pause_writing(self) -> None:
+        """Wait for a client that reads more slowly than we write."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Write on, until the client has enough or the answer ends."""
+        self._paused = False
+        while not self._paused and (part := next(self._writes, None)) is not None:
+            self.write(part)
+
+    def write(self, part: bytes) -> None:
+        """Write at once."""
+        assert self._transport is not None  # noqa: S101 - we were connected
+        self._transport.write(part)
+
+    def _request(self) -> str | None:
         """Take one whole request out of what was received, and give its path."""
         head, end, rest = self._received.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
@@ -160,24 +200,39 @@ class BareServer(asyncio.Protocol):
         if not end or len(rest) < size:
             return None
         self._received = rest[size:]
-        return head.split(b" ", 2)[1]
+        return head.split(b" ", 2)[1].decode()
 
-    def _write(self, parts: Iterator[bytes]) -> None:
-        """Write the parts one by one, taking turns with the other connections."""
-        part = next(parts, None)
-        if part is not None and self._transport is not None:
-            self._transport.write(part)
-            asyncio.get_running_loop().call_soon(self._write, parts)
+    def _bulk(self, shape: str, texts: str) -> list[bytes]:
+        return _bulk(shape, int(texts))
+
+    def _hold(self, shape: str, texts: str) -> list[bytes]:
+        return _held(shape, int(texts))
+
+    def _plain(self, shape: str) -> list[bytes]:
+        return _plain(shape)
+
+    def _paced(self, shape: str, group: str) -> list[bytes]:
+        self._groups.setdefault(group, Group()).replies.append((self, shape))
+        return _paced(shape)
+
+    def _go(self, group: str, texts: str, rate: str) -> list[bytes]:
+        self._groups[group].go(int(texts), int(rate))
+        return [_NOTED]
+
+    def _end(self, group: str) -> list[bytes]:
+        self._groups[group].end()
+        return [_NOTED]
 
 
 async def _main() -> None:
     loop = asyncio.get_running_loop()
-    answers = _answers()
-    server = await loop.create_server(lambda: BareServer(answers), "127.0.0.1", 0, backlog=256)
+    groups: dict[str, Group] = {}
+    server = await loop.create_server(lambda: Connection(groups), "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()
 
 
 if __name__ == "__main__":
+    pin(int(sys.argv[1]))
     asyncio.run(_main())

@@ -99,7 +99,7 @@ async def openai_client(url: str) -> int:
 
 async def litellm_router(url: str) -> int:
     """A router that knows both limits, with its default retries."""
-    import litellm  # type: ignore[import-not-found]  # noqa: PLC0415 - ours need not have it
+    import litellm  # noqa: PLC0415 - ours need not have it
 
     where = {"model": f"openai/{MODEL}", "api_key": KEY, "api_base": url}
     limited = {"model_name": MODEL, "litellm_params": {**where, "rpm": REQUESTS, "tpm": TOKENS}}

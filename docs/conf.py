@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from sphinx.util import logging
@@ -91,7 +92,14 @@ def check_public_names(_app: Sphinx, environment: BuildEnvironment) -> None:
         logging.getLogger(__name__).warning("not in the reference: %s", ", ".join(missing))
 
 
+def copy_images(app: Sphinx, error: Exception | None) -> None:
+    """Put the images of ``<picture>`` where their pages look: Sphinx copies no such ones."""
+    if error is None:
+        shutil.copytree(app.srcdir / "images", app.outdir / "images", dirs_exist_ok=True)
+
+
 def setup(app: Sphinx) -> None:
     """Add our own checks."""
+    app.connect("build-finished", copy_images)
     app.connect("missing-reference", find_public)
     app.connect("env-check-consistency", check_public_names)

@@ -1,0 +1,235 @@
+"""The bars, and whether they hold: each is a line of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+from figure import Figure
+from open_streams import HELD_TEXTS
+from splicing import LOWEST
+
+__all__ = ["BARS", "Bar", "Row", "rows"]
+
+BYTES_A_DELTA = 80
+
+
+@attrs.frozen
+class Row:
+    """A bar with the figures of a run beside it.
+
+    Attributes:
+        ours: what the library costs.
+        other: what it is held against; None where the bar is a number of its own.
+        value: what has to keep to the bar.
+        spread: the middle half of the values of the rounds.
+        verdict: ``holds``, ``above`` or ``below``.
+    """
+
+    bar: Bar
+    unit: str
+    ours: float
+    other: float | None
+    value: float
+    spread: tuple[float, float] | None
+    verdict: str
+
+
+@attrs.frozen
+class Bar:
+    """One bar: ``most`` or ``least`` for one entry of a figure, over another one of it.
+
+    Attributes:
+        title: what is compared, in English and in Chinese.
+        figure: which figure; where it was not measured, the bar has no row.
+        entry: the library's.
+        other: the other entry.
+        turned: whether the other one is divided by ours.
+        allowed: what is taken off ours first, in the unit of the figure.
+        brief: whether the READMEs show it, too.
+    """
+
+    title: tuple[str, str]
+    figure: str
+    entry: str = "ours"
+    other: str | None = "bare"
+    most: float | None = None
+    least: float | None = None
+    turned: bool = False
+    allowed: float = 0.0
+    brief: bool = True
+
+    @property
+    def text(self) -> str:
+        """Give the bar as it is written."""
+        return f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}"
+
+    def row(self, figure: Figure) -> Row:
+        """Hold a figure against the bar."""
+        ours = figure.typical(self.entry)
+        other = None if self.other is None else figure.typical(self.other)
+        value = self._value(ours, other)
+        spread = None if self.other is None or self.allowed else self._spread(figure, self.other)
+        return Row(self, figure.unit, ours, other, value, spread, self._verdict(value))
+
+    def _value(self, ours: float, other: float | None) -> float:
+        if other is None:
+            return ours
+        return other / ours if self.turned else (ours - self.allowed) / other
+
+    def _spread(self, figure: Figure, other: str) -> tuple[float, float]:
+        over, under = (other, self.entry) if self.turned else (self.entry, other)
+        return figure.middle_half(over, under)
+
+    def _verdict(self, value: float) -> str:
+        if self.most is not None and value > self.most:
+            return "above"
+        if self.least is not None and value < self.least:
+            return "below"
+        return "holds"
+
+
+MOST_STREAMS = 10_000
+
+
+def _streams(number: int) -> Sequence[Bar]:
+    many = f"{number:,}"
+    return (
+        Bar(
+            (
+                f"chunks for the same CPU time, {many} open streams",
+                f"同样 CPU 时间内的增量数，{many} 条流",
+            ),
+            f"streams {number}",
+            least=0.8,
+            turned=True,
+            brief=number == MOST_STREAMS,
+        ),
+        Bar(
+            (
+                f"p99 lateness at 70 % load, {many} streams",
+                f"70 % 负载下第 99 百分位延迟，{many} 条流",
+            ),
+            f"late {number}",
+            other=None,
+            most=100,
+            brief=False,
+        ),
+    )
+
+
+BARS: Sequence[Bar] = (
+    Bar(("typed deltas, as fast as they come", "带类型的增量，全速"), "bulk", most=1.15),
+    Bar(
+        ("the same, over openai-python with aiohttp", "同上，对比 openai-python（aiohttp）"),
+        "bulk",
+        other="openai aiohttp",
+        least=25,
+        turned=True,
+    ),
+    Bar(
+        ("the same, over LiteLLM", "同上，对比 LiteLLM"),
+        "bulk",
+        other="litellm",
+        least=120,
+        turned=True,
+    ),
+    Bar(
+        ("read as `.reasoning`, then `.answer`", "先读 `.reasoning`，再读 `.answer`"),
+        "bulk",
+        "ours, views",
+        most=1.25,
+    ),
+    Bar(
+        ("through a pool with limits, hooks off", "经限流池，无钩子"),
+        "bulk",
+        "ours, limits",
+        most=1.2,
+        brief=False,
+    ),
+    Bar(("Responses, as fast as they come", "Responses 协议，全速"), "responses", most=1.3),
+    Bar(("Messages, as fast as they come", "Messages 协议，全速"), "messages", most=1.3),
+    Bar(("one event a read", "每次读取一个事件"), "paced", most=1.1),
+    Bar(
+        ("the same, over openai-python with aiohttp", "同上，对比 openai-python（aiohttp）"),
+        "paced",
+        other="openai aiohttp",
+        least=3.5,
+        turned=True,
+        brief=False,
+    ),
+    Bar(
+        ("one call, a reply of one token, `await`", "一次调用，一个词的回复，`await`"),
+        "call",
+        most=1.35,
+    ),
+    Bar(
+        ("the same, over openai-python with aiohttp", "同上，对比 openai-python（aiohttp）"),
+        "call",
+        other="openai aiohttp",
+        least=7,
+        turned=True,
+        brief=False,
+    ),
+    Bar(("the same with `stream=False`", "同上，`stream=False`"), "plain", most=1.35),
+    Bar(
+        (
+            "`stream=False`, over openai-python with aiohttp",
+            "`stream=False`，对比 openai-python（aiohttp）",
+        ),
+        "plain",
+        other="openai aiohttp",
+        least=7,
+        turned=True,
+        brief=False,
+    ),
+    Bar(
+        ("import, over aiohttp, attrs and orjson", "导入，对比 aiohttp、attrs 与 orjson"),
+        "import",
+        most=1.25,
+    ),
+    Bar(
+        (
+            f"memory of an open stream, less {BYTES_A_DELTA} bytes a delta",
+            f"每条打开的流所占内存，每个增量减去 {BYTES_A_DELTA} 字节",
+        ),
+        "memory",
+        most=1.25,
+        allowed=BYTES_A_DELTA * HELD_TEXTS / 1e3,
+    ),
+    Bar(
+        ("the same with `retain=False`, nothing taken off", "同上，`retain=False`，不减"),
+        "memory",
+        "ours, retain=False",
+        most=1.25,
+        brief=False,
+    ),
+    Bar(
+        ("a reply of 1,000,000 chunks, its end over its start", "一百万块的回复，末尾对比开头"),
+        "length",
+        "ours, at the end",
+        "ours, at the start",
+        most=1.1,
+    ),
+    Bar(
+        ("events that are spliced, of the shape with the fewest", "拼接命中率，最低的一种流"),
+        "splicing",
+        LOWEST,
+        other=None,
+        least=95,
+        brief=False,
+    ),
+    *_streams(1_000),
+    *_streams(5_000),
+    *_streams(MOST_STREAMS),
+)
+
+
+def rows(figures: Mapping[str, Figure], *, brief: bool = False) -> Iterator[Row]:
+    """Give the rows of all bars for which there are figures."""
+    for bar in BARS:
+        figure = figures.get(bar.figure)
+        if figure is None or (brief and not bar.brief):
+            continue
+        if all(entry in figure.costs for entry in (bar.entry, bar.other) if entry is not None):
+            yield bar.row(figure)

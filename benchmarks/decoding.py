@@ -1,0 +1,110 @@
+"""Decodes the bytes of a file without any network, in two ways: what ``instructions.py`` counts.
+
+    python benchmarks/decoding.py bare|ours FILE
+
+Both read the same pieces from the same kind of body, which never lets anybody wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from aiotokengate.errors import TransportError
+    from aiotokengate.stream import ChatStream
+
+PIECE = 16 * 1024
+"""Bytes of a read."""
+
+
+class Pieces:
+    """A body (:class:`aiotokengate.pump.Body`) that has all come."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def read(self) -> Callable[[], Awaitable[bytes]]:
+        """Give the next piece, b"" at the end."""
+        return self._read
+
+    async def _read(self) -> bytes:
+        begin = self._at
+        self._at = begin + PIECE
+        return self._data[begin : self._at]
+
+    def at_end(self) -> bool:
+        """Whether everything was read."""
+        return self._at >= len(self._data)
+
+    def salvage(self) -> bytes:
+        """Give nothing: this body does not break."""
+        return b""
+
+    def explain(self, error: Exception) -> TransportError:
+        """Translate an error: there is none."""
+        raise error
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+async def bare(data: bytes) -> int:
+    """Split and parse, as anybody would; count the chunks."""
+    read = Pieces(data).read
+    count, tail = 0, b""
+    while piece := await read():
+        *events, tail = (tail + piece).split(b"\n\n")
+        for event in events:
+            text = event[6:]
+            if text != b"[DONE]":
+                orjson.loads(text)
+                count += 1
+    return count
+
+
+async def ours(data: bytes) -> int:
+    """Iterate over the deltas of a stream; count them."""
+    count = 0
+    async for _ in _stream(data):
+        count += 1
+    return count
+
+
+def _stream(data: bytes) -> ChatStream:
+    # Imported here, because valgrind takes its time over it, and the bare loop needs none of it.
+    from aiotokengate.clock import RealClock  # noqa: PLC0415
+    from aiotokengate.policy.timeouts import Timeout  # noqa: PLC0415
+    from aiotokengate.pump import Guard, Pump, Terms  # noqa: PLC0415
+    from aiotokengate.stream import ChatStream  # noqa: PLC0415
+    from aiotokengate.types import Timeline  # noqa: PLC0415
+    from aiotokengate.wire.chat_completions import ChatCompletionsDecoder  # noqa: PLC0415
+    from aiotokengate.wire.dialects import DIALECTS  # noqa: PLC0415
+    from aiotokengate.wire.transcript import Transcript  # noqa: PLC0415
+
+    clock, dialect = RealClock(), DIALECTS["qwen"]
+    pump = Pump(
+        Pieces(data),
+        ChatCompletionsDecoder(dialect, Transcript()),
+        dialect,
+        Terms(clock, Timeout(), clock.now(), None, 1 << 30, 0),
+        headers={},
+        request_id=None,
+        timeline=Timeline(),
+    )
+    return ChatStream(pump, Guard(pump))
+
+
+if __name__ == "__main__":
+    _, way, name = sys.argv
+    print(asyncio.run({"bare": bare, "ours": ours}[way](Path(name).read_bytes())))

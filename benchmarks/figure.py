@@ -1,0 +1,40 @@
+"""One comparison: what each entry of it cost, round by round."""
+
+from __future__ import annotations
+
+from statistics import median, quantiles
+from typing import Any
+
+import attrs
+
+__all__ = ["Costs", "Figure"]
+
+Costs = dict[str, list[float | None]]
+
+
+@attrs.frozen
+class Figure:
+    """One comparison.
+
+    Attributes:
+        unit: what the numbers are.
+        costs: by entry, one number for each round; None where it sat the round out.
+        about: whatever else is worth keeping.
+    """
+
+    unit: str
+    costs: Costs
+    about: dict[str, Any] = attrs.field(factory=dict)
+
+    def typical(self, entry: str) -> float:
+        """Give the median of an entry."""
+        return median(value for value in self.costs[entry] if value is not None)
+
+    def middle_half(self, over: str, under: str) -> tuple[float, float]:
+        """Give the quartiles of the ratios of two entries, in rounds in which both took part."""
+        pairs = zip(self.costs[over], self.costs[under], strict=True)
+        found = [a / b for a, b in pairs if a is not None and b is not None]
+        if len(found) == 1:
+            return found[0], found[0]
+        low, _, high = quantiles(found, n=4, method="inclusive")
+        return low, high
