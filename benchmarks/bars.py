@@ -68,18 +68,20 @@ class Bar:
         """Hold a figure against the bar."""
         ours = figure.typical(self.entry)
         other = None if self.other is None else figure.typical(self.other)
-        value = self._value(ours, other)
-        spread = None if self.other is None or self.allowed else self._spread(figure, self.other)
+        low, value, high = self._quartiles(figure)
+        spread = None if low == value == high else (low, high)
         return Row(self, figure.unit, ours, other, value, spread, self._verdict(value))
 
-    def _value(self, ours: float, other: float | None) -> float:
-        if other is None:
-            return ours
-        return other / ours if self.turned else (ours - self.allowed) / other
-
-    def _spread(self, figure: Figure, other: str) -> tuple[float, float]:
-        over, under = (other, self.entry) if self.turned else (self.entry, other)
-        return figure.middle_half(over, under)
+    def _quartiles(self, figure: Figure) -> tuple[float, float, float]:
+        """Give what has to keep to the bar, in the middle, and its spread."""
+        ours = figure.typical(self.entry)
+        if self.other is None:
+            return ours, ours, ours
+        if self.allowed:
+            value = (ours - self.allowed) / figure.typical(self.other)
+            return value, value, value
+        over, under = (self.other, self.entry) if self.turned else (self.entry, self.other)
+        return figure.ratios(over, under)
 
     def _verdict(self, value: float) -> str:
         if self.most is not None and value > self.most:

@@ -5,8 +5,8 @@
 Strategy. Every figure is CPU time, user and system, of a client process; the server is another
 one. Seconds say little about another machine, so what counts are ratios inside one run: all
 clients take turns, each in a process of its own, so that a machine that slows down slows them
-all, and nobody pays for another's imports or garbage. The figure is the median of the turns, its
-spread the middle half of the ratios of the rounds. The bars are goals: one that is missed is shown
+all, and nobody pays for another's imports or garbage. The ratio is the median of the ratios of
+the rounds, its spread their middle half. The bars are goals: one that is missed is shown
 and is no failure of the program, which fails only when something broke, a reply that was not read
 whole included.
 

@@ -30,11 +30,15 @@ class Figure:
         """Give the median of an entry."""
         return median(value for value in self.costs[entry] if value is not None)
 
-    def middle_half(self, over: str, under: str) -> tuple[float, float]:
-        """Give the quartiles of the ratios of two entries, in rounds in which both took part."""
+    def ratios(self, over: str, under: str) -> tuple[float, float, float]:
+        """Give the quartiles of the ratios of two entries, round by round.
+
+        Rounds that one of the two sat out don't count. The middle one is the ratio: a machine that
+        slows down for some rounds slows both, and moves it less than the ratio of the medians.
+        """
         pairs = zip(self.costs[over], self.costs[under], strict=True)
         found = [a / b for a, b in pairs if a is not None and b is not None]
         if len(found) == 1:
-            return found[0], found[0]
-        low, _, high = quantiles(found, n=4, method="inclusive")
-        return low, high
+            return found[0], found[0], found[0]
+        low, middle, high = quantiles(found, n=4, method="inclusive")
+        return low, middle, high

@@ -38,22 +38,22 @@ def bar(**changes: object) -> Bar:
     return Bar(**{"title": ("a", "一"), "figure": "f", **changes})  # type: ignore[arg-type]
 
 
-FIGURE = Figure("µs a chunk", {"bare": [2.0, 2.0, 4.0], "ours": [3.0, None, 5.0]})
+FIGURE = Figure("µs a chunk", {"bare": [2, 4, 2, 2], "ours": [3, 4, None, 4]})
 
 
 @pytest.mark.parametrize(
     ("asked", "value", "verdict"),
     [
-        (bar(most=2), 2.0, "holds"),
-        (bar(most=1.9), 2.0, "above"),
-        (bar(least=0.5, turned=True), 0.5, "holds"),
-        (bar(least=0.6, turned=True), 0.5, "below"),
+        (bar(most=1.5), 1.5, "holds"),
+        (bar(most=1.4), 1.5, "above"),
+        (bar(least=0.6, turned=True), 2 / 3, "holds"),
+        (bar(least=0.7, turned=True), 2 / 3, "below"),
         (bar(most=1, allowed=2.0), 1.0, "holds"),
         (bar(most=3.9, other=None), 4.0, "above"),
     ],
 )
 def test_a_bar(asked: Bar, value: float, verdict: str) -> None:
-    """A ratio is that of the medians, whichever way round; a bound itself still holds."""
+    """A ratio is the median of the rounds, whichever way round; a bound itself still holds."""
     row = asked.row(FIGURE)
     assert row.value == pytest.approx(value)
     assert row.verdict == verdict
@@ -61,7 +61,7 @@ def test_a_bar(asked: Bar, value: float, verdict: str) -> None:
 
 def test_the_spread_is_that_of_the_rounds() -> None:
     """Rounds that one of the two sat out don't count."""
-    assert FIGURE.middle_half("ours", "bare") == pytest.approx((1.3125, 1.4375))
+    assert FIGURE.ratios("ours", "bare") == pytest.approx((1.25, 1.5, 1.75))
 
 
 def test_a_bar_without_a_figure_has_no_row() -> None:
