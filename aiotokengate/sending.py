@@ -139,6 +139,7 @@ class _Sending:
         "_expires",
         "_failures",
         "_fresh",
+        "_limit",
         "_number",
         "_refusals",
         "_reply",
@@ -162,6 +163,7 @@ class _Sending:
         self._failures = self._refusals = 0
         self._turn = Turn(sender.admission, request)
         self._reply: Pump | None = None
+        self._limit: _Limit | None = None
         self._fresh = False
         self._watch = sender.watch()
         self._task: asyncio.Task[Any] | None = None
@@ -221,7 +223,7 @@ class _Sending:
         terms = DownloadTerms(
             clock=self._clock,
             began=self._began,
-            limit=self._whole_limit(self._timeline.sent or 0.0),
+            limit=self._limit,
             stall=self._request.timeout.stall,
             most=self._sender.max_reply_bytes,
             again=self._again if self._is_repeatable() else None,
@@ -276,7 +278,7 @@ class _Sending:
             clock=self._clock,
             timeout=request.timeout,
             began=self._began,
-            limit=self._whole_limit(self._timeline.sent or 0.0),
+            limit=self._limit,
             max_reply_bytes=self._sender.max_reply_bytes,
             prompt_bytes=len(request.body or b""),
             parse=request.parse,
@@ -301,18 +303,13 @@ class _Sending:
         ends: _Limit = (started + total, "total", total)
         return ends if deadline is None else min(ends, (deadline, "deadline", deadline))
 
-    def _first_limit(self, started: float) -> _Limit | None:
-        """Give the first limit on the time until the first content."""
-        whole = self._whole_limit(started)
-        seconds = self._request.timeout.first_event
-        if seconds is None:
-            return whole
-        first: _Limit = (started + seconds, "first_event", seconds)
-        return first if whole is None else min(first, whole)
-
     async def _within_limits(self, attempt: Callable[[], Awaitable[_T]], started: float) -> _T:
         """Bound an attempt up to its first content."""
-        limit = self._first_limit(started)
+        limit = self._limit = self._whole_limit(started)
+        seconds = self._request.timeout.first_event
+        if seconds is not None:
+            first: _Limit = (started + seconds, "first_event", seconds)
+            limit = first if limit is None else min(first, limit)
         if limit is None:
             return await attempt()
         at, phase, seconds = limit

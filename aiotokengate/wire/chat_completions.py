@@ -301,11 +301,10 @@ class ChatCompletionsDecoder:
                 self.take(chunk)
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
-        log = self.transcript
+        log, created = self.transcript, chunk.get("created")
         log.model = _string(chunk.get("model"))
         log.id = log.id or _string(chunk.get("id"))
-        created = chunk.get("created")
-        log.created = created if isinstance(created, int) else 0
+        log.created = created if type(created) is int else 0
 
     def _unusual(self, chunk: Mapping[str, Any]) -> None:
         """Look at a frame with fields beyond the usual, or without choices."""

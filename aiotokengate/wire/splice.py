@@ -128,6 +128,9 @@ def _template(
 
 def _reader(inner: Sequence[bytes], what: Sequence[int]) -> Callable[[bytes], Any]:
     """Make what gives the text of a chunk with several holes, None if they don't fit."""
+    place = what.index(_TEXT)
+    twins = [number for number, kind in enumerate(what) if kind == _TWIN]
+    scalars = [number for number, kind in enumerate(what) if kind == _SCALAR]
 
     def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
         values = []
@@ -137,12 +140,30 @@ def _reader(inner: Sequence[bytes], what: Sequence[int]) -> Callable[[bytes], An
                 return None
             values.append(value)
         values.append(middle)
-        text = values[what.index(_TEXT)]
-        for kind, value in zip(what, values, strict=True):
-            if kind == _SCALAR and type(orjson.loads(value)) not in _SCALARS:
+        text = values[place]
+        for number in twins:
+            if values[number] != text:
                 return None
-            if kind == _TWIN and value != text:
+        for number in scalars:
+            if type(orjson.loads(values[number])) not in _SCALARS:
                 return None
+        return orjson.loads(text)
+
+    return _pair_reader(inner[0], place) if scalars and len(what) == _PAIR else read
+
+
+_PAIR: Final = 2
+
+
+def _pair_reader(between: bytes, place: int) -> Callable[[bytes], Any]:
+    """Make the same for a text and one scalar, as Responses numbers its events."""
+
+    def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
+        first, found, second = middle.partition(between)
+        text, scalar = (second, first) if place else (first, second)
+        number = scalar.isdigit() and not scalar.startswith(b"0")  # parsed in no time
+        if not number and (not found or type(orjson.loads(scalar)) not in _SCALARS):
+            return None
         return orjson.loads(text)
 
     return read

@@ -269,10 +269,17 @@ class SSEDecoder:
 
 def _named(text: bytes) -> list[bytes] | None:
     """Do the same where each event has a line with its name before that with its data."""
+    blocks = text[:-2].split(b"\n\n")
+    if text.count(b"\n") != 3 * len(blocks):
+        return None
     found = []
-    for block in text[:-2].split(b"\n\n"):
-        name, between, data = block.partition(b"\ndata: ")
-        if not (between and name.startswith(b"event: ")) or b"\n" in name or b"\n" in data:
-            return None
-        found.append(data)
+    head, size = b"\n", 1  # that of the event before, which most have, too
+    for block in blocks:
+        if not block.startswith(head):
+            name, between, _ = block.partition(b"\ndata: ")
+            if not between or not name.startswith(b"event: "):
+                return None
+            head = name + between
+            size = len(head)
+        found.append(block[size:])
     return found

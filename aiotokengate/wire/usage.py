@@ -15,7 +15,7 @@ BYTES_PER_TOKEN = 4
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
-    return bool(_first(raw, _COUNTS))
+    return _count(raw.get("total_tokens")) > 0 or _first(raw, _COUNTS) > 0
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
@@ -27,8 +27,10 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     prompt = _count(get("prompt_tokens")) or _count(get("input_tokens"))
     completion = _count(get("completion_tokens")) or _count(get("output_tokens"))
     total = _count(get("total_tokens"))
-    reasoning = _detail(raw, _OUTPUT_DETAILS, "reasoning_tokens") or _first(raw, _REASONING)
-    cached = _detail(raw, _INPUT_DETAILS, "cached_tokens") or _first(raw, _CACHED)
+    written = get("completion_tokens_details") or get("output_tokens_details")
+    read = get("prompt_tokens_details") or get("input_tokens_details")
+    reasoning = _inside(written, "reasoning_tokens") or _first(raw, _REASONING)
+    cached = _inside(read, "cached_tokens") or _first(raw, _CACHED)
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(prompt, completion, reasoning, cached, total or prompt + completion, extra=raw)
@@ -46,25 +48,18 @@ def _estimate(size: int) -> int:
 
 
 _COUNTS = (
-    "total_tokens",
     "completion_tokens",
     "output_tokens",
     "prompt_tokens",
     "input_tokens",
 )
-_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
-_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _REASONING = ("reasoning_tokens",)  # SGLang has them beside the details
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
 
 
-def _detail(raw: Mapping[str, Any], groups: tuple[str, ...], key: str) -> int:
-    """Give a count out of the first group of details that has it."""
-    for group in groups:
-        details = raw.get(group)
-        if details and isinstance(details, dict) and (count := _count(details.get(key))):
-            return count
-    return 0
+def _inside(details: object, key: str) -> int:
+    """Give a count out of the details."""
+    return _count(details.get(key)) if details and isinstance(details, dict) else 0
 
 
 def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
