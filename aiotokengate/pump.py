@@ -61,6 +61,12 @@ DRAIN_SECONDS = 0.25
 TICK = 0.25
 """Seconds between two looks at the clocks of all streams of a session."""
 
+MANY = 2_000
+"""Streams, for each of which more the looks are as much rarer: thousands take their time, too."""
+
+_FRESH = -1.0
+"""How long a stream was idle that was not looked at since its last content."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -171,7 +177,9 @@ class Watch:
         now = self._clock.now()
         for watched in tuple(self._watched):
             watched.tick(now)
-        self._timer = self._clock.call_later(TICK, self._tick) if self._watched else None
+        count = len(self._watched)
+        rest = TICK * (1 + count // MANY)
+        self._timer = self._clock.call_later(rest, self._tick) if count else None
 
 
 class Pump:
@@ -263,7 +271,7 @@ class Pump:
         self._reading = False
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
-        self._idle = -TICK  # what is left of the present tick must not count as a whole one
+        self._idle = _FRESH
         self._ticked = terms.clock.now()
         self._grace: Timer | None = None
         self._patience: float | None = None
@@ -391,7 +399,8 @@ class Pump:
             return
         stall = self._terms.timeout.stall
         if self._reading and len(self.log) and stall is not None:
-            self._idle += elapsed
+            # The look in whose time the last content came does not count, however long ago it was.
+            self._idle = self._idle + elapsed if self._idle >= 0 else 0.0
             if self._idle >= stall:
                 self._fail(TimedOut("stall", stall))
 
@@ -422,15 +431,20 @@ class Pump:
                     raise self._too_much()
                 self._take(self, data)
             # In mid-stream the end is met by the next read, and not looked for after each one.
-            ending = log.finished or self._decoder.done or self._take is not Pump._take_events
-            if not data or (ending and self._body.at_end()):
+            over = log.finished or self._decoder.done
+            whole = over or self._take is not Pump._take_events
+            if not data or (whole and self._body.at_end()):
                 self._end_of_body()
         except WireError as error:
             self._fail(error)
-        if len(log.items) != before:
-            self._idle = -TICK
-            if self.timeline.first_answer is None:
-                self._note_first(log.kinds[before:])
+        news = len(log.items) - before
+        if news:
+            self._idle = _FRESH
+            timeline = self.timeline
+            if timeline.first_answer is None:
+                usual = news == 1 and log.kinds[-1] == REASONING
+                if not usual or timeline.first_reasoning is None:
+                    self._note_first(log.kinds[before:])
         if not self.ended and (log.finished or self._decoder.done):
             self._look_for_end()
 

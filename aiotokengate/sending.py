@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import attrs
 
 from aiotokengate.admission import Admission, Turn
-from aiotokengate.download import Download, DownloadTerms
 from aiotokengate.errors import (
     CallerError,
     ConnectFailed,
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from aiotokengate.clock import Clock
+    from aiotokengate.download import Download
     from aiotokengate.errors import Phase
     from aiotokengate.resources.base import Request
     from aiotokengate.transport import Answer
@@ -135,6 +135,7 @@ class _Sending:
         "_attempts",
         "_began",
         "_clock",
+        "_download",
         "_expired",
         "_expires",
         "_failures",
@@ -163,6 +164,7 @@ class _Sending:
         self._failures = self._refusals = 0
         self._turn = Turn(sender.admission, request)
         self._reply: Pump | None = None
+        self._download: Download | None = None
         self._limit: _Limit | None = None
         self._fresh = False
         self._watch = sender.watch()
@@ -220,6 +222,8 @@ class _Sending:
     async def fetch_once(self) -> Download:
         """Send once; the body is for whoever asked."""
         answer = await self._send()
+        from aiotokengate.download import Download, DownloadTerms  # noqa: PLC0415 - no chat needs it
+
         terms = DownloadTerms(
             clock=self._clock,
             began=self._began,
@@ -232,6 +236,7 @@ class _Sending:
         )
         download = Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
         download.endpoint = self._turn.endpoint
+        self._download = download
         return download
 
     def _is_repeatable(self) -> bool:
@@ -426,8 +431,8 @@ class _Sending:
 
     def _answered(self, result: object) -> None:
         """End a call that is no chat, or watch over its download."""
-        if isinstance(result, Download):
-            result.watched(self._watch, self._downloaded)
+        if self._download is not None:
+            self._download.watched(self._watch, self._downloaded)
             return
         self._turn.done(_total_tokens(result))
         self._timeline.done = self._passed()

@@ -29,11 +29,12 @@ import attrs
 
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
 from aiotokengate.shortcuts import REQUEST_CLASS, reader_of
-from aiotokengate.uploads import Form
 from aiotokengate.wire.headers import request_id
 
 if TYPE_CHECKING:
     import ssl as ssl_module
+
+    from aiotokengate.uploads import Form
 
 __all__ = ["Answer", "Transport"]
 
@@ -194,10 +195,10 @@ class Transport:
         ours = url.startswith(self._host)
         session = sessions.kept if ours and not fresh else sessions.other(ours=ours)
         body: bytes | aiohttp.MultipartWriter | None
-        if isinstance(data, Form):
-            body, headers = _multipart(data, headers)
-        else:
+        if data is None or isinstance(data, bytes):
             body = data
+        else:
+            body, headers = _multipart(data, headers)
         failure: Exception
         try:
             response = await session.request(

@@ -152,22 +152,25 @@ def length(bench: Bench) -> Iterator[tuple[str, Figure]]:
 
 
 def memory(bench: Bench) -> Iterator[tuple[str, Figure]]:
-    """Hold replies open after 1,000 texts: resident memory of each."""
-    kinds = {client: (client, "hold") for client in _BOTH}
-    if bench.worker("ours").ask("knows", option="retain"):
-        kinds["ours, retain=False"] = ("ours", "hold_passing")
+    """Hold replies open after so many texts: resident memory of each."""
+    kinds = {
+        "bare": ("bare", "hold", HELD_TEXTS),
+        "ours": ("ours", "hold", HELD_TEXTS),
+        "ours, retain=False": ("ours", "hold_passing", HELD_TEXTS),
+        "ours, retain=False, four times as long": ("ours", "hold_passing", 4 * HELD_TEXTS),
+    }
     costs: Costs = {kind: [] for kind in kinds}
     for _ in range(bench.plan.repeats):
-        for kind, (client, work) in kinds.items():
-            costs[kind].append(_memory(bench, client, work) / 1e3)
+        for kind, (client, work, texts) in kinds.items():
+            costs[kind].append(_memory(bench, client, work, texts) / 1e3)
     yield "memory", Figure("kB a stream", costs, {"texts": HELD_TEXTS})
 
 
-def _memory(bench: Bench, client: str, work: str) -> float:
+def _memory(bench: Bench, client: str, work: str, texts: int) -> float:
     """Give the bytes of one reply, in a process that has done nothing else."""
-    answer = f"hold.qwen.{HELD_TEXTS}"
+    answer = f"hold.qwen.{texts}"
     with ExitStack() as stack:
         found: float = bench.fresh(stack, client).ask(
-            "hold", work=work, answer=answer, streams=bench.plan.held, texts=HELD_TEXTS
+            "hold", work=work, answer=answer, streams=bench.plan.held, texts=texts
         )
     return found

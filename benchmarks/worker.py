@@ -49,7 +49,7 @@ class Jobs:
         self._meter = Meter()
         self._group = ""
         self._following: list[asyncio.Task[None]] = []
-        self._held: list[object] = []
+        self._held: list[tuple[object, asyncio.Future[Any]]] = []
 
     async def text(self, answer: str) -> str:
         """Give the answer of a streamed reply, "" from a client that doesn't look at it."""
@@ -125,6 +125,9 @@ class Jobs:
 
     async def close(self) -> None:
         """Close what is open."""
+        for _, reading in self._held:
+            reading.cancel()
+        await asyncio.gather(*(reading for _, reading in self._held), return_exceptions=True)
         self._held.clear()
         await self._client.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -126,8 +127,8 @@ class Bare(Bytes):
                             if piece:
                                 tap.take(piece)
 
-    async def hold(self, answer: str, texts: int) -> object:
-        """Read so many texts, and keep the reply open."""
+    async def hold(self, answer: str, texts: int) -> tuple[object, asyncio.Future[Any]]:
+        """Read so many texts, and wait for more."""
         response = await self._post(answer)
         count, tail = -1, b""  # the first chunk has no text
         while count < texts:
@@ -135,4 +136,4 @@ class Bare(Bytes):
             for event in events:
                 orjson.loads(event[6:])
             count += len(events)
-        return response
+        return response, asyncio.ensure_future(response.content.readany())

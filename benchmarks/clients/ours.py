@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,6 @@ from clients import MODEL, PROMPT
 
 if TYPE_CHECKING:
     from meter import Tap
-
-    from aiotokengate import ChatStream
 
 __all__ = ["Ours", "OursLimited"]
 
@@ -79,20 +78,22 @@ class Ours:
             if isinstance(delta, _TEXTS):
                 tap.take(delta.text)
 
-    async def hold(self, answer: str, texts: int) -> object:
-        """Read so many deltas, and keep the stream open."""
+    async def hold(self, answer: str, texts: int) -> tuple[object, asyncio.Future[Any]]:
+        """Read so many deltas, and wait for more."""
         return await self._held(answer, texts)
 
-    async def hold_passing(self, answer: str, texts: int) -> object:
+    async def hold_passing(self, answer: str, texts: int) -> tuple[object, asyncio.Future[Any]]:
         """Do the same, and let the library forget what was read."""
         return await self._held(answer, texts, retain=False)
 
-    async def _held(self, answer: str, texts: int, **options: Any) -> ChatStream:  # noqa: ANN401
-        stream = await self._gate(answer).chat(MODEL, PROMPT, **options).__aenter__()
+    async def _held(
+        self, answer: str, texts: int, *, retain: bool = True
+    ) -> tuple[object, asyncio.Future[Any]]:
+        stream = await self._gate(answer).chat(MODEL, PROMPT, retain=retain).__aenter__()
         deltas = aiter(stream)
         for _ in range(texts):
             await anext(deltas)
-        return stream
+        return stream, asyncio.ensure_future(anext(deltas))
 
     async def close(self) -> None:
         """Close the connections."""
