@@ -431,8 +431,9 @@ class _Sending:
 
     def _answered(self, result: object) -> None:
         """End a call that is no chat, or watch over its download."""
-        if self._download is not None:
-            self._download.watched(self._watch, self._downloaded)
+        download, self._download = self._download, None  # it is its reader's, and holds us
+        if download is not None:
+            download.watched(self._watch, self._downloaded)
             return
         self._turn.done(_total_tokens(result))
         self._timeline.done = self._passed()
