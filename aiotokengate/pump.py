@@ -36,7 +36,7 @@ from aiotokengate.errors import (
     WireError,
 )
 from aiotokengate.types import Attempt, Reply, Status, Timeline
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.pack import BLOCK
 from aiotokengate.wire.problems import find_problem, status_error
@@ -71,7 +71,13 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Body(Protocol):
-    """The body of an answer, as the transport gives it."""
+    """The body of an answer, as the transport gives it, and what its head said."""
+
+    headers: Mapping[str, str]
+
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's or vendor's id of the request."""
 
     @property
     def read(self) -> Callable[[], Awaitable[bytes]]:
@@ -239,9 +245,6 @@ class Pump:
         decoder: Decoder,
         dialect: Dialect,
         terms: Terms,
-        *,
-        headers: Mapping[str, str],
-        request_id: str | None,
         timeline: Timeline,
     ) -> None:
         """Take over an answer whose headers have come."""
@@ -249,8 +252,8 @@ class Pump:
         self.ended = False
         self.error: TokenGateError | None = None
         self.status: Status = "interrupted"
-        self.headers = headers
-        self.request_id = request_id
+        self.headers = body.headers
+        self.request_id = body.request_id
         self.timeline = timeline
         self.attempts: tuple[Attempt, ...] = ()
         self.on_end: Callable[[Pump], None] = _nothing
@@ -262,7 +265,6 @@ class Pump:
         self._dialect = dialect
         self._terms = terms
         self._most = terms.max_reply_bytes
-        self._sse = SSEDecoder(max_event_bytes=min(self._most, MAX_EVENT_BYTES))
         # A function and not a bound method: a pump that held itself would need the collector.
         self._take: Callable[[Pump, bytes], None] = Pump._sniff
         self._whole: list[bytes] = []
@@ -345,18 +347,15 @@ class Pump:
     def reply(self) -> Reply:
         """Give the reply, or what there is of it."""
         if self._reply is None or not self.ended:
-            about = About(
-                self.status,
-                self._terms.prompt_bytes,
-                self.headers,
-                self.request_id,
-                self.timeline,
-                self.attempts,
-            )
-            self._reply = fold(self.log, self._dialect, about)
+            self._reply = fold(self.log, self._dialect, self)
             if self._parsed is not None:
                 self._reply = attrs.evolve(self._reply, parsed=self._parsed)
         return self._reply
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Size of the request."""
+        return self._terms.prompt_bytes
 
     def stop(self) -> None:
         """End now and keep what came; nothing happens when it has ended already."""
@@ -472,6 +471,7 @@ class Pump:
             self._take = Pump._keep
             self._whole.append(text)
         else:
+            self._sse = SSEDecoder(max_event_bytes=min(self._most, MAX_EVENT_BYTES))
             self._take = Pump._take_events
             self._take_events(head)
 

@@ -141,6 +141,7 @@ class _Sending:
         "_failures",
         "_fresh",
         "_limit",
+        "_now",
         "_number",
         "_refusals",
         "_reply",
@@ -157,7 +158,8 @@ class _Sending:
         self._sender = sender
         self._request = request
         self._clock = sender.clock
-        self._began = sender.clock.now()
+        self._now = sender.clock.now
+        self._began = self._now()
         self._number = next(sender.calls)
         self._timeline = Timeline()
         self._attempts: list[Attempt] = []
@@ -178,7 +180,7 @@ class _Sending:
             while True:
                 if not self._turn.take():
                     await self._turn.wait(self._number, self._left())
-                started = self._timeline.admitted = self._passed()
+                started = self._timeline.admitted = self._now() - self._began
                 try:
                     result = await self._within_limits(attempt, started)
                 except TokenGateError as error:
@@ -234,7 +236,7 @@ class _Sending:
             headers=answer.headers,
             secrets=self._secrets,
         )
-        download = Download(answer.body, terms, answer.status, answer.headers, answer.request_id)
+        download = Download(answer, terms, answer.status, answer.headers, answer.request_id)
         download.endpoint = self._turn.endpoint
         self._download = download
         return download
@@ -256,7 +258,7 @@ class _Sending:
         if sender.hooks:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, request.path, attempt))
-        timeline.sent = self._passed()
+        timeline.sent = self._now() - self._began
         route, path = self._turn.route, request.path
         answer = await route.transport.send(
             request.method,
@@ -266,7 +268,7 @@ class _Sending:
             connect=request.timeout.connect,
             fresh=self._fresh,
         )
-        timeline.headers = self._passed()
+        timeline.headers = self._now() - self._began
         if answer.status not in _GOOD:
             raise await _refusal(answer)
         self._turn.answered(answer.headers)
@@ -280,23 +282,16 @@ class _Sending:
         if request.notes:
             log.notes.extend(request.notes)
         terms = Terms(
-            clock=self._clock,
-            timeout=request.timeout,
-            began=self._began,
-            limit=self._limit,
-            max_reply_bytes=self._sender.max_reply_bytes,
-            prompt_bytes=len(request.body or b""),
-            parse=request.parse,
+            self._clock,
+            request.timeout,
+            self._began,
+            self._limit,
+            self._sender.max_reply_bytes,
+            len(request.body or b""),
+            request.parse,
         )
-        return Pump(
-            answer.body,
-            request.decoder(log),
-            request.dialect,
-            terms,
-            headers=answer.headers,
-            request_id=answer.request_id,
-            timeline=self._timeline,
-        )
+        decoder = request.decoder(request.dialect, log)
+        return Pump(answer, decoder, request.dialect, terms, self._timeline)
 
     # --- clocks ---------------------------------------------------------------------------------
 
@@ -395,16 +390,16 @@ class _Sending:
         request_id: str | None = None,
     ) -> None:
         attempt = Attempt(
-            model=self._request.model,
-            started=started,
-            seconds=self._passed() - started,
-            error=type(error).__name__ if error else None,
-            status=error.status if error else _OK,
-            code=error.code if error else None,
-            request_id=error.request_id if error else request_id,
-            wait=wait,
-            queued=self._turn.queued,
-            endpoint=self._turn.name,
+            self._request.model,
+            started,
+            self._now() - self._began - started,
+            type(error).__name__ if error else None,
+            error.status if error else _OK,
+            error.code if error else None,
+            error.request_id if error else request_id,
+            wait,
+            self._turn.queued,
+            self._turn.name,
         )
         self._attempts.append(attempt)
 
@@ -417,7 +412,7 @@ class _Sending:
             return
         result.note_attempts(tuple(self._attempts))
         if self._sender.hooks:
-            self._tell(FirstDelta(self._number, self._request.model, self._passed()))
+            self._tell(FirstDelta(self._number, self._request.model, self._now() - self._began))
         if result.ended:
             self._pump_ended(result)
             return
@@ -436,12 +431,12 @@ class _Sending:
             download.watched(self._watch, self._downloaded)
             return
         self._turn.done(_total_tokens(result))
-        self._timeline.done = self._passed()
+        self._timeline.done = self._now() - self._began
         self._finished(None)
 
     def _downloaded(self, error: TokenGateError | None) -> None:
         self._turn.done()
-        self._timeline.done = self._passed()
+        self._timeline.done = self._now() - self._began
         if error is not None:
             error.redact(self._secrets())
         self._finished(error)
@@ -477,10 +472,7 @@ class _Sending:
     def _left(self) -> float | None:
         """Give the seconds until the deadline."""
         deadline = self._request.deadline
-        return None if deadline is None else deadline - self._passed()
-
-    def _passed(self) -> float:
-        return self._clock.now() - self._began
+        return None if deadline is None else deadline - (self._now() - self._began)
 
 
 def _address(base_url: str, path: str) -> str:

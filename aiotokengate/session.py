@@ -28,7 +28,6 @@ from aiotokengate.resources.base import (
     parted_options,
 )
 from aiotokengate.resources.chat import (
-    ChatOptions,
     check_retained,
     make_call,
     message_list,
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from aiotokengate.jobs import Job, Pollers
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.audio import Audio
-    from aiotokengate.resources.chat import Messages, Tools
+    from aiotokengate.resources.chat import ChatOptions, Messages, Tools
     from aiotokengate.resources.conversation import Conversation
     from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split
     from aiotokengate.resources.images import ImagesMaker
@@ -252,21 +251,21 @@ class TokenGate:
             check_extra_body(extra_body)
         if extra_headers:
             check_headers(extra_headers)
-        options = ChatOptions(
-            stream=stream,
-            retain=retain,
-            reasoning=reasoning,
-            protocol=protocol,
-            tools=tools,
-            response_type=response_type,
-            retry=retry,
-            timeout=timeout,
-            deadline=deadline,
-            priority=priority,
-            fair_key=fair_key,
-            extra_body=extra_body,
-            extra_headers=extra_headers,
-        )
+        options: ChatOptions = {
+            "stream": stream,
+            "retain": retain,
+            "reasoning": reasoning,
+            "protocol": protocol,
+            "tools": tools,
+            "response_type": response_type,
+            "retry": retry,
+            "timeout": timeout,
+            "deadline": deadline,
+            "priority": priority,
+            "fair_key": fair_key,
+            "extra_body": extra_body,
+            "extra_headers": extra_headers,
+        }
         return make_call(self._sender, self._defaults, model, messages, options, params)
 
     def run_tools(

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp.hdrs import CONTENT_LENGTH
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Transport
+    from asyncio import Transport
     from collections.abc import Awaitable, Callable
 
     from aiohttp.connector import Connection
@@ -47,35 +48,28 @@ def reader_of(content: aiohttp.StreamReader) -> Callable[[], Awaitable[bytes]]:
     Being cancelled loses nothing; what had arrived before an error is given first.
     """
     known = _BUFFER_KNOWN and type(content) is aiohttp.StreamReader
-    return _Drain(content).read if known else content.readany
+    return _drain(content) if known else content.readany
 
 
-class _Drain:
-    """Takes the whole buffer of a body at once.
+def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - with its insides
+    """Make what takes the whole buffer of a body at once.
 
     aiohttp's ``readany()`` takes it piece by piece, and after each lets the parser go on, whether
     it was held or not.
     """
+    buffer, protocol = content._buffer, content._protocol
+    create_future = content._loop.create_future
 
-    __slots__ = ("_content", "_loop", "_protocol")
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content: Any = content
-        self._loop: AbstractEventLoop = self._content._loop
-        self._protocol: Any = self._content._protocol
-
-    async def read(self) -> bytes:
-        content = self._content
-        buffer = content._buffer
+    async def read() -> bytes:
         while not buffer:
             if content._exception is not None:
                 raise content._exception
             if content._eof:
                 return b""
-            if not self._protocol.connected:
+            if not protocol.connected:
                 message = "the connection is closed"
                 raise aiohttp.ClientConnectionError(message)
-            waiter = content._waiter = self._loop.create_future()
+            waiter = content._waiter = create_future()
             try:
                 await waiter
             finally:
@@ -86,34 +80,47 @@ class _Drain:
         content._cursor += len(data)
         if content._http_chunk_splits:
             content._http_chunk_splits.clear()
-        if self._protocol._reading_paused:
-            self._protocol.resume_reading()
+        if protocol._reading_paused:
+            protocol.resume_reading()
         return data
+
+    return read
 
 
 # --- writing ------------------------------------------------------------------------------------
 
-_REQUEST_KNOWN: Final = {"_body", "_continue"} <= vars(
+_REQUEST_KNOWN: Final = {"_body", "_continue", "send", "update_body_from_data"} <= vars(
     aiohttp.ClientRequest
-).keys() and "_value" in getattr(aiohttp.BytesPayload, "__annotations__", {})
+).keys()
 
 
 class _OneWriteRequest(aiohttp.ClientRequest):
     """Writes its headers and a small body at once, without a task for the body.
 
     To aiohttp it has no body, and so it writes the headers and is content; through the door that
-    it writes to, the body follows them in the same breath.
+    it writes to, the body follows them in the same breath.  That body would not survive a
+    redirect.
     """
 
+    _small: bytes | None = None
+
+    def update_body_from_data(self, body: Any, *args: Any, **named: Any) -> None:  # noqa: ANN401 - aiohttp's
+        if type(body) is bytes and 0 < len(body) <= SMALL and not self.chunked:
+            self._small = body
+            self.headers[CONTENT_LENGTH] = str(len(body))
+        else:
+            super().update_body_from_data(body, *args, **named)
+
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        payload: Any = self._body
+        small, self._small = self._small, None
+        if small is None:
+            return await super().send(conn)
         protocol: Any = conn.protocol
-        small = type(payload) is aiohttp.BytesPayload and (payload.size or 0) <= SMALL
-        if not small or protocol.writing_paused or self._continue is not None:
+        if protocol.writing_paused or self._continue is not None:
+            super().update_body_from_data(small)
             return await super().send(conn)
         transport = protocol.transport
-        self._body = None
-        protocol.transport = _WithBody(transport, payload._value)
+        protocol.transport = _WithBody(transport, small)
         try:
             return await super().send(conn)
         finally:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-import attrs
 
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
 from aiotokengate.shortcuts import REQUEST_CLASS, reader_of
@@ -71,13 +70,26 @@ def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
-@attrs.define(eq=False)
 class Answer:
-    """An answer whose headers have come."""
+    """An answer whose headers have come; it is also its body, see :class:`aiotokengate.pump.Body`.
 
-    status: int
-    headers: Mapping[str, str]
-    body: ResponseBody
+    Attributes:
+        status: of HTTP.
+        headers: as they came.
+        read: awaits the next bytes: all that are there, whole, never by line (lines have a limit
+            in aiohttp).
+        at_end: whether ``read`` would give b"" at once.
+    """
+
+    __slots__ = ("_response", "at_end", "headers", "read", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        """Take over a response that nobody has read."""
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers.copy()
+        self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
+        self.at_end: Callable[[], bool] = response.content.at_eof
 
     @property
     def request_id(self) -> str | None:
@@ -93,13 +105,13 @@ class Answer:
         parts: list[bytes] = []
         size = 0
         try:
-            while size < limit and (part := await self.body.read()):
+            while size < limit and (part := await self.read()):
                 parts.append(part)
                 size += len(part)
         except (aiohttp.ClientError, OSError) as error:
-            raise self.body.explain(error) from _plain(error)
+            raise self.explain(error) from _plain(error)
         finally:
-            self.body.release()
+            self.release()
         return b"".join(parts)[:limit]
 
     async def error_body(self) -> bytes:
@@ -107,19 +119,7 @@ class Answer:
         try:
             return await self.whole(ERROR_BYTES)
         except TransportError:
-            return self.body.salvage()
-
-
-class ResponseBody:
-    """The body of an answer; see :class:`aiotokengate.pump.Body`."""
-
-    __slots__ = ("_response", "at_end", "read")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        """Read from the response's buffer, whole, never by line: lines have a limit there."""
-        self._response = response
-        self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
-        self.at_end: Callable[[], bool] = response.content.at_eof
+            return self.salvage()
 
     def salvage(self) -> bytes:
         """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
@@ -191,7 +191,7 @@ class Transport:
             TimedOut: the connection took longer than ``connect``.
             TransportError: anything else of the network.
         """
-        sessions = await self._sessions()
+        sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
         ours = url.startswith(self._host)
         session = sessions.kept if ours and not fresh else sessions.other(ours=ours)
         body: bytes | aiohttp.MultipartWriter | None
@@ -215,7 +215,7 @@ class Transport:
         else:
             elsewhere = _elsewhere(response) if method == "GET" and ours else None
             if elsewhere is None:
-                return Answer(response.status, response.headers.copy(), ResponseBody(response))
+                return Answer(response)
             response.close()
             return await self.send(method, elsewhere, headers=headers, connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
@@ -228,13 +228,12 @@ class Transport:
         if sessions is not None:
             await sessions.close()
 
-    async def _sessions(self) -> _LoopSessions:
-        loop = asyncio.get_running_loop()
-        sessions = self._open.get(loop)
-        if sessions is None:
-            self._forget_dead()
-            sessions = self._open[loop] = _LoopSessions(self._headers, ssl=self._ssl)
-            await sessions.open()
+    async def _opened(self) -> _LoopSessions:
+        """Open the sessions of the running loop."""
+        self._forget_dead()
+        sessions = _LoopSessions(self._headers, ssl=self._ssl)
+        self._open[asyncio.get_running_loop()] = sessions
+        await sessions.open()
         return sessions
 
     def disown(self) -> None:
@@ -276,7 +275,7 @@ class _LoopSessions:
     def __init__(self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool) -> None:
         self._headers = headers
         self._ssl = ssl
-        self.kept = self._session(headers, force_close=False)
+        self.kept = self._session(headers)
         self._fresh: aiohttp.ClientSession | None = None
         self._foreign: aiohttp.ClientSession | None = None
         self._keeper = self._keep()
@@ -304,7 +303,10 @@ class _LoopSessions:
         """Give the session for one request, or, to a foreign host, the one without the key."""
         if not ours:
             if self._foreign is None:
-                self._foreign = self._session(_FOREIGN_HEADERS, force_close=False)
+                # What is asked there may be redirected, with its body.
+                self._foreign = self._session(
+                    _FOREIGN_HEADERS, request_class=aiohttp.ClientRequest
+                )
             return self._foreign
         if self._fresh is None:
             self._fresh = self._session(self._headers, force_close=True)
@@ -318,7 +320,13 @@ class _LoopSessions:
                 if session is not None:
                     await session.close()
 
-    def _session(self, headers: Mapping[str, str], *, force_close: bool) -> aiohttp.ClientSession:
+    def _session(
+        self,
+        headers: Mapping[str, str],
+        *,
+        force_close: bool = False,
+        request_class: type[aiohttp.ClientRequest] = REQUEST_CLASS,
+    ) -> aiohttp.ClientSession:
         keep: dict[str, Any] = (
             {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
         )
@@ -332,7 +340,7 @@ class _LoopSessions:
             timeout=_NO_TIMEOUT,
             trust_env=False,
             raise_for_status=False,
-            request_class=REQUEST_CLASS,
+            request_class=request_class,
         )
         # aiohttp sends idempotent requests again by itself; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,10 @@ PIECE = 16 * 1024
 class Pieces:
     """A body (:class:`aiotokengate.pump.Body`) that has all come."""
 
+    request_id = None
+
     def __init__(self, data: bytes) -> None:
+        self.headers: Mapping[str, str] = {}
         self._data = data
         self._at = 0
 
@@ -98,9 +101,7 @@ def _stream(data: bytes) -> ChatStream:
         ChatCompletionsDecoder(dialect, Transcript()),
         dialect,
         Terms(clock, Timeout(), clock.now(), None, 1 << 30, 0),
-        headers={},
-        request_id=None,
-        timeline=Timeline(),
+        Timeline(),
     )
     return ChatStream(pump, Guard(pump))
 

@@ -1,12 +1,14 @@
 """A stream without a socket, for the tests that need one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import attrs
 
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pump import Pump, Terms
 from aiotokengate.testing.transport import ScriptedBody, Step
-from aiotokengate.types import Timeline
+from aiotokengate.types import Attempt, Status, Timeline
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.transcript import Transcript
@@ -21,7 +23,17 @@ def pump_over(steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = 
         ChatCompletionsDecoder(dialect, Transcript(choices)),
         dialect,
         Terms(clock, Timeout(), clock.now(), None, 1 << 20, 0),
-        headers={},
-        request_id=None,
-        timeline=Timeline(),
+        Timeline(),
     )
+
+
+@attrs.define
+class About:
+    """What a reply says beyond what came in its body, where there was no call."""
+
+    status: Status
+    prompt_bytes: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    request_id: str | None = None
+    timeline: Timeline = attrs.field(factory=Timeline)
+    attempts: tuple[Attempt, ...] = ()

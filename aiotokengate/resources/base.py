@@ -129,7 +129,7 @@ class Request:
     form: Form | None = attrs.field(default=None, repr=False)
     model: str = ""
     dialect: Dialect | None = None
-    decoder: Callable[[Transcript], Decoder] | None = None
+    decoder: Callable[[Dialect, Transcript], Decoder] | None = None
     choices: int = 1
     retain: bool = True
     notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiotokengate.clock import RealClock
@@ -16,7 +17,7 @@ from aiotokengate.errors import TransportError
 from aiotokengate.testing.script import Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aiotokengate.clock import Clock
 
@@ -37,12 +38,23 @@ class ScriptedBody:
         body = ScriptedBody([b'data: {"choi', b'ces":[', ConnectionResetError("gone")])
 
     Attributes:
+        headers: of the answer.
+        request_id: of the answer.
         state: ``open``, or ``closed`` or ``released`` by the reader.
         reads: how many reads were begun.
     """
 
-    def __init__(self, steps: Iterable[Step], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        steps: Iterable[Step],
+        *,
+        clock: Clock | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        request_id: str | None = None,
+    ) -> None:
         """Begin before the first step; ``clock`` is for pauses, real time by default."""
+        self.headers = headers
+        self.request_id = request_id
         self.state: Literal["open", "closed", "released"] = "open"
         self.reads = 0
         self._steps = deque(steps)

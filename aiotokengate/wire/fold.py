@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import attrs
+from typing import Any, Protocol
 
 from aiotokengate.types import (
     NOT_KEPT,
@@ -31,21 +29,22 @@ __all__ = ["About", "fold"]
 _INLINE_MEDIA = re.compile(r"!?\[[^\]]*\]\((data:[^)\s]+)\)")
 
 
-@attrs.define(eq=False)
-class About:
+class About(Protocol):
     """What a reply says beyond what came in the body.
 
     Attributes:
         status: of the call; a choice without a finish reason is never ``complete``.
-        prompt_bytes: size of the request, for the estimate where no usage came.
     """
 
     status: Status
-    prompt_bytes: int = 0
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    request_id: str | None = None
-    timeline: Timeline = attrs.field(factory=Timeline)
-    attempts: tuple[Attempt, ...] = ()
+    headers: Mapping[str, str]
+    request_id: str | None
+    timeline: Timeline
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def prompt_bytes(self) -> int:
+        """Size of the request, for the estimate where no usage came."""
 
 
 def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
@@ -56,17 +55,18 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     states = [log.choices[index] for index in sorted(log.choices)] or [ChoiceState(0)]
     choices = tuple([_choice(log, state, dialect, about.status) for state in states])
     return Reply(
-        choices=choices,
-        status=about.status,
-        usage=log.usage or _usage(log, about.prompt_bytes),
-        model=log.model,
-        id=log.id,
-        request_id=about.request_id,
-        headers=about.headers,
-        extra=log.extra,
-        notes=_notes(log, choices),
-        timeline=about.timeline,
-        attempts=about.attempts,
+        choices,
+        about.status,
+        log.usage or _usage(log, about.prompt_bytes),
+        log.model,
+        log.id,
+        about.request_id,
+        about.headers,
+        log.extra,
+        _notes(log, choices),
+        None,
+        about.timeline,
+        about.attempts,
     )
 
 
@@ -86,25 +86,22 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
     whole = not log.first  # half a text is none
     answer = log.text(index, ANSWER) if whole else ""
     others = [] if log.plain else log.others()
-    field = state.reasoning_field
     return Choice(
-        index=index,
-        answer=answer,
-        reasoning=log.text(index, REASONING) if whole else "",
-        refusal="".join(_of(others, RefusalDelta, index, "text")) if others else "",
-        tool_calls=state.tool_calls() if state.calls else (),
-        finish_reason=state.finish_reason,
-        status=_status(state, status),
-        logprobs=tuple(state.logprobs) if state.logprobs else None,
-        media=_media(others, index, answer),
-        citations=tuple(_of(others, CitationDelta, index, "citation")) if others else (),
-        reasoning_field=_echo(field, dialect),
-        reasoning_details=(
-            [detail.whole() for detail in state.details.values()] if state.details else []
-        ),
-        inline=state.inline or "",
-        native=state.native,
-        extra=state.extra,
+        index,
+        answer,
+        log.text(index, REASONING) if whole else "",
+        "".join(_of(others, RefusalDelta, index, "text")) if others else "",
+        state.tool_calls() if state.calls else (),
+        state.finish_reason,
+        _status(state, status),
+        tuple(state.logprobs) if state.logprobs else None,
+        _media(others, index, answer),
+        tuple(_of(others, CitationDelta, index, "citation")) if others else (),
+        _echo(state.reasoning_field, dialect),
+        [detail.whole() for detail in state.details.values()] if state.details else [],
+        state.inline or "",
+        state.native,
+        state.extra,
     )
 
 

@@ -24,8 +24,9 @@ choices take turns, and some vendors change the order of their keys.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -43,8 +44,9 @@ LONGEST: Final = 16_384
 FAIR_TRIAL: Final = 16
 """So many templates may be learned before it matters whether they are ever of use."""
 
-_ALWAYS_CHANGE: Final = ("obfuscation", "sequence_number")
+_ALWAYS_CHANGE: Final = frozenset(("obfuscation", "sequence_number"))
 """Keys that need not be seen to change."""
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _MARK: Final = "\x00spliced\x00"
 _MARK_JSON: Final = orjson.dumps(_MARK)
@@ -186,8 +188,8 @@ class Splicer:
         self.templates: list[Template] = []
         self._seen = False
         self._learned = 0
-        self._last: dict[str, Any] = {}
-        self._changing = set(_ALWAYS_CHANGE)
+        self._last = _NOTHING
+        self._changing = _ALWAYS_CHANGE
 
     def take(self, events: Sequence[bytes], at: int) -> int:
         """Take the events from ``at`` on that a template fits; give the place of the next one.

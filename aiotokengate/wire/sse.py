@@ -114,6 +114,8 @@ class SSEDecoder:
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
         """Do the same as :meth:`feed`, for protocols that need nothing but the events' data."""
+        if self._at_start and chunk.startswith(b"d"):
+            self._at_start = False
         held = self._buffer or self._in_event or self._after_cr or self._at_start
         if not held and b"\r" not in chunk and (whole := self._plain(chunk)) is not None:
             return whole
@@ -199,7 +201,8 @@ class SSEDecoder:
             return None
         if text.startswith(b"data: "):
             found = text[6:-2].split(b"\n\ndata: ")
-            return found if text.count(b"\n") == 2 * len(found) else None
+            # Joined and searched, because bytes.count looks at each byte by itself.
+            return found if b"\n" not in b"".join(found) else None
         return _named(text) if text.startswith(b"event: ") else None
 
     def _blocks(self, text: bytes, give: Give) -> None:
@@ -269,17 +272,14 @@ class SSEDecoder:
 
 def _named(text: bytes) -> list[bytes] | None:
     """Do the same where each event has a line with its name before that with its data."""
-    blocks = text[:-2].split(b"\n\n")
-    if text.count(b"\n") != 3 * len(blocks):
-        return None
     found = []
     head, size = b"\n", 1  # that of the event before, which most have, too
-    for block in blocks:
+    for block in text[:-2].split(b"\n\n"):
         if not block.startswith(head):
             name, between, _ = block.partition(b"\ndata: ")
-            if not between or not name.startswith(b"event: "):
+            if not between or not name.startswith(b"event: ") or b"\n" in name:
                 return None
             head = name + between
             size = len(head)
         found.append(block[size:])
-    return found
+    return found if b"\n" not in b"".join(found) else None

@@ -76,31 +76,54 @@ class PartialDetail:
 _DETAIL_TEXTS = ("text", "summary")
 
 
-@attrs.define
 class ChoiceState:
     """What is known of one choice so far.
 
     Attributes:
+        index: of the choice, from 0 up.
+        finish_reason: in the vendor's word, once it came.
         reasoning_field: the field that the reasoning came in, None for inline tags.
         inline: what stood in ``content`` before the answer, tags included; None without tags.
         truncated: whether the text ended inside inline thinking.
         native: ``{"protocol", "content"}``, the blocks, items or parts that a protocol other than
             Chat Completions wants back in the next turn, whole and in order.
+        calls: the tool calls, in the order of their appearance.
+        cited: the sources that were given already.
+        details: the entries of ``reasoning_details``, by their index.
+        extra: fields that have no name of their own, the last value of each.
     """
 
-    index: int
-    finish_reason: str | None = None
-    reasoning_field: str | None = None
-    inline: str | None = None
-    truncated: bool = False
-    calls: list[PartialCall] = attrs.field(factory=list)
-    call_ids: dict[str, int] = attrs.field(factory=dict)
-    call_indexes: dict[int, int] = attrs.field(factory=dict)
-    cited: set[str] = attrs.field(factory=set)
-    details: dict[str, PartialDetail] = attrs.field(factory=dict)
-    logprobs: list[Any] = attrs.field(factory=list)
-    native: dict[str, Any] | None = None
-    extra: dict[str, Any] = attrs.field(factory=dict)
+    __slots__ = (
+        "call_ids",
+        "call_indexes",
+        "calls",
+        "cited",
+        "details",
+        "extra",
+        "finish_reason",
+        "index",
+        "inline",
+        "logprobs",
+        "native",
+        "reasoning_field",
+        "truncated",
+    )
+
+    def __init__(self, index: int) -> None:
+        """Know nothing yet."""
+        self.index = index
+        self.finish_reason: str | None = None
+        self.reasoning_field: str | None = None
+        self.inline: str | None = None
+        self.truncated = False
+        self.calls: list[PartialCall] = []
+        self.call_ids: dict[str, int] = {}
+        self.call_indexes: dict[int, int] = {}
+        self.cited: set[str] = set()
+        self.details: dict[str, PartialDetail] = {}
+        self.logprobs: list[Any] = []
+        self.native: dict[str, Any] | None = None
+        self.extra: dict[str, Any] = {}
 
     def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> bool:
         """Merge an entry of ``reasoning_details`` into those of the same index.
@@ -284,10 +307,10 @@ class Transcript:
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
-        packed = [block.text(wanted) for block in self._packed]
-        if wanted not in self.kinds:
-            return "".join(packed)
-        return "".join((*packed, *compress(self.items, map(wanted.__eq__, self.kinds))))
+        newest = compress(self.items, map(wanted.__eq__, self.kinds))
+        if not self._packed:
+            return "".join(newest) if wanted in self.kinds else ""
+        return "".join((*(block.text(wanted) for block in self._packed), *newest))
 
     def has(self, kinds: Container[int]) -> bool:
         """Say whether there is an entry of one of these kinds."""

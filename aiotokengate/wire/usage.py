@@ -15,7 +15,7 @@ BYTES_PER_TOKEN = 4
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
-    return _count(raw.get("total_tokens")) > 0 or _first(raw, _COUNTS) > 0
+    return _first(raw, _COUNTS) > 0
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
@@ -24,8 +24,11 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
     get = raw.get
-    prompt = _count(get("prompt_tokens")) or _count(get("input_tokens"))
-    completion = _count(get("completion_tokens")) or _count(get("output_tokens"))
+    prompt, completion = get("prompt_tokens"), get("completion_tokens")
+    if type(prompt) is not int or prompt <= 0:
+        prompt = _first(raw, _PROMPT)
+    if type(completion) is not int or completion <= 0:
+        completion = _first(raw, _COMPLETION)
     total = _count(get("total_tokens"))
     written = get("completion_tokens_details") or get("output_tokens_details")
     read = get("prompt_tokens_details") or get("input_tokens_details")
@@ -47,12 +50,9 @@ def _estimate(size: int) -> int:
     return -(-size // BYTES_PER_TOKEN)
 
 
-_COUNTS = (
-    "completion_tokens",
-    "output_tokens",
-    "prompt_tokens",
-    "input_tokens",
-)
+_PROMPT = ("prompt_tokens", "input_tokens")
+_COMPLETION = ("completion_tokens", "output_tokens")
+_COUNTS = ("total_tokens", *_COMPLETION, *_PROMPT)
 _REASONING = ("reasoning_tokens",)  # SGLang has them beside the details
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import About
 
 from aiotokengate import CallerError, Reply, Usage
 from aiotokengate.types import (
@@ -32,7 +33,7 @@ from aiotokengate.wire.chat_completions import (
     media_of,
 )
 from aiotokengate.wire.dialects import DIALECTS, Dialect
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.question import Question
 from aiotokengate.wire.transcript import Transcript
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from support import About
 
 from aiotokengate import (
     AnswerDelta,
@@ -19,7 +20,7 @@ from aiotokengate import (
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.gemini import GeminiDecoder, encode_gemini
 from aiotokengate.wire.problems import find_problem
 from aiotokengate.wire.question import Question

@@ -16,11 +16,12 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import About
 
 from aiotokengate import CallerError
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.problems import find_problem
 from aiotokengate.wire.protocols import find_protocol
 from aiotokengate.wire.sse import SSEDecoder

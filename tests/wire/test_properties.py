@@ -13,11 +13,12 @@ import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from support import About
 
 from aiotokengate.types import AnswerDelta, Delta, FinishDelta, ReasoningDelta, ToolCallDelta
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import ANSWER, REASONING, Transcript
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import orjson
 import pytest
+from support import About
 
 from aiotokengate import AnswerDelta, CallerError, FinishDelta, ReasoningDelta, Reply
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.question import Question
 from aiotokengate.wire.responses import ResponsesDecoder, encode_responses

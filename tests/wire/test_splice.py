@@ -18,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import attrs
 import orjson
 import pytest
 import test_messages
@@ -44,7 +43,8 @@ Make: TypeAlias = Callable[[], Decoder]
 
 def known_of(state: ChoiceState) -> dict[str, Any]:
     details = {key: detail.whole() for key, detail in state.details.items()}
-    return {**attrs.asdict(state, recurse=False), "details": details}
+    told = {name: getattr(state, name) for name in ChoiceState.__slots__}
+    return {**told, "details": details}
 
 
 def known(decoder: Decoder) -> dict[str, Any]:

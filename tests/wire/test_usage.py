@@ -6,10 +6,11 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import About
 
 from aiotokengate import Usage
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import About, fold
+from aiotokengate.wire.fold import fold
 from aiotokengate.wire.transcript import ANSWER, Transcript
 from aiotokengate.wire.usage import estimated_usage, has_counts, usage_of
 

@@ -99,6 +99,13 @@ def decoder_for(recorded: Exchange) -> Decoder:
     return protocol.decoder(dialect, Transcript(recorded.request.get("n", 1)))
 
 
+def body_of(
+    recorded: Exchange, steps: Iterable[Step], clock: VirtualClock | None = None
+) -> ScriptedBody:
+    headers = recorded.headers
+    return ScriptedBody(steps, clock=clock, headers=headers, request_id=request_id(headers))
+
+
 def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pump:
     terms = Terms(
         clock=clock,
@@ -113,15 +120,13 @@ def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pum
         decoder_for(recorded),
         DIALECTS[CATALOGUE.find(recorded.request["model"]).dialect],
         terms,
-        headers=recorded.headers,
-        request_id=request_id(recorded.headers),
-        timeline=Timeline(),
+        Timeline(),
     )
 
 
 async def outcome(recorded: Exchange, steps: Iterable[Step]) -> Outcome:
     """Read an exchange to its end, from any steps."""
-    body = ScriptedBody(steps)
+    body = body_of(recorded, steps)
     if recorded.status >= 400:
         parts = [part async for part in _reads(body)]
         error = status_error(recorded.status, b"".join(parts), recorded.headers)
@@ -251,7 +256,7 @@ async def test_another_attempt_is_allowed_until_content_came(name: str) -> None:
     """What ends before its first content raises at once; a usage alone is none."""
     recorded = exchange(name)
     clock = VirtualClock()
-    pump = pump_for(recorded, ScriptedBody([recorded.body]), clock)
+    pump = pump_for(recorded, body_of(recorded, [recorded.body]), clock)
     content = [delta for delta in recorded.expected["deltas"] if delta != {"usage": True}]
     with contextlib.nullcontext() if content else pytest.raises(TokenGateError):
         await pump.prime()
@@ -366,7 +371,7 @@ async def test_keep_alives_are_not_the_first_content() -> None:
     """Comments, and deltas without text, for five minutes: whoever waits for content gives up."""
     recorded = exchange("31-keep-alives-only")
     clock = VirtualClock()
-    pump = pump_for(recorded, ScriptedBody(slowly(recorded.body), clock=clock), clock)
+    pump = pump_for(recorded, body_of(recorded, slowly(recorded.body), clock), clock)
     waiting = asyncio.ensure_future(_first(pump, clock))
     await clock.run_for(299)
     assert not waiting.done()
@@ -386,7 +391,7 @@ async def test_keep_alives_do_not_hide_a_stall() -> None:
     recorded = exchange("31-keep-alives-only")
     begun = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
     clock = VirtualClock()
-    body = ScriptedBody([begun, *slowly(recorded.body)], clock=clock)
+    body = body_of(recorded, [begun, *slowly(recorded.body)], clock)
     pump = pump_for(recorded, body, clock)
     Watch(clock).add(pump)
     reading = asyncio.ensure_future(pump.drain())
