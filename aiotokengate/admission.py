@@ -24,7 +24,6 @@ from aiotokengate.errors import (
     TokenGateError,
 )
 from aiotokengate.hooks import Queued, emit
-from aiotokengate.policy.lanes import Stage
 from aiotokengate.pool import Pool, wait_for_turn
 from aiotokengate.wire.headers import remaining
 
@@ -268,7 +267,7 @@ class Turn:
 
     def _leave(self) -> bool:
         """Say whether there is a place to give back."""
-        if self._ticket is None or self._ticket.stage not in (Stage.ADMITTED, Stage.ANSWERED):
+        if self._ticket is None or self._ticket.stage not in ("admitted", "answered"):
             return False
         self.route.in_flight -= 1
         return True

@@ -25,7 +25,7 @@ from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
 from aiotokengate.hooks import logger
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
-from aiotokengate.policy.lanes import LaneStatistics, Stage, Ticket, Waiting
+from aiotokengate.policy.lanes import LaneStatistics, Ticket, Waiting
 from aiotokengate.policy.limits import Limits
 from aiotokengate.wire.headers import remaining
 
@@ -250,9 +250,11 @@ class Pool:
         fair_key: str | None = None,
     ) -> Ticket:
         """Make what a lane asks of a call."""
-        bulk = priority == "bulk"
-        ticket = Ticket(bulk=bulk, fair_key=fair_key, late=_is_late(lane.limits, call.max_tokens))
+        ticket = Ticket()
+        ticket.bulk = priority == "bulk"
+        ticket.late = _is_late(lane.limits, call.max_tokens)
         if fair_key is not None:
+            ticket.fair_key = fair_key
             ticket.weight = self._weights.get(fair_key, 1.0)
         if lane.counts_tokens:
             self._expect(ticket, call)
@@ -426,7 +428,7 @@ class Slot:
             TimedOut: the deadline has passed.
             CallerError: the slot was used before.
         """
-        if self._ticket.stage is not Stage.NEW:
+        if self._ticket.stage != "new":
             message = "a slot can be entered once; ask the pool for another one"
             raise CallerError(message)
         if not self._lane.enter(self._ticket):
@@ -440,7 +442,7 @@ class Slot:
         traceback: TracebackType | None,
     ) -> None:
         """Give the place back, if that was not done before."""
-        if self._ticket.stage is Stage.SETTLED:
+        if self._ticket.stage == "settled":
             return
         failed = kind is not None and self._ticket.late
         self._lane.settle(self._ticket, (self._used or None) if failed else None)
@@ -508,17 +510,17 @@ class Slot:
     @property
     def waiting(self) -> Waiting | None:
         """Why it waits, at which place and for how long; None when it does not."""
-        if self._ticket.stage is not Stage.WAITING:
+        if self._ticket.stage != "waiting":
             return None
         return self._lane.waiting(self._ticket)
 
     def __repr__(self) -> str:
         """Show how far it is."""
-        return f"<Slot {self._ticket.stage.value}, {self._ticket.tokens:g} tokens>"
+        return f"<Slot {self._ticket.stage}, {self._ticket.tokens:g} tokens>"
 
     def _check_held(self) -> None:
-        if self._ticket.stage not in (Stage.ADMITTED, Stage.ANSWERED):
-            message = f"expected a slot that is held, this one is {self._ticket.stage.value}"
+        if self._ticket.stage not in ("admitted", "answered"):
+            message = f"expected a slot that is held, this one is {self._ticket.stage}"
             raise CallerError(message)
 
 
@@ -552,10 +554,10 @@ async def wait_for_turn(
         pool.check_queue(lane)
         if deadline is not None:
             timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
-        if ticket.stage is Stage.WAITING:
+        if ticket.stage == "waiting":
             await future
     except BaseException:
-        if ticket.stage is Stage.WAITING:
+        if ticket.stage == "waiting":
             lane.leave(ticket)
         else:
             lane.refund(ticket)

@@ -68,9 +68,7 @@ _BEFORE_WORK = (Overloaded, ConnectFailed, TimedOut)
 """Failures that come before anything is begun; of the clocks, only that of the connection is
 tried again at all."""
 
-_OK = 200
-_GOOD = range(200, 300)
-_REDIRECTS = range(300, 400)
+_OK, _REDIRECT, _REFUSED = 200, 300, 400
 
 
 @attrs.define(eq=False)
@@ -269,7 +267,7 @@ class _Sending:
             fresh=self._fresh,
         )
         timeline.headers = self._now() - self._began
-        if answer.status not in _GOOD:
+        if not _OK <= answer.status < _REDIRECT:
             raise await _refusal(answer)
         self._turn.answered(answer.headers)
         return answer
@@ -492,7 +490,7 @@ def _total_tokens(parsed: object) -> float | None:
 async def _refusal(answer: Answer) -> StatusError:
     body = await answer.error_body()
     error = status_error(answer.status, body, answer.headers)
-    if answer.status in _REDIRECTS:
+    if _REDIRECT <= answer.status < _REFUSED:
         error.message = f"redirect not followed, it would carry the key away ({answer.status})"
     return error
 

@@ -129,7 +129,8 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 async def _whole_reply(opener: Opener) -> Reply:
     pump = await opener()
     try:
-        await pump.drain()
+        if not pump.ended:
+            await pump.drain()
         error = pump.error
         reply = pump.reply()
     finally:

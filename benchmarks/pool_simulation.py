@@ -21,7 +21,7 @@ from statistics import quantiles
 import attrs
 
 from aiotokengate import Limits
-from aiotokengate.policy.lanes import Lane, Stage, Ticket
+from aiotokengate.policy.lanes import Lane, Ticket
 from aiotokengate.testing import Enforcer, RateLimit
 from aiotokengate.testing.limits import Permit
 
@@ -192,7 +192,7 @@ class Simulation:
         self._enter(ticket)
 
     def _answer(self, ticket: Ticket) -> None:
-        if ticket.stage is Stage.ADMITTED:
+        if ticket.stage == "admitted":
             self.lane.answered(ticket, self.now)
 
     def _finish(self, ticket: Ticket, gateways: Permit, output: int) -> None:

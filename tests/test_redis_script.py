@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from redis_server import RedisServer
 
-from aiotokengate.policy.lanes import Lane, Stage, Ticket
+from aiotokengate.policy.lanes import Lane, Ticket
 from aiotokengate.policy.limits import Limits
 from aiotokengate.redis.link import SCRIPT
 from aiotokengate.redis.told import LAYOUT, Known, grants_of, lane_keys
@@ -86,7 +86,7 @@ class Script:
 
 
 def enter(name: str, ticket: Ticket, now: float) -> tuple[Any, ...]:
-    again = ticket.stage is not Stage.NEW
+    again = ticket.stage != "new"
     return (
         *("enter", name, ticket.tokens, int(ticket.late), int(ticket.bulk)),
         *(ticket.fair_key or "", ticket.weight, number(now - ticket.arrived) if again else 0),
@@ -117,7 +117,7 @@ class Both:
 
     def act(self, what: str, name: str, amount: float) -> None:
         ticket, now = self.tickets[name], self.now
-        if ticket.stage is Stage.WAITING:
+        if ticket.stage == "waiting":
             self.batch.append(("leave", name))
             self.lane.leave(ticket)
         elif what == "answered":
@@ -136,7 +136,7 @@ class Both:
             self.batch.append(("refuse", name, amount / 100, 0))
             self.lane.refuse(ticket, now, amount / 100)
             self.refused.append(ticket)
-        if ticket.stage is Stage.SETTLED:
+        if ticket.stage == "settled":
             del self.tickets[name]
 
     def compare(self) -> None:

@@ -14,7 +14,6 @@ its tokens are known (``charge="usage"``), and given back when the gateway did n
 
 from __future__ import annotations
 
-from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -41,14 +40,8 @@ TOLERANCE = 0.02
 """Share of a limit by which the gateway may count otherwise before others are seen in it."""
 
 
-class Stage(Enum):
-    """How far a call is."""
-
-    NEW = "new"
-    WAITING = "waiting"
-    ADMITTED = "admitted"
-    ANSWERED = "answered"
-    SETTLED = "settled"
+Stage: TypeAlias = Literal["new", "waiting", "admitted", "answered", "settled"]
+"""How far a call is."""
 
 
 @attrs.frozen
@@ -81,7 +74,7 @@ class Ticket(Place):
     estimate: float = 0.0
     late: bool = False
     wake: Callable[[], object] | None = None
-    stage: Stage = Stage.NEW
+    stage: Stage = "new"
     admitted: float = 0.0
     charged: float = 0.0
     requests_until: float = inf
@@ -172,17 +165,17 @@ class Lane:
             self._take(ticket, now)
             return True
         ticket.cost = self._cost(ticket)
-        if ticket.stage is Stage.NEW:
+        if ticket.stage == "new":
             self.queue.join(ticket, now)
         else:
             self.queue.rejoin(ticket, now)
-        ticket.stage = Stage.WAITING
+        ticket.stage = "waiting"
         return False
 
     def leave(self, ticket: Ticket) -> None:
         """Give up waiting."""
         self.queue.leave(ticket)
-        ticket.stage = Stage.SETTLED
+        ticket.stage = "settled"
 
     def admit(self, now: float) -> tuple[list[Ticket], float]:
         """Admit whoever may go; give them, and when to look again (inf: when a call changes)."""
@@ -201,9 +194,9 @@ class Lane:
 
     def answered(self, ticket: Ticket, now: float) -> None:
         """Count a call that the gateway let in; harmless when it is counted."""
-        if ticket.stage is not Stage.ADMITTED:
+        if ticket.stage != "admitted":
             return
-        ticket.stage = Stage.ANSWERED
+        ticket.stage = "answered"
         if self.requests is not None:
             ticket.requests_until = self.requests.charge(now, 1.0, 1.0)
         if self.tokens is not None and not ticket.late:
@@ -220,9 +213,9 @@ class Lane:
 
     def settle(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
         """End a call that cost ``tokens``, by default what was expected of it."""
-        if ticket.stage is Stage.ADMITTED:
+        if ticket.stage == "admitted":
             self.answered(ticket, now)
-        elif ticket.stage is not Stage.ANSWERED:
+        elif ticket.stage != "answered":
             return
         self._end(ticket, now)
         if self.tokens is None:
@@ -237,9 +230,9 @@ class Lane:
 
     def refund(self, ticket: Ticket, now: float) -> None:
         """End a call that the gateway never counted, as if it had not been."""
-        if ticket.stage is Stage.ANSWERED:
+        if ticket.stage == "answered":
             self._take_back(ticket, now)
-        elif ticket.stage is Stage.ADMITTED:
+        elif ticket.stage == "admitted":
             if self.requests is not None:
                 self.requests.reserve(-1.0)
             if self.tokens is not None:
@@ -285,7 +278,7 @@ class Lane:
 
     def _recall(self, ticket: Ticket, now: float) -> None:
         """End a call that was refused, perhaps inside an answer that looked like a good one."""
-        if self.learner is not None and ticket.stage is Stage.ANSWERED:
+        if self.learner is not None and ticket.stage == "answered":
             self.learner.recalled(ticket.tokens)
         self.refund(ticket, now)
 
@@ -405,7 +398,7 @@ class Lane:
         return at
 
     def _take(self, ticket: Ticket, now: float) -> None:
-        ticket.stage = Stage.ADMITTED
+        ticket.stage = "admitted"
         ticket.admitted = now
         ticket.charged = 0.0
         self.in_flight += 1
@@ -436,7 +429,7 @@ class Lane:
             self.tokens.refund(now, ticket.charged, ticket.tokens_until)
 
     def _end(self, ticket: Ticket, now: float) -> None:
-        ticket.stage = Stage.SETTLED
+        ticket.stage = "settled"
         self.in_flight -= 1
         self._seconds += (now - ticket.admitted - self._seconds) / 16
         if self.learner is not None:

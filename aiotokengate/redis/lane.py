@@ -70,7 +70,7 @@ class _Call:
 
     @property
     def waits(self) -> bool:
-        return self.ticket.stage is Stage.WAITING
+        return self.ticket.stage == "waiting"
 
 
 @attrs.frozen
@@ -133,7 +133,7 @@ class RedisLane:
         """
         if self._broken is not None:
             raise self._broken
-        if ticket.stage is Stage.NEW:
+        if ticket.stage == "new":
             ticket.arrived = self._clock.now()
             again = False
         else:
@@ -141,7 +141,7 @@ class RedisLane:
         self._count += 1
         call = _Call(f"{self._count:x}", ticket)
         self._calls[ticket] = self._by_id[call.id] = call
-        ticket.stage = Stage.WAITING
+        ticket.stage = "waiting"
         self._waiting += 1
         if self._share is not None:
             call.local = call.asked = True
@@ -163,18 +163,18 @@ class RedisLane:
             # It may be admitted by now: the script then takes it for a call that was never sent.
             self._tell("leave", call.id)
             self._flush(SOON)
-        ticket.stage = Stage.SETTLED
+        ticket.stage = "settled"
 
     def answered(self, ticket: Ticket, told: Remaining | None = None) -> None:  # noqa: ARG002
         """Count a call that the gateway let in."""
         call = self._calls.get(ticket)
-        if call is None or ticket.stage is not Stage.ADMITTED:
+        if call is None or ticket.stage != "admitted":
             return
         if call.local and self._share is not None:
             self._share.lane.answered(ticket, self._clock.now())
             self._share.turn()
             return
-        ticket.stage = Stage.ANSWERED
+        ticket.stage = "answered"
         self._tell("answered", call.id, _Since(self._clock.now()))
         self._flush(SOON if self._known.urgent else LATER)
 
@@ -342,7 +342,7 @@ class RedisLane:
         return call
 
     def _end(self, call: _Call, *operation: Any) -> None:  # noqa: ANN401 - its arguments
-        call.ticket.stage = Stage.SETTLED
+        call.ticket.stage = "settled"
         self._tell(*operation)
         self._flush(self._patience(call.ticket, operation))
 
@@ -387,7 +387,7 @@ class RedisLane:
         call.timer = None
         self._waiting -= 1
         self._unasked -= not call.asked
-        ticket.stage = Stage.ADMITTED
+        ticket.stage = "admitted"
         ticket.admitted = self._clock.now()
         if ticket.wake is not None:
             ticket.wake()
@@ -584,7 +584,7 @@ class RedisLane:
     def _adoptions_of(self, calls: Sequence[_Call]) -> Iterator[tuple[Any, ...]]:
         for call in calls:
             ticket = call.ticket
-            stage = "2" if ticket.stage is Stage.ANSWERED else "1"
+            stage = "2" if ticket.stage == "answered" else "1"
             late = "1" if ticket.late else "0"
             since = _Since(ticket.admitted if not call.waits else self._clock.now())
             mode = "local" if call.local else "again"
@@ -637,7 +637,7 @@ class RedisLane:
         elif call.local and cost is not None:
             self._used.append(cost)
         if not call.local:
-            ticket.stage = Stage.SETTLED
+            ticket.stage = "settled"
             share.lane.in_flight -= 1
         elif cost is None:
             share.lane.refund(ticket, now)
@@ -686,7 +686,7 @@ class RedisLane:
         answered = [
             ("answered", call.id, _Since(self._clock.now()))
             for call in known
-            if call.ticket.stage is not self._adopted[call.id]
+            if call.ticket.stage != self._adopted[call.id]
         ]
         for call in known:
             call.local = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aiotokengate.policy.bucket import MINUTE, Bucket
-from aiotokengate.policy.lanes import Lane, Stage, Ticket
+from aiotokengate.policy.lanes import Lane, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class Share:
     def enter(self, ticket: Ticket) -> bool:
         """Admit a call now, or have it wait; say which."""
         arrived = ticket.arrived
-        ticket.stage = Stage.NEW
+        ticket.stage = "new"
         if self.lane.enter(ticket, self._clock.now()):
             return True
         ticket.arrived = arrived

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Protocol
 
 from aiotokengate.types import (
@@ -26,6 +27,7 @@ from aiotokengate.wire.usage import estimated_usage, usage_of
 
 __all__ = ["About", "fold"]
 
+_INDEX = attrgetter("index")
 _INLINE_MEDIA = re.compile(r"!?\[[^\]]*\]\((data:[^)\s]+)\)")
 
 
@@ -52,7 +54,7 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
 
     ``dialect`` says which field carries reasoning back in the next turn.
     """
-    states = [log.choices[index] for index in sorted(log.choices)] or [ChoiceState(0)]
+    states = sorted(log.choices.values(), key=_INDEX) or [ChoiceState(0)]
     choices = tuple([_choice(log, state, dialect, about.status) for state in states])
     return Reply(
         choices,
@@ -141,4 +143,4 @@ def _notes(log: Transcript, choices: tuple[Choice, ...]) -> tuple[str, ...]:
         notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
     if log.finished and len(choices) < log.expected:
         notes.append(f"fewer choices: {log.expected} asked for, {len(choices)} came")
-    return (*notes, *log.notes)
+    return tuple(notes + log.notes)

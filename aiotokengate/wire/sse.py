@@ -28,6 +28,8 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 """Image models send one ``data:`` line of several MB; the scanners of gateways allow 64 MiB."""
 
 _BOM = b"\xef\xbb\xbf"
+_LF, _CR = b"\n\r"
+"""As numbers, because to look for bytes in bytes raises an error inside, each time."""
 _FIELDS = (b"data", b"event", b"id", b"retry")
 _MAX_DIGITS = 4300  # where Python refuses to make a number of a text
 
@@ -117,7 +119,7 @@ class SSEDecoder:
         if self._at_start and chunk.startswith(b"d"):
             self._at_start = False
         held = self._buffer or self._in_event or self._after_cr or self._at_start
-        if not held and b"\r" not in chunk and (whole := self._plain(chunk)) is not None:
+        if not held and _CR not in chunk and (whole := self._plain(chunk)) is not None:
             return whole
         found: list[bytes] = []
         text = self._whole_lines(chunk)
@@ -155,7 +157,7 @@ class SSEDecoder:
             self._after_cr = False
             if chunk.startswith(b"\n"):
                 chunk = chunk[1:]
-        if b"\r" in chunk:
+        if _CR in chunk:
             self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         buffer = self._buffer
@@ -202,7 +204,7 @@ class SSEDecoder:
         if text.startswith(b"data: "):
             found = text[6:-2].split(b"\n\ndata: ")
             # Joined and searched, because bytes.count looks at each byte by itself.
-            return found if b"\n" not in b"".join(found) else None
+            return found if _LF not in b"".join(found) else None
         return _named(text) if text.startswith(b"event: ") else None
 
     def _blocks(self, text: bytes, give: Give) -> None:
@@ -210,7 +212,7 @@ class SSEDecoder:
         *blocks, rest = text.split(b"\n\n")
         last_id = self._id
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:
+            if block.startswith(b"data: ") and _LF not in block:
                 if len(block) >= self.max_event_bytes:
                     self._check(len(block) + 1)
                 give(ServerSentEvent("", block[6:], last_id))
@@ -277,9 +279,9 @@ def _named(text: bytes) -> list[bytes] | None:
     for block in text[:-2].split(b"\n\n"):
         if not block.startswith(head):
             name, between, _ = block.partition(b"\ndata: ")
-            if not between or not name.startswith(b"event: ") or b"\n" in name:
+            if not between or not name.startswith(b"event: ") or _LF in name:
                 return None
             head = name + between
             size = len(head)
         found.append(block[size:])
-    return found if b"\n" not in b"".join(found) else None
+    return found if _LF not in b"".join(found) else None

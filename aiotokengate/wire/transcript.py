@@ -307,10 +307,20 @@ class Transcript:
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
-        newest = compress(self.items, map(wanted.__eq__, self.kinds))
+        newest = self._newest_text(wanted)
         if not self._packed:
-            return "".join(newest) if wanted in self.kinds else ""
-        return "".join((*(block.text(wanted) for block in self._packed), *newest))
+            return newest
+        return "".join((*(block.text(wanted) for block in self._packed), newest))
+
+    def _newest_text(self, wanted: int) -> str:
+        kinds = self.kinds
+        match kinds.count(wanted):
+            case 0:
+                return ""
+            case 1:
+                text: str = self.items[kinds.index(wanted)]
+                return text
+        return "".join(compress(self.items, map(wanted.__eq__, kinds)))
 
     def has(self, kinds: Container[int]) -> bool:
         """Say whether there is an entry of one of these kinds."""
@@ -353,7 +363,7 @@ class Transcript:
 
     def put(self, choice: int, kind: int, item: str | Delta) -> None:
         """Append one entry."""
-        self.kinds.append(KINDS * choice + kind)
+        self.kinds.append(KINDS * choice + kind if choice else kind)
         self.items.append(item)
 
     def refuse(self, state: ChoiceState, text: str) -> None:

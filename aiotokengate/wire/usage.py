@@ -19,7 +19,7 @@ def has_counts(raw: Mapping[str, Any]) -> bool:
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
-    """Read a usage object in any vendor's words.
+    """Read a usage object in any vendor's words (SGLang has the reasoning beside the details).
 
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
@@ -32,7 +32,7 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     total = _count(get("total_tokens"))
     written = get("completion_tokens_details") or get("output_tokens_details")
     read = get("prompt_tokens_details") or get("input_tokens_details")
-    reasoning = _inside(written, "reasoning_tokens") or _first(raw, _REASONING)
+    reasoning = _inside(written, "reasoning_tokens") or _count(get("reasoning_tokens"))
     cached = _inside(read, "cached_tokens") or _first(raw, _CACHED)
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
@@ -53,7 +53,6 @@ def _estimate(size: int) -> int:
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
 _COUNTS = ("total_tokens", *_COMPLETION, *_PROMPT)
-_REASONING = ("reasoning_tokens",)  # SGLang has them beside the details
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
 
 

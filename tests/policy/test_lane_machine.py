@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aiotokengate.policy.lanes import Lane, Stage, Ticket
+from aiotokengate.policy.lanes import Lane, Ticket
 from aiotokengate.policy.limits import Limits
 from aiotokengate.testing import Enforcer, RateLimit
 
@@ -177,7 +177,7 @@ class LaneAndGateway(RuleBasedStateMachine):
         held = [*self.sent, *self.inside, *self.answered]
         assert self.lane.in_flight == len(held) <= IN_FLIGHT
         assert self.lane.queue.waiting == len(self.waiting)
-        assert all(call.ticket.stage is Stage.WAITING for call in self.waiting)
+        assert all(call.ticket.stage == "waiting" for call in self.waiting)
         assert len(list(self.lane.queue)) == len(self.waiting)
 
     def teardown(self) -> None:
