@@ -471,7 +471,7 @@ class Pump:
             self._take = Pump._keep
             self._whole.append(text)
         else:
-            self._sse = SSEDecoder(max_event_bytes=min(self._most, MAX_EVENT_BYTES))
+            self._sse = SSEDecoder(min(self._most, MAX_EVENT_BYTES))
             self._take = Pump._take_events
             self._take_events(head)
 

@@ -276,7 +276,8 @@ class _Sending:
         request = self._request
         assert request.dialect is not None  # noqa: S101 - for the type checker
         assert request.decoder is not None  # noqa: S101 - for the type checker
-        log = Transcript(request.choices, retain=request.retain)
+        log = Transcript(request.choices)
+        log.retain = request.retain
         if request.notes:
             log.notes.extend(request.notes)
         terms = Terms(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_LENGTH
+from aiohttp.hdrs import CONTENT_LENGTH, HOST
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -89,9 +89,13 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
 
 # --- writing ------------------------------------------------------------------------------------
 
-_REQUEST_KNOWN: Final = {"_body", "_continue", "send", "update_body_from_data"} <= vars(
-    aiohttp.ClientRequest
-).keys()
+_REQUEST_KNOWN: Final = {
+    "_body",
+    "_continue",
+    "send",
+    "update_body_from_data",
+    "update_headers",
+} <= vars(aiohttp.ClientRequest).keys()
 
 
 class _OneWriteRequest(aiohttp.ClientRequest):
@@ -103,6 +107,13 @@ class _OneWriteRequest(aiohttp.ClientRequest):
     """
 
     _small: bytes | None = None
+
+    def update_headers(self, headers: Any) -> None:  # noqa: ANN401 - aiohttp's
+        """Take headers that name the host as they are: they were made whole for all requests."""
+        if headers and HOST in headers:
+            self.headers = headers  # a copy of the session's, made for this request
+        else:
+            super().update_headers(headers)
 
     def update_body_from_data(self, body: Any, *args: Any, **named: Any) -> None:  # noqa: ANN401 - aiohttp's
         if type(body) is bytes and 0 < len(body) <= SMALL and not self.chunked:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import urllib.request
 import weakref
@@ -142,7 +143,11 @@ class Answer:
 
 
 class Transport:
-    """Sends requests to one gateway, on whichever event loop is running."""
+    """Sends requests to one gateway, on whichever event loop is running.
+
+    Attributes:
+        headers: that go with every request to that host, and to no other.
+    """
 
     def __init__(
         self,
@@ -152,11 +157,8 @@ class Transport:
         proxy: str | None,
         ssl: ssl_module.SSLContext | bool,
     ) -> None:
-        """Note where to and how; nothing is opened.
-
-        ``headers`` go with every request to that host, and to no other.
-        """
-        self._headers = headers
+        """Note where to and how; nothing is opened."""
+        self.headers = _with_host(headers, base_url)
         self._host = _origin(base_url)
         self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
         self._ssl = ssl
@@ -231,7 +233,7 @@ class Transport:
     async def _opened(self) -> _LoopSessions:
         """Open the sessions of the running loop."""
         self._forget_dead()
-        sessions = _LoopSessions(self._headers, ssl=self._ssl)
+        sessions = _LoopSessions(self.headers, ssl=self._ssl)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -349,6 +351,18 @@ class _LoopSessions:
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
 _MOVED = frozenset((301, 302, 303, 307, 308))
+
+
+_PLAIN_HOST = re.compile(r"https?://([a-z0-9.-]+(?::(?!80/|443/)[1-9][0-9]*)?)/")
+
+
+def _with_host(headers: Mapping[str, str], base_url: str) -> Mapping[str, str]:
+    """Add the host, so that the headers are whole, and aiohttp need not make them each time.
+
+    Where it is not plain how a host is written (other alphabets, IPv6), that is left to aiohttp.
+    """
+    found = _PLAIN_HOST.match(_origin(base_url))
+    return {"Host": found[1], **headers} if found else headers
 
 
 def _origin(url: str) -> str:

@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from aiotokengate import StreamInterrupted, TokenGate, shortcuts
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
+from aiotokengate.transport import Transport
 
 MODEL = "qwen3.6-max-preview"
 MANY = 20_000
@@ -96,3 +99,67 @@ async def test_what_came_before_a_cut_is_given(gateway: FakeGateway, gate: Token
     with pytest.raises(StreamInterrupted) as caught:
         await gate.chat(MODEL, "嗨")
     assert caught.value.partial.answer == "来了"
+
+
+async def test_headers_are_whole_and_said_once() -> None:
+    """What is the same for all requests was made once; what a call adds goes over it."""
+    reads: list[bytes] = []
+    async with served(reads) as gate:
+        await gate.chat(MODEL, "嗨", stream=False)
+        more = {"X-Who": "bot", "Host": "other.example", "user-agent": "mine"}
+        await gate.chat(MODEL, "嗨", stream=False, extra_headers=more)
+        port = int(gate.base_url.rpartition(":")[2].partition("/")[0])
+    first, second = (lines_of(read) for read in reads)
+    assert first["host"] == [f"127.0.0.1:{port}"]
+    assert second["host"] == ["other.example"]
+    assert second["user-agent"] == ["mine"]
+    assert second["x-who"] == ["bot"]
+    assert all(len(values) == 1 for head in (first, second) for values in head.values())
+    assert {*first, "x-who"} == {*second}
+    assert {"authorization", "content-type", "content-length", "accept"} <= {*first}
+
+
+def lines_of(request: bytes) -> dict[str, list[str]]:
+    head = request.partition(b"\r\n\r\n")[0].decode()
+    found: dict[str, list[str]] = {}
+    for line in head.split("\r\n")[1:]:
+        name, _, value = line.partition(": ")
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("https://wan.vnet.com/v1", "wan.vnet.com"),
+        ("http://127.0.0.1:8080/v1", "127.0.0.1:8080"),
+        ("http://wan.vnet.com:80/v1", None),
+        ("https://wan.vnet.com:443/v1", None),
+        ("http://[::1]:8080/v1", None),
+        ("https://例子.中国/v1", None),
+        ("https://WAN.vnet.com/v1", None),
+        ("https://user:word@wan.vnet.com/v1", None),
+    ],
+)
+def test_how_a_host_is_written_is_aiohttps_to_say(address: str, host: str | None) -> None:
+    """Only what is plain is made before; aiohttp leaves out usual ports, and spells names."""
+    made = Transport(address, headers={"A": "b"}, proxy="", ssl=True)
+    assert made.headers == ({"Host": host, "A": "b"} if host else {"A": "b"})
+
+
+async def test_a_redirect_elsewhere_keeps_the_body() -> None:
+    """On other hosts redirects are followed, and a small body goes along."""
+    got: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/from":
+            return web.Response(status=307, headers={"Location": "/to"})
+        got.append(await request.read())
+        return web.json_response({"done": True})
+
+    app = web.Application()
+    app.router.add_route("*", "/{_:.*}", answer)
+    async with TestServer(app) as other, served([]) as gate:
+        asked = await gate.request("POST", str(other.make_url("/from")), json={"问": "😊"})
+    assert asked == {"done": True}
+    assert got == ['{"问":"😊"}'.encode()]

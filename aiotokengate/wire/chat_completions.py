@@ -37,7 +37,7 @@ from aiotokengate.types import (
 )
 from aiotokengate.wire.dialects import Dialect, TagSplitter
 from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined, same
-from aiotokengate.wire.question import Encoded, Question, merged
+from aiotokengate.wire.question import NO_HEADERS, Encoded, Question, merged
 from aiotokengate.wire.splice import Append, Hole, Splicer
 from aiotokengate.wire.transcript import (
     ANSWER,
@@ -101,7 +101,7 @@ def encode_chat(question: Question) -> Encoded:
     options = body.get("stream_options")
     if question.stream and options is not _USAGE_TOO and isinstance(options, Mapping):
         body["stream_options"] = {**options, **_USAGE_TOO}
-    return Encoded("/chat/completions", dumps(body), notes=notes)
+    return Encoded("/chat/completions", dumps(body), NO_HEADERS, notes)
 
 
 def _without_native(message: Mapping[str, Any]) -> Mapping[str, Any]:

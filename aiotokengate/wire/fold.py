@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -65,7 +65,7 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
         about.request_id,
         about.headers,
         log.extra,
-        _notes(log, choices),
+        _notes(log, states, choices),
         None,
         about.timeline,
         about.attempts,
@@ -130,11 +130,13 @@ def _media(items: list[Any], choice: int, answer: str) -> tuple[Media, ...]:
     return own + tuple(media_of(found[1]) for found in _INLINE_MEDIA.finditer(answer))
 
 
-def _notes(log: Transcript, choices: tuple[Choice, ...]) -> tuple[str, ...]:
+def _notes(
+    log: Transcript, states: Sequence[ChoiceState], choices: Sequence[Choice]
+) -> tuple[str, ...]:
     notes: list[str] = []
-    for choice in choices:
-        out_of_room = choice.finish_reason == "length" and choice.reasoning and not choice.answer
-        if out_of_room or (choice.index in log.choices and log.choices[choice.index].truncated):
+    for state, choice in zip(states, choices, strict=True):
+        out_of_room = state.finish_reason == "length" and choice.reasoning and not choice.answer
+        if out_of_room or state.truncated:
             notes.append("thinking cut short: the reply ended inside the reasoning")
             break
     if log.first:

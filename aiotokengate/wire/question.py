@@ -15,6 +15,7 @@ from aiotokengate.wire.splice import Splicer
 from aiotokengate.wire.transcript import BREAK, Transcript
 
 __all__ = [
+    "NO_HEADERS",
     "Decoder",
     "Encoded",
     "NativeDecoder",
@@ -60,6 +61,9 @@ class Question:
         return {name: value for name, value in self.params.items() if value is not None}
 
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 @attrs.define(eq=False)
 class Encoded:
     """A request as it is sent.
@@ -73,7 +77,7 @@ class Encoded:
 
     path: str
     body: bytes = attrs.field(repr=False)
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = NO_HEADERS
     notes: tuple[str, ...] = ()
 
 

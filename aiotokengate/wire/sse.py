@@ -82,7 +82,7 @@ class SSEDecoder:
         "max_event_bytes",
     )
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Begin at the start of a body."""
         self.max_event_bytes = max_event_bytes
         self.aside: list[bytes] = []
