@@ -2,8 +2,9 @@
 
 Strategy.  Measured on loopback, half of what reading a stream costs is aiohttp's parser, woken
 once for every piece of a chunked body; and a fifth of what a call costs is to make the headers of
-the request anew, and a payload and a task for its body.  Both ways around use what aiohttp does not promise.  So each is taken only where aiohttp
-is built as known here, and else aiohttp's own way is; a test says whether both are in effect.
+the request anew, and a payload and a task for its body.  Both ways around use what aiohttp does
+not promise.  So each is taken only where aiohttp is built as known here, and else aiohttp's own
+way is; a test says whether both are in effect.
 """
 
 from __future__ import annotations
