@@ -1,29 +1,38 @@
 """Two things that aiohttp does for each call and each read, and that we can do without.
 
 Strategy.  Measured on loopback, half of what reading a stream costs is aiohttp's parser, woken
-once for every piece of a chunked body; and a fifth of what a call costs is to make the headers of
-the request anew, and a payload and a task for its body.  Both ways around use what aiohttp does
+once for every piece of a chunked body; and half of what a call costs is aiohttp's session, which
+makes the headers of each request anew, and a payload and a task for its body, and looks after
+cookies, redirects and clocks that are switched off here.  Both ways around use what aiohttp does
 not promise.  So each is taken only where aiohttp is built as known here, and else aiohttp's own
 way is; a test says whether both are in effect.
+
+Connections, TLS, the parsing of HTTP and the buffers are aiohttp's in any case.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_LENGTH, HOST
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.hdrs import CONTENT_LENGTH, METH_POST
 
 if TYPE_CHECKING:
-    from asyncio import Transport
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp.connector import Connection
+    from aiohttp.http_parser import RawResponseMessage
 
-__all__ = ["REQUEST_CLASS", "reader_of"]
+__all__ = ["KNOWN", "SMALL", "Posts", "Response", "reader_of"]
 
 SMALL: Final = 64 * 1024
 """Bytes of a body that may be written at once, without asking whether the socket is full."""
+
+MOST_TARGETS: Final = 64
+_INTERIM: Final = frozenset(range(100, 200)) - {101}
+"""Statuses of heads that come before the answer's own (RFC 9110, 15.2)."""
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -88,74 +97,139 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
     return read
 
 
-# --- writing ------------------------------------------------------------------------------------
+# --- asking -------------------------------------------------------------------------------------
 
-_REQUEST_KNOWN: Final = {
-    "_body",
-    "_continue",
-    "send",
-    "update_body_from_data",
-    "update_headers",
-} <= vars(aiohttp.ClientRequest).keys()
+KNOWN: Final = (
+    aiohttp.__version__.startswith("3.")
+    and hasattr(aiohttp.ClientSession, "_build_url")
+    and {"read", "set_response_params"} <= {*dir(ResponseHandler)}
+)
+"""Whether aiohttp is built as :class:`Posts` knows it."""
 
 
-class _OneWriteRequest(aiohttp.ClientRequest):
-    """Writes its headers and a small body at once, without a task for the body.
+class Response:
+    """What is needed of an ``aiohttp.ClientResponse``, and no more.
 
-    To aiohttp it has no body, and so it writes the headers and is content; through the door that
-    it writes to, the body follows them in the same breath.  That body would not survive a
-    redirect.
+    Attributes:
+        status: of HTTP.
+        headers: as they came.
+        content: the body.
+        closed: whether the connection is free, or dropped.
     """
 
-    _small: bytes | None = None
+    __slots__ = ("_connection", "_loop", "closed", "content", "headers", "status")
 
-    def update_headers(self, headers: Any) -> None:  # noqa: ANN401 - aiohttp's
-        """Take headers that name the host as they are: they were made whole for all requests."""
-        if headers and HOST in headers:
-            self.headers = headers  # a copy of the session's, made for this request
-        else:
-            super().update_headers(headers)
+    def __init__(
+        self, connection: Connection, message: RawResponseMessage, content: aiohttp.StreamReader
+    ) -> None:
+        """Take over a connection from which the head of an answer was read."""
+        self.status = message.code
+        self.headers = message.headers
+        self.content = content
+        self.closed = False
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        content.on_eof(self._release)
 
-    def update_body_from_data(self, body: Any, *args: Any, **named: Any) -> None:  # noqa: ANN401 - aiohttp's
-        if type(body) is bytes and 0 < len(body) <= SMALL and not self.chunked:
-            self._small = body
-            self.headers[CONTENT_LENGTH] = str(len(body))
-        else:
-            super().update_body_from_data(body, *args, **named)
+    def _release(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._connection.release()  # which drops it unless all was read
 
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        small, self._small = self._small, None
-        if small is None:
-            return await super().send(conn)
-        protocol: Any = conn.protocol
-        if protocol.writing_paused or self._continue is not None:
-            super().update_body_from_data(small)
-            return await super().send(conn)
-        transport = protocol.transport
-        protocol.transport = _WithBody(transport, small)
+    def close(self) -> None:
+        """Drop the connection, unless all was read; whoever reads meets an error."""
+        if self.closed or self._loop.is_closed():
+            return
+        self.closed = True
+        if self.content.exception() is None:
+            self.content.set_exception(aiohttp.ClientConnectionError("the connection is closed"))
+        self._connection.close()
+
+    def __del__(self) -> None:
+        """Let go of what nobody reads any more."""
+        if not self._loop.is_closed():
+            self._release()
+
+
+class _Target:
+    """Where to post, with which headers: what is the same for every request there."""
+
+    __slots__ = ("head", "request")
+
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401 - with its insides
+        url: str,
+        headers: Mapping[str, str] | None,
+    ) -> None:
+        merged = session.headers.copy()
+        merged.update(headers or {})
+        # aiohttp makes the headers of a request, and so says how a host is written; and its
+        # connector takes nothing but a request.
+        self.request = aiohttp.ClientRequest(
+            METH_POST, session._build_url(url), headers=merged, session=session
+        )
+        made = self.request.headers
+        made.popall(CONTENT_LENGTH, None)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in made.items())
+        path = self.request.url.raw_path_qs
+        self.head = f"POST {path} HTTP/1.1\r\n{lines}{CONTENT_LENGTH}: ".encode()
+
+
+class Posts:
+    """Posts small bodies through a session's connections, past the session.
+
+    What that does for a request, beside sending it, is switched off here: cookies, redirects,
+    clocks, traces, a second sending.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        """Begin without targets."""
+        assert session.connector is not None  # noqa: S101 - it was just made
+        self._session = session
+        self._connector = session.connector
+        self._targets: dict[object, _Target] = {}
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str] | None,
+        clock: aiohttp.ClientTimeout,
+    ) -> Response:
+        """Send, and give the answer once its head has come; head and body are one write.
+
+        Raises:
+            aiohttp.ClientError: as the session would.
+            HttpProcessingError: the answer is not HTTP.
+            TimeoutError: there was no connection in time.
+        """
+        target = self._target(url, headers)
+        connection = await self._connector.connect(target.request, [], clock)
         try:
-            return await super().send(conn)
-        finally:
-            protocol.transport = transport
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - it is until the connection is released
+            protocol.set_response_params(read_until_eof=True)
+            _write(protocol, b"%b%d\r\n\r\n%b" % (target.head, len(body), body))
+            message, content = await protocol.read()
+            while message.code in _INTERIM:
+                message, content = await protocol.read()
+        except BaseException:
+            connection.close()
+            raise
+        return Response(connection, message, content)
+
+    def _target(self, url: str, headers: Mapping[str, str] | None) -> _Target:
+        key = (url, *headers.items()) if headers else url
+        target = self._targets.get(key)
+        if target is None:
+            if len(self._targets) >= MOST_TARGETS:  # a caller's headers change with each call
+                self._targets.clear()
+            target = self._targets[key] = _Target(self._session, url, headers)
+        return target
 
 
-class _WithBody:
-    """A transport that writes a body after what it is given."""
-
-    __slots__ = ("_body", "_transport")
-
-    def __init__(self, transport: Transport | None, body: bytes) -> None:
-        self._transport = transport
-        self._body = body
-
-    def write(self, data: bytes) -> None:
-        assert self._transport is not None  # noqa: S101 - for the type checker
-        self._transport.write(data + self._body)
-
-    def is_closing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
-
-
-REQUEST_CLASS: Final[type[aiohttp.ClientRequest]] = (
-    _OneWriteRequest if _REQUEST_KNOWN else aiohttp.ClientRequest
-)
+def _write(protocol: ResponseHandler, data: bytes) -> None:
+    if protocol.transport is None:
+        raise aiohttp.ServerDisconnectedError
+    protocol.transport.write(data)

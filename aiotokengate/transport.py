@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 import urllib.request
 import weakref
@@ -26,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
-from aiotokengate.shortcuts import REQUEST_CLASS, reader_of
+from aiotokengate.shortcuts import KNOWN, SMALL, Posts, Response, reader_of
 from aiotokengate.wire.headers import request_id
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Answer:
 
     __slots__ = ("_response", "at_end", "headers", "read", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | Response) -> None:
         """Take over a response that nobody has read."""
         self._response = response
         self.status = response.status
@@ -158,7 +158,7 @@ class Transport:
         ssl: ssl_module.SSLContext | bool,
     ) -> None:
         """Note where to and how; nothing is opened."""
-        self.headers = _with_host(headers, base_url)
+        self.headers = headers
         self._host = _origin(base_url)
         self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
         self._ssl = ssl
@@ -193,35 +193,64 @@ class Transport:
             TimedOut: the connection took longer than ``connect``.
             TransportError: anything else of the network.
         """
-        sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
-        ours = url.startswith(self._host)
-        session = sessions.kept if ours and not fresh else sessions.other(ours=ours)
-        body: bytes | aiohttp.MultipartWriter | None
-        if data is None or isinstance(data, bytes):
-            body = data
-        else:
-            body, headers = _multipart(data, headers)
         failure: Exception
         try:
-            response = await session.request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                proxy=self._proxy if ours else environment_proxy(url),
-                allow_redirects=not ours,
-                timeout=_NO_TIMEOUT if connect is None else _connect_timeout(connect),
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            response = await self._respond(method, url, headers, data, connect, fresh=fresh)
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             failure = error
         else:
-            elsewhere = _elsewhere(response) if method == "GET" and ours else None
+            elsewhere = self._elsewhere(url, response) if method == "GET" else None
             if elsewhere is None:
                 return Answer(response)
             response.close()
             return await self.send(method, elsewhere, headers=headers, connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
         raise _unsent(failure, connect) from _plain(failure)
+
+    async def _respond(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        data: bytes | Form | None,
+        connect: float | None,
+        *,
+        fresh: bool,
+    ) -> aiohttp.ClientResponse | Response:
+        """Send, the short way if there is one."""
+        sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
+        ours = url.startswith(self._host)
+        kept = ours and not fresh
+        timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
+        body: bytes | aiohttp.MultipartWriter | None
+        if data is None or isinstance(data, bytes):
+            posts = sessions.posts if kept and method == "POST" else None
+            if posts is not None and data is not None and len(data) <= SMALL:
+                return await posts.post(url, data, headers, timeout)
+            body = data
+        else:
+            body, headers = _multipart(data, headers)
+        session = sessions.kept if kept else sessions.other(ours=ours)
+        return await session.request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            proxy=self._proxy if ours else environment_proxy(url),
+            allow_redirects=not ours,
+            timeout=timeout,
+        )
+
+    def _elsewhere(self, url: str, response: aiohttp.ClientResponse | Response) -> str | None:
+        """Give the address on another host where an answer of ours stands.
+
+        On our own host it would carry the key.
+        """
+        if response.status not in _MOVED or not url.startswith(self._host):
+            return None
+        target = urljoin(url, response.headers.get("Location", ""))
+        is_web = target.startswith(("http://", "https://"))
+        return target if is_web and not target.startswith(self._host) else None
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""
@@ -233,7 +262,8 @@ class Transport:
     async def _opened(self) -> _LoopSessions:
         """Open the sessions of the running loop."""
         self._forget_dead()
-        sessions = _LoopSessions(self.headers, ssl=self._ssl)
+        direct = self._proxy is None
+        sessions = _LoopSessions(self.headers, ssl=self._ssl, direct=direct)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -274,10 +304,13 @@ class _LoopSessions:
     One keeps connections, one does not, and one knows no key: it is for other hosts.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool) -> None:
+    def __init__(
+        self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool, direct: bool
+    ) -> None:
         self._headers = headers
         self._ssl = ssl
         self.kept = self._session(headers)
+        self.posts = Posts(self.kept) if KNOWN and direct else None
         self._fresh: aiohttp.ClientSession | None = None
         self._foreign: aiohttp.ClientSession | None = None
         self._keeper = self._keep()
@@ -305,10 +338,7 @@ class _LoopSessions:
         """Give the session for one request, or, to a foreign host, the one without the key."""
         if not ours:
             if self._foreign is None:
-                # What is asked there may be redirected, with its body.
-                self._foreign = self._session(
-                    _FOREIGN_HEADERS, request_class=aiohttp.ClientRequest
-                )
+                self._foreign = self._session(_FOREIGN_HEADERS)
             return self._foreign
         if self._fresh is None:
             self._fresh = self._session(self._headers, force_close=True)
@@ -327,7 +357,6 @@ class _LoopSessions:
         headers: Mapping[str, str],
         *,
         force_close: bool = False,
-        request_class: type[aiohttp.ClientRequest] = REQUEST_CLASS,
     ) -> aiohttp.ClientSession:
         keep: dict[str, Any] = (
             {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
@@ -342,7 +371,6 @@ class _LoopSessions:
             timeout=_NO_TIMEOUT,
             trust_env=False,
             raise_for_status=False,
-            request_class=request_class,
         )
         # aiohttp sends idempotent requests again by itself; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
@@ -353,31 +381,10 @@ _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
 _MOVED = frozenset((301, 302, 303, 307, 308))
 
 
-_PLAIN_HOST = re.compile(r"https?://([a-z0-9.-]+(?::(?!80/|443/)[1-9][0-9]*)?)/")
-
-
-def _with_host(headers: Mapping[str, str], base_url: str) -> Mapping[str, str]:
-    """Add the host, so that the headers are whole, and aiohttp need not make them each time.
-
-    Where it is not plain how a host is written (other alphabets, IPv6), that is left to aiohttp.
-    """
-    found = _PLAIN_HOST.match(_origin(base_url))
-    return {"Host": found[1], **headers} if found else headers
-
-
 def _origin(url: str) -> str:
     """Give what all addresses of a host begin with."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/"
-
-
-def _elsewhere(response: aiohttp.ClientResponse) -> str | None:
-    """Give the address on another host where an answer stands; on ours it would carry the key."""
-    if response.status not in _MOVED:
-        return None
-    target = urljoin(str(response.url), response.headers.get("Location", ""))
-    is_web = target.startswith(("http://", "https://"))
-    return target if is_web and not target.startswith(_origin(str(response.url))) else None
 
 
 def _multipart(
@@ -397,7 +404,7 @@ def _multipart(
 
 
 def _unsent(error: Exception, connect: float | None) -> TransportError | CallerError:
-    if isinstance(error, aiohttp.ServerTimeoutError):
+    if isinstance(error, TimeoutError):
         return TimedOut("connect", connect or 0.0)
     if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
         return CallerError(f"expected base_url to be an http or https address: {_said(error)}")
@@ -407,7 +414,7 @@ def _unsent(error: Exception, connect: float | None) -> TransportError | CallerE
         return ConnectFailed(
             f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}"
         )
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return TransportError(f"the answer was not HTTP: {error.message}")
     return ConnectFailed(f"the connection failed: {_said(error)}")
 
