@@ -27,7 +27,8 @@ from aiotokengate.errors import (
     TransportError,
     WireError,
 )
-from aiotokengate.pump import TICK, Guard, raise_if
+from aiotokengate.pump import Guard, raise_if
+from aiotokengate.watch import run_out
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.sse import ServerSentEvent, SSEDecoder
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
-    from aiotokengate.pump import Body, Watch
+    from aiotokengate.pump import Body
+    from aiotokengate.watch import Watch
 
 __all__ = ["Download", "DownloadTerms", "make_room", "write_whole"]
 
@@ -97,14 +99,14 @@ class _Flow:
     __slots__ = (
         "__weakref__",
         "_body",
-        "_idle",
         "_loop",
         "_reading",
+        "_since",
         "_thread",
-        "_ticked",
         "ended",
         "error",
         "on_end",
+        "slot",
         "terms",
         "watch",
     )
@@ -117,8 +119,8 @@ class _Flow:
         self.watch: Watch | None = None
         self._body = body
         self._reading = False
-        self._idle = -TICK
-        self._ticked = terms.clock.now()
+        self._since = 0.0  # when the read began
+        self.slot = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -135,7 +137,7 @@ class _Flow:
         if self.ended:
             raise_if(self.error)
             return b""
-        self._reading, self._idle = True, -TICK
+        self._reading, self._since = True, self.terms.clock.now()
         try:
             data = await self._body.read()
         except Exception as error:  # noqa: BLE001 - every way a transport can break
@@ -170,16 +172,14 @@ class _Flow:
         else:
             self._loop.call_soon_threadsafe(self.end)
 
-    def tick(self, now: float) -> None:
-        """Look at the clocks."""
-        elapsed, self._ticked = now - self._ticked, now
+    def tick(self, now: float) -> float:
+        """Look at the clocks, and give the time before which none can run out."""
         terms = self.terms
-        if terms.limit is not None and now - terms.began >= terms.limit[0]:
-            self.end(TimedOut(terms.limit[1], terms.limit[2]))
-        elif self._reading and terms.stall is not None:
-            self._idle += elapsed
-            if self._idle >= terms.stall:
-                self.end(TimedOut("stall", terms.stall))
+        waited = now - self._since if self._reading else 0.0
+        error, again = run_out(terms.limit, terms.began, terms.stall, waited, now)
+        if error is not None:
+            self.end(error)
+        return again
 
 
 class Download:

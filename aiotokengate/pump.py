@@ -13,8 +13,8 @@ Who owns what: readers hold a :class:`Guard`, the network call holds only the pu
 a cancelled task's traceback keep the pump alive, but not the guard, and when the last guard goes
 the body is closed at once (closing is synchronous).
 
-Clocks: one coarse :class:`Watch` for a session's loop looks at all its pumps; a stall is counted
-only while a reader waits for the network, and only content sets it back.
+Clocks: a :mod:`watch <aiotokengate.watch>` looks at them; a stall is counted only while a reader
+waits for the network, and only content sets it back.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from aiotokengate.errors import (
     CallerError,
     ResponseInvalid,
     StreamInterrupted,
-    TimedOut,
     TokenGateError,
     TransportError,
     WireError,
 )
 from aiotokengate.types import Attempt, Reply, Status, Timeline
+from aiotokengate.watch import run_out
 from aiotokengate.wire.fold import fold
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.pack import BLOCK
@@ -53,19 +53,19 @@ if TYPE_CHECKING:
     from aiotokengate.wire.dialects import Dialect
     from aiotokengate.wire.question import Decoder
 
-__all__ = ["Abandonable", "Body", "Guard", "Pump", "Terms", "Watch", "limited", "raise_if"]
+__all__ = [
+    "Abandonable",
+    "Body",
+    "Guard",
+    "Pump",
+    "Terms",
+    "limited",
+    "raise_if",
+    "run_out",
+]
 
 DRAIN_SECONDS = 0.25
 """How long a complete reply waits for the end of its body, so that its connection serves again."""
-
-TICK = 0.25
-"""Seconds between two looks at the clocks of all streams of a session."""
-
-MANY = 2_000
-"""Streams, for each of which more the looks are as much rarer: thousands take their time, too."""
-
-_FRESH = -1.0
-"""How long a stream was idle that was not looked at since its last content."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -143,51 +143,6 @@ class Reader(Protocol):
     at: int
 
 
-class Watched(Protocol):
-    """Something with clocks."""
-
-    def tick(self, now: float) -> None:
-        """Look at them; ``now`` is the watch's clock's time."""
-
-
-class Watch:
-    """Looks at the clocks of all calls of one session on one loop, a few times a second."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Stand still until there is something to watch."""
-        self._watched: set[Watched] = set()
-        self._clock = clock
-        self._timer: Timer | None = None
-
-    def pumps(self) -> list[Pump]:
-        """Give the open streams."""
-        return [watched for watched in self._watched if isinstance(watched, Pump)]
-
-    def add(self, watched: Watched) -> None:
-        """Watch something until :meth:`discard`."""
-        self._watched.add(watched)
-        if self._timer is None:
-            self._timer = self._clock.call_later(TICK, self._tick)
-
-    def discard(self, watched: Watched) -> None:
-        """Forget it; the tick stops by itself when nothing is left."""
-        self._watched.discard(watched)
-
-    def stop(self) -> None:
-        """Stop ticking."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _tick(self) -> None:
-        now = self._clock.now()
-        for watched in tuple(self._watched):
-            watched.tick(now)
-        count = len(self._watched)
-        rest = TICK * (1 + count // MANY)
-        self._timer = self._clock.call_later(rest, self._tick) if count else None
-
-
 class Pump:
     """Pulls one reply out of its body into its transcript.
 
@@ -209,9 +164,9 @@ class Pump:
         "_dialect",
         "_events",
         "_grace",
-        "_idle",
         "_loop",
         "_most",
+        "_now",
         "_parked",
         "_parsed",
         "_patience",
@@ -220,11 +175,12 @@ class Pump:
         "_reading",
         "_received",
         "_reply",
+        "_since",
         "_sse",
         "_take",
         "_terms",
         "_thread",
-        "_ticked",
+        "_waited",
         "_whole",
         "attempts",
         "clock",
@@ -235,6 +191,7 @@ class Pump:
         "on_end",
         "opened_at",
         "request_id",
+        "slot",
         "status",
         "timeline",
     )
@@ -273,8 +230,10 @@ class Pump:
         self._reading = False
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
-        self._idle = _FRESH
-        self._ticked = terms.clock.now()
+        self.slot = 0
+        self._now = terms.clock.now
+        self._since = 0.0  # when the read began that is waited for
+        self._waited = 0.0  # for content, in all reads before that one
         self._grace: Timer | None = None
         self._patience: float | None = None
         self._loop = asyncio.get_running_loop()
@@ -297,10 +256,14 @@ class Pump:
             await self._park()
             return
         self._reading = True
+        self._since = self._now()
         if len(self.log.items) >= BLOCK:
             self._make_room()
         try:
             data = await self._read()
+        except asyncio.CancelledError:
+            self._waited += self._now() - self._since
+            raise
         except Exception as error:  # noqa: BLE001 - every way a transport can break
             self._break(error)
         else:
@@ -389,19 +352,14 @@ class Pump:
 
     # --- for the watch --------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Look at the clocks."""
-        elapsed, self._ticked = now - self._ticked, now
-        limit = self._terms.limit
-        if limit is not None and now - self._terms.began >= limit[0]:
-            self._fail(TimedOut(limit[1], limit[2]))
-            return
-        stall = self._terms.timeout.stall
-        if self._reading and len(self.log) and stall is not None:
-            # The look in whose time the last content came does not count, however long ago it was.
-            self._idle = self._idle + elapsed if self._idle >= 0 else 0.0
-            if self._idle >= stall:
-                self._fail(TimedOut("stall", stall))
+    def tick(self, now: float) -> float:
+        """Look at the clocks, and give the time before which none can run out."""
+        terms = self._terms
+        waited = self._waited + (now - self._since if self._reading else 0.0)
+        error, again = run_out(terms.limit, terms.began, terms.timeout.stall, waited, now)
+        if error is not None:
+            self._fail(error)
+        return again
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -437,8 +395,10 @@ class Pump:
         except WireError as error:
             self._fail(error)
         news = len(log.items) - before
-        if news:
-            self._idle = _FRESH
+        if not news:
+            self._waited += self._now() - self._since
+        else:
+            self._waited = 0.0
             timeline = self.timeline
             if timeline.first_answer is None:
                 usual = news == 1 and log.kinds[-1] == REASONING

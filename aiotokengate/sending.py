@@ -2,8 +2,8 @@
 
 Strategy.  An attempt is sent and primed until its first delta exists; up to there a failure may be
 tried again, afterwards never, and :func:`aiotokengate.policy.retry.next_wait` alone decides.  The
-clocks of an attempt are looked at by the same coarse :class:`~aiotokengate.pump.Watch` as those of
-the open streams: no timer is made for a call that goes well.
+clocks of an attempt are looked at by the same :class:`~aiotokengate.watch.Watch` as those of the
+open streams: no timer is made for a call that goes well.
 
 Every attempt waits for its :class:`~aiotokengate.admission.Turn`, which ends when its reply is
 over, whichever way that comes about.  A refusal for a limit makes its whole lane wait, and this
@@ -43,8 +43,9 @@ from aiotokengate.hooks import (
     emit,
 )
 from aiotokengate.policy.retry import RetryBudget, next_wait
-from aiotokengate.pump import Pump, Terms, Watch
+from aiotokengate.pump import Pump, Terms
 from aiotokengate.types import Attempt, Timeline
+from aiotokengate.watch import Watch
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.transcript import Transcript
@@ -67,6 +68,9 @@ _Limit: TypeAlias = "tuple[float, Phase, float]"
 _BEFORE_WORK = (Overloaded, ConnectFailed, TimedOut)
 """Failures that come before anything is begun; of the clocks, only that of the connection is
 tried again at all."""
+
+TRUE_UP = 1.0
+"""Seconds after which the tokens of a reply are counted again, where the pool counts them."""
 
 _OK, _REDIRECT, _REFUSED = 200, 300, 400
 
@@ -104,9 +108,10 @@ class Sender:
         self.closed = True
         watch = self._watches.pop(asyncio.get_running_loop(), None)
         if watch is not None:
-            for pump in watch.pumps():
-                _warn_held(pump)
-                pump.stop()
+            for pump in watch.watched():
+                if isinstance(pump, Pump):
+                    _warn_held(pump)
+                    pump.stop()
             watch.stop()
         await self.admission.close(closed())
 
@@ -149,6 +154,7 @@ class _Sending:
         "_timeline",
         "_turn",
         "_watch",
+        "slot",
     )
 
     def __init__(self, sender: Sender, request: Request) -> None:
@@ -168,6 +174,7 @@ class _Sending:
         self._limit: _Limit | None = None
         self._fresh = False
         self._watch = sender.watch()
+        self.slot = 0
         self._task: asyncio.Task[Any] | None = None
         self._expires = 0.0
         self._expired = False
@@ -328,14 +335,16 @@ class _Sending:
             self._task = None
         raise TimedOut(phase, seconds)
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> float:
         """Look at the clock of the attempt, and then at how far the reply is; for the watch."""
         if self._reply is not None:
             self._turn.true_up(self._reply)
-        elif now >= self._expires and self._task is not None:
+            return now + TRUE_UP
+        if now >= self._expires and self._task is not None:
             self._watch.discard(self)
             self._expired = True
             self._task.cancel()
+        return self._expires
 
     # --- between attempts -----------------------------------------------------------------------
 

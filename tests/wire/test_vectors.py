@@ -24,7 +24,7 @@ from multidict import CIMultiDict
 
 from aiotokengate import StreamInterrupted, TimedOut, Timeout, TokenGateError, Usage
 from aiotokengate.catalogue import CATALOGUE, ProtocolName
-from aiotokengate.pump import Pump, Terms, Watch, limited
+from aiotokengate.pump import Pump, Terms, limited
 from aiotokengate.testing import Pause
 from aiotokengate.testing.clock import VirtualClock
 from aiotokengate.testing.transport import ScriptedBody, Step
@@ -43,6 +43,7 @@ from aiotokengate.types import (
     ToolCallDelta,
     UsageDelta,
 )
+from aiotokengate.watch import Watch
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.headers import request_id
 from aiotokengate.wire.problems import status_error

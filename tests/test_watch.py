@@ -1,0 +1,164 @@
+"""The watch: each clock is looked at when it may have run out, and not before."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from support import pump_over
+
+from aiotokengate import StreamInterrupted, TimedOut
+from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing.script import Pause
+from aiotokengate.testing.transport import Step
+from aiotokengate.watch import FAR, TICK, Watch, run_out
+
+CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
+COMMENT = b": PING\n\n"
+STALL = 120.0
+
+
+class Watched:
+    """Something whose clock runs out at a time, and which counts how often it is looked at."""
+
+    def __init__(self, at: float, then: Callable[[], object] = lambda: None) -> None:
+        self.slot = 0
+        self.looks: list[float] = []
+        self._at = at
+        self._then = then
+
+    def tick(self, now: float) -> float:
+        self.looks.append(now)
+        self._then()
+        return self._at
+
+
+async def test_nobody_is_looked_at_more_often_than_needed() -> None:
+    """Of ten thousand with hours to go each is looked at once, and then once a minute."""
+    clock = VirtualClock()
+    watch = Watch(clock)
+    many = [Watched(36_000.0) for _ in range(10_000)]
+    for each in many:
+        watch.add(each)
+    await clock.run_for(10 * FAR)
+    assert {len(each.looks) for each in many} == {10}
+    assert {*watch.watched()} == {*many}
+
+
+@pytest.mark.parametrize("at", [0.1, 0.25, 1.0, 7.3, 61.0, 500.0])
+async def test_a_clock_is_looked_at_soon_after_it_may_have_run_out(at: float) -> None:
+    clock = VirtualClock(start=1_000.0)
+    watch = Watch(clock)
+    each = Watched(1_000.0 + at)
+    watch.add(each)
+    await clock.run_for(at + 1)
+    late = [look - 1_000.0 - at for look in each.looks]
+    assert any(0 <= found <= 2 * TICK for found in late)
+
+
+async def test_what_was_called_off_is_not_looked_at() -> None:
+    clock = VirtualClock()
+    watch = Watch(clock)
+    short, long = Watched(100.0), Watched(100.0)
+    watch.add(short)
+    watch.discard(short)
+    watch.add(long)
+    await clock.run_for(1)
+    watch.discard(long)
+    await clock.run_for(200)
+    assert (short.looks, long.looks) == ([], [TICK])
+    assert clock.pending == 0
+
+
+async def test_one_that_ends_another_while_it_is_looked_at() -> None:
+    """Whichever of two is looked at first, the other is not, and is not kept."""
+    clock = VirtualClock()
+    watch = Watch(clock)
+    pair: list[Watched] = []
+    pair += [
+        Watched(1.0, lambda: watch.discard(pair[1])),
+        Watched(1.0, lambda: watch.discard(pair[0])),
+    ]
+    for each in pair:
+        watch.add(each)
+    await clock.run_for(5)
+    assert sorted(bool(each.looks) for each in pair) == [False, True]
+    assert len([*watch.watched()]) == 1
+
+
+async def test_it_stops_when_nothing_is_left() -> None:
+    clock = VirtualClock()
+    watch = Watch(clock)
+    each = Watched(5.0)
+    watch.add(each)
+    await clock.run_for(1)
+    assert clock.pending == 1
+    watch.discard(each)
+    await clock.run_for(1)
+    assert clock.pending == 0
+    watch.add(each)
+    assert clock.pending == 1
+    watch.stop()
+    assert clock.pending == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "stall", "waited", "found"),
+    [
+        (None, None, 1e9, (None, float("inf"))),
+        ((5.0, "total", 5.0), None, 0.0, (None, 15.0)),
+        ((5.0, "total", 5.0), 2.0, 0.5, (None, 13.5)),
+        ((1.0, "total", 1.0), 2.0, 0.5, ("total", float("inf"))),
+        ((5.0, "deadline", 5.0), 2.0, 2.0, ("stall", float("inf"))),
+    ],
+)
+def test_which_clock_has_run_out(
+    limit: object, stall: float | None, waited: float, found: tuple[str | None, float]
+) -> None:
+    """The call began at 10, and now it is 12."""
+    error, again = run_out(limit, 10.0, stall, waited, 12.0)  # type: ignore[arg-type]
+    assert (error.phase if error else None, again) == found
+
+
+# --- the stall of a stream ----------------------------------------------------------------------
+
+
+async def test_keep_alives_do_not_put_off_a_stall() -> None:
+    clock = VirtualClock()
+    silence: list[Step] = [Pause(30), COMMENT]
+    pump = pump_over([CHUNK, *silence * 10, CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    reading = asyncio.ensure_future(pump.drain())
+    await clock.run_for(STALL - 1)
+    assert not pump.ended
+    await clock.run_for(1 + 2 * TICK)
+    await reading
+    assert isinstance(pump.error, StreamInterrupted)
+    assert isinstance(pump.error.__cause__, TimedOut)
+
+
+async def test_waiting_in_short_turns_is_waiting() -> None:
+    """A reader that gives up every second, and comes back, meets the stall as well."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK, Pause(10 * STALL), CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    await pump.pull()
+    for _ in range(int(STALL) + 2):
+        turn = asyncio.ensure_future(pump.pull_for(1.0))
+        await clock.run_for(1.0)
+        await turn
+    assert pump.ended
+    assert isinstance(pump.error, StreamInterrupted)
+
+
+async def test_a_reader_that_is_busy_does_not_stall() -> None:
+    """What the caller takes its time with is not the gateway's silence."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK, Pause(STALL - 10), CHUNK, CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    await pump.pull()
+    await clock.run_for(10 * STALL)
+    turn = asyncio.ensure_future(pump.pull())
+    await clock.run_for(STALL - 9)
+    await turn
+    await clock.run_for(10 * STALL)
+    assert (pump.ended, len(pump.log)) == (False, 2)
