@@ -1,13 +1,17 @@
-"""The two ways around aiohttp: that they are in effect, and that nothing is lost on them."""
+"""The ways around aiohttp: that they are in effect, and that nothing is lost on them."""
 
 import asyncio
 import gc
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.test_utils import TestServer
 
 from aiotokengate import (
@@ -70,14 +74,41 @@ async def served(reads: list[bytes]) -> AsyncIterator[TokenGate]:
         yield gate
 
 
-async def test_both_are_in_effect(way: str) -> None:
+async def test_they_are_in_effect(way: str) -> None:
     """An aiohttp that is built otherwise is used in its own way, and this test says so."""
     assert shortcuts.KNOWN
     if way != "ours":
         return
-    async with aiohttp.ClientSession() as session:
-        reader = aiohttp.StreamReader(session.connector, 1)  # type: ignore[arg-type]
-        assert shortcuts.reader_of(reader) != reader.readany
+    reader = aiohttp.StreamReader(ResponseHandler(asyncio.get_running_loop()), 1)
+    assert shortcuts.reader_of(reader) != reader.readany
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_read_asks_for_no_more_than_malloc_has_at_hand(
+    monkeypatch: pytest.MonkeyPatch, way: str, *, encrypted: bool
+) -> None:
+    """Over TLS, that is the read of what was decrypted."""
+    found: list[Any] = []
+    plain = shortcuts._read_less
+
+    def noted(transport: Any) -> None:
+        plain(transport)
+        found.append(transport)
+
+    monkeypatch.setattr(shortcuts, "_read_less", noted)
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    async with (
+        FakeGateway(ssl=server if encrypted else None) as gateway,
+        TokenGate(
+            api_key=gateway.api_key, base_url=gateway.base_url, ssl=client if encrypted else True
+        ) as gate,
+    ):
+        assert (await gate.chat(MODEL, "嗨")).status == "complete"
+    sizes = [(it._ssl_protocol if encrypted else it).max_size for it in found]
+    assert sizes == ([shortcuts.READ] if way == "ours" else [])
 
 
 async def test_a_request_is_one_write(way: str) -> None:
