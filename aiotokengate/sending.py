@@ -419,6 +419,7 @@ class _Sending:
             self._answered(result)
             return
         result.note_attempts(tuple(self._attempts))
+        self._request.body = None  # never sent again; it may be large, and the reply long
         if self._sender.hooks:
             self._tell(FirstDelta(self._number, self._request.model, self._now() - self._began))
         if result.ended:

@@ -20,6 +20,7 @@ import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -222,12 +223,12 @@ class Transport:
         ours = url.startswith(self._host)
         kept = ours and not fresh
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
-        body: bytes | aiohttp.MultipartWriter | None
+        body: bytes | BytesIO | aiohttp.MultipartWriter | None
         if data is None or isinstance(data, bytes):
-            posts = sessions.posts if kept and method == "POST" else None
-            if posts is not None and data is not None and len(data) <= SMALL:
-                return await posts.post(url, data, headers, timeout)
-            body = data
+            small = data is None or len(data) <= SMALL
+            if data and small and kept and method == "POST" and sessions.posts is not None:
+                return await sessions.posts.post(url, data, headers, timeout)
+            body = BytesIO(data) if data and not small else data  # of large bytes aiohttp warns
         else:
             body, headers = _multipart(data, headers)
         session = sessions.kept if kept else sessions.other(ours=ours)

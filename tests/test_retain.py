@@ -1,5 +1,9 @@
 """Long streams: what was read is packed, or dropped where nothing is to be retained."""
 
+import asyncio
+import gc
+import tracemalloc
+
 import pytest
 
 from aiotokengate import (
@@ -16,6 +20,7 @@ MODEL = "qwen3.6-max-preview"
 MANY = 600
 THOUGHTS = [f"想{number}" for number in range(MANY)]
 ANSWERS = [f"答{number}😊" for number in range(MANY)]
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 LONG = ScriptedReply(reasoning=THOUGHTS, answer=ANSWERS)
 
 
@@ -131,3 +136,33 @@ async def test_where_the_whole_reply_is_needed(gate: TokenGate) -> None:
         gate.run_tools(MODEL, "嗨", [print], retain=False)
     with pytest.raises(CallerError, match="retain"):
         gate.chat(MODEL, "嗨", response_type=dict, retain=False)
+
+
+async def test_a_large_prompt_is_not_held_while_the_reply_streams() -> None:
+    """Nobody sends it a second time once there is a delta."""
+    size = 8_000_000
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}]")
+        writer.write(STREAM_HEAD + b'data: {"choices":[{"delta":{"content":"\xe5\xa5\xbd"}}]}\n\n')
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    left = asyncio.Event()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=2 * size)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    prompt = "x" * size
+    async with server:
+        async with TokenGate(base_url=address, api_key="sk-x", proxy="") as gate:
+            tracemalloc.start()
+            try:
+                async with gate.chat(MODEL, prompt) as stream:
+                    assert await anext(stream.answer.__aiter__()) == "好"
+                    gc.collect()
+                    held = [trace.size for trace in tracemalloc.take_snapshot().traces]
+            finally:
+                tracemalloc.stop()
+        await left.wait()
+    assert max(held) < size

@@ -49,10 +49,14 @@ class _Reads(asyncio.Protocol):
     def __init__(self, reads: list[bytes]) -> None:
         self._reads = reads
         self._begun = b""
+        self.closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.closed.set()
 
     def data_received(self, data: bytes) -> None:
         self._reads.append(data)
@@ -68,10 +72,19 @@ class _Reads(asyncio.Protocol):
 @asynccontextmanager
 async def served(reads: list[bytes]) -> AsyncIterator[TokenGate]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Reads(reads), "127.0.0.1", 0)
+    connections: list[_Reads] = []
+
+    def connected() -> _Reads:
+        connections.append(_Reads(reads))
+        return connections[-1]
+
+    server = await loop.create_server(connected, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, TokenGate(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-x") as gate:
-        yield gate
+    async with server:
+        async with TokenGate(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-x") as gate:
+            yield gate
+        for connection in connections:
+            await connection.closed.wait()
 
 
 async def test_they_are_in_effect(way: str) -> None:
@@ -208,7 +221,7 @@ async def test_a_broken_answer_that_nobody_closes_is_let_go(gateway: FakeGateway
 
 async def test_a_large_request_arrives_whole() -> None:
     reads: list[bytes] = []
-    prompt = "长" * shortcuts.SMALL
+    prompt = "长" * 1_000_000
     async with served(reads) as gate:
         assert (await gate.chat(MODEL, prompt, stream=False)).answer == "ok"
         assert (await gate.chat(MODEL, "短", stream=False)).answer == "ok"
