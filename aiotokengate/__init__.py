@@ -33,7 +33,6 @@ from aiotokengate.errors import (
     TransportError,
     WireError,
 )
-from aiotokengate.mapping import Outcome
 from aiotokengate.policy.limits import Limits
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
@@ -46,6 +45,7 @@ from aiotokengate.types import (
     FinishDelta,
     MediaDelta,
     Message,
+    Outcome,
     ReasoningDelta,
     RefusalDelta,
     Reply,

@@ -44,7 +44,7 @@ ADMITTED: ContextVar[Callable[[], object] | None] = ContextVar("ADMITTED", defau
 """Called when a call of this context was let in, for who wants to start the next one then."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Admission:
     """What the calls of a session need to be admitted.
 

@@ -56,7 +56,7 @@ class Endpoint:
             raise CallerError(message)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Route:
     """A key at an address, and how busy it is.
 
@@ -67,7 +67,7 @@ class Route:
     """
 
     base_url: str
-    key: str = attrs.field(repr=False)
+    key: str
     transport: Transport
     weight: float = 1.0
     in_flight: int = 0

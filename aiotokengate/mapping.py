@@ -13,34 +13,17 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-import attrs
-
 from aiotokengate.admission import ADMITTED
 from aiotokengate.errors import CallerError
 from aiotokengate.pump import Guard
+from aiotokengate.types import Outcome
 
 if TYPE_CHECKING:
     from aiotokengate.stream import ChatCall
-    from aiotokengate.types import Reply
 
-__all__ = ["Outcome", "Outcomes"]
+__all__ = ["Outcomes"]
 
 T = TypeVar("T")
-
-
-@attrs.frozen
-class Outcome(Generic[T]):
-    """What became of one request: its reply, or why there is none.
-
-    Attributes:
-        request: as it was given.
-        reply: the whole reply, or None.
-        error: why there is no reply, or None; what came of an interrupted one is in ``.partial``.
-    """
-
-    request: T
-    reply: Reply | None = None
-    error: Exception | None = None
 
 
 class Outcomes(AsyncIterator[Outcome[T]]):

@@ -391,15 +391,15 @@ class Call(Protocol):
     secrets: Callable[[], Iterable[str]]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _OtherCall:
     """A call of another client."""
 
     model: str
     tokens: float | None
-    body: bytes | None = attrs.field(repr=False)
+    body: bytes | None
     max_tokens: int | None
-    secrets: Callable[[], Iterable[str]] = attrs.field(repr=False)
+    secrets: Callable[[], Iterable[str]]
 
 
 class Slot:

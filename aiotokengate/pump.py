@@ -99,7 +99,7 @@ class Body(Protocol):
         """Let the last bytes arrive, within a bound, so that the connection serves again."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Terms:
     """What a pump has to know of its call.
 

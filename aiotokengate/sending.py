@@ -75,7 +75,7 @@ TRUE_UP = 1.0
 _OK, _REDIRECT, _REFUSED = 200, 300, 400
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Sender:
     """What all requests of a session share, and how they are sent."""
 

@@ -13,7 +13,6 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
-from aiotokengate.mapping import Outcomes
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from aiotokengate.catalogue import ProtocolName
     from aiotokengate.hooks import Hook
     from aiotokengate.jobs import Job, Pollers
+    from aiotokengate.mapping import Outcomes
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.audio import Audio
     from aiotokengate.resources.chat import ChatOptions, Messages, Tools
@@ -418,6 +418,8 @@ class TokenGate:
         if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
             message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
             raise CallerError(message)
+        from aiotokengate.mapping import Outcomes  # noqa: PLC0415 - a chat need not wait for it
+
         return Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
 
     def _asked(self, request: ChatCall | Mapping[str, Any]) -> ChatCall:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
 import orjson
@@ -27,6 +27,7 @@ __all__ = [
     "Media",
     "MediaDelta",
     "Message",
+    "Outcome",
     "ReasoningDelta",
     "RefusalDelta",
     "Reply",
@@ -40,6 +41,8 @@ __all__ = [
 
 Json: TypeAlias = Any
 """Whatever JSON can hold; the wire is checked by the decoders, not by the type checker."""
+
+T = TypeVar("T")
 
 Status = Literal["complete", "stopped", "interrupted"]
 
@@ -459,3 +462,18 @@ class Reply:
             message = f"expected a reply with all its text: {NOT_KEPT}"
             raise CallerError(message)
         return self.choices[0].message()
+
+
+@attrs.frozen
+class Outcome(Generic[T]):
+    """What became of one request: its reply, or why there is none.
+
+    Attributes:
+        request: as it was given.
+        reply: the whole reply, or None.
+        error: why there is no reply, or None; what came of an interrupted one is in ``.partial``.
+    """
+
+    request: T
+    reply: Reply | None = None
+    error: Exception | None = None

@@ -44,7 +44,7 @@ Stage: TypeAlias = Literal["new", "waiting", "admitted", "answered", "settled"]
 """How far a call is."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Seen:
     """What was left when a call was admitted, and what others had been found to use until then."""
 
@@ -54,7 +54,7 @@ class _Seen:
     foreign_tokens: float
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Ticket(Place):
     """A call, as its lane knows it.
 

@@ -74,7 +74,7 @@ PROBE: Final = 2.0
 """Seconds after which the call sent ahead counts as let in: refusals come at once."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Rates:
     """Requests and tokens a second."""
 
@@ -85,7 +85,7 @@ class _Rates:
         return _Rates(self.requests * factor, self.tokens * factor)
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Count:
     """What was let in since a moment."""
 

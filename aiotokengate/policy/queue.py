@@ -33,7 +33,7 @@ _MANY = 1024
 """Users remembered, and places given up, below which nobody tidies up."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Place:
     """Where a call stands in the queue.
 

@@ -53,7 +53,7 @@ PATH_NAMES = (
 """What the session's ``paths`` can set; each resource says where it stands by default."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Defaults:
     """What the session sets for every call.
 
@@ -69,7 +69,7 @@ class Defaults:
     paths: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class Options:
     """What every call can be told beside what it asks; None takes the session's."""
 
@@ -96,7 +96,7 @@ class Options:
 _OPTIONS = frozenset(attrs.fields_dict(Options))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Request:
     """One call to be sent, as often as its retry policy allows.
 
@@ -125,8 +125,8 @@ class Request:
     path: str
     timeout: Timeout
     retry: Retry
-    body: bytes | None = attrs.field(default=None, repr=False)
-    form: Form | None = attrs.field(default=None, repr=False)
+    body: bytes | None = None
+    form: Form | None = None
     model: str = ""
     dialect: Dialect | None = None
     decoder: Callable[[Dialect, Transcript], Decoder] | None = None
@@ -142,8 +142,8 @@ class Request:
     tokens: float | None = None
     priority: Priority = "interactive"
     fair_key: str | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    secrets: Callable[[], Iterable[str]] = attrs.field(default=tuple, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: Callable[[], Iterable[str]] = tuple
 
 
 class Requester(Protocol):

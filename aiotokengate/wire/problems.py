@@ -152,7 +152,7 @@ _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[A-Za-z0-9_\-]{6,}")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Problem:
     """What an error body says, before it is judged."""
 

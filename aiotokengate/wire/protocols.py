@@ -25,7 +25,7 @@ MakeDecoder: TypeAlias = Callable[[Dialect, Transcript], Decoder]
 _NAMES: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class ProtocolForm:
     """One protocol.
 

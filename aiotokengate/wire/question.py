@@ -33,7 +33,7 @@ Reasoning: TypeAlias = Literal["off", "low", "medium", "high"] | int | None
 """How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Question:
     """What is asked of a model, before a protocol gives it its form.
 
@@ -49,12 +49,12 @@ class Question:
     """
 
     model: str
-    messages: Sequence[Mapping[str, Any]] = attrs.field(repr=False)
-    params: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    messages: Sequence[Mapping[str, Any]]
+    params: Mapping[str, Any] = attrs.field(factory=dict)
     stream: bool = True
     reasoning: Reasoning = None
     row: Model = UNKNOWN
-    extra_body: Sequence[Mapping[str, Any] | None] = attrs.field(default=(), repr=False)
+    extra_body: Sequence[Mapping[str, Any] | None] = ()
 
     def given(self) -> dict[str, Any]:
         """Give the parameters that are not None."""
@@ -64,7 +64,7 @@ class Question:
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Encoded:
     """A request as it is sent.
 
@@ -76,7 +76,7 @@ class Encoded:
     """
 
     path: str
-    body: bytes = attrs.field(repr=False)
+    body: bytes
     headers: Mapping[str, str] = NO_HEADERS
     notes: tuple[str, ...] = ()
 
