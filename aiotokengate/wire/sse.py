@@ -125,9 +125,13 @@ class SSEDecoder:
         text = self._whole_lines(chunk)
         if text and self._in_event:
             text = self._finish_event(text, lambda event: found.append(event.data))
-        plain = self._plain(text)
+        # An event that is not over yet, of which there are whole lines, must not slow the others.
+        end = text.rfind(b"\n\n") + 2
+        plain = self._plain(text[:end]) if end > 1 else None
         if plain is None:
             self._blocks(text, lambda event: found.append(event.data))
+        else:
+            self._lines(text[end:])
         if self._buffer:
             self._check(self._size + len(self._buffer))
         return found + plain if plain and found else plain or found
