@@ -49,6 +49,7 @@ FIGURE = Figure("µs a chunk", {"bare": [2, 4, 2, 2], "ours": [3, 4, None, 4]})
         (bar(least=0.6, turned=True), 2 / 3, "holds"),
         (bar(least=0.7, turned=True), 2 / 3, "below"),
         (bar(most=1, allowed=2.0), 1.0, "holds"),
+        (bar(most=0.7, times=1.5, allowed=2.0), 0.8, "above"),
         (bar(most=3.9, other=None), 4.0, "above"),
     ],
 )
