@@ -103,6 +103,7 @@ class _Flow:
         "_reading",
         "_since",
         "_thread",
+        "_waited",
         "ended",
         "error",
         "on_end",
@@ -119,7 +120,8 @@ class _Flow:
         self.watch: Watch | None = None
         self._body = body
         self._reading = False
-        self._since = 0.0  # when the read began
+        self._since = 0.0  # when the read began that is waited for
+        self._waited = 0.0  # in those before it that were called off
         self.slot = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -140,6 +142,10 @@ class _Flow:
         self._reading, self._since = True, self.terms.clock.now()
         try:
             data = await self._body.read()
+            self._waited = 0.0
+        except asyncio.CancelledError:
+            self._waited += self.terms.clock.now() - self._since
+            raise
         except Exception as error:  # noqa: BLE001 - every way a transport can break
             data = b"" if self.ended else self._body.salvage()
             self.end(self._body.explain(error))
@@ -175,7 +181,7 @@ class _Flow:
     def tick(self, now: float) -> float:
         """Look at the clocks, and give the time before which none can run out."""
         terms = self.terms
-        waited = now - self._since if self._reading else 0.0
+        waited = self._waited + (now - self._since if self._reading else 0.0)
         error, again = run_out(terms.limit, terms.began, terms.stall, waited, now)
         if error is not None:
             self.end(error)

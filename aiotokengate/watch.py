@@ -4,10 +4,14 @@ Strategy.  No timer is made for a call, let alone for a read: nearly all would b
 Who has come is looked at with the next tick, and then in the slot of time in which a clock may run
 out.  So a short call is looked at once at most, and thousands of long ones together no more often
 than they ask for.
+
+A tick that comes late says that something has blocked the loop; what arrived meanwhile still lies
+in the sockets.  So that it is not taken for silence, the look is put off, once, until it was read.
 """
 
 from __future__ import annotations
 
+import asyncio
 from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -43,7 +47,7 @@ class Watched(Protocol):
 
 
 _NOT_WATCHED, _NEW = 0, -1
-"""Slots of time are numbered from 1 up; these are none."""
+"""Slots of time are numbered from 1 up, from the watch's beginning; these are none."""
 
 
 class Watch:
@@ -54,7 +58,10 @@ class Watch:
         self._new: set[Watched] = set()
         self._slots: dict[int, set[Watched]] = {}
         self._clock = clock
+        self._began = clock.now()
         self._timer: Timer | None = None
+        self._due = 0.0
+        self._put_off = False
 
     def watched(self) -> Iterable[Watched]:
         """Give what is watched now."""
@@ -65,7 +72,7 @@ class Watch:
         watched.slot = _NEW
         self._new.add(watched)
         if self._timer is None:
-            self._timer = self._clock.call_later(TICK, self._tick)
+            self._arm(self._clock.now())
 
     def discard(self, watched: Watched) -> None:
         """Forget it; the tick stops by itself when nothing is left."""
@@ -81,19 +88,42 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
+    def _arm(self, now: float) -> None:
+        self._due = now + TICK
+        self._timer = self._clock.call_later(TICK, self._tick)
+
     def _tick(self) -> None:
         now = self._clock.now()
+        self._put_off = not self._put_off and now - self._due > TICK
+        if not self._put_off:
+            for watched in self._take_due(now):
+                self._look(watched, now)
+        if self._new or any(self._slots.values()):
+            self._arm(now)
+        else:
+            self._timer = None
+
+    def _take_due(self, now: float) -> list[Watched]:
         due, self._new = [*self._new], set()
-        for slot in [slot for slot in self._slots if slot * TICK <= now]:
+        reached = (now - self._began) / TICK
+        for slot in [slot for slot in self._slots if slot <= reached]:
             due += self._slots.pop(slot)
-        for watched in due:
-            # What is done to one of them may end another.
-            again = watched.tick(now) if watched.slot else inf
+        return due
+
+    def _look(self, watched: Watched, now: float) -> None:
+        if not watched.slot:
+            return  # ended by what was done to another
+        try:
+            again = watched.tick(now)
+        except Exception as error:  # noqa: BLE001 - the clocks of the others go on
+            watched.slot = _NOT_WATCHED
+            context = {"message": "the end of a call failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+        else:
             if watched.slot:
-                watched.slot = slot = int(min(again, now + FAR) // TICK) + 1
+                again = min(max(again, now), now + FAR)
+                watched.slot = slot = int((again - self._began) / TICK) + 1
                 self._slots.setdefault(slot, set()).add(watched)
-        more = self._new or any(self._slots.values())
-        self._timer = self._clock.call_later(TICK, self._tick) if more else None
 
 
 def run_out(

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 import pytest
 from support import pump_over
 
 from aiotokengate import StreamInterrupted, TimedOut
+from aiotokengate.clock import Timer
+from aiotokengate.download import Download, DownloadTerms
 from aiotokengate.testing.clock import VirtualClock
 from aiotokengate.testing.script import Pause
-from aiotokengate.testing.transport import Step
+from aiotokengate.testing.transport import ScriptedBody, Step
 from aiotokengate.watch import FAR, TICK, Watch, run_out
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
@@ -85,6 +88,75 @@ async def test_one_that_ends_another_while_it_is_looked_at() -> None:
     assert len([*watch.watched()]) == 1
 
 
+class Moved:
+    """A clock that a test moves by itself, as when something blocks the loop."""
+
+    def __init__(self, now: float) -> None:
+        self.time = now
+        self.due: list[Callable[[], object]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, _: float, callback: Callable[[], object]) -> Timer:
+        self.due = [callback]
+        return VirtualClock().call_later(0, callback)
+
+    async def sleep(self, _: float) -> None:
+        raise NotImplementedError
+
+    def tick(self, seconds: float) -> None:
+        self.time += seconds
+        self.due.pop()()
+
+
+async def test_a_blocked_loop_is_not_silence() -> None:
+    """What arrived meanwhile is read before anybody is looked at, but that is waited for once."""
+    clock = Moved(100.0)
+    watch = Watch(clock)
+    each = Watched(inf)
+    watch.add(each)
+    clock.tick(TICK)
+    looks = [*each.looks]
+    clock.tick(FAR)  # the loop was blocked for a minute
+    assert each.looks == looks
+    clock.tick(TICK)
+    assert len(each.looks) == len(looks) + 1
+    for _ in range(3):  # and so it is all the time
+        clock.tick(2 * FAR)
+    assert len(each.looks) == len(looks) + 2
+
+
+async def test_a_clock_that_begins_anywhere() -> None:
+    clock = VirtualClock(start=-2.0)
+    watch = Watch(clock)
+    each = Watched(-0.1)
+    watch.add(each)
+    await clock.run_for(2.5)
+    assert any(-0.1 <= look <= -0.1 + 2 * TICK for look in each.looks)
+
+
+async def test_a_look_that_fails_is_told_and_harms_no_other() -> None:
+    """Else nobody's clock would run out any more."""
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, found: told.append(found["exception"])
+    )
+    clock = VirtualClock()
+    watch = Watch(clock)
+
+    def fail() -> None:
+        raise KeyError(1)
+
+    bad, good = Watched(0.0, fail), Watched(0.0)
+    watch.add(bad)
+    watch.add(good)
+    await clock.run_for(4 * TICK)
+    assert [type(error) for error in told] == [KeyError]
+    assert (len(bad.looks), len(good.looks)) == (1, 4)
+    assert [*watch.watched()] == [good]
+
+
 async def test_it_stops_when_nothing_is_left() -> None:
     clock = VirtualClock()
     watch = Watch(clock)
@@ -148,6 +220,26 @@ async def test_waiting_in_short_turns_is_waiting() -> None:
         await turn
     assert pump.ended
     assert isinstance(pump.error, StreamInterrupted)
+
+
+async def test_a_download_in_short_turns_stalls_as_well() -> None:
+    clock = VirtualClock()
+    terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
+    body = ScriptedBody([b"a", Pause(10 * STALL), b"b"], clock=clock)
+    download = Download(body, terms, 200, {}, None)
+    download.watched(Watch(clock), lambda _: None)
+    pieces = aiter(download)
+    assert await anext(pieces) == b"a"
+    error = None
+    for _ in range(int(STALL) + 2):
+        turn = asyncio.ensure_future(anext(pieces))
+        await clock.run_for(1.0)
+        turn.cancel()
+        error = (await asyncio.gather(turn, return_exceptions=True))[0]
+        if isinstance(error, TimedOut):
+            break
+    assert isinstance(error, TimedOut)
+    assert error.phase == "stall"
 
 
 async def test_a_reader_that_is_busy_does_not_stall() -> None:
