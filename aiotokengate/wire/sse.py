@@ -122,19 +122,24 @@ class SSEDecoder:
         if not held and _CR not in chunk and (whole := self._plain(chunk)) is not None:
             return whole
         found: list[bytes] = []
+
+        def give(event: ServerSentEvent) -> None:
+            found.append(event.data)
+
         text = self._whole_lines(chunk)
         if text and self._in_event:
-            text = self._finish_event(text, lambda event: found.append(event.data))
+            text = self._finish_event(text, give)
         # An event that is not over yet, of which there are whole lines, must not slow the others.
         end = text.rfind(b"\n\n") + 2
         plain = self._plain(text[:end]) if end > 1 else None
         if plain is None:
-            self._blocks(text, lambda event: found.append(event.data))
+            self._blocks(text, give)
         else:
+            found += plain
             self._lines(text[end:])
         if self._buffer:
             self._check(self._size + len(self._buffer))
-        return found + plain if plain and found else plain or found
+        return found
 
     def close(self) -> ServerSentEvent | None:
         """Take the end of the body; give the event that lacked its closing blank line, if any.
