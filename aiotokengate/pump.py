@@ -61,7 +61,6 @@ __all__ = [
     "Terms",
     "limited",
     "raise_if",
-    "run_out",
 ]
 
 DRAIN_SECONDS = 0.25
@@ -299,8 +298,11 @@ class Pump:
         """
         while not self.ended and not self.log.items:
             await self.pull()
-        if not self.log.begun:
-            raise_if(self.error)
+        try:
+            if not self.log.begun:
+                raise_if(self.error)
+        finally:
+            del self
 
     async def drain(self) -> None:
         """Pull to the end."""
@@ -611,22 +613,36 @@ class Pump:
             return
         try:
             self._parsed, self._reply = parse(reply.answer), None
-        except ResponseInvalid as error:
-            error.reply, error.request_id = reply, self.request_id
-            self.error = error
+        except Exception as error:  # noqa: BLE001 - a type of the user's may raise anything
+            invalid = error if isinstance(error, ResponseInvalid) else _unfit(error)
+            invalid.reply, invalid.request_id = reply, self.request_id
+            self.error = invalid
 
 
 def raise_if(error: TokenGateError | None) -> None:
     """Raise the error that a pump ended with, if any: the same object for every reader.
 
-    Not a method, so that no frame of the traceback holds the pump that holds the error.
+    Not a method, so that no frame of the traceback holds the pump that holds the error; nor may
+    one hold the error itself, or only the collector would free them, and the prompt with them.
     """
-    if error is not None:
-        raise error.with_traceback(None)
+    try:
+        if error is not None:
+            raise error.with_traceback(None)
+    finally:
+        del error
 
 
 def _nothing(_: Pump) -> None:
     """Stand in for a callback that nobody set."""
+
+
+def _unfit(error: Exception) -> ResponseInvalid:
+    """Give the error for what a type raised that should only have refused the answer."""
+    invalid = ResponseInvalid(f"the check of the answer's type raised {type(error).__name__}")
+    trace = error.__traceback__
+    # The first frame is the pump's own, which must not stay alive in an error that it holds.
+    invalid.__cause__ = error.with_traceback(trace and trace.tb_next)
+    return invalid
 
 
 def _described(frame: object) -> str:

@@ -189,7 +189,8 @@ class _Sending:
                 try:
                     result = await self._within_limits(attempt, started)
                 except TokenGateError as error:
-                    await self._after(error, started)
+                    if await self._is_over(error, started):
+                        raise
                 else:
                     self._succeeded(result, started)
                     return result
@@ -209,6 +210,7 @@ class _Sending:
             await pump.prime()
         except BaseException:
             pump.stop()
+            del pump  # which holds the error
             raise
         return pump
 
@@ -348,8 +350,11 @@ class _Sending:
 
     # --- between attempts -----------------------------------------------------------------------
 
-    async def _after(self, error: TokenGateError, started: float) -> None:
-        """Wait for the next attempt, or raise what ended this one."""
+    async def _is_over(self, error: TokenGateError, started: float) -> bool:
+        """Wait for the next attempt, or say that this failure was the last word.
+
+        That is raised where it was caught: a frame that had it in a name would be held by it.
+        """
         error.redact(self._secrets())
         refused = isinstance(error, RateLimited)
         wait = self._after_refusal(error) if refused else self._after_failure(error)
@@ -359,11 +364,12 @@ class _Sending:
         self._note(started, error, wait)
         if wait is None:
             error.attempts = tuple(self._attempts)
-            raise error
+            return True
         attempts = len(self._attempts)
         self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
         if not refused or not self._request.pooled:
             await self._clock.sleep(wait)
+        return False
 
     def _after_refusal(self, error: TokenGateError) -> float | None:
         """Hold the lane; it is there that the call waits on."""

@@ -136,7 +136,10 @@ async def _whole_reply(opener: Opener) -> Reply:
     finally:
         pump.stop()
         del pump
-    raise_if(error)
+    try:
+        raise_if(error)
+    finally:
+        del error
     return reply
 
 
@@ -311,9 +314,12 @@ class ChatStream:
         Raises:
             StreamInterrupted: it was cut; ``.partial`` has what came.
         """
-        await self._pump.drain()
-        raise_if(self._pump.error)
-        return self._pump.reply()
+        try:
+            await self._pump.drain()
+            raise_if(self._pump.error)
+            return self._pump.reply()
+        finally:
+            del self
 
 
 class ChoiceView:

@@ -172,6 +172,28 @@ async def test_half_an_answer_is_an_interruption(gateway: FakeGateway, gate: Tok
         await gate.chat(GPT, "？", response_type=City)
 
 
+class Choosy(pydantic.BaseModel):
+    """A type with a mistake in it."""
+
+    name: str
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def known(cls, name: str) -> str:
+        return {"北京": "Beijing"}[name]
+
+
+async def test_a_type_with_a_mistake(gateway: FakeGateway, gate: TokenGate) -> None:
+    """What it raises is told, and the call ends like any other."""
+    gateway.script(ScriptedReply(answer='{"name":"上海"}'))
+    with pytest.raises(ResponseInvalid, match="type raised KeyError") as raised:
+        await gate.chat(GPT, "？", response_type=Choosy)
+    assert isinstance(raised.value.__cause__, KeyError)
+    assert raised.value.reply is not None
+    assert raised.value.reply.answer == '{"name":"上海"}'
+    assert gate.pool.statistics().in_flight == 0
+
+
 async def test_wrong_types(gate: TokenGate) -> None:
     with pytest.raises(CallerError, match="expected response_type as a type with a JSON Schema"):
         gate.chat(GPT, "？", response_type=threading.Lock)
