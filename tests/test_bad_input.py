@@ -84,7 +84,15 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "tools that are no functions": (dict(tools=[7]), "as a function or a dict, got int"),
     "headers with line ends": (
         dict(extra_headers={"A": "b\r\nC: d"}),
-        "without line ends, got one in 'A'",
+        "without control characters, got one in 'A'",
+    ),
+    "headers with control characters": (
+        dict(extra_headers={"A": "b\x0b"}),
+        "without control characters, got one in 'A'",
+    ),
+    "headers that cannot be sent": (
+        dict(extra_headers={"A": "\ud83d"}),
+        "without control characters, got one in 'A'",
     ),
     "headers of numbers": (dict(extra_headers={"A": 1}), "expected extra_headers of str to str"),
     **{

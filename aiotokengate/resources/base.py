@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,6 +52,10 @@ PATH_NAMES = (
     "videos",
 )
 """What the session's ``paths`` can set; each resource says where it stands by default."""
+
+
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What no field of HTTP may hold (RFC 9110, 5.5), or cannot be sent at all."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -226,6 +231,6 @@ def check_headers(headers: Mapping[str, str]) -> None:
         if not isinstance(name, str) or not isinstance(value, str):
             message = f"expected extra_headers of str to str, got {name!r}: {type(value).__name__}"
             raise CallerError(message)
-        if any(sign in name + value for sign in "\r\n\0"):
-            message = f"expected extra_headers without line ends, got one in {name!r}"
+        if _UNFIT.search(name + value):
+            message = f"expected extra_headers without control characters, got one in {name!r}"
             raise CallerError(message)
