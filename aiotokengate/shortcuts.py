@@ -12,29 +12,32 @@ Connections, TLS, the parsing of HTTP and the buffers are aiohttp's in any case.
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.hdrs import CONTENT_LENGTH, METH_POST
+from aiohttp.hdrs import CONTENT_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp.connector import Connection
     from aiohttp.http_parser import RawResponseMessage
+    from yarl import URL
 
-__all__ = ["KNOWN", "SMALL", "Posts", "Response", "reader_of"]
+__all__ = ["KNOWN", "DirectRequests", "Response", "reader_of"]
 
 SMALL: Final = 64 * 1024
-"""Bytes of a body that may be written at once, without asking whether the socket is full."""
+"""Bytes of a body that are copied, so that it leaves together with its head."""
 
 READ: Final = 64 * 1024
 """Bytes that a read asks for.  For more than 128 KiB C's malloc goes to the kernel, and gives them
 back at once: measured, that is 13 of the 16 µs of a small read."""
 
 MOST_TARGETS: Final = 64
+"""Addresses with headers that are remembered; those of few programs are more."""
 _INTERIM: Final = frozenset(range(100, 200)) - {101}
 """Statuses of heads that come before the answer's own (RFC 9110, 15.2)."""
 
@@ -61,8 +64,10 @@ def reader_of(content: aiohttp.StreamReader) -> Callable[[], Awaitable[bytes]]:
 
     Being cancelled loses nothing; what had arrived before an error is given first.
     """
-    known = _BUFFER_KNOWN and type(content) is aiohttp.StreamReader
-    return _drain(content) if known else content.readany
+    if not _BUFFER_KNOWN or type(content) is not aiohttp.StreamReader:
+        return content.readany
+    _read_less(content._protocol.transport)
+    return _drain(content)
 
 
 def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - with its insides
@@ -72,7 +77,6 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
     it was held or not.
     """
     buffer, protocol = content._buffer, content._protocol
-    _read_less(protocol.transport)
     create_future = content._loop.create_future
 
     async def read() -> bytes:
@@ -112,85 +116,126 @@ def _read_less(transport: Any) -> None:  # noqa: ANN401 - whichever the loop has
 
 # --- asking -------------------------------------------------------------------------------------
 
+_CONNECT = ("self", "req", "traces", "timeout")
+
 KNOWN: Final = (
     aiohttp.__version__.startswith("3.")
     and hasattr(aiohttp.ClientSession, "_build_url")
-    and {"read", "set_response_params"} <= {*dir(ResponseHandler)}
+    and {"_parser", "read", "set_response_params", "should_close"} <= {*dir(ResponseHandler)}
+    and tuple(signature(aiohttp.BaseConnector.connect).parameters) == _CONNECT
+    and {"method", "url", "headers", "session"} <= {*signature(aiohttp.ClientRequest).parameters}
 )
-"""Whether aiohttp is built as :class:`Posts` knows it."""
+"""Whether aiohttp is built as :class:`DirectRequests` knows it."""
 
 
 class Response:
     """What is needed of an ``aiohttp.ClientResponse``, and no more.
 
     Attributes:
+        url: that was asked.
         status: of HTTP.
         headers: as they came.
         content: the body.
-        closed: whether the connection is free, or dropped.
     """
 
-    __slots__ = ("_connection", "_loop", "closed", "content", "headers", "status")
+    __slots__ = ("_connection", "content", "headers", "status", "url")
 
     def __init__(
-        self, connection: Connection, message: RawResponseMessage, content: aiohttp.StreamReader
+        self,
+        url: URL,
+        connection: Connection,
+        message: RawResponseMessage,
+        content: aiohttp.StreamReader,
     ) -> None:
         """Take over a connection from which the head of an answer was read."""
+        self.url = url
         self.status = message.code
         self.headers = message.headers
         self.content = content
-        self.closed = False
         self._connection = connection
-        self._loop = asyncio.get_running_loop()
-        content.on_eof(self._release)
+        # Not a method of ours: the body would hold us, who hold the body.
+        content.on_eof(partial(_free, connection))
 
-    def _release(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._connection.release()  # which drops it unless all was read
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is free for others, or dropped."""
+        return self._connection.protocol is None
 
     def close(self) -> None:
         """Drop the connection, unless all was read; whoever reads meets an error."""
-        if self.closed or self._loop.is_closed():
+        if self.closed or self._loop_has_ended:
             return
-        self.closed = True
         if self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientConnectionError("the connection is closed"))
-        self._connection.close()
+        _drop(self._connection)
+
+    @property
+    def _loop_has_ended(self) -> bool:
+        return self._connection._loop.is_closed()
 
     def __del__(self) -> None:
         """Let go of what nobody reads any more."""
-        if not self._loop.is_closed():
-            self._release()
+        # A connector that is closed has let go of everything, and so touches no loop.
+        if self._connection._connector.closed or not self._loop_has_ended:
+            self._connection.release()  # which drops it unless all was read
+
+
+def _free(connection: Connection) -> None:
+    """Let a connection serve again, unless its request was answered before it was sent whole."""
+    if _is_writing(connection):
+        _drop(connection)
+    else:
+        connection.release()
+
+
+def _drop(connection: Connection) -> None:
+    """Close a connection at once, and not when all has left, which may be never."""
+    if _is_writing(connection):
+        assert connection.transport is not None  # noqa: S101 - it is writing
+        connection.transport.abort()
+    connection.close()
+
+
+def _is_writing(connection: Connection) -> bool:
+    transport = connection.transport
+    return transport is not None and transport.get_write_buffer_size() > 0
 
 
 class _Target:
-    """Where to post, with which headers: what is the same for every request there."""
+    """What is asked where, with which headers: what is the same for every such request."""
 
     __slots__ = ("head", "request")
 
     def __init__(
         self,
         session: Any,  # noqa: ANN401 - with its insides
+        method: str,
         url: str,
         headers: Mapping[str, str] | None,
     ) -> None:
         merged = session.headers.copy()
-        merged.update(headers or {})
+        for name, value in (headers or {}).items():
+            merged[name] = value  # however it is spelt
         # aiohttp makes the headers of a request, and so says how a host is written; and its
         # connector takes nothing but a request.
         self.request = aiohttp.ClientRequest(
-            METH_POST, session._build_url(url), headers=merged, session=session
+            method, session._build_url(url), headers=merged, session=session
         )
         made = self.request.headers
         made.popall(CONTENT_LENGTH, None)
         lines = "".join(f"{name}: {value}\r\n" for name, value in made.items())
         path = self.request.url.raw_path_qs
-        self.head = f"POST {path} HTTP/1.1\r\n{lines}{CONTENT_LENGTH}: ".encode()
+        self.head = f"{self.request.method} {path} HTTP/1.1\r\n{lines}".encode()
+
+    def head_of(self, body: bytes | None) -> bytes:
+        """Give the head of a request with that body."""
+        if body is None and self.request.method in aiohttp.ClientRequest.GET_METHODS:
+            return self.head + b"\r\n"
+        return b"%bContent-Length: %d\r\n\r\n" % (self.head, len(body or b""))
 
 
-class Posts:
-    """Posts small bodies through a session's connections, past the session.
+class DirectRequests:
+    """Sends requests through a session's connections, past the session.
 
     What that does for a request, beside sending it, is switched off here: cookies, redirects,
     clocks, traces, a second sending.
@@ -203,46 +248,69 @@ class Posts:
         self._connector = session.connector
         self._targets: dict[object, _Target] = {}
 
-    async def post(
+    async def send(
         self,
+        method: str,
         url: str,
-        body: bytes,
+        body: bytes | None,
         headers: Mapping[str, str] | None,
-        clock: aiohttp.ClientTimeout,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> Response:
-        """Send, and give the answer once its head has come; head and body are one write.
+        """Send, and give the answer once its head has come.
 
         Raises:
             aiohttp.ClientError: as the session would.
             HttpProcessingError: the answer is not HTTP.
             TimeoutError: there was no connection in time.
         """
-        target = self._target(url, headers)
-        connection = await self._connector.connect(target.request, [], clock)
+        target = self._target(method, url, headers)
+        connection, protocol = await self._clean_connection(target.request, timeout)
         try:
-            protocol = connection.protocol
-            assert protocol is not None  # noqa: S101 - it is until the connection is released
             protocol.set_response_params(read_until_eof=True)
-            _write(protocol, b"%b%d\r\n\r\n%b" % (target.head, len(body), body))
+            _write(protocol, target.head_of(body), body or b"")
             message, content = await protocol.read()
             while message.code in _INTERIM:
                 message, content = await protocol.read()
         except BaseException:
-            connection.close()
+            _drop(connection)
             raise
-        return Response(connection, message, content)
+        return Response(target.request.url, connection, message, content)
 
-    def _target(self, url: str, headers: Mapping[str, str] | None) -> _Target:
-        key = (url, *headers.items()) if headers else url
+    async def _clean_connection(
+        self,
+        request: aiohttp.ClientRequest,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> tuple[Connection, ResponseHandler]:
+        """Give a connection on which nothing is left of an exchange before.
+
+        aiohttp gives a kept one as long as it is open.  What came on it unasked (a 408 to an idle
+        client) would be taken for the answer to the next question, and so on for ever.
+        """
+        while True:
+            connection = await self._connector.connect(request, [], timeout)
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - it is until the connection is released
+            is_new = protocol._parser is None
+            if is_new or not protocol.should_close:
+                return connection, protocol
+            connection.close()
+
+    def _target(self, method: str, url: str, headers: Mapping[str, str] | None) -> _Target:
+        key = (method, url, *headers.items()) if headers else (method, url)
         target = self._targets.get(key)
         if target is None:
             if len(self._targets) >= MOST_TARGETS:  # a caller's headers change with each call
                 self._targets.clear()
-            target = self._targets[key] = _Target(self._session, url, headers)
+            target = self._targets[key] = _Target(self._session, method, url, headers)
         return target
 
 
-def _write(protocol: ResponseHandler, data: bytes) -> None:
+def _write(protocol: ResponseHandler, head: bytes, body: bytes) -> None:
+    """Write a request, a small one at once."""
     if protocol.transport is None:
         raise aiohttp.ServerDisconnectedError
-    protocol.transport.write(data)
+    if len(body) <= SMALL:
+        protocol.transport.write(head + body)
+    else:
+        protocol.transport.write(head)
+        protocol.transport.write(body)

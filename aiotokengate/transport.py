@@ -29,7 +29,7 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
-from aiotokengate.shortcuts import KNOWN, SMALL, Posts, Response, reader_of
+from aiotokengate.shortcuts import KNOWN, DirectRequests, Response, reader_of
 from aiotokengate.wire.headers import request_id
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ class Answer:
                 size += len(part)
         except (aiohttp.ClientError, OSError) as error:
             raise self.explain(error) from _plain(error)
+        except BaseException:  # called off: what may still come is for nobody
+            self.close()
+            raise
         finally:
             self.release()
         return b"".join(parts)[:limit]
@@ -194,64 +197,60 @@ class Transport:
             TimedOut: the connection took longer than ``connect``.
             TransportError: anything else of the network.
         """
+        body: bytes | aiohttp.MultipartWriter | None
+        if data is None or isinstance(data, bytes):
+            body = data
+        else:
+            body, headers = _multipart(data, headers)
         failure: Exception
         try:
-            response = await self._respond(method, url, headers, data, connect, fresh=fresh)
+            response = await self._respond(method, url, headers, body, connect, fresh=fresh)
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             failure = error
         else:
-            elsewhere = self._elsewhere(url, response) if method == "GET" else None
-            if elsewhere is None:
+            elsewhere = _elsewhere(response) if method == "GET" else None
+            if elsewhere is None or not url.startswith(self._host):
                 return Answer(response)
             response.close()
-            return await self.send(method, elsewhere, headers=headers, connect=connect)
+            return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
-        raise _unsent(failure, connect) from _plain(failure)
+        try:
+            raise _unsent(failure, connect) from _plain(failure)
+        finally:
+            del failure  # whose frames hold this one
 
     async def _respond(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        data: bytes | Form | None,
+        body: bytes | aiohttp.MultipartWriter | None,
         connect: float | None,
         *,
         fresh: bool,
     ) -> aiohttp.ClientResponse | Response:
         """Send, the short way if there is one."""
         sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
+        if sessions.ended:
+            message = "this event loop is ending, and has closed its connections"
+            raise CallerError(message)
         ours = url.startswith(self._host)
         kept = ours and not fresh
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
-        body: bytes | BytesIO | aiohttp.MultipartWriter | None
-        if data is None or isinstance(data, bytes):
-            small = data is None or len(data) <= SMALL
-            if data and small and kept and method == "POST" and sessions.posts is not None:
-                return await sessions.posts.post(url, data, headers, timeout)
-            body = BytesIO(data) if data and not small else data  # of large bytes aiohttp warns
-        else:
-            body, headers = _multipart(data, headers)
+        direct = sessions.direct if kept else None
+        if direct is not None and (body is None or isinstance(body, bytes)):
+            return await direct.send(method, url, body, headers, timeout)
         session = sessions.kept if kept else sessions.other(ours=ours)
         return await session.request(
             method,
             url,
             headers=headers,
-            data=body,
+            # aiohttp warns of large bytes, which it would write at once.
+            data=BytesIO(body) if isinstance(body, bytes) else body,
             proxy=self._proxy if ours else environment_proxy(url),
             allow_redirects=not ours,
             timeout=timeout,
         )
-
-    def _elsewhere(self, url: str, response: aiohttp.ClientResponse | Response) -> str | None:
-        """Give the address on another host where an answer of ours stands.
-
-        On our own host it would carry the key.
-        """
-        if response.status not in _MOVED or not url.startswith(self._host):
-            return None
-        target = urljoin(url, response.headers.get("Location", ""))
-        is_web = target.startswith(("http://", "https://"))
-        return target if is_web and not target.startswith(self._host) else None
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""
@@ -311,10 +310,11 @@ class _LoopSessions:
         self._headers = headers
         self._ssl = ssl
         self.kept = self._session(headers)
-        self.posts = Posts(self.kept) if KNOWN and direct else None
+        self.direct = DirectRequests(self.kept) if KNOWN and direct else None
         self._fresh: aiohttp.ClientSession | None = None
         self._foreign: aiohttp.ClientSession | None = None
         self._keeper = self._keep()
+        self.ended = False
 
     async def open(self) -> None:
         """Tie the sessions to the loop's own end."""
@@ -349,6 +349,7 @@ class _LoopSessions:
         try:
             yield
         finally:
+            self.ended = True
             for session in (self.kept, self._fresh, self._foreign):
                 if session is not None:
                     await session.close()
@@ -380,12 +381,27 @@ class _LoopSessions:
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
 _MOVED = frozenset((301, 302, 303, 307, 308))
+_OURS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key")
 
 
 def _origin(url: str) -> str:
     """Give what all addresses of a host begin with."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _elsewhere(response: aiohttp.ClientResponse | Response) -> str | None:
+    """Give the address on another host where an answer stands; on ours it would carry the key."""
+    if response.status not in _MOVED:
+        return None
+    target = urljoin(str(response.url), response.headers.get("Location", ""))
+    is_web = target.startswith(("http://", "https://"))
+    return target if is_web and not target.startswith(_origin(str(response.url))) else None
+
+
+def _fit(headers: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Give those of a call's headers that another host may know."""
+    return {name: value for name, value in (headers or {}).items() if name.lower() not in _OURS}
 
 
 def _multipart(
@@ -433,8 +449,9 @@ def _said(error: BaseException) -> str:
 def _plain(error: Exception) -> BaseException | None:
     """Give an error fit to be a cause: without frames that keep the stream alive, or a key.
 
-    aiohttp's response errors carry the request with its headers, and so the key.
+    aiohttp's response errors carry the request with its headers, and so the key; those of its
+    parser quote what came, which may be the key again.
     """
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return None
     return error.with_traceback(None)

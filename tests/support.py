@@ -1,6 +1,8 @@
-"""A stream without a socket, for the tests that need one."""
+"""A stream without a socket, for the tests that need one, and the sockets of those with one."""
 
-from collections.abc import Iterable, Mapping
+import gc
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -37,3 +39,13 @@ class About:
     request_id: str | None = None
     timeline: Timeline = attrs.field(factory=Timeline)
     attempts: tuple[Attempt, ...] = ()
+
+
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+
+def sockets() -> Iterator[socket.socket]:
+    """Give the open internet sockets of this process."""
+    for found in gc.get_objects():
+        if isinstance(found, socket.socket) and found.fileno() >= 0 and found.family in INTERNET:
+            yield found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 import pytest
 
 from aiotokengate import ChatStream, TokenGate
-from aiotokengate.testing import FakeGateway, Gate, ScriptedReply
+from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"
 Use = Callable[[TokenGate], Coroutine[object, object, object]]
@@ -244,10 +244,60 @@ asyncio.run(main())
 """
 
 
+HELD = """
+import asyncio, gc
+from aiotokengate import TokenGate
+gate = TokenGate()
+async def main():
+    global held
+    asyncio.get_running_loop().slow_callback_duration = 60
+    held = aiter(gate.chat("qwen3.6-max-preview", "你好"))
+    await anext(held)
+asyncio.run(main())
+del held
+gc.collect()
+asyncio.run(main())
+del held
+gc.collect()
+"""
+
+REFUSED = """
+import asyncio, gc
+from aiotokengate import TokenGate
+gate = TokenGate()
+async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60
+    call = asyncio.ensure_future(gate.chat("qwen3.6-max-preview", "你好"))
+    for _ in range(2):  # by then the beginning of the error has come
+        await gate.models()
+    call.cancel()
+asyncio.run(main())
+gc.collect()
+"""
+
+
 def test_a_module_global_session_is_silent(fake_gateway: FakeGateway) -> None:
     """A global session, two event loops, never closed: nothing is printed, nothing is touched."""
+    run_silently(GLOBAL_SESSION, fake_gateway)
+    connections = [request.connection for request in fake_gateway.requests]
+    assert connections[0] == connections[1] != connections[2] == connections[3]
+
+
+def test_a_stream_that_is_held_past_its_loop_is_silent(fake_gateway: FakeGateway) -> None:
+    run_silently(HELD, fake_gateway)
+
+
+def test_a_call_that_is_called_off_while_its_error_comes_is_silent(
+    fake_gateway: FakeGateway,
+) -> None:
+    half = Raw(status=400, headers={"Content-Length": "100"}, body=b"{", end="hang")
+    fake_gateway.script(half)
+    run_silently(REFUSED, fake_gateway)
+
+
+def run_silently(program: str, fake_gateway: FakeGateway) -> None:
     process = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", GLOBAL_SESSION],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
         env={
             "TOKENGATE_API_KEY": fake_gateway.api_key,
             "TOKENGATE_BASE_URL": fake_gateway.base_url,
@@ -259,5 +309,3 @@ def test_a_module_global_session_is_silent(fake_gateway: FakeGateway) -> None:
         check=False,
     )
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
-    connections = [request.connection for request in fake_gateway.requests]
-    assert connections[0] == connections[1] != connections[2] == connections[3]

@@ -21,6 +21,7 @@ from aiotokengate import (
     Pool,
     Retry,
     ServerFailed,
+    StatusError,
     TimedOut,
     Timeout,
     TokenGate,
@@ -169,7 +170,7 @@ async def test_wrong_arguments(gate: TokenGate) -> None:
         gate.request("GET", "x")
     with pytest.raises(CallerError, match="a is nan, expected a finite number"):
         gate.request("POST", "/x", json={"a": float("nan")})
-    with pytest.raises(CallerError, match="line ends, got one in 'a'"):
+    with pytest.raises(CallerError, match="control characters, got one in 'a'"):
         gate.request("GET", "/x", extra_headers={"a": "b\r\n"})
     with pytest.raises(CallerError, match="deadline in seconds above 0"):
         gate.request("GET", "/x", deadline=0)
@@ -405,10 +406,36 @@ async def test_what_stands_elsewhere_is_fetched_without_the_key(
             return web.Response(status=302, headers={"Location": address})
 
         gateway.script(moved, path=PATH)
-        assert await gate.request("GET", "/agent") == "文件 📁".encode()
+        own = {"authorization": f"Bearer {gateway.api_key}", "X-Api-Key": "k", "X-Who": "bot"}
+        assert await gate.request("GET", "/agent", extra_headers=own) == "文件 📁".encode()
         assert await gate.request("GET", address) == "文件 📁".encode()
     assert len(asked) == 2
-    assert not any("Authorization" in request.headers for request in asked)
+    assert not any({"Authorization", "X-Api-Key"} & {*request.headers} for request in asked)
+    assert asked[0].headers["X-Who"] == "bot"
+
+
+async def test_a_redirect_to_the_same_host_is_not_followed(gateway: FakeGateway) -> None:
+    """However the host is spelt."""
+    address = gateway.base_url.replace("127.0.0.1", "LOCALHOST")
+    target = address.replace("LOCALHOST", "localhost") + "/models"
+
+    async def moved(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": target})
+
+    gateway.script(moved, path=PATH)
+    async with TokenGate(api_key=gateway.api_key, base_url=address) as gate:
+        with pytest.raises(StatusError, match="redirect not followed"):
+            await gate.request("GET", "/agent")
+
+
+async def test_a_file_that_is_gone_when_it_is_sent(gate: TokenGate, tmp_path: Path) -> None:
+    """It is no failure of the network, and not tried again."""
+    path = tmp_path / "音.wav"
+    path.write_bytes(b"a")
+    form = Form(files=(file_part("file", path),))
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        await gate.request("POST", "/agent", form=form)
 
 
 # --- forms --------------------------------------------------------------------------------------

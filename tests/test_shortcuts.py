@@ -1,8 +1,10 @@
 """The ways around aiohttp: that they are in effect, and that nothing is lost on them."""
 
 import asyncio
+import contextlib
 import gc
 import ssl
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +15,7 @@ import trustme
 from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.test_utils import TestServer
+from support import sockets
 
 from aiotokengate import (
     ConnectFailed,
@@ -23,7 +26,7 @@ from aiotokengate import (
     shortcuts,
     transport,
 )
-from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
+from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"
 MANY = 20_000
@@ -183,6 +186,92 @@ async def test_a_call_cancelled_before_the_answer_closes_its_connection(
         await call
     await gateway.requests[0].disconnected.wait()
     assert (await gate.chat(MODEL, "二")).answer == "二"
+
+
+async def test_what_came_unasked_is_no_answer(
+    gateway: FakeGateway, gate: TokenGate, way: str
+) -> None:
+    """A server that says something to an idle client is not asked on that connection again.
+
+    Else every answer would be taken for that to the next question, as aiohttp's session does.
+    """
+    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    idle = Gate()
+    gateway.script(
+        Raw(status=None, body=[HEAD + ANSWER, idle, late], end="hang"),
+        *[ScriptedReply(answer=f"答{number}") for number in range(3)],
+    )
+    assert (await gate.chat(MODEL, "嗨", stream=False)).answer == "ok"
+    idle.open()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    if way == "ours":
+        for number in range(3):
+            assert (await gate.chat(MODEL, "嗨", retry=ONCE)).answer == f"答{number}"
+        assert [request.connection for request in gateway.requests] == [1, 2, 2, 2]
+
+
+@asynccontextmanager
+async def deaf(answer: bytes) -> AsyncIterator[tuple[TokenGate, asyncio.Queue[object]]]:
+    """Give a session with a server that answers to a head and reads no body, and who asked it."""
+    over = asyncio.Event()
+    asked: asyncio.Queue[object] = asyncio.Queue()
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        asked.put_nowait(writer.get_extra_info("peername"))
+        await over.wait()
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server:
+        async with TokenGate(base_url=address, api_key="sk-x", proxy="", retry=ONCE) as gate:
+            yield gate, asked
+        over.set()
+        await asyncio.gather(*serving)
+
+
+LARGE = "长" * 5_000_000
+
+
+async def test_a_request_that_was_answered_early_is_no_beginning_of_the_next() -> None:
+    """A connection on which a part of one still waits is not used again."""
+    async with deaf(HEAD + ANSWER) as (gate, asked):
+        for _ in range(2):
+            assert (await gate.chat(MODEL, LARGE, stream=False)).answer == "ok"
+        assert await asked.get() != await asked.get()
+
+
+async def test_a_request_that_is_called_off_leaves_no_socket(way: str) -> None:
+    """Not even one that has a lot to send to a server that does not read."""
+    async with deaf(b"") as (gate, asked):
+        call = asyncio.ensure_future(gate.chat(MODEL, LARGE))
+        ours = await asked.get()
+        assert ours in {found.getsockname() for found in sockets()}
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.sleep(0)
+        if way == "ours":
+            assert ours not in {found.getsockname() for found in sockets()}
+
+
+async def test_the_key_is_in_no_traceback(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Not where a broken proxy quotes it in a head that is not HTTP, either."""
+    key = gateway.api_key.encode()
+    head = b"HTTP/1.1 200 OK\r\nAuthorization : Bearer %b\r\n\r\n" % key
+    gateway.script(Raw(status=None, body=head))
+    with pytest.raises(TransportError, match="the answer was not HTTP") as raised:
+        await gate.chat(MODEL, "嗨", retry=ONCE)
+    assert gateway.api_key not in "".join(traceback.format_exception(raised.value))
 
 
 async def test_a_connection_serves_again(gateway: FakeGateway, gate: TokenGate) -> None:

@@ -1,7 +1,6 @@
 """What aiohttp does by default would break streams; each default that was turned is tested."""
 
 import asyncio
-import gc
 import gzip
 import os
 import socket
@@ -9,11 +8,11 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+from support import sockets
 
 from aiotokengate import ConnectFailed, Retry, TimedOut, Timeout, TokenGate, TokenGateError
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
@@ -138,16 +137,6 @@ async def test_tcp_keep_alive_is_on(gateway: FakeGateway, gate: TokenGate) -> No
     assert mine.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
     assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-
-
-INTERNET = (socket.AF_INET, socket.AF_INET6)
-
-
-def sockets() -> Iterator[socket.socket]:
-    """Give the open internet sockets of this process."""
-    for found in gc.get_objects():
-        if isinstance(found, socket.socket) and found.fileno() >= 0 and found.family in INTERNET:
-            yield found
 
 
 async def test_a_custom_tls_context() -> None:
