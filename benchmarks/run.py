@@ -45,7 +45,7 @@ _SLOW = frozenset(("langchain", "pydantic-ai", "litellm"))
 _OTHERS = _SLOW | {name for name, client in CLIENTS.items() if client.peer}
 
 FULL = Plan(15, 7, 3, (1_000, 5_000, 10_000), 1_000_000, 1_000)
-QUICK = Plan(7, 3, 2, (1_000,), 200_000, 300, leave_out=_SLOW)
+QUICK = Plan(5, 3, 2, (1_000,), 200_000, 100, size=0.5, leave_out=_SLOW)
 SMOKE = Plan(2, 1, 1, (100,), 20_000, 100, size=0.1, leave_out=_OTHERS)
 
 

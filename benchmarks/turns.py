@@ -77,7 +77,8 @@ class Turns:
         # A call is a ping-pong. On one core nobody pays for waking the other one.
         worker = bench.worker(entry.client, near=self.at_once == 1)
         times = max(1, round(entry.times * bench.plan.size))
-        warm = AT_ONCE if entry.every < RARELY else 1
+        # Beside a long reply that is read slowly, a new connection is nothing.
+        warm = AT_ONCE if self.at_once == 1 or entry.every == 1 else 1
         found = worker.ask(
             "turn",
             work=entry.work,
