@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -67,6 +68,10 @@ DRAIN_SECONDS = 0.25
 """How long a complete reply waits for the end of its body, so that its connection serves again."""
 
 _BOM = b"\xef\xbb\xbf"
+
+_LATER = cycle(range(BLOCK))
+"""Entries by which the pumps pack their transcripts later than others: a thousand streams that
+began together must not all pack in the same moment, and let each other wait."""
 
 
 class Body(Protocol):
@@ -162,6 +167,7 @@ class Pump:
         "_decoder",
         "_dialect",
         "_events",
+        "_full",
         "_grace",
         "_loop",
         "_most",
@@ -227,6 +233,7 @@ class Pump:
         self._events = False
         self._received = 0
         self._reading = False
+        self._full = BLOCK + next(_LATER)
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
         self.slot = 0
@@ -256,7 +263,7 @@ class Pump:
             return
         self._reading = True
         self._since = self._now()
-        if len(self.log.items) >= BLOCK:
+        if len(self.log.items) >= self._full:
             self._make_room()
         try:
             data = await self._read()

@@ -8,6 +8,7 @@ from support import pump_over
 from aiotokengate import ServerFailed, StreamInterrupted, TransportError
 from aiotokengate.testing.clock import VirtualClock
 from aiotokengate.testing.script import Pause
+from aiotokengate.wire.pack import BLOCK
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -118,3 +119,17 @@ async def test_nothing_at_all_and_a_break() -> None:
     pump = pump_over([BROKEN])
     with pytest.raises(TransportError, match="gone"):
         await pump.prime()
+
+
+async def test_streams_that_began_together_do_not_pack_together() -> None:
+    """Else a thousand of them, one text after the other, would make each other wait."""
+    pumps = [pump_over([CHUNK] * 4 * BLOCK) for _ in range(BLOCK)]
+    packed = [0] * BLOCK
+    most = 0
+    for _ in range(4 * BLOCK):
+        for pump in pumps:
+            await pump.pull()
+        before, packed = packed, [pump.log.base for pump in pumps]
+        most = max(most, sum(now > then for then, now in zip(before, packed, strict=True)))
+    assert most == 1
+    assert min(packed) >= 2 * BLOCK
