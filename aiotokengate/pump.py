@@ -169,6 +169,7 @@ class Pump:
         "_events",
         "_full",
         "_grace",
+        "_kind",
         "_loop",
         "_most",
         "_now",
@@ -232,6 +233,7 @@ class Pump:
         self._whole: list[bytes] = []
         self._events = False
         self._received = 0
+        self._kind = -1  # of the newest entry, at first none
         self._reading = False
         self._full = BLOCK + next(_LATER)
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
@@ -255,9 +257,6 @@ class Pump:
         Raises:
             CallerError: called from another event loop.
         """
-        if self._loop is not asyncio.get_running_loop():
-            message = "a stream must be read in the event loop that opened it"
-            raise CallerError(message)
         if self._reading:
             await self._park()
             return
@@ -271,12 +270,14 @@ class Pump:
             self._waited += self._now() - self._since
             raise
         except Exception as error:  # noqa: BLE001 - every way a transport can break
+            self._check_loop()
             self._break(error)
         else:
             self._feed(data)
         finally:
             self._reading = False
-            self._wake()
+            if self._parked:
+                self._wake()
 
     def follow(self, reader: Reader) -> None:
         """Keep what a reader has not read yet, as long as it lives."""
@@ -372,23 +373,30 @@ class Pump:
 
     # --- reading --------------------------------------------------------------------------------
 
+    def _check_loop(self) -> None:
+        # Not before each read, because Python 3.11 asks the kernel for it: two loops meet here
+        # when there is something to wait for.
+        if self._loop is not asyncio.get_running_loop():
+            message = "a stream must be read in the event loop that opened it"
+            raise CallerError(message) from None
+
     async def _park(self) -> None:
+        self._check_loop()
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._parked.append(waiter)
         await waiter
 
     def _wake(self) -> None:
-        if self._parked:
-            parked, self._parked = self._parked, []
-            for waiter in parked:
-                if not waiter.done():
-                    waiter.set_result(None)
+        parked, self._parked = self._parked, []
+        for waiter in parked:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _feed(self, data: bytes) -> None:
         """Take what a read gave."""
         if self.ended:
             return
-        log = self.log
+        log, over = self.log, False
         before = len(log.items)
         try:
             if data:
@@ -398,8 +406,7 @@ class Pump:
                 self._take(self, data)
             # In mid-stream the end is met by the next read, and not looked for after each one.
             over = log.finished or self._decoder.done
-            whole = over or self._take is not Pump._take_events
-            if not data or (whole and self._body.at_end()):
+            if not data or ((over or not self._events) and self._body.at_end()):
                 self._end_of_body()
         except WireError as error:
             self._fail(error)
@@ -408,12 +415,9 @@ class Pump:
             self._waited += self._now() - self._since
         else:
             self._waited = 0.0
-            timeline = self.timeline
-            if timeline.first_answer is None:
-                usual = news == 1 and log.kinds[-1] == REASONING
-                if not usual or timeline.first_reasoning is None:
-                    self._note_first(log.kinds[before:])
-        if not self.ended and (log.finished or self._decoder.done):
+            if news > 1 or log.kinds[-1] != self._kind:
+                self._note_first(log.kinds[before:])
+        if over and not self.ended:
             self._look_for_end()
 
     def _too_much(self) -> WireError:
@@ -422,11 +426,12 @@ class Pump:
 
     def _note_first(self, news: list[int]) -> None:
         """Note when the first thinking and the first answer came, of choice 0, for the reply."""
-        timeline = self.timeline
-        if REASONING in news and timeline.first_reasoning is None:
-            timeline.first_reasoning = self.clock.now() - self._terms.began
-        if ANSWER in news:
-            timeline.first_answer = self.clock.now() - self._terms.began
+        self._kind, timeline = news[-1], self.timeline
+        if timeline.first_answer is None:
+            if REASONING in news and timeline.first_reasoning is None:
+                timeline.first_reasoning = self.clock.now() - self._terms.began
+            if ANSWER in news:
+                timeline.first_answer = self.clock.now() - self._terms.began
 
     def _sniff(self, data: bytes) -> None:
         """Decide by the first character what this is; the content type cannot be trusted."""
@@ -448,18 +453,17 @@ class Pump:
         self._whole.append(data)
 
     def _take_events(self, data: bytes) -> None:
-        decoder = self._decoder
-        texts = self._sse.feed_data(data)
+        sse, decoder = self._sse, self._decoder
+        texts = sse.feed_data(data)
         if texts:
             self._events = True
-        at = 0
-        while at < len(texts):
-            at = decoder.feed_from(texts, at)
-            if decoder.suspect is not None:
+            at = decoder.feed_from(texts, 0)
+            while decoder.suspect is not None:
                 self._judge_suspect(texts[at - 1])
                 if self.ended:
                     return
-        if self._sse.aside:
+                at = decoder.feed_from(texts, at)
+        if sse.aside:
             self._look_aside()
 
     def _look_aside(self) -> None:

@@ -46,7 +46,6 @@ _INTERIM: Final = frozenset(range(100, 200)) - {101}
 _BUFFER = frozenset(
     (
         "_buffer",
-        "_cursor",
         "_eof",
         "_exception",
         "_http_chunk_splits",
@@ -85,7 +84,7 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
                 raise content._exception
             if content._eof:
                 return b""
-            if not protocol.connected:
+            if protocol.transport is None:
                 message = "the connection is closed"
                 raise aiohttp.ClientConnectionError(message)
             waiter = content._waiter = create_future()
@@ -93,10 +92,13 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
                 await waiter
             finally:
                 content._waiter = None
-        data: bytes = buffer.popleft() if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
+        data: bytes
+        if len(buffer) == 1:
+            data = buffer.popleft()
+        else:
+            data = b"".join(buffer)
+            buffer.clear()
         content._size = 0
-        content._cursor += len(data)
         if content._http_chunk_splits:
             content._http_chunk_splits.clear()
         if protocol._reading_paused:

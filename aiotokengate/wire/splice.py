@@ -98,34 +98,43 @@ def _template(
     prefix, *inner, suffix = pieces
     read = _reader(inner, what) if inner else orjson.loads
     head, tail = len(prefix), -len(suffix)
-    kind, also, through = append.kind, append.also, append.through
+    kind, through = append.kind, append.through or _keeping(append, log)
     add_kind, add_item = log.kinds.append, log.items.append
 
     def run(events: Sequence[bytes], at: int) -> int:
-        end = len(events)
-        while at < end:
-            data = events[at]
+        for place in range(at, len(events)):
+            data = events[place]
             if not (data.startswith(prefix) and data.endswith(suffix)):
-                break
+                return place
             try:
                 text = read(data[head:tail])
             except ValueError:
-                break
+                return place
             if type(text) is not str:
-                break
-            at += 1
+                return place
             if not text:
                 continue
             if through is not None:
                 through(text)
-                continue
-            add_kind(kind)
-            add_item(text)
-            if also is not None:
-                also.append(text)
-        return at
+            else:
+                add_kind(kind)
+                add_item(text)
+        return len(events)
 
     return run
+
+
+def _keeping(append: Append, log: Transcript) -> Callable[[str], None] | None:
+    """Make what takes a text that is also kept elsewhere, if it is."""
+    if append.also is None:
+        return None
+    kind, keep = append.kind, append.also.append
+
+    def through(text: str) -> None:
+        log.put(0, kind, text)
+        keep(text)
+
+    return through
 
 
 def _reader(inner: Sequence[bytes], what: Sequence[int]) -> Callable[[bytes], Any]:
@@ -196,10 +205,10 @@ class Splicer:
 
         There must be a template.
         """
-        begin, end, templates = at, len(events), self.templates
+        begin, templates = at, self.templates
         at = templates[0](events, at)
         # What a text goes through may forget all templates.
-        while at < end and templates:
+        while at < len(events) and templates:
             after = self._try_others(events, at)
             if after == at:
                 break

@@ -116,11 +116,10 @@ class SSEDecoder:
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
         """Do the same as :meth:`feed`, for protocols that need nothing but the events' data."""
-        if self._at_start and chunk.startswith(b"d"):
-            self._at_start = False
-        held = self._buffer or self._in_event or self._after_cr or self._at_start
-        if not held and _CR not in chunk and (whole := self._plain(chunk)) is not None:
-            return whole
+        if not (self._buffer or self._in_event or self._after_cr or self._at_start):
+            whole = None if _CR in chunk else self._plain(chunk)
+            if whole is not None:
+                return whole
         found: list[bytes] = []
 
         def give(event: ServerSentEvent) -> None:
