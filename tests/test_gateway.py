@@ -1485,3 +1485,13 @@ async def test_the_log_says_what_was_served_and_nothing_secret() -> None:
         (await asking).close()
         await gateway.wait_disconnected()
     assert lines == ["GET /v1/models 200", "POST /v1/chat/completions client left"]
+
+
+async def test_many_may_knock_at_once(gateway: FakeGateway) -> None:
+    """Nobody is let in before this test waits for something, and yet nobody is sent away."""
+    address = ("127.0.0.1", int(gateway.base_url.rpartition(":")[2].partition("/")[0]))
+    knocking = [
+        socket.create_connection(address, timeout=5) for _ in range(min(300, socket.SOMAXCONN))
+    ]
+    for each in knocking:
+        each.close()

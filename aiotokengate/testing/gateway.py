@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -206,6 +207,7 @@ class FakeGateway:
                 self._host,
                 self._port,
                 ssl=self._ssl,
+                backlog=socket.SOMAXCONN,  # thousands of calls may come at once
             )
         except OSError:
             await self.stop()
