@@ -396,8 +396,8 @@ class Pump:
         """Take what a read gave."""
         if self.ended:
             return
-        log, over = self.log, False
-        before = len(log.items)
+        log = self.log
+        before, over = len(log.items), 0
         try:
             if data:
                 self._received += len(data)
