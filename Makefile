@@ -79,7 +79,7 @@ bench-pool: $(DEV) $(OTHERS) ## the pool's bars, and what others do / 限流池�
 	$(BIN)/python benchmarks/pool_strict.py --others $(VENV)-others/bin/python
 	$(BIN)/python benchmarks/pool_processes.py
 
-bench: $(BENCH) $(OTHERS) ## what the library costs, and what others do, ten minutes / 性能对比
+bench: $(BENCH) $(OTHERS) ## what the library costs, and what others do, a quarter of an hour / 性能对比
 	$(VENV)-bench/bin/python benchmarks/bench.py --others $(VENV)-others/bin/python $(BENCH_ARGS)
 
 bench-quick: $(BENCH) ## the same in three minutes, without the slow ones / 快速性能对比
