@@ -20,8 +20,8 @@ waits for the network, and only content sets it back.
 from __future__ import annotations
 
 import asyncio
-import threading
 from itertools import cycle
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -245,7 +245,7 @@ class Pump:
         self._grace: Timer | None = None
         self._patience: float | None = None
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         self._reply: Reply | None = None
         self._parsed: Any = None
 
@@ -257,6 +257,8 @@ class Pump:
         Raises:
             CallerError: called from another event loop.
         """
+        if get_ident() != self._thread:
+            raise _foreign()
         if self._reading:
             await self._park()
             return
@@ -346,7 +348,7 @@ class Pump:
         """Stop, from whichever thread the last reader was dropped in."""
         if self.ended or self._loop.is_closed():
             return
-        if threading.get_ident() == self._thread:
+        if get_ident() == self._thread:
             self.stop()
         else:
             self._loop.call_soon_threadsafe(self.stop)
@@ -374,11 +376,10 @@ class Pump:
     # --- reading --------------------------------------------------------------------------------
 
     def _check_loop(self) -> None:
-        # Not before each read, because Python 3.11 asks the kernel for it: two loops meet here
-        # when there is something to wait for.
+        # Not before each read, because Python 3.11 asks the kernel for it. Of two loops in one
+        # thread only one runs, so nothing goes wrong before there is something to wait for.
         if self._loop is not asyncio.get_running_loop():
-            message = "a stream must be read in the event loop that opened it"
-            raise CallerError(message) from None
+            raise _foreign() from None
 
     async def _park(self) -> None:
         self._check_loop()
@@ -641,6 +642,10 @@ def raise_if(error: TokenGateError | None) -> None:
             raise error.with_traceback(None)
     finally:
         del error
+
+
+def _foreign() -> CallerError:
+    return CallerError("a stream must be read in the event loop that opened it")
 
 
 def _nothing(_: Pump) -> None:

@@ -419,3 +419,21 @@ async def test_a_stream_belongs_to_its_loop(gateway: FakeGateway, gate: TokenGat
 
         message = await asyncio.to_thread(elsewhere)
         assert message == "a stream must be read in the event loop that opened it"
+
+
+def test_so_it_does_in_one_thread(fake_gateway: FakeGateway) -> None:
+    """Whether its reader would wait for the network, or for another reader."""
+    fake_gateway.script(ScriptedReply(answer=["一", Gate(), "二"]))
+    gate = TokenGate(api_key=fake_gateway.api_key, base_url=fake_gateway.base_url)
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        call = gate.chat(MODEL, "数数")
+        stream = one.run(call.__aenter__())
+        with pytest.raises(CallerError, match="in the event loop that opened it"):
+            other.run(stream.reply())
+        reading = one.get_loop().create_task(stream.reply())
+        one.run(asyncio.sleep(0))
+        with pytest.raises(CallerError, match="in the event loop that opened it"):
+            other.run(stream.reply())
+        reading.cancel()
+        one.run(call.__aexit__(None, None, None))
+        one.run(gate.close())
