@@ -42,6 +42,7 @@ from aiotokengate.stream import ChatCall, ChatStream, TextStream
 from aiotokengate.types import (
     AnswerDelta,
     CitationDelta,
+    CommentaryDelta,
     FinishDelta,
     MediaDelta,
     Message,
@@ -51,6 +52,7 @@ from aiotokengate.types import (
     Reply,
     ToolCall,
     ToolCallDelta,
+    UnknownDelta,
     Usage,
     UsageDelta,
 )
@@ -65,6 +67,7 @@ __all__ = [
     "ChatCall",
     "ChatStream",
     "CitationDelta",
+    "CommentaryDelta",
     "ConnectFailed",
     "ContentFiltered",
     "ContextLengthExceeded",
@@ -98,6 +101,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "TransportError",
+    "UnknownDelta",
     "Usage",
     "UsageDelta",
     "WireError",

@@ -78,7 +78,8 @@ class TokenGateError(Exception):
 
     Attributes:
         message: what happened, in one line, without key or prompt.
-        status: the HTTP status, or the one inferred from an error inside a 200 answer.
+        status: the HTTP status, or the one that an error inside a 200 answer names; None where
+            none was told.
         code: the gateway's or vendor's own error code, as a string.
         request_id: what to quote to the operator of the gateway.
         attempts: every attempt made, the last being the one that failed.
@@ -86,6 +87,8 @@ class TokenGateError(Exception):
     """
 
     retryable: bool = False
+    useless_answer: bool = False
+    """Whether the model answered, with nothing that is of use; see ``Retry(empty=True)``."""
     default_hint: ClassVar[str | None] = None
 
     def __init__(
@@ -349,8 +352,9 @@ _TIMEOUTS: dict[Phase, str] = {
 class StreamInterrupted(TokenGateError):
     """A reply began and did not finish.
 
-    A choice is finished when the gateway gave its finish reason; ``[DONE]``, the end of the body,
-    a reset or silence without one is this error.
+    A choice is finished when it has claimed so, after it said something, and the protocol's own
+    end came; ``[DONE]``, the end of the body, a reset or silence without such a claim is this
+    error, and so is a finish reason that means broken off.
 
     Attributes:
         partial: the :class:`~aiotokengate.types.Reply` so far, with ``status="interrupted"``.

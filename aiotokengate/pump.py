@@ -14,7 +14,10 @@ a cancelled task's traceback keep the pump alive, but not the guard, and when th
 the body is closed at once (closing is synchronous).
 
 Clocks: a :mod:`watch <aiotokengate.watch>` looks at them; a stall is counted only while a reader
-waits for the network, and only content sets it back.
+waits for the network, and only content and typed events set it back.
+
+What bytes mean, and when a reply is over, is decided by :mod:`aiotokengate.wire.framing`; here is
+who waits, and for how long.
 """
 
 from __future__ import annotations
@@ -33,15 +36,12 @@ from aiotokengate.errors import (
     StreamInterrupted,
     TokenGateError,
     TransportError,
-    WireError,
 )
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 from aiotokengate.watch import run_out
 from aiotokengate.wire.fold import fold
-from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.framing import Framing
 from aiotokengate.wire.pack import BLOCK
-from aiotokengate.wire.problems import find_problem, status_error
-from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
 from aiotokengate.wire.transcript import ANSWER, REASONING
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ __all__ = [
     "raise_if",
 ]
 
-DRAIN_SECONDS = 0.25
-"""How long a complete reply waits for the end of its body, so that its connection serves again."""
-
-_BOM = b"\xef\xbb\xbf"
+HELD_OPEN = "the gateway neither ended nor closed the stream; it was closed here"
+"""The note on a reply that was over as far as its choices could be believed."""
 
 _LATER = cycle(range(BLOCK))
 """Entries by which the pumps pack their transcripts later than others: a thousand streams that
@@ -109,7 +107,8 @@ class Terms:
 
     ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
     ended, in seconds since then, with the phase and the setting to name when it has not;
-    ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`.
+    ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`; ``strict``:
+    whether a frame that can't be read ends the reply.
     """
 
     clock: Clock
@@ -119,6 +118,7 @@ class Terms:
     max_reply_bytes: int
     prompt_bytes: int
     parse: Callable[[str], Any] | None = None
+    strict: bool = False
 
 
 class Abandonable(Protocol):
@@ -158,36 +158,31 @@ class Pump:
         headers: of the answer.
         request_id: of the answer.
         timeline: what happened when; ``attempts``: what was tried.
+        alive_at: the clock's time of the last content or typed event, None before the first.
         on_end: called once, when the pump ends, whichever way.
     """
 
     __slots__ = (
         "__weakref__",
         "_body",
-        "_decoder",
         "_dialect",
-        "_events",
+        "_framing",
         "_full",
         "_grace",
         "_kind",
         "_loop",
-        "_most",
         "_now",
         "_parked",
         "_parsed",
-        "_patience",
         "_read",
         "_readers",
         "_reading",
-        "_received",
         "_reply",
         "_since",
-        "_sse",
-        "_take",
         "_terms",
         "_thread",
         "_waited",
-        "_whole",
+        "alive_at",
         "attempts",
         "clock",
         "ended",
@@ -224,15 +219,11 @@ class Pump:
         self.clock = terms.clock
         self._body = body
         self._read = body.read
-        self._decoder = decoder
         self._dialect = dialect
         self._terms = terms
-        self._most = terms.max_reply_bytes
-        # A function and not a bound method: a pump that held itself would need the collector.
-        self._take: Callable[[Pump, bytes], None] = Pump._sniff
-        self._whole: list[bytes] = []
-        self._events = False
-        self._received = 0
+        self._framing = Framing(
+            decoder, body.headers, most=terms.max_reply_bytes, strict=terms.strict
+        )
         self._kind = -1  # of the newest entry, at first none
         self._reading = False
         self._full = BLOCK + next(_LATER)
@@ -243,7 +234,7 @@ class Pump:
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # for content, in all reads before that one
         self._grace: Timer | None = None
-        self._patience: float | None = None
+        self.alive_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._reply: Reply | None = None
@@ -336,13 +327,12 @@ class Pump:
         """End now and keep what came; nothing happens when it has ended already."""
         if self.ended:
             return
-        self._decoder.end()
-        if self._settled:
-            self._end("complete")
-            self._body.release()
-        else:
-            self._end("stopped")
-            self._body.close()
+        if self.log.settled:
+            self._conclude()
+            return
+        self._framing.conclude()
+        self._end("stopped")
+        self._body.close()
 
     def abandon(self) -> None:
         """Stop, from whichever thread the last reader was dropped in."""
@@ -370,7 +360,7 @@ class Pump:
         waited = self._waited + (now - self._since if self._reading else 0.0)
         error, again = run_out(terms.limit, terms.began, terms.timeout.stall, waited, now)
         if error is not None:
-            self._fail(error)
+            self._conclude(error)
         return again
 
     # --- reading --------------------------------------------------------------------------------
@@ -397,33 +387,29 @@ class Pump:
         """Take what a read gave."""
         if self.ended:
             return
-        log = self.log
-        before, over = len(log.items), 0
-        try:
-            if data:
-                self._received += len(data)
-                if self._received > self._most:
-                    raise self._too_much()
-                self._take(self, data)
-            # In mid-stream the end is met by the next read, and not looked for after each one.
-            over = log.finished or self._decoder.done
-            if not data or ((over or not self._events) and self._body.at_end()):
-                self._end_of_body()
-        except WireError as error:
-            self._fail(error)
-        news = len(log.items) - before
-        if not news:
-            self._waited += self._now() - self._since
+        log, framing = self.log, self._framing
+        before, signs = len(log.items), log.signs
+        if data:
+            framing.feed(data)
+        # In mid-stream the end is met by the next read, and not looked for after each one.
+        if not data or (framing.may_end and self._body.at_end()):
+            if framing.failure is None and not framing.ended:
+                framing.close()
+            over = True
         else:
+            over = framing.ended or framing.failure is not None
+        news = len(log.items) - before
+        if news or log.signs != signs:
             self._waited = 0.0
-            if news > 1 or log.kinds[-1] != self._kind:
+            self.alive_at = self._now()
+            if news and (news > 1 or log.kinds[-1] != self._kind):
                 self._note_first(log.kinds[before:])
-        if over and not self.ended:
-            self._look_for_end()
-
-    def _too_much(self) -> WireError:
-        limit = self._most
-        return WireError(f"expected a reply of at most {limit} bytes (max_reply_bytes), got more")
+        else:
+            self._waited += self._now() - self._since
+        if over:
+            self._conclude()
+        elif log.claimed and (news or log.signs != signs or self._grace is None):
+            self._wait_for_end()
 
     def _note_first(self, news: list[int]) -> None:
         """Note when the first thinking and the first answer came, of choice 0, for the reply."""
@@ -434,146 +420,51 @@ class Pump:
             if ANSWER in news:
                 timeline.first_answer = self.clock.now() - self._terms.began
 
-    def _sniff(self, data: bytes) -> None:
-        """Decide by the first character what this is; the content type cannot be trusted."""
-        head = b"".join((*self._whole, data)) if self._whole else data
-        self._whole.clear()
-        text = head.removeprefix(_BOM).lstrip()
-        if not text:
-            if _BOM.startswith(head):  # cut inside; elsewhere white space at the start is nothing
-                self._whole.append(head)
-        elif text[0] in b"{[<":
-            self._take = Pump._keep
-            self._whole.append(text)
-        else:
-            self._sse = SSEDecoder(min(self._most, MAX_EVENT_BYTES))
-            self._take = Pump._take_events
-            self._take_events(head)
-
-    def _keep(self, data: bytes) -> None:
-        self._whole.append(data)
-
-    def _take_events(self, data: bytes) -> None:
-        sse, decoder = self._sse, self._decoder
-        texts = sse.feed_data(data)
-        if texts:
-            self._events = True
-            at = decoder.feed_from(texts, 0)
-            while decoder.suspect is not None:
-                self._judge_suspect(texts[at - 1])
-                if self.ended:
-                    return
-                at = decoder.feed_from(texts, at)
-        if sse.aside:
-            self._look_aside()
-
-    def _look_aside(self) -> None:
-        """Look at bare JSON lines: an error that came too late for a status, or a whole reply."""
-        lines, self._sse.aside = self._sse.aside, []
-        for line in lines:
-            try:
-                frame = loads(line)
-            except (ValueError, RecursionError):
-                self.log.skipped += 1
-                continue
-            self._events = True
-            self._take_frame(frame, line)
-
-    def _take_frame(self, frame: Any, raw: bytes) -> None:  # noqa: ANN401 - parsed JSON
-        self._decoder.take(frame)
-        if self._decoder.suspect is not None:
-            self._judge_suspect(raw)
-
-    def _judge_suspect(self, raw: bytes) -> None:
-        frame, self._decoder.suspect = self._decoder.suspect, None
-        problem = find_problem(frame)
-        if problem is None:
-            return
-        error = status_error(None, raw, self.headers, problem=problem)
-        if self.log.complete:
-            self.log.notes.append(f"error after the finish: {error.message}")
-        else:
-            self._fail(error)
-
     # --- ending ---------------------------------------------------------------------------------
 
-    @property
-    def _settled(self) -> bool:
-        """Whether all that was asked for is there, but perhaps the usage."""
-        return self.log.settled or (self._decoder.done and self.log.complete)
+    def _wait_for_end(self) -> None:
+        """Once every choice says that it has finished, wait for the end, but not for ever.
 
-    def _look_for_end(self) -> None:
-        """Once every choice has finished, wait for the rest, but not for long.
-
-        The rest is the usage, and then only the end of the body, which lets the connection serve
-        again; nobody waits for a token meanwhile.
+        Counted anew from whatever a choice still says: a finish reason is a claim.
         """
-        if not self._settled:
-            if self._decoder.done:
-                self._finish()
-            return
-        known = self.log.counts is not None or self._decoder.done
-        patience = DRAIN_SECONDS if known else self._terms.timeout.after_finish
-        if self._patience is None or patience < self._patience:
-            self._stop_waiting()
-            self._patience = patience
+        self._stop_waiting()
+        if self.log.settled:
+            patience = self._terms.timeout.after_finish
             self._grace = self.clock.call_later(patience, self._give_up_rest)
 
     def _give_up_rest(self) -> None:
-        self._finish()
-        self._body.close()
+        if not self.ended:
+            self.log.notes.append(HELD_OPEN)
+            self._conclude()
+            self._body.close()
 
     def _stop_waiting(self) -> None:
         if self._grace is not None:
             self._grace.cancel()
+            self._grace = None
 
-    def _finish(self) -> None:
-        """Take a regular end, which is still an interruption if a choice did not finish."""
-        self._decoder.end()
-        if self.log.complete:
-            self._end("complete")
-        else:
-            self._interrupt(self._why_interrupted())
+    def _conclude(self, failure: TokenGateError | None = None) -> None:
+        """End with what the reply comes to.
 
-    def _why_interrupted(self) -> str:
-        if not self.log.choices:
-            return "the stream ended before its first token"
-        return "the stream ended without a finish reason"
-
-    def _end_of_body(self) -> None:
+        An error is raised as itself before the first entry, as an interruption's cause after.
+        """
         if self.ended:
             return
-        if self._take is Pump._take_events:
-            self._end_of_events()
-        elif self._whole:
-            self._end_of_whole(b"".join(self._whole))
-        if not self.ended:
-            self._finish()
-
-    def _end_of_events(self) -> None:
-        last = self._sse.close()
-        if last is not None:
-            self._events = True
-            self._decoder.feed(last.data)
-            if self._decoder.suspect is not None:
-                self._judge_suspect(last.data)
-        if self._sse.aside:
-            self._look_aside()
-        if not self._events and not self._sse.comments:
-            message = f"expected an event stream or JSON, got {self._received} bytes of other text"
-            raise WireError(message)
-
-    def _end_of_whole(self, body: bytes) -> None:
-        """Read a body that is not a stream: a whole reply, an error, or HTML."""
-        text = body.strip()
-        try:
-            frame = loads(text)
-        except (ValueError, RecursionError):
-            raise WireError(_not_json(text)) from None
-        self._take_frame(frame, text)
-        if not self.ended and not self.log.choices:
-            message = f"expected a reply, got a JSON {_described(frame)}"
-            raise WireError(message)
+        verdict = self._framing.conclude(failure)
+        if verdict.status != "interrupted":
+            self._end(verdict.status)
+            # Its last bytes may arrive, within a bound, so that the connection serves again.
+            (self._body.release if failure is None else self._body.close)()
+        elif verdict.cause is not None and not self.log.begun:
+            cause = verdict.cause
+            cause.request_id = cause.request_id or self.request_id
+            self._end("interrupted", cause)
+            self._body.close()
+        else:
+            error = StreamInterrupted(verdict.message, partial=self.reply(), cause=verdict.cause)
+            error.attempts = self.attempts
+            self._end("interrupted", error)
+            self._body.close()
 
     def _break(self, error: Exception) -> None:
         """Take what the transport raised; what had arrived before it is not lost."""
@@ -582,30 +473,7 @@ class Pump:
         rest = self._body.salvage()
         if rest:
             self._feed(rest)
-        if not self.ended:
-            self._fail(self._body.explain(error))
-
-    def _fail(self, error: TokenGateError) -> None:
-        """End with an error: itself before the first entry, the cause of an interruption after."""
-        if self.ended:
-            return
-        self._decoder.end()
-        if self.log.complete:
-            self.log.notes.append(f"error after the finish: {error.message}")
-            self._end("complete")
-            self._body.close()
-        elif self.log.begun:
-            self._interrupt(f"the reply was interrupted: {error.message}", error)
-        else:
-            error.request_id = error.request_id or self.request_id
-            self._end("interrupted", error)
-            self._body.close()
-
-    def _interrupt(self, message: str, cause: TokenGateError | None = None) -> None:
-        error = StreamInterrupted(message, partial=self.reply(), cause=cause)
-        error.attempts = self.attempts
-        self._end("interrupted", error)
-        self._body.close()
+        self._conclude(self._body.explain(error))
 
     def _end(self, status: Status, error: TokenGateError | None = None) -> None:
         self.timeline.done = self.clock.now() - self._terms.began
@@ -622,6 +490,10 @@ class Pump:
         """Make the value that was asked for; a turn of tool calls has none yet."""
         reply = self.reply()
         if reply.tool_calls:
+            return
+        if reply.skipped:
+            self.error = ResponseInvalid(f"frames of the reply could not be read: {reply.skipped}")
+            self.error.reply, self.error.request_id = reply, self.request_id
             return
         try:
             self._parsed, self._reply = parse(reply.answer), None
@@ -659,19 +531,6 @@ def _unfit(error: Exception) -> ResponseInvalid:
     # The first frame is the pump's own, which must not stay alive in an error that it holds.
     invalid.__cause__ = error.with_traceback(trace and trace.tb_next)
     return invalid
-
-
-def _described(frame: object) -> str:
-    if not isinstance(frame, dict):
-        return type(frame).__name__
-    return f"object with the keys {', '.join(sorted(frame)[:8]) or '-'}"
-
-
-def _not_json(text: bytes) -> str:
-    if text.startswith(b"<"):
-        page = status_error(None, text, {}).message
-        return f"expected an event stream or JSON, got an HTML page: {page}"
-    return f"expected a JSON object, got {len(text)} bytes that are not one (cut short?)"
 
 
 class limited:  # noqa: N801 - used like asyncio.timeout

@@ -285,7 +285,7 @@ class _Sending:
         request = self._request
         assert request.dialect is not None  # noqa: S101 - for the type checker
         assert request.decoder is not None  # noqa: S101 - for the type checker
-        log = Transcript(request.choices)
+        log = Transcript(request.choices, make_id=_make_id, asked=request.model)
         log.retain = request.retain
         if request.notes:
             log.notes.extend(request.notes)
@@ -488,6 +488,11 @@ class _Sending:
         """Give the seconds until the deadline."""
         deadline = self._request.deadline
         return None if deadline is None else deadline - (self._now() - self._began)
+
+
+def _make_id() -> str:
+    """Return an id for a tool call that came without one; of a whole history each is another."""
+    return f"call_{random.getrandbits(64):016x}"
 
 
 def _address(base_url: str, path: str) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 
@@ -278,7 +278,7 @@ class ChatStream:
         return self.choice(0).tool_calls
 
     def phases(self) -> AsyncIterator[Phase]:
-        """Thinking, answer, thinking ... in order, each a stream of text of its own."""
+        """Thinking, commentary, answer, thinking ... in order, each a stream of text of its own."""
         return self.choice(0).phases()
 
     def objects(self, every: float = 0.25) -> AsyncIterator[Any]:
@@ -349,7 +349,7 @@ class ChoiceView:
         return _ToolCalls(self._pump, self._guard, self._index)
 
     def phases(self) -> AsyncIterator[Phase]:
-        """Thinking, answer, thinking ... in order."""
+        """Thinking, commentary, answer, thinking ... in order."""
         return _Phases(self._pump, self._guard, self._index)
 
 
@@ -402,6 +402,11 @@ class _Cursor:
         found: str = log.item(at)
         return found
 
+    def _may_precede(self, at: int, kind: int) -> bool:
+        """Whether an entry is white space of the answer, which gateways write before thoughts."""
+        answer = self._place.kind == REASONING and kind % KINDS == ANSWER
+        return answer and str(self._log.item(at)).isspace()
+
     def _next_of_phase(self) -> str | None:
         log, key = self._log, self._place.key
         at, end = max(self.at, log.first), len(log)
@@ -411,10 +416,14 @@ class _Cursor:
                 self.at = at + 1
                 found: str = log.item(at)
                 return found
-            self.over = kind in self._place.breaks
+            self.over = kind in self._place.breaks and not self._may_precede(at, kind)
             at += not self.over
         self.at = at
         return None
+
+
+_KINDS: Final = ("reasoning", "answer", "commentary")
+"""What the kinds of text are called, in the order of their numbers."""
 
 
 class TextStream:
@@ -436,9 +445,9 @@ class TextStream:
         return _Texts(self._pump, self._guard, self._place)
 
     @property
-    def kind(self) -> Literal["reasoning", "answer"]:
+    def kind(self) -> Literal["reasoning", "answer", "commentary"]:
         """What the text is."""
-        return "answer" if self._place.kind == ANSWER else "reasoning"
+        return _KINDS[self._place.kind]
 
     def all(self) -> TextStream:
         """Give the text of every phase, where the model thinks again after answering."""
@@ -648,7 +657,7 @@ class _Phases(AsyncIterator[Phase]):
         log = self._pump.log
         for at in range(max(start, log.first), len(log)):
             choice, kind = divmod(log.kind(at), KINDS)
-            if choice == self._index and kind in (REASONING, ANSWER):
+            if choice == self._index and kind < BREAK:
                 return _Place(choice, kind, "phase", at)
         return None
 
@@ -663,7 +672,7 @@ async def _skip(pump: Pump, cursor: _Cursor) -> None:
 
 
 class _ToolCalls(AsyncIterator[ToolCall]):
-    """The complete calls of a choice; they are certain once the choice has finished."""
+    """The complete calls of a choice, each as soon as it is certain."""
 
     __slots__ = ("_at", "_guard", "_index", "_pump")
 
@@ -675,23 +684,26 @@ class _ToolCalls(AsyncIterator[ToolCall]):
 
     async def __anext__(self) -> ToolCall:
         try:
-            while not self._pump.ended and not self._finished():
+            while (call := self._next()) is None:
+                if self._pump.ended:
+                    raise_if(self._pump.error)
+                    raise StopAsyncIteration
                 await self._pump.pull()
-            if not self._finished():
-                raise_if(self._pump.error)
-                raise StopAsyncIteration
-            state = self._pump.log.choices[self._index]
-            calls = [call for call in state.tool_calls() if call.complete]
-            if self._at >= len(calls):
-                raise StopAsyncIteration
-            self._at += 1
-            return calls[self._at - 1]
+            return call
         finally:
             del self
 
-    def _finished(self) -> bool:
-        state = self._pump.log.choices.get(self._index)
-        return state is not None and state.finish_reason is not None
+    def _next(self) -> ToolCall | None:
+        log = self._pump.log
+        state = log.choices.get(self._index)
+        while state is not None and self._at < len(state.calls):
+            call = log.ready_call(state, self._at)
+            if call is None and not self._pump.ended:
+                return None
+            self._at += 1
+            if call is not None:
+                return call
+        return None
 
 
 _DONE = b"data: [DONE]\n\n"

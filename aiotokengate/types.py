@@ -22,6 +22,7 @@ __all__ = [
     "Choice",
     "Citation",
     "CitationDelta",
+    "CommentaryDelta",
     "Delta",
     "FinishDelta",
     "Media",
@@ -35,6 +36,7 @@ __all__ = [
     "Timeline",
     "ToolCall",
     "ToolCallDelta",
+    "UnknownDelta",
     "Usage",
     "UsageDelta",
 ]
@@ -44,7 +46,7 @@ Json: TypeAlias = Any
 
 T = TypeVar("T")
 
-Status = Literal["complete", "stopped", "interrupted"]
+Status = Literal["complete", "stopped", "paused", "interrupted"]
 
 
 def _empty() -> Mapping[str, Json]:
@@ -150,6 +152,17 @@ class AnswerDelta:
 
 
 @attrs.define
+class CommentaryDelta:
+    """A piece of what the model says while it works, between its thoughts and its answer.
+
+    OpenAI's Responses marks such a message with ``phase: "commentary"``.
+    """
+
+    text: str
+    choice: int = 0
+
+
+@attrs.define
 class RefusalDelta:
     """A piece of a refusal, which some vendors send beside the answer."""
 
@@ -162,8 +175,9 @@ class ToolCallDelta:
     """A piece of a tool call.
 
     ``index`` counts the calls of the choice from 0 in order of appearance, whatever index the
-    vendor uses.  ``id`` and ``name`` are given with the first piece, "" in the later ones;
-    ``arguments`` is a fragment of JSON text.
+    vendor uses.  ``id`` and ``name`` are told once each, mostly with the first piece, and are ""
+    in the others (a name that comes in pieces is told in pieces); ``arguments`` is a fragment of
+    JSON text, or of free text where ``ToolCall.kind`` says so.
     """
 
     choice: int
@@ -190,8 +204,28 @@ class CitationDelta:
 
 
 @attrs.define
+class UnknownDelta:
+    """Something typed that no table of this library knows, as it came.
+
+    Attributes:
+        choice: of the reply, 0 where the wire names none.
+        protocol: ``chat``, ``responses``, ``messages`` or ``gemini``.
+        type: what it is called there: of an event, block, part or item, or the path of a field.
+        data: its parsed JSON.
+    """
+
+    choice: int
+    protocol: str
+    type: str
+    data: Json
+
+
+@attrs.define
 class FinishDelta:
-    """The end of one choice: ``stop``, ``length``, ``tool_calls``, or a vendor's own word."""
+    """The end of one choice, told when the reply is over: the last reason that was claimed.
+
+    ``stop``, ``length``, ``tool_calls``, or a vendor's own word.
+    """
 
     choice: int
     reason: str
@@ -207,10 +241,12 @@ class UsageDelta:
 Delta: TypeAlias = (
     ReasoningDelta
     | AnswerDelta
+    | CommentaryDelta
     | RefusalDelta
     | ToolCallDelta
     | MediaDelta
     | CitationDelta
+    | UnknownDelta
     | FinishDelta
     | UsageDelta
 )
@@ -239,11 +275,16 @@ class Usage:
 
 @attrs.frozen
 class ToolCall:
-    """One function that the model wants called.
+    """Something that the model wants done, mostly one function called.
 
-    ``arguments`` is JSON text as the model wrote it; ``complete`` is False where the reply ended
-    inside it, and then it must not be run.  ``extra`` keeps what a vendor wants back with the
-    call (Gemini's thought signature).
+    Attributes:
+        id: what the result has to name.
+        name: of the function or tool.
+        arguments: JSON text as the model wrote it; of a ``custom_tool_call`` free text.
+        complete: False where it may lack something; then it must not be run.
+        extra: what a vendor wants back with the call (Gemini's thought signature).
+        kind: ``function``, or the type of an item of OpenAI's Responses that the client has to
+            answer: ``custom_tool_call``, ``shell_call``, ``apply_patch_call`` and the like.
     """
 
     id: str
@@ -251,14 +292,17 @@ class ToolCall:
     arguments: str
     complete: bool = True
     extra: Mapping[str, Json] = attrs.field(factory=_empty)
+    kind: str = "function"
 
     def parse(self) -> Json:
-        """Parse the arguments; empty ones are ``{}``.
+        """Parse the arguments; empty ones are ``{}``, free text is itself.
 
         Raises:
             CallerError: the call is incomplete, or its arguments are not JSON.
         """
         try:
+            if self.complete and self.kind in FREE_TEXT:
+                return self.arguments
             return orjson.loads(self.arguments or "{}") if self.complete else _incomplete(self)
         except orjson.JSONDecodeError as error:
             message = f"expected JSON as arguments of {self.name!r}, got {error.msg}"
@@ -266,8 +310,15 @@ class ToolCall:
 
     def to_dict(self) -> dict[str, Json]:
         """Give the call in the API's own form, to send back in the next turn."""
+        if self.kind == "custom":
+            custom = {"name": self.name, "input": self.arguments}
+            return {"id": self.id, "type": "custom", "custom": custom, **self.extra}
         function = {"name": self.name, "arguments": self.arguments}
         return {"id": self.id, "type": "function", "function": function, **self.extra}
+
+
+FREE_TEXT = frozenset(("custom", "custom_tool_call"))
+"""The kinds of calls whose input is no JSON."""
 
 
 def _incomplete(call: ToolCall) -> Json:
@@ -374,6 +425,25 @@ class Choice:
     inline: str = attrs.field(default="", repr=False)
     native: Mapping[str, Json] | None = attrs.field(default=None, repr=False)
     extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
+    commentary: str = ""
+
+    @property
+    def unknown(self) -> tuple[UnknownDelta, ...]:
+        """What no table knows; the same stands in ``extra["unknown"]`` as plain JSON."""
+        kept = self.extra.get(UNKNOWN, ())
+        return tuple(UnknownDelta(self.index, **entry) for entry in kept)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is neither answer, call, refusal nor medium."""
+        said = self.answer or self.tool_calls or self.refusal or self.media
+        return not (said or self.extra.get("audio"))
+
+    def _parts(self, content: str) -> list[Json]:
+        """Return thoughts and text as the parts of a content, which is Mistral's way."""
+        thought = [{"type": "text", "text": self.reasoning}]
+        parts = [{**self.extra.get(THINKING_PART, {}), "type": "thinking", "thinking": thought}]
+        return [*parts, {"type": "text", "text": content}] if content else parts
 
     def message(self) -> dict[str, Json]:
         """Give the assistant message to append to the history; see :meth:`Reply.message`."""
@@ -382,8 +452,12 @@ class Choice:
         message: dict[str, Json] = {"role": "assistant", "content": content}
         if calls:
             message["content"] = content or None
-        if self.reasoning_field is not None:
-            message[self.reasoning_field] = self.reasoning
+        if self.reasoning_field == THINKING_PART:
+            message["content"] = self._parts(content)
+        elif self.reasoning_field not in (None, THINKING_BLOCKS):
+            message[str(self.reasoning_field)] = self.reasoning
+        if self.extra.get(THINKING_BLOCKS):
+            message[THINKING_BLOCKS] = self.extra[THINKING_BLOCKS]
         if self.reasoning_details:
             message["reasoning_details"] = list(self.reasoning_details)
         if calls:
@@ -393,6 +467,15 @@ class Choice:
         return message
 
 
+THINKING_PART = "thinking_part"
+"""The key of ``Choice.extra`` for what a part of thoughts has beside its text (Mistral)."""
+
+THINKING_BLOCKS = "thinking_blocks"
+"""The key of ``Choice.extra``, and of a message, for thoughts as blocks (LiteLLM)."""
+
+UNKNOWN = "unknown"
+"""The key of ``Choice.extra`` under which stands what no table knows."""
+
 NOT_KEPT = "text not kept: what was read was dropped (retain=False)"
 """The note on a reply that lacks the text which its readers have read."""
 
@@ -401,9 +484,11 @@ NOT_KEPT = "text not kept: what was read was dropped (retain=False)"
 class Reply:
     """A whole reply, or the part of one that came.
 
-    ``status`` is ``complete`` only when every choice has a finish reason; ``stopped`` after
-    :meth:`~aiotokengate.ChatStream.stop`; ``interrupted`` in
-    :attr:`StreamInterrupted.partial <aiotokengate.StreamInterrupted>`.
+    ``status`` is ``complete`` only when every choice has claimed to be finished and the protocol's
+    own end came; ``stopped`` after :meth:`~aiotokengate.ChatStream.stop`; ``paused`` where the
+    vendor wants to be asked to go on; ``interrupted`` in
+    :attr:`StreamInterrupted.partial <aiotokengate.StreamInterrupted>`.  ``skipped`` counts the
+    frames that could not be read: no tool call of such a reply is complete.
     """
 
     choices: tuple[Choice, ...] = (Choice(),)
@@ -418,6 +503,7 @@ class Reply:
     parsed: Any = None
     timeline: Timeline = attrs.field(factory=Timeline, repr=False)
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
+    skipped: int = 0
 
     @property
     def answer(self) -> str:
@@ -428,6 +514,21 @@ class Reply:
     def reasoning(self) -> str:
         """All thinking of the first choice, every phase joined."""
         return self.choices[0].reasoning
+
+    @property
+    def commentary(self) -> str:
+        """What the first choice said while it worked; it is not part of the answer."""
+        return self.choices[0].commentary
+
+    @property
+    def empty(self) -> bool:
+        """Whether the first choice finished without answer, call, refusal or medium."""
+        return self.choices[0].empty and self.status in ("complete", "paused")
+
+    @property
+    def unknown(self) -> tuple[UnknownDelta, ...]:
+        """What came of the first choice, or of none, that no table of this library knows."""
+        return self.choices[0].unknown
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -36,10 +36,13 @@ class Retry:
         attempts: how often a call is sent at most, the first time included; 1 never retries.
             Twice as often if it was refused for a limit.
         max_wait: seconds; a gateway that asks for more is not tried again.
+        empty: whether a reply without answer, call, refusal or medium is tried again, too, and
+            one that the vendor calls malformed.
     """
 
     attempts: int = attrs.field(default=3)
     max_wait: float = attrs.field(default=120.0)
+    empty: bool = attrs.field(default=False)
 
     @attempts.validator
     def _at_least_one(self, _: object, value: int) -> None:
@@ -101,7 +104,8 @@ def next_wait(
     most = policy.attempts
     if most > 1 and isinstance(error, RateLimited):
         most *= REFUSALS
-    if attempt >= most or not error.retryable:
+    again = error.retryable or (policy.empty and error.useless_answer)
+    if attempt >= most or not again:
         return None
     hint = error.retry_after if isinstance(error, StatusError) else None
     if hint is not None:

@@ -4,8 +4,8 @@ Strategy.  Nearly every chunk is a piece of text with the same keys as the one b
 short path, which parses, looks for reasoning and content where the dialect says, and appends.
 Everything else (the first chunk, tool calls, refusals, images, errors, fields that nobody knows)
 is noticed by its keys and goes the long way, which gives the same for text, too.  The decoder
-never raises on what the wire says: a frame that is not JSON is counted and passed over, and what
-may be an error is left in ``suspect`` for the caller to judge.
+never raises on what the wire says: what is not JSON, and what may be an error, is left in
+``suspect`` for :mod:`.framing` to judge.
 
 A frame with ``message`` in place of ``delta`` is a whole reply: a plain answer, or MiniMax's last
 frame, which repeats everything and gives only its usage and finish reason to a choice that
@@ -14,7 +14,8 @@ already spoke.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 from weakref import proxy
@@ -22,6 +23,8 @@ from weakref import proxy
 import orjson
 
 from aiotokengate.types import (
+    THINKING_BLOCKS,
+    THINKING_PART,
     AnswerDelta,
     Citation,
     CitationDelta,
@@ -36,18 +39,17 @@ from aiotokengate.types import (
     UsageDelta,
 )
 from aiotokengate.wire.dialects import Dialect, TagSplitter
-from aiotokengate.wire.jsontext import dumps, loads, mended, rejoined, same
-from aiotokengate.wire.question import NO_HEADERS, Encoded, Question, merged
-from aiotokengate.wire.splice import Append, Hole, Splicer
-from aiotokengate.wire.transcript import (
-    ANSWER,
-    BREAK,
-    KINDS,
-    REASONING,
-    ChoiceState,
-    Transcript,
-    detail_key,
+from aiotokengate.wire.endings import ending_of
+from aiotokengate.wire.jsontext import dumps, same
+from aiotokengate.wire.question import (
+    NO_HEADERS,
+    Encoded,
+    FrameDecoder,
+    Question,
+    merged,
 )
+from aiotokengate.wire.splice import Append, Hole
+from aiotokengate.wire.transcript import ANSWER, KINDS, REASONING, ChoiceState, Transcript
 from aiotokengate.wire.usage import has_counts
 
 ChoiceDelta: TypeAlias = (
@@ -116,7 +118,28 @@ _USUAL_CHUNK = frozenset(
 )
 _USUAL_CHOICE = frozenset(("index", "delta", "message", "finish_reason", "logprobs"))
 _USUAL_DELTA = frozenset(("role", "content", "reasoning_content", "reasoning"))
-_TEXTS = frozenset(("content", "reasoning_content", "reasoning", "arguments"))
+_KNOWN_CHUNK = frozenset(
+    (
+        # OpenAI, xAI, GLM, OpenRouter, Groq, Azure, Mistral, MiniMax, Perplexity, llama.cpp, vLLM.
+        *("service_tier", "moderation", "citations", "web_search", "search_results", "provider"),
+        *("request_id", "x_groq", "prompt_filter_results", "p", "base_resp", "error", "timings"),
+        *("input_sensitive", "input_sensitive_type", "output_sensitive", "output_sensitive_type"),
+        *("output_sensitive_int", "prompt_token_ids", "prompt_logprobs", "kv_transfer_params"),
+        *("metadata", "nonce", "cost", "code", "message", "msg", "success", "type", "status"),
+        *("related_questions", "images", "num_sources_used", "sla_metrics", "stats", "warnings"),
+    )
+)
+_KNOWN_CHOICE = frozenset(
+    (
+        *("native_finish_reason", "stop_reason", "matched_stop", "token_ids", "error", "usage"),
+        *("content_filter_results", "content_filter_result", "content_filter_offsets"),
+        *("hidden_states", "routed_experts", "finish_details", "text", "finishReason"),
+    )
+)
+_KNOWN_DELTA = frozenset(
+    ("audio", "annotations", "parts", "images", "name", "audio_content", "cache_control")
+)
+"""Fields that are kept under their names, and are no news to anybody."""
 _GATHERED = ("annotations", "parts")
 """What is kept of these grows, where it is not of a known form."""
 _CHANGING = ("id", "created", "obfuscation")
@@ -129,11 +152,11 @@ class _Choice:
     """A choice's state, and how its text is being cut."""
 
     __slots__ = (
+        "after_field",
         "answer",
         "cumulative",
         "details",
         "fed",
-        "halves",
         "searching",
         "splitter",
         "state",
@@ -143,85 +166,41 @@ class _Choice:
         self.state = state
         self.searching = dialect.inline != "never"  # whether tags in the content still matter
         self.splitter: TagSplitter | None = None  # made when there may be one
+        self.after_field = False  # whether it only looks for a closing tag that was left over
         self.fed: list[str] = []  # all content while the splitter is at work
         self.answer = 0  # how many characters of it were answer
         self.details: dict[str, str] = {}
         self.cumulative: bool | None = None
-        self.halves: dict[int, str] = {}  # first halves of surrogate pairs, by kind
 
 
-class ChatCompletionsDecoder:
-    """Events of one reply in, entries of its transcript out.
+class ChatCompletionsDecoder(FrameDecoder):
+    """Events of one reply in, entries of its transcript out; see :class:`FrameDecoder`."""
 
-    Attributes:
-        transcript: where the entries go.
-        done: whether ``[DONE]`` came.
-        suspect: a frame that may be an error, as parsed; the caller takes it out.
-        splicer: takes what differs from an earlier chunk in its text alone.
-    """
+    __slots__ = ("__weakref__", "_choices", "_dialect")
 
-    __slots__ = (
-        "__weakref__",
-        "_choices",
-        "_dialect",
-        "_surrogates",
-        "done",
-        "splicer",
-        "suspect",
-        "transcript",
+    TEXTS = frozenset(
+        ("content", "reasoning_content", "reasoning", "arguments", "text", "thinking", "refusal")
     )
 
     def __init__(self, dialect: Dialect, transcript: Transcript) -> None:
         """Begin a reply."""
-        self.transcript = transcript
-        self.done = False
-        self.suspect: Mapping[str, Any] | None = None
-        self.splicer = Splicer(transcript)
+        super().__init__(transcript)
         self._dialect = dialect
         self._choices: dict[int, _Choice] = {}
-        self._surrogates = False
 
-    def feed_from(self, events: Sequence[bytes], at: int) -> int:
-        """Take events from a place on, up to a suspect; give the place after the last one."""
-        splicer, end = self.splicer, len(events)
-        while at < end and self.suspect is None:
-            if splicer.templates:
-                at = splicer.take(events, at)
-                if at == end:
-                    break
-            self.feed(events[at])
-            at += 1
-        return at
-
-    def feed(self, data: bytes) -> None:
-        """Take the data of one event, whole."""
-        if data == _DONE:
-            self.done = True
-            return
-        try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            self._not_orjson(data)
-            return
-        log = self.transcript
-        before = len(log.items)
-        self.take(chunk)
-        if len(log.items) - before == 1 and log.kinds[-1] % KINDS < BREAK:
-            self._learn(data, chunk)
-
-    def _learn(self, data: bytes, chunk: dict[str, Any]) -> None:
+    def learn(self, data: bytes, frame: dict[str, Any]) -> None:
         """Let the splicer have a chunk that gave nothing but a piece of text."""
-        choices = chunk["choices"]
-        if self._surrogates or self.suspect is not None or not self.splicer.worth(data):
+        choices = frame["choices"]
+        if self.suspect is not None:
             return
-        if len(choices) != 1 or not _only_texts(choices[0]) or not self._says_no_more(chunk):
+        if len(choices) != 1 or not _only_texts(choices[0]) or not self._says_no_more(frame):
             return
         delta = choices[0]["delta"]
         known = self._choices[_index_of(choices[0])]
         texts = self._texts(known, delta)
         if texts is None:
             return
-        self.splicer.learn(data, chunk, texts, self._append(known, delta), _CHANGING)
+        self.splicer.learn(data, frame, texts, self._append(known, delta), _CHANGING)
 
     def _says_no_more(self, chunk: dict[str, Any]) -> bool:
         """Say whether a chunk tells nothing new of the reply: neither what it is, nor a usage."""
@@ -259,11 +238,12 @@ class ChatCompletionsDecoder:
             append.also = found[1]
         return append
 
-    def take(self, chunk: object) -> None:
+    def take(self, frame: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
-        if not isinstance(chunk, dict):
-            self.transcript.skipped += 1
+        if not isinstance(frame, dict):
+            self.no_object(frame)
             return
+        chunk = frame
         choices = chunk.get("choices")
         if isinstance(choices, list):
             for choice in choices:
@@ -280,25 +260,9 @@ class ChatCompletionsDecoder:
         """Take the end of the stream: give out what was held back."""
         for choice in self._choices.values():
             self._flush(choice)
-        self.splicer.forget()
-        self.transcript.seal()
+        super().end()
 
     # --- frames ---------------------------------------------------------------------------------
-
-    def _not_orjson(self, data: bytes) -> None:
-        """Blank data, ``[DONE]``, a comment wrapped in data, or JSON that only json reads."""
-        text = data.strip()
-        if text.startswith(_DONE):
-            self.done = True
-        elif text and not text.startswith(b":"):
-            try:
-                chunk = mended(loads(text), _TEXTS)
-            except (ValueError, RecursionError):
-                self.transcript.skipped += 1
-            else:
-                self._surrogates = True
-                self.splicer.forget()
-                self.take(chunk)
 
     def _identify(self, chunk: Mapping[str, Any]) -> None:
         log, created = self.transcript, chunk.get("created")
@@ -313,6 +277,8 @@ class ChatCompletionsDecoder:
             self.suspect = chunk
         for key in chunk.keys() - _USUAL_CHUNK - {"error"}:
             if chunk[key] is not None:
+                if key not in _KNOWN_CHUNK:
+                    self._unknown(0, log.extra, key, chunk[key])
                 self._keep_last(log.extra, key, chunk[key])
         first = log.choices.get(0)
         if first is not None:
@@ -331,7 +297,7 @@ class ChatCompletionsDecoder:
             self._message(known, message)
         if choice.get("logprobs") or not _USUAL_CHOICE.issuperset(choice):
             self._unusual_choice(known.state, choice)
-        if (reason := choice.get("finish_reason")) and reason not in _NO_REASON:
+        if reason := choice.get("finish_reason") or choice.get("finishReason"):
             self._finish(known, str(reason))
 
     def _known(self, index: int) -> _Choice:
@@ -349,7 +315,19 @@ class ChatCompletionsDecoder:
             state.logprobs.extend(content if isinstance(content, list) else [logprobs])
         for key in choice.keys() - _USUAL_CHOICE:
             if choice[key] is not None:
+                if key not in _KNOWN_CHOICE:
+                    self._unknown(state.index, state.extra, f"choices.{key}", choice[key])
                 self._keep_last(state.extra, key, choice[key])
+        if choice.get("error"):
+            self.suspect = {"error": choice["error"]}
+        if isinstance(usage := choice.get("usage"), dict):
+            self.transcript.count(usage)  # Moonshot's place for it
+
+    def _unknown(self, choice: int, extra: Mapping[str, Any], path: str, value: object) -> None:
+        """Tell a field that nobody knows, each time that its value is another one."""
+        key = path.rpartition(".")[2]
+        if key not in extra or not same(extra[key], value):
+            self.transcript.unknown(choice, "chat", path, value)
 
     def _keep_last(self, extra: dict[str, Any], key: str, value: object) -> None:
         """Keep the last value of a field; chunks with an earlier one are to bring that back."""
@@ -358,21 +336,17 @@ class ChatCompletionsDecoder:
         extra[key] = value
 
     def _finish(self, choice: _Choice, reason: str) -> None:
-        self._flush(choice)
-        self.transcript.finish(choice.state, reason)
+        ending = ending_of("chat", reason)
+        if ending is not None:
+            self.transcript.finish(choice.state, reason, ending)
 
     def _flush(self, choice: _Choice) -> None:
-        """Give out what the splitter and a halved surrogate pair hold back."""
+        """Tell what the splitter holds back."""
         splitter = choice.splitter
         if splitter is not None and choice.searching:
             choice.state.truncated = splitter.inside
             self._pieces(choice, splitter.flush())
             self._note_inline(choice, splitter)
-        if self._surrogates:
-            for kind, half in choice.halves.items():
-                if half:
-                    self.transcript.put(choice.state.index, kind, "\ufffd")
-            choice.halves.clear()
 
     # --- deltas and messages --------------------------------------------------------------------
 
@@ -380,6 +354,8 @@ class ChatCompletionsDecoder:
         unusual = not _USUAL_DELTA.issuperset(delta)
         if unusual:
             self._details(choice, delta)
+            if delta.get(THINKING_BLOCKS):
+                self._thinking_blocks(choice, delta)
         for field in self._dialect.fields:
             if delta.get(field):
                 self._fields(choice, delta)
@@ -391,13 +367,22 @@ class ChatCompletionsDecoder:
                 if value and key not in _USUAL_DELTA:
                     self._field(choice, key, value)
 
+    def _thinking_blocks(self, choice: _Choice, delta: Mapping[str, Any]) -> None:
+        """Read the text of thinking blocks where no field has it."""
+        blocks = delta[THINKING_BLOCKS]
+        if isinstance(blocks, list) and not any(map(delta.get, self._dialect.fields)):
+            text = "".join([_text_within(block) for block in blocks])
+            if text:
+                self._reasoning(choice, THINKING_BLOCKS, text)
+
     def _fields(self, choice: _Choice, delta: Mapping[str, Any]) -> None:
         """Take the reasoning of the first field that has text; keep what is no text."""
         found = False
         for field in self._dialect.fields:
-            text = delta.get(field)
-            if text and not isinstance(text, str):
-                self._keep_last(choice.state.extra, field, text)
+            value = delta.get(field)
+            text = value if isinstance(value, str) else _text_within(value)
+            if value and not text:
+                self._keep_last(choice.state.extra, field, value)
             elif text and not found:
                 found = True
                 self._reasoning(choice, field, text)
@@ -429,8 +414,13 @@ class ChatCompletionsDecoder:
 
     def _field(self, choice: _Choice, key: str, value: object) -> None:
         """Take one field of a delta that is not text."""
+        if key in self._dialect.fields:
+            return
         take = _TAKERS.get(key)
         if take is None:
+            if key not in _KNOWN_DELTA:
+                state = choice.state
+                self._unknown(state.index, state.extra, f"choices.delta.{key}", value)
             self._keep_last(choice.state.extra, key, value)
             return
         if choice.searching and choice.splitter is not None and take is not _ignore:
@@ -453,20 +443,48 @@ class ChatCompletionsDecoder:
     def _may_be_tag(self, content: str) -> bool:
         """Say whether content that begins like this needs the splitter; most does not."""
         first = content[0]
-        return first == "<" or first.isspace() or self._dialect.inline == "assume_open"
+        return first in "<[◁" or first.isspace() or self._dialect.inline == "assume_open"
 
     def _parts(self, choice: _Choice, parts: list[Any]) -> None:
-        """Take content in parts (vllm-omni): text and images."""
+        """Take content in parts: text and images (vllm-omni), thoughts and text (Mistral)."""
         for part in parts:
-            if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+            if isinstance(part, str):
+                self._content(choice, part)
+            elif not isinstance(part, dict):
+                _keep(choice.state, "parts", part)
+            elif part.get("type") == "thinking" or "thinking" in part:
+                self._thinking_part(choice, part)
+            elif isinstance(text := part.get("text"), str):
                 if text:
                     self._content(choice, text)
-            else:
+            elif part.get("type") == "refusal":
+                _take_refusal(self.transcript, choice.state, part.get("refusal"))
+            elif "image_url" in part:
                 _take_image(self.transcript, choice.state, part)
+            else:
+                self._unknown_part(choice.state, part)
+
+    def _unknown_part(self, state: ChoiceState, part: dict[str, Any]) -> None:
+        _keep(state, "parts", part)
+        name = f"content.{_string(part.get('type')) or '?'}"
+        self.transcript.unknown(state.index, "chat", name, part)
+
+    def _thinking_part(self, choice: _Choice, part: dict[str, Any]) -> None:
+        """Take Mistral's form, in which the thoughts go back, signature and all."""
+        thought = part.get("thinking")
+        pieces = thought if isinstance(thought, list) else [thought]
+        text = "".join([_text_within(piece) for piece in pieces])
+        rest = {key: part[key] for key in part.keys() - {"thinking"} if part[key] is not None}
+        kept = choice.state.extra.setdefault(THINKING_PART, {"type": "thinking"})
+        if isinstance(kept, dict):
+            kept.update(rest)
+        if text:
+            self._reasoning(choice, THINKING_PART, text)
 
     def _split(self, choice: _Choice, content: str) -> None:
         splitter = choice.splitter = choice.splitter or TagSplitter(self._dialect)
         choice.fed.append(content)
+        choice.state.said = True  # it may be held back
         self._pieces(choice, splitter.feed(content))
         if splitter.decided:
             self._note_inline(choice, splitter)
@@ -489,17 +507,16 @@ class ChatCompletionsDecoder:
     def _reasoning(self, choice: _Choice, field: str, text: str) -> None:
         if choice.state.reasoning_field is None:
             choice.state.reasoning_field = field
-        if choice.searching:
-            choice.searching = False
+        if choice.searching and not choice.after_field:
             if choice.splitter is not None:
                 self._pieces(choice, choice.splitter.switch_off())
+            choice.splitter = TagSplitter(self._dialect, after_field=True)
+            choice.after_field = True
         self._text(choice, REASONING, text)
 
     def _text(self, choice: _Choice, kind: int, text: str) -> None:
-        if self._surrogates:
-            text, choice.halves[kind] = rejoined(choice.halves.get(kind, "") + text)
         if text:
-            self.transcript.put(choice.state.index, kind, text)
+            self.say(choice.state, kind, text)
 
     # --- reasoning_details ----------------------------------------------------------------------
 
@@ -514,7 +531,10 @@ class ChatCompletionsDecoder:
 
     def _news(self, choice: _Choice, entry: Mapping[str, Any]) -> str:
         """Give what is new in an entry; the second of an index shows if they are cumulative."""
-        key, text = detail_key(entry), _string(entry.get("text")) or _string(entry.get("summary"))
+        key, text = (
+            choice.state.detail_key(entry),
+            _string(entry.get("text")) or _string(entry.get("summary")),
+        )
         before = choice.details.get(key, "")
         if choice.cumulative is None and before and text:
             choice.cumulative = len(text) > len(before) and text.startswith(before)
@@ -530,6 +550,16 @@ class ChatCompletionsDecoder:
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _text_within(value: object) -> str:
+    """Return the text of a thought that is an object: relays' and Mistral's ways."""
+    if isinstance(value, dict):
+        return next((text for key in _WITHIN if (text := _string(value.get(key)))), "")
+    return _string(value)
+
+
+_WITHIN = ("text", "content", "thinking", "reasoning")
 
 
 # --- fields beside the text ---------------------------------------------------------------------
@@ -578,12 +608,54 @@ def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:
     """Reasoning details were looked at before the text."""
 
 
+def _take_audio(_log: Transcript, state: ChoiceState, piece: object) -> None:
+    """Join OpenAI's audio: its data is base64, a piece by itself each, its transcript text."""
+    if not isinstance(piece, dict):
+        return
+    kept = state.extra.setdefault("audio", {})
+    state.said = True
+    for key, value in piece.items():
+        if key == "data" and isinstance(value, str):
+            kept[key] = joined_base64(_string(kept.get(key)), value)
+        elif key == "transcript" and isinstance(value, str):
+            kept[key] = _string(kept.get(key)) + value
+        elif value is not None:
+            kept[key] = value
+
+
+def joined_base64(before: str, piece: str) -> str:
+    """Join two texts of base64; one that does not end with a whole byte's is padded, or stays."""
+    if before.endswith("="):
+        try:
+            return b64encode(b64decode(before) + b64decode(piece)).decode()
+        except ValueError:
+            return before + piece
+    return before + piece
+
+
+def _take_thinking_block(_log: Transcript, state: ChoiceState, block: object) -> None:
+    """Join the blocks that LiteLLM passes on beside the text, with the signature that closes one."""
+    if not isinstance(block, dict):
+        return
+    blocks = state.extra.setdefault(THINKING_BLOCKS, [])
+    last = blocks[-1] if blocks else {}
+    goes_on = last.get("type") == block.get("type") == "thinking" and not last.get("signature")
+    if not goes_on:
+        blocks.append(dict(block))
+        return
+    last["thinking"] = _string(last.get("thinking")) + _string(block.get("thinking"))
+    if block.get("signature"):
+        last["signature"] = block["signature"]
+
+
 _TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
     "tool_calls": _take_tool_call,
     "function_call": _take_function_call,
     "refusal": _take_refusal,
     "images": _take_image,
     "annotations": _take_annotation,
+    "audio": _take_audio,
+    "thinking_blocks": _take_thinking_block,
     "reasoning_details": _ignore,
 }
 
@@ -629,7 +701,11 @@ def _detail_text(choice: _Choice, details: object) -> tuple[str, list[str]] | No
     if not isinstance(details, list) or len(details) != 1 or choice.cumulative is None:
         return None
     (entry,) = details
-    known = choice.state.details.get(detail_key(entry)) if isinstance(entry, dict) else None
+    known = (
+        choice.state.details.get(choice.state.detail_key(entry))
+        if isinstance(entry, dict)
+        else None
+    )
     names = [name for name in ("text", "summary") if known and _string(entry.get(name))]
     return (names[0], known.texts[names[0]]) if known and len(names) == 1 else None
 

@@ -3,7 +3,8 @@
 Strategy.  Reasoning arrives either in a field beside ``content`` or inside it, between tags.  A
 :class:`Dialect` says which fields to look at, first non-empty wins (vLLM sends the same text in
 two of them), and what to do about tags.  A field that has carried reasoning switches the splitter
-of its choice off: whoever has a field does not need tags, and people do ask about think tags.
+of its choice off: whoever has a field does not need tags, and people do ask about think tags.  Only
+a closing tag as the very first text after such a field is dropped: the server's parser left it.
 
 :class:`TagSplitter` holds back only what may still become the tag it is looking for, at most
 eight characters, so that nothing else waits.  Unless the dialect says that the opening tag is
@@ -40,7 +41,10 @@ class Dialect:
         inline: tags inside ``content``: only at its beginning, assumed open because the template
             swallows the opening tag, or never.
         tags: the names of the tags that count.
+        pairs: what opens and closes thinking where it is no tag of that form.
         enders: texts that end inline thinking without a closing tag and belong to the answer.
+        followers: marks between the thinking and the answer, which belong to neither.
+        strays: closing tags that may stand at the beginning of a reply without thoughts.
         echo: the field that carries reasoning back in the next turn; None sends back the one it
             came in.
     """
@@ -50,39 +54,70 @@ class Dialect:
     details: bool = True
     inline: Inline = "leading"
     tags: tuple[str, ...] = ("think", "thinking", "thought")
+    pairs: tuple[tuple[str, str], ...] = ()
     enders: tuple[str, ...] = ()
+    followers: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
     echo: str | None = None
     openers: tuple[str, ...] = attrs.field(init=False, repr=False, eq=False)
     closers: Mapping[str, bool] = attrs.field(init=False, repr=False, eq=False)
 
     @openers.default
     def _openers(self) -> tuple[str, ...]:
-        return tuple(f"<{tag}>" for tag in self.tags)
+        return (*(f"<{tag}>" for tag in self.tags), *(opener for opener, _ in self.pairs))
 
     @closers.default
     def _closers(self) -> Mapping[str, bool]:
-        """Give what ends thinking: True for a tag to drop, False for text of the answer."""
+        """Return what ends thinking: True for a tag to drop, False for text of the answer."""
         tags = {f"</{tag}>": True for tag in self.tags}
-        return MappingProxyType(tags | dict.fromkeys(self.enders, False))
+        pairs = {closer: True for _, closer in self.pairs}
+        return MappingProxyType(tags | pairs | dict.fromkeys(self.enders, False))
 
+
+_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+"""vLLM, SGLang and most clouds; OpenRouter and Ollama; GitHub Copilot; Ollama's own face."""
+
+_CALLS = ("<tool_call>", "<tool_calls>", "<|tool_calls_section_begin|>")
+"""SGLang's detectors end thinking at a tool call that forgot the closing tag."""
 
 _ROWS = (
-    # What nobody told us about: every field, and tags at the beginning.
-    Dialect("openai-compatible"),
+    # What nobody told us about: every field, and tags at the beginning, also those of models
+    # whose server has no parser for them.  Source: SGLang's reasoning parsers.
+    Dialect(
+        "openai-compatible",
+        fields=_FIELDS,
+        tags=("think", "thinking", "thought", "reasoning", "seed:think", "mm:think"),
+        pairs=(
+            ("[THINK]", "[/THINK]"),
+            ("◁think▷", "◁/think▷"),
+            ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
+            ("<|channel|>analysis<|message|>", "<|end|>"),
+            ("<|channel>thought\n", "<channel|>"),
+            ("<|START_THINKING|>", "<|END_THINKING|>"),
+            ("<|inner_prefix|>", "<|inner_suffix|>"),
+        ),
+        enders=_CALLS,
+        followers=(
+            "<|open|>response<|sep|>",
+            "<|start|>assistant<|channel|>final<|message|>",
+            "<|START_TEXT|>",
+        ),
+        strays=("</mm:think>",),
+    ),
     Dialect("deepseek", echo="reasoning_content"),
-    # SGLang's detector ends Qwen's thinking at a tool call that forgot the closing tag.
-    Dialect("qwen", enders=("<tool_call>",), echo="reasoning_content"),
-    Dialect("glm", echo="reasoning_content"),
+    Dialect("qwen", enders=_CALLS, echo="reasoning_content"),
+    Dialect("glm", enders=_CALLS, echo="reasoning_content"),
     Dialect("grok", inline="never"),
-    # The MiniMax cloud: inline tags by default, reasoning_details with reasoning_split.
-    Dialect("minimax"),
+    # The MiniMax cloud: inline tags by default, reasoning_details with reasoning_split; M3's tag
+    # has a name space, and its closing one may open a reply without thoughts.
+    Dialect("minimax", tags=("think", "thinking", "thought", "mm:think"), strays=("</mm:think>",)),
     Dialect("openai", inline="never"),
     # new-api's bridge to Claude: reasoning_content; tags in the text are the answer's.
     Dialect("claude", inline="never"),
     # Google's own OpenAI endpoint writes <thought>; new-api's bridge fills reasoning_content.
     Dialect("gemini"),
     # Engines without a reasoning parser, whose chat template ends in "<think>\n".
-    Dialect("open-thinking", inline="assume_open", enders=("<tool_call>",)),
+    Dialect("open-thinking", inline="assume_open", enders=_CALLS),
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({row.name: row for row in _ROWS})
@@ -107,25 +142,32 @@ class TagSplitter:
 
     __slots__ = (
         "_closers",
+        "_followers",
         "_held",
         "_newlines",
         "_openers",
         "_out",
         "_state",
+        "_strays",
         "engaged",
         "inside",
     )
 
-    def __init__(self, dialect: Dialect) -> None:
-        """Begin before the first character of ``content``."""
+    def __init__(self, dialect: Dialect, *, after_field: bool = False) -> None:
+        """Begin before the first character of ``content``, or of what follows thoughts in a field."""
         self._openers = dialect.openers
         self._closers = dialect.closers
+        self._followers = dialect.followers
+        self._strays = dialect.strays
+        if after_field:
+            self._openers = ()
+            self._strays = tuple(tag for tag, dropped in self._closers.items() if dropped)
         self._held = ""
         self._newlines = 0
         self._out: list[Piece] = []
-        self.engaged = self.inside = dialect.inline == "assume_open"
+        self.engaged = self.inside = dialect.inline == "assume_open" and not after_field
         # Functions and not bound methods: a splitter that held itself would need the collector.
-        self._state = _STARTS[dialect.inline]
+        self._state = _STARTS["leading" if after_field else dialect.inline]
 
     @property
     def decided(self) -> bool:
@@ -172,7 +214,26 @@ class TagSplitter:
         body = text.lstrip()
         if opener := _leading(body, self._openers):
             return self._open(body[len(opener) :], _NEWLINES_AFTER_OPENER)
-        if len(text) <= _MOST_BEFORE and (not body or _may_become(body, self._openers)):
+        if stray := _leading(body, self._strays):
+            return self._close(body[len(stray) :])
+        leading = self._openers + self._strays
+        if len(text) <= _MOST_BEFORE and (not body or _may_become(body, leading)):
+            return self._hold(text)
+        self._state = TagSplitter._after
+        return text
+
+    def _close(self, text: str) -> str:
+        self.inside = False
+        self._newlines = _NEWLINES_AFTER_CLOSER
+        self._state = TagSplitter._closed if self._followers else TagSplitter._after
+        return text
+
+    def _closed(self, text: str) -> str:
+        """Right after a closing tag: its line ends, and a mark that opens the answer, are dropped."""
+        text = self._skip_newlines(text)
+        if mark := _leading(text, self._followers):
+            text = text[len(mark) :]
+        elif not text or _may_become(text, self._followers):
             return self._hold(text)
         self._state = TagSplitter._after
         return text
@@ -204,11 +265,10 @@ class TagSplitter:
             return self._hold(text[keep:])
         place, closer = found
         self._emit("reasoning", text[:place])
+        if self._closers[closer]:
+            return self._close(text[place + len(closer) :])
         self.inside = False
         self._state = TagSplitter._after
-        if self._closers[closer]:
-            self._newlines = _NEWLINES_AFTER_CLOSER
-            place += len(closer)
         return text[place:]
 
     def _after(self, text: str) -> str:

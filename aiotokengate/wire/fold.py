@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aiotokengate.types import (
     NOT_KEPT,
+    UNKNOWN,
     Attempt,
     Choice,
     CitationDelta,
@@ -18,11 +19,12 @@ from aiotokengate.types import (
     Reply,
     Status,
     Timeline,
+    UnknownDelta,
     Usage,
 )
 from aiotokengate.wire.chat_completions import media_of
 from aiotokengate.wire.dialects import Dialect
-from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
+from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING, ChoiceState, Transcript
 from aiotokengate.wire.usage import estimated_usage, usage_of
 
 __all__ = ["About", "fold"]
@@ -69,18 +71,21 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
         None,
         about.timeline,
         about.attempts,
+        log.skipped,
     )
 
 
 def _usage(log: Transcript, prompt_bytes: int) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
-    return estimated_usage(prompt_bytes, _bytes_of(log, REASONING), _bytes_of(log, ANSWER))
+    said = _bytes_of(log, ANSWER) + _bytes_of(log, COMMENTARY)
+    return estimated_usage(prompt_bytes, _bytes_of(log, REASONING), said)
 
 
 def _bytes_of(log: Transcript, kind: int) -> int:
     texts = (log.text(index, kind) for index in log.choices)
-    return log.forgotten[kind] + sum(len(text.encode("utf-8", "replace")) for text in texts)
+    forgotten = log.forgotten[kind] if kind <= ANSWER else 0
+    return forgotten + sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
@@ -93,9 +98,9 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
         answer,
         log.text(index, REASONING) if whole else "",
         "".join(_of(others, RefusalDelta, index, "text")) if others else "",
-        state.tool_calls() if state.calls else (),
+        log.tool_calls(state) if state.calls else (),
         state.finish_reason,
-        _status(state, status),
+        _status(log, state, status),
         tuple(state.logprobs) if state.logprobs else None,
         _media(others, index, answer),
         tuple(_of(others, CitationDelta, index, "citation")) if others else (),
@@ -103,8 +108,19 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
         [detail.whole() for detail in state.details.values()] if state.details else [],
         state.inline or "",
         state.native,
-        state.extra,
+        _extra(state, others),
+        log.text(index, COMMENTARY) if whole else "",
     )
+
+
+def _extra(state: ChoiceState, others: Sequence[Any]) -> Mapping[str, Any]:
+    """Add what no table knows to the fields without a name."""
+    kept = [
+        {"protocol": one.protocol, "type": one.type, "data": one.data}
+        for one in others
+        if isinstance(one, UnknownDelta) and one.choice == state.index
+    ]
+    return {**state.extra, UNKNOWN: kept} if kept else state.extra
 
 
 def _echo(field: str | None, dialect: Dialect) -> str | None:
@@ -112,9 +128,9 @@ def _echo(field: str | None, dialect: Dialect) -> str | None:
     return None if field in (None, "reasoning_details") else dialect.echo or field
 
 
-def _status(state: ChoiceState, status: Status) -> Status:
-    if state.finish_reason is not None:
-        return "complete"
+def _status(log: Transcript, state: ChoiceState, status: Status) -> Status:
+    if log.is_finished(state):
+        return "paused" if state.ending == "paused" else "complete"
     return "stopped" if status == "stopped" else "interrupted"
 
 
@@ -143,6 +159,10 @@ def _notes(
         notes.append(NOT_KEPT)
     if log.skipped:
         notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
-    if log.finished and len(choices) < log.expected:
+    for choice in choices:
+        if choice.status == "complete" and choice.empty and not log.first:
+            notes.append(f"empty: finished with {choice.finish_reason!r} and nothing to show")
+            break
+    if log.claimed and len(choices) < log.expected:
         notes.append(f"fewer choices: {log.expected} asked for, {len(choices)} came")
     return tuple(notes + log.notes)

@@ -18,10 +18,11 @@ import orjson
 
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation, Media
+from aiotokengate.wire.endings import ending_of, reason_of
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.question import (
     Encoded,
-    NativeDecoder,
+    FrameDecoder,
     Question,
     count_in,
     joined_text,
@@ -248,20 +249,6 @@ def _inline(mime: str, data: str) -> dict[str, Any]:
 
 # --- the reply ----------------------------------------------------------------------------------
 
-_REASONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "STOP": "stop",
-        "MAX_TOKENS": "length",
-        **dict.fromkeys(
-            (
-                *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"),
-                *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE"),
-            ),
-            "content_filter",
-        ),
-    }
-)
-_NO_REASON: Final = (None, "", "FINISH_REASON_UNSPECIFIED")
 _USUAL: Final = frozenset(
     (
         *("candidates", "usageMetadata", "modelVersion", "responseId", "createTime"),
@@ -273,7 +260,7 @@ _USUAL_CANDIDATE: Final = frozenset(
 )
 
 
-class GeminiDecoder(NativeDecoder):
+class GeminiDecoder(FrameDecoder):
     """Chunks of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
     __slots__ = ("_parts",)
@@ -298,7 +285,7 @@ class GeminiDecoder(NativeDecoder):
         elif isinstance(frame, dict):
             self._chunk(frame)
         else:
-            self.transcript.skipped += 1
+            self.no_object(frame)
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         log = self.transcript
@@ -328,7 +315,7 @@ class GeminiDecoder(NativeDecoder):
             self.transcript.cite(state, source)
         state.extra.update({key: candidate[key] for key in candidate.keys() - _USUAL_CANDIDATE})
         reason = candidate.get("finishReason")
-        if reason not in _NO_REASON:
+        if isinstance(reason, str):
             self._finish(state, str(reason))
 
     def _part(self, state: ChoiceState, part: dict[str, Any]) -> None:
@@ -347,12 +334,15 @@ class GeminiDecoder(NativeDecoder):
             kind = (mime or "file").partition("/")[0]
             log.show(state, Media(kind, text_of(file.get("fileUri")), mime))
 
-    def _finish(self, state: ChoiceState, reason: str) -> None:
-        state.extra["finish_reason"] = reason
-        if reason == "STOP" and state.calls:
-            self.transcript.finish(state, "tool_calls")
+    def _finish(self, state: ChoiceState, word: str) -> None:
+        ending = ending_of(PROTOCOL, word)
+        if ending is None:
+            return
+        state.extra["finish_reason"] = word
+        if ending == "finished" and state.calls:
+            self.transcript.finish(state, "tool_calls", "calls", word)
         else:
-            self.transcript.finish(state, _REASONS.get(reason, reason))
+            self.transcript.finish(state, reason_of(PROTOCOL, word), ending, word)
 
 
 class _Part:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +18,7 @@ import orjson
 
 from aiotokengate.errors import CallerError
 
-__all__ = ["dumps", "loads", "mended", "rejoined", "same", "written"]
+__all__ = ["dumps", "lenient", "loads", "mended", "rejoined", "same", "written"]
 
 _INT64 = 2**64
 
@@ -31,6 +33,18 @@ def loads(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
+
+
+def lenient(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Parse a frame also with what vendors do beside the letter of JSON.
+
+    Raw control characters in a string are read; bytes that are no UTF-8, as an engine sends them
+    that cuts a character in two, become surrogates for :func:`rejoined` to put together again.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    return json.loads(text.decode("utf-8", "surrogateescape"), strict=False)
 
 
 def dumps(value: object, *, path: str = "") -> bytes:
@@ -55,16 +69,32 @@ def dumps(value: object, *, path: str = "") -> bytes:
 
 
 def rejoined(text: str) -> tuple[str, str]:
-    """Join halves of surrogate pairs; give the text, and a first half that ends it.
+    """Join the halves of characters; return the text, and a first half that ends it.
 
-    A half that has lost its other half becomes U+FFFD.
+    Halves are surrogates, as JSON escapes them, or bytes that :func:`lenient` has escaped.  One
+    that has lost its other half becomes U+FFFD.
     """
     half = text[-1:]
     if "\ud800" <= half <= "\udbff":
         text = text[:-1]
     else:
         half = ""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        decoder = _utf8("replace")
+        whole = decoder.decode(_NO_BYTE.sub("\ufffd", text).encode("utf-8", "surrogateescape"))
+        rest = decoder.getstate()[0].decode("utf-8", "surrogateescape")
+        if half and rest:
+            return whole + "\ufffd", half
+        return whole, rest or half
+    return text, half
+
+
+_utf8 = getincrementaldecoder("utf-8")
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte."""
 
 
 def mended(value: Any, raw: frozenset[str]) -> Any:  # noqa: ANN401 - parsed JSON

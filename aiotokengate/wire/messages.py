@@ -19,10 +19,11 @@ import orjson
 
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation
+from aiotokengate.wire.endings import ending_of, reason_of
 from aiotokengate.wire.jsontext import dumps, loads
 from aiotokengate.wire.question import (
     Encoded,
-    NativeDecoder,
+    FrameDecoder,
     Question,
     count_in,
     dicts_in,
@@ -263,15 +264,6 @@ def _file(file: object, where: str) -> dict[str, Any]:
 
 # --- the reply ----------------------------------------------------------------------------------
 
-_REASONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "end_turn": "stop",
-        "stop_sequence": "stop",
-        "max_tokens": "length",
-        "tool_use": "tool_calls",
-        "refusal": "content_filter",
-    }
-)
 _USUAL_MESSAGE: Final = frozenset(
     ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage")
 )
@@ -311,7 +303,7 @@ class _Block:
         return None if block.get("type") == "text" and not block.get("text") else block
 
 
-class MessagesDecoder(NativeDecoder):
+class MessagesDecoder(FrameDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
     __slots__ = ("_blocks", "_state", "_usage")
@@ -326,7 +318,7 @@ class MessagesDecoder(NativeDecoder):
     def take(self, frame: object) -> None:
         """Take one event; or a whole message, which came as plain JSON."""
         if not isinstance(frame, dict):
-            self.transcript.skipped += 1
+            self.no_object(frame)
             return
         if frame.get("type") == "content_block_delta":
             self._delta(frame)
@@ -459,7 +451,9 @@ class MessagesDecoder(NativeDecoder):
         state = self._choice()
         kept = ("stop_reason", "stop_sequence", "stop_details")
         state.extra.update({key: delta[key] for key in kept if delta.get(key) is not None})
-        self.transcript.finish(state, _REASONS.get(reason, reason))
+        ending = ending_of(PROTOCOL, reason)
+        if ending is not None:
+            self.transcript.finish(state, reason_of(PROTOCOL, reason), ending, reason)
 
     def _stop(self, event: dict[str, Any]) -> None:
         del event

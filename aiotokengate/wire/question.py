@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 import attrs
 import orjson
 
 from aiotokengate.catalogue import UNKNOWN, Model
-from aiotokengate.wire.jsontext import loads, mended
+from aiotokengate.wire.jsontext import lenient, mended
 from aiotokengate.wire.splice import Splicer
-from aiotokengate.wire.transcript import BREAK, Transcript
+from aiotokengate.wire.transcript import BREAK, KINDS, ChoiceState, Transcript
 
 __all__ = [
     "NO_HEADERS",
     "Decoder",
     "Encoded",
-    "NativeDecoder",
+    "FrameDecoder",
     "Question",
     "Reasoning",
     "count_in",
@@ -86,49 +86,67 @@ class Decoder(Protocol):
 
     Attributes:
         transcript: where the entries go.
-        done: whether the protocol's own end came (``[DONE]``, ``message_stop``).
-        suspect: a frame that may be an error, as parsed; the caller takes it out and judges.
+        done: whether the protocol's own end came (``[DONE]``, ``message_stop``); nothing counts
+            after it.
+        suspect: what the caller has to judge, and takes out: a frame that may be an error, as
+            parsed; a list of frames; or bytes that are no JSON text.
     """
 
     transcript: Transcript
     done: bool
-    suspect: Mapping[str, Any] | None
+    suspect: Mapping[str, Any] | list[Any] | bytes | None
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
 
     def feed_from(self, events: Sequence[bytes], at: int) -> int:
-        """Take events from a place on, up to a suspect; give the place after the last one."""
+        """Take events from a place on, up to a suspect or the protocol's end.
+
+        Returns:
+            The place after the last one that was taken.
+        """
 
     def take(self, frame: object) -> None:
         """Take one parsed frame: an event, or a whole reply that came as plain JSON."""
 
+    def take_damaged(self, frame: object) -> None:
+        """Take one frame whose texts may begin or end inside a character."""
+
     def end(self) -> None:
-        """Take the end of the stream: give out what was held back, and seal the transcript."""
+        """Take the end of the stream: tell what was held back, and seal the transcript."""
 
 
-class NativeDecoder:
-    """What the decoders of the vendors' own protocols share: from an event's bytes to a frame.
+UNREADABLE: Final = b"?"
+"""Stands in ``suspect`` for a frame that is JSON, and no object."""
+
+
+class FrameDecoder:
+    """What the decoders of all protocols share: from an event's bytes to a frame.
 
     See :class:`Decoder`; a subclass takes the frames.
 
     Attributes:
         splicer: takes what differs from an earlier event in its text alone.
+        uneven: whether texts may begin or end inside a character.
     """
 
-    __slots__ = ("done", "splicer", "suspect", "transcript")
+    __slots__ = ("done", "splicer", "suspect", "transcript", "uneven")
+
+    TEXTS: ClassVar[frozenset[str]] = frozenset()
+    """Keys whose texts are put together again where a character was cut."""
 
     def __init__(self, transcript: Transcript) -> None:
         """Begin a reply."""
         self.transcript = transcript
         self.done = False
-        self.suspect: Mapping[str, Any] | None = None
+        self.suspect: Mapping[str, Any] | list[Any] | bytes | None = None
         self.splicer = Splicer(transcript)
+        self.uneven = False
 
     def feed_from(self, events: Sequence[bytes], at: int) -> int:
-        """Take events from a place on, up to a suspect; give the place after the last one."""
+        """Take events from a place on, up to a suspect or the protocol's end."""
         splicer, end = self.splicer, len(events)
-        while at < end and self.suspect is None:
+        while at < end and self.suspect is None and not self.done:
             if splicer.templates:
                 at = splicer.take(events, at)
                 if at == end:
@@ -147,7 +165,8 @@ class NativeDecoder:
         log = self.transcript
         before = len(log.items)
         self.take(frame)
-        if len(log.items) - before == 1 and log.kinds[-1] < BREAK and self.splicer.worth(data):
+        one = len(log.items) - before == 1 and log.kinds[-1] % KINDS < BREAK
+        if one and not self.uneven and self.splicer.worth(data):
             self.learn(data, frame)
 
     def take(self, frame: object) -> None:
@@ -157,23 +176,45 @@ class NativeDecoder:
     def learn(self, data: bytes, frame: dict[str, Any]) -> None:
         """Let the splicer have an event that gave a piece of text, if it gave nothing else."""
 
+    def take_damaged(self, frame: object) -> None:
+        """Take one frame whose texts may begin or end inside a character."""
+        self.uneven = True
+        self.splicer.forget()
+        try:
+            even = mended(frame, self.TEXTS)
+        except RecursionError:
+            self.suspect = UNREADABLE
+        else:
+            self.take(even)
+
+    def say(self, state: ChoiceState, kind: int, text: str) -> None:
+        """Append a text."""
+        if self.uneven:
+            self.transcript.say(state, kind, text)
+        else:
+            self.transcript.put(state.index, kind, text)
+
     def end(self) -> None:
         """Take the end of the stream."""
         self.splicer.forget()
         self.transcript.seal()
 
+    def no_object(self, frame: object) -> None:
+        """Put a frame aside that is JSON, and no object."""
+        self.suspect = frame if isinstance(frame, list) and frame else UNREADABLE
+
     def _not_orjson(self, data: bytes) -> None:
-        """Take blank data, ``[DONE]``, or JSON that only json reads."""
+        """Take blank data, ``[DONE]``, a comment wrapped in data, or JSON that only json reads."""
         text = data.strip()
         if text.startswith(b"[DONE]"):
             self.done = True
-        elif text:
+        elif text and not text.startswith(b":"):
             try:
-                frame = mended(loads(text), frozenset())
+                frame = lenient(text)
             except (ValueError, RecursionError):
-                self.transcript.skipped += 1
+                self.suspect = text
             else:
-                self.take(frame)
+                self.take_damaged(frame)
 
 
 def text_of(value: object) -> str:

@@ -17,10 +17,11 @@ from typing import Any, Final
 
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Citation, Media
+from aiotokengate.wire.endings import ending_of
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.question import (
     Encoded,
-    NativeDecoder,
+    FrameDecoder,
     Question,
     dicts_in,
     joined_text,
@@ -226,7 +227,7 @@ _KEPT: Final = frozenset(
 )
 
 
-class ResponsesDecoder(NativeDecoder):
+class ResponsesDecoder(FrameDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
     __slots__ = ("_ids", "_items", "_said", "_state")
@@ -243,7 +244,7 @@ class ResponsesDecoder(NativeDecoder):
     def take(self, frame: object) -> None:
         """Take one event; or a whole response, which came as plain JSON."""
         if not isinstance(frame, dict):
-            self.transcript.skipped += 1
+            self.no_object(frame)
             return
         kind = frame.get("type")
         if kind == "response.output_text.delta":
@@ -450,7 +451,8 @@ class ResponsesDecoder(NativeDecoder):
         if status == "failed" or response.get("error"):
             self.suspect = {"error": response.get("error") or {"message": "the response failed"}}
         elif status in ("completed", "incomplete"):
-            log.finish(self._choice(), self._reason(response))
+            reason = self._reason(response)
+            log.finish(self._choice(), reason, ending_of("chat", reason) or "other")
 
     def _reason(self, response: Mapping[str, Any]) -> str:
         details = response.get("incomplete_details")

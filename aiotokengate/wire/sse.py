@@ -9,8 +9,9 @@ else (comments, ``event:``, ``id:``, several data lines, an event cut by a read)
 through the field rules.
 
 The one thing beside the standard: a line that begins with ``{`` is, by the rules, a field nobody
-knows.  Gateways write a bare error body there, so such lines are kept in :attr:`SSEDecoder.aside`
-for whoever wants to look (https://html.spec.whatwg.org/multipage/server-sent-events.html, §9.2.6).
+knows.  Gateways write a bare error body there, on one line or over several, so such lines and the
+unknown ones after them are kept in :attr:`SSEDecoder.aside` for whoever wants to look
+(https://html.spec.whatwg.org/multipage/server-sent-events.html, §9.2.6).
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class SSEDecoder:
 
     Attributes:
         max_event_bytes: the limit on one event: all lines since the blank one before it.
-        aside: lines that began like a JSON object where a field was expected.
+        aside: lines that began like a JSON object where a field was expected, and those that go on
+            with it.
+        errors: of the last :meth:`feed_data`, the events named ``error``: how many others came
+            before each, and its data.
         comments: how many comment lines came (keep-alives).
     """
 
@@ -79,6 +83,7 @@ class SSEDecoder:
         "_size",
         "aside",
         "comments",
+        "errors",
         "max_event_bytes",
     )
 
@@ -86,6 +91,7 @@ class SSEDecoder:
         """Begin at the start of a body."""
         self.max_event_bytes = max_event_bytes
         self.aside: list[bytes] = []
+        self.errors: list[tuple[int, bytes]] = []
         self.comments = 0
         self._buffer = bytearray()
         self._searched = 0
@@ -115,7 +121,13 @@ class SSEDecoder:
         return events
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
-        """Do the same as :meth:`feed`, for protocols that need nothing but the events' data."""
+        """Do the same as :meth:`feed`, for protocols that need nothing but the events' data.
+
+        Events with the name ``error`` are put into ``errors``: their name says more than their
+        data, which may be plain text.
+        """
+        if self.errors:
+            self.errors.clear()
         if not (self._buffer or self._in_event or self._after_cr or self._at_start):
             whole = None if _CR in chunk else self._plain(chunk)
             if whole is not None:
@@ -123,7 +135,10 @@ class SSEDecoder:
         found: list[bytes] = []
 
         def give(event: ServerSentEvent) -> None:
-            found.append(event.data)
+            if event.event == "error":
+                self.errors.append((len(found), event.data))
+            else:
+                found.append(event.data)
 
         text = self._whole_lines(chunk)
         if text and self._in_event:
@@ -247,7 +262,7 @@ class SSEDecoder:
             return
         name, _, value = line.partition(b":")
         if name not in _FIELDS:
-            if line.startswith(b"{"):
+            if line.startswith(b"{") or self.aside:
                 self.aside.append(line)
             return
         self._field(name, value.removeprefix(b" "))
@@ -288,6 +303,8 @@ def _named(text: bytes) -> list[bytes] | None:
         if not block.startswith(head):
             name, between, _ = block.partition(b"\ndata: ")
             if not between or not name.startswith(b"event: ") or _LF in name:
+                return None
+            if name == b"event: error":
                 return None
             head = name + between
             size = len(head)

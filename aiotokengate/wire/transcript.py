@@ -3,32 +3,34 @@
 Strategy.  Two columns: what kind an entry is, and the entry.  Texts are stored as the strings they
 are, not as delta values (those are made for whoever reads them): the folded reply needs the
 strings anyway, and 142 bytes a value would be a gigabyte for ten thousand streams.  The kind
-column holds ``4 * choice + 0`` for reasoning, ``+ 1`` for answer text, ``+ 2`` for everything else
-that ends a phase (tool call, refusal, medium, finish) and ``+ 3`` for what does not (citation,
-usage); these last two store the delta itself.  So a reader finds its next text with one C-speed
-search, and a phase ends where the kind changes.
+column holds ``5 * choice + 0`` for reasoning, ``+ 1`` for answer text, ``+ 2`` for commentary,
+``+ 3`` for everything else that ends a phase (tool call, refusal, medium) and ``+ 4`` for what does
+not (citation, what nobody knows; at the end finish and usage); these last two store the delta itself.  So a
+reader finds its next text with one C-speed search, and a phase ends where the kind changes.
 
 Entries are numbered from the first; ``items`` and ``kinds`` hold the newest, from ``base`` on.
 Before each read of the network those before them are packed (see :mod:`.pack`), or dropped when
 nothing is to be retained and every reader has passed them.
 
-Beside the log stands what is only known as a whole: the state of each choice, with its tool calls
-under assembly.
+Beside the log stands what is only known as a whole: the state of each choice, with what it claims
+of its end (see :mod:`.framing` for what that is worth) and its tool calls under assembly (see
+:mod:`.calls` for which piece belongs to which).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from itertools import chain, compress
+from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import chain, compress, count
 from typing import Any
 
 import attrs
-import orjson
 
 from aiotokengate.types import (
+    FREE_TEXT,
     AnswerDelta,
     Citation,
     CitationDelta,
+    CommentaryDelta,
     Delta,
     FinishDelta,
     Media,
@@ -37,28 +39,21 @@ from aiotokengate.types import (
     RefusalDelta,
     ToolCall,
     ToolCallDelta,
+    UnknownDelta,
     Usage,
     UsageDelta,
 )
-from aiotokengate.wire.jsontext import rejoined, same, written
+from aiotokengate.wire.calls import Call, Calls, News, parsed
+from aiotokengate.wire.endings import Ending
+from aiotokengate.wire.jsontext import rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
 from aiotokengate.wire.usage import has_counts, usage_of
 
-__all__ = ["ANSWER", "BREAK", "NOTE", "REASONING", "ChoiceState", "Transcript"]
+__all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", "Transcript"]
 
-REASONING, ANSWER, BREAK, NOTE = range(4)
-KINDS = 4
-
-
-@attrs.define
-class PartialCall:
-    """A tool call under assembly."""
-
-    id: str = ""
-    name: str = ""
-    fragments: list[str] = attrs.field(factory=list)
-    half: str = ""
-    extra: dict[str, Any] = attrs.field(factory=dict)
+REASONING, ANSWER, COMMENTARY, BREAK, NOTE = range(5)
+KINDS = 5
+_TEXTS = (ReasoningDelta, AnswerDelta, CommentaryDelta)
 
 
 @attrs.define
@@ -81,49 +76,86 @@ class ChoiceState:
 
     Attributes:
         index: of the choice, from 0 up.
-        finish_reason: in the vendor's word, once it came.
+        finish_reason: the last that was claimed, in the vendor's word or the common one.
+        ending: the class of that word, see :mod:`.endings`; ``word`` is the vendor's own.
+        details_of_end: what the vendor says beside it.
+        claimed_at: how many entries the log had then.
+        bare: whether nothing had been said when it was claimed, so that it may mean nothing.
+        spoke_from: the entry from which on something said counts for that.
+        said: whether something came that has no entry (audio).
+        doubtful: whether something was said after a claim.
         reasoning_field: the field that the reasoning came in, None for inline tags.
         inline: what stood in ``content`` before the answer, tags included; None without tags.
         truncated: whether the text ended inside inline thinking.
-        native: ``{"protocol", "content"}``, the blocks, items or parts that a protocol other than
-            Chat Completions wants back in the next turn, whole and in order.
+        native: ``{"protocol", "content", "model"}``, the blocks, items or parts that a protocol
+            other than Chat Completions wants back in the next turn, whole and in order.
         calls: the tool calls, in the order of their appearance.
         cited: the sources that were given already.
-        details: the entries of ``reasoning_details``, by their index.
+        details: the entries of ``reasoning_details``, by what tells them apart.
+        halves: the first halves of characters that a text ended with, by its kind.
         extra: fields that have no name of their own, the last value of each.
     """
 
     __slots__ = (
-        "call_ids",
-        "call_indexes",
+        "_newest_detail",
+        "bare",
         "calls",
         "cited",
+        "claimed_at",
         "details",
+        "details_of_end",
+        "doubtful",
+        "ending",
         "extra",
         "finish_reason",
+        "halves",
         "index",
         "inline",
         "logprobs",
         "native",
         "reasoning_field",
+        "said",
+        "spoke_from",
         "truncated",
+        "word",
     )
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, make_id: Callable[[], str] = str) -> None:
         """Know nothing yet."""
         self.index = index
         self.finish_reason: str | None = None
+        self.ending: Ending | None = None
+        self.word = self.details_of_end = ""
+        self.claimed_at = self.spoke_from = 0
+        self.bare = self.doubtful = self.said = False
         self.reasoning_field: str | None = None
         self.inline: str | None = None
         self.truncated = False
-        self.calls: list[PartialCall] = []
-        self.call_ids: dict[str, int] = {}
-        self.call_indexes: dict[int, int] = {}
+        self.calls = Calls(make_id)
         self.cited: set[str] = set()
         self.details: dict[str, PartialDetail] = {}
+        self._newest_detail: dict[str, str] = {}
+        self.halves: dict[int, str] = {}
         self.logprobs: list[Any] = []
         self.native: dict[str, Any] | None = None
         self.extra: dict[str, Any] = {}
+
+    def detail_key(self, entry: Mapping[str, Any]) -> str:
+        """Tell the entries of ``reasoning_details`` apart by index, type and id.
+
+        OpenRouter gives several entries the index 0; an id may come with one piece alone.
+        """
+        base, own = repr((entry.get("index", 0), entry.get("type"))), entry.get("id")
+        named = f"{base}{own!r}"
+        if own is None:
+            return self._newest_detail.get(base, base)
+        if named not in self.details and base in self.details:
+            before = self.details[base].fields.get("id")
+            named = base if before in (None, own) else named
+        elif named not in self.details:
+            named = base
+        self._newest_detail[base] = named
+        return named
 
     def keep_detail(self, entry: Mapping[str, Any], *, replace: bool) -> bool:
         """Merge an entry of ``reasoning_details`` into those of the same index.
@@ -131,7 +163,7 @@ class ChoiceState:
         Returns:
             Whether a field has another value than before.
         """
-        detail = self.details.setdefault(detail_key(entry), PartialDetail())
+        detail = self.details.setdefault(self.detail_key(entry), PartialDetail())
         changed = False
         for key, value in entry.items():
             if key in _DETAIL_TEXTS and isinstance(value, str):
@@ -143,36 +175,6 @@ class ChoiceState:
                 changed = changed or not same(detail.fields.get(key, value), value)
                 detail.fields[key] = value
         return changed
-
-    def remember(self, place: int, index: object, new_id: str) -> None:
-        """Remember where pieces with this index or id belong."""
-        if isinstance(index, int):
-            self.call_indexes[index] = place
-        if new_id:
-            self.call_ids[new_id] = place
-
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """Give the calls as they stand; complete ones only after the finish."""
-        return tuple(self._call(place, call) for place, call in enumerate(self.calls))
-
-    def _call(self, place: int, call: PartialCall) -> ToolCall:
-        arguments = "".join(call.fragments) + ("\ufffd" if call.half else "")
-        return ToolCall(
-            id=call.id or f"call_{place}",
-            name=call.name,
-            arguments=arguments,
-            complete=self.finish_reason is not None and self._whole(arguments),
-            extra=call.extra,
-        )
-
-    def _whole(self, arguments: str) -> bool:
-        if not arguments.strip():
-            return self.finish_reason != "length"
-        try:
-            orjson.loads(arguments)
-        except orjson.JSONDecodeError:
-            return False
-        return True
 
 
 class Transcript:
@@ -187,25 +189,29 @@ class Transcript:
         forgotten: bytes of thinking and of answer that were dropped.
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
-        finished: how many choices have a finish reason.
+        claimed: how many choices have claimed to be finished.
+        signs: how many typed events came that say nothing but that somebody is at work.
         counts: the last usage object that had any count, as it came.
         usage: the same as a value, once sealed.
-        skipped: frames that were not JSON and were passed over.
+        skipped: frames that could not be read and were passed over.
         notes: remarks for the reply.
         plain: whether there was nothing but text, finish reasons and usage.
         extra: fields of the chunks that have no name of their own, the last value of each.
     """
 
     __slots__ = (
+        "_end",
         "_kept",
+        "_make_id",
         "_packed",
+        "asked",
         "base",
         "choices",
+        "claimed",
         "counts",
         "created",
         "expected",
         "extra",
-        "finished",
         "first",
         "forgotten",
         "id",
@@ -216,12 +222,29 @@ class Transcript:
         "plain",
         "retain",
         "sealed",
+        "signs",
         "skipped",
         "usage",
     )
 
-    def __init__(self, expected: int = 1, *, retain: bool = True) -> None:
-        """Begin empty."""
+    def __init__(
+        self,
+        expected: int = 1,
+        *,
+        retain: bool = True,
+        make_id: Callable[[], str] | None = None,
+        asked: str = "",
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            expected: how many choices were asked for.
+            retain: whether what was read is kept.
+            make_id: returns an id for a call that has none; without it they are counted.
+            asked: the model, as it was asked for.
+        """
+        self._make_id = make_id or map("call_{}".format, count()).__next__
+        self.asked = asked
         self.kinds: list[int] = []
         self.items: list[Any] = []
         self.base = 0
@@ -232,7 +255,8 @@ class Transcript:
         self._kept: list[Delta] = []
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
-        self.finished = 0
+        self.claimed = self.signs = 0
+        self._end = 0
         self.counts: Mapping[str, Any] | None = None
         self.usage: Usage | None = None
         self.skipped = 0
@@ -250,24 +274,14 @@ class Transcript:
 
     @property
     def begun(self) -> bool:
-        """Whether anything came that can be shown; a usage alone is what gateways make up."""
-        return len(self) > (self.usage is not None)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every choice seen has a finish reason (a vendor may ignore ``n``)."""
-        return 0 < self.finished == len(self.choices)
-
-    @property
-    def settled(self) -> bool:
-        """Whether every choice that was asked for has a finish reason."""
-        return self.complete and self.finished >= self.expected
+        """Whether anything was handed out; its end alone is what gateways make up."""
+        return len(self) > self._end
 
     def choice(self, index: int) -> ChoiceState:
-        """Give the state of a choice, making it when it first appears."""
+        """Return the state of a choice, making it when it first appears."""
         state = self.choices.get(index)
         if state is None:
-            state = self.choices[index] = ChoiceState(index)
+            state = self.choices[index] = ChoiceState(index, self._make_id)
         return state
 
     def item(self, at: int) -> Any:  # noqa: ANN401 - a text or a delta
@@ -302,7 +316,7 @@ class Transcript:
         if not isinstance(item, str):
             return item
         choice, kind = divmod(self.kind(at), KINDS)
-        return AnswerDelta(item, choice) if kind else ReasoningDelta(item, choice)
+        return _TEXTS[kind](item, choice)
 
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
@@ -355,7 +369,7 @@ class Transcript:
             self._kept += block.others.values()
             for kind in {kind for kind in block.kinds if kind % KINDS < BREAK}:
                 size = len(block.text(kind).encode("utf-8", "replace"))
-                self.forgotten[kind % KINDS] += size
+                self.forgotten[min(kind % KINDS, ANSWER)] += size
         self.first += BLOCK * len(self._packed[:count])
         del self._packed[:count]
 
@@ -384,81 +398,212 @@ class Transcript:
             state.cited.add(repr(seen))
             self.put(state.index, NOTE, CitationDelta(citation, state.index))
 
-    def finish(self, state: ChoiceState, reason: str) -> None:
-        """Note that a choice ended; the first reason stands."""
-        if state.finish_reason is None:
-            state.finish_reason = reason
-            self.finished += 1
-            self.put(state.index, BREAK, FinishDelta(state.index, reason))
+    def say(self, state: ChoiceState, kind: int, text: str) -> None:
+        """Append a text that may end, or begin, inside a character."""
+        given = state.halves.get(kind, "") + text
+        text, state.halves[kind] = rejoined(given)
+        if _LOST in text and _LOST not in given:
+            self._note_damage()
+        if text:
+            self.put(state.index, kind, text)
+
+    def _note_damage(self) -> None:
+        if _DAMAGED not in self.notes:
+            self.notes.append(_DAMAGED)
+
+    def unknown(self, choice: int, protocol: str, name: str, data: object) -> None:
+        """Append what no table knows."""
+        self.plain = False
+        self.put(choice, NOTE, UnknownDelta(choice, protocol, name, data))
 
     def count(self, usage: Mapping[str, Any]) -> None:
         """Keep the last usage that counts anything; never add usages up."""
         if has_counts(usage):
             self.counts = usage
 
+    # --- the end --------------------------------------------------------------------------------
+
+    def spoke(self, choice: int, since: int) -> bool:
+        """Whether a choice has said anything, text or other, from an entry on."""
+        low = KINDS * choice
+        if since <= self.base:
+            return self._spoke_before(low) or _any_of(self.kinds, low)
+        return _any_of(self.kinds[since - self.base :], low)
+
+    def _spoke_before(self, low: int) -> bool:
+        return bool(self.first) or any(_any_of(block.kinds, low) for block in self._packed)
+
+    def finish(self, state: ChoiceState, reason: str, ending: Ending, word: str = "") -> None:
+        """Note that a choice claims to be finished; the last claim stands.
+
+        Args:
+            state: of the choice.
+            reason: for the reply.
+            ending: its class.
+            word: the vendor's own, where it is another one.
+        """
+        if state.finish_reason is None:
+            self.claimed += 1
+        else:
+            self._doubt(state)
+        state.finish_reason, state.ending, state.word = reason, ending, word or reason
+        spoke = state.said or self.spoke(state.index, state.spoke_from)
+        state.bare = ending in _MAY_BE_NONE and not spoke
+        state.claimed_at = len(self)
+
+    def _doubt(self, state: ChoiceState) -> None:
+        state.doubtful = state.doubtful or self.spoke(state.index, state.claimed_at)
+
+    def worked(self, state: ChoiceState) -> None:
+        """Note that a tool of the server's has run: what it was needed for is still to be said."""
+        state.spoke_from = len(self)
+
+    def is_finished(self, state: ChoiceState) -> bool:
+        """Whether a choice has claimed to be finished, and not before it said anything."""
+        if state.finish_reason is None or state.ending == "broken":
+            return False
+        return not (state.bare and self.spoke(state.index, state.claimed_at))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every choice seen has finished (a vendor may ignore ``n``)."""
+        return 0 < self.claimed == len(self.choices) and all(
+            map(self.is_finished, self.choices.values())
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was asked for is there, as far as the choices can be believed."""
+        if not 0 < self.claimed == len(self.choices) or self.claimed < self.expected:
+            return False
+        return not any(state.bare for state in self.choices.values())
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a choice has said something after it claimed to be finished."""
+        for state in self.choices.values():
+            if state.finish_reason is not None:
+                self._doubt(state)
+        return any(state.doubtful for state in self.choices.values())
+
+    def disbelieve(self) -> None:
+        """Take back what the choices have claimed: it was not so."""
+        for state in self.choices.values():
+            state.finish_reason = state.ending = None
+        self.claimed = 0
+
     def seal(self) -> None:
-        """Take the end of the reply: the usage becomes the last entry."""
-        if not self.sealed and self.counts is not None:
+        """Take the end of the reply: what was held back, the finish reasons, and the usage."""
+        if self.sealed:
+            return
+        for state in self.choices.values():
+            self._flush(state)
+        self.sealed, before = True, len(self)
+        for index in sorted(self.choices):
+            state = self.choices[index]
+            if self.is_finished(state):
+                reason = str(state.finish_reason)
+                self.put(index, NOTE, FinishDelta(index, reason))
+        if self.counts is not None:
             self.usage = usage_of(self.counts)
             self.put(0, NOTE, UsageDelta(self.usage))
-        self.sealed = True
+        self._end = len(self) - before
+
+    def _flush(self, state: ChoiceState) -> None:
+        for kind, half in state.halves.items():
+            if half:
+                self.put(state.index, kind, _LOST)
+                self._note_damage()
+        state.halves.clear()
+        for call in state.calls:
+            self._tell(state, call, state.calls.settle(call))
 
     # --- tool calls -----------------------------------------------------------------------------
 
     def tool_piece(self, state: ChoiceState, piece: Mapping[str, Any]) -> None:
-        """Append a piece of a tool call, and find the call that it belongs to."""
-        function = piece.get("function")
-        function = function if isinstance(function, Mapping) else {}
-        new_id, name = _string(piece.get("id")), _string(function.get("name"))
-        place = _place(state, piece.get("index"), new_id, name)
-        if place == len(state.calls):
-            state.calls.append(PartialCall())
-        call = state.calls[place]
-        state.remember(place, piece.get("index"), new_id)
-        fragment = _arguments(function.get("arguments"))
-        if call.half or not fragment.isascii():
-            fragment, call.half = rejoined(call.half + fragment)
-        call.fragments.append(fragment)
-        call.extra.update(
-            {key: value for key, value in piece.items() if key not in _CALL_KEYS and value}
+        """Append a piece of a tool call as Chat Completions has them."""
+        self._told(state, state.calls.piece(piece, self._spoken(state)))
+
+    def begin_call(
+        self, state: ChoiceState, key: object, call_id: str, name: str, kind: str = "function"
+    ) -> None:
+        """Append the beginning of a call that has a key of its own; nothing if it is known."""
+        self._told(state, state.calls.begin(key, call_id, name, kind))
+
+    def add_to_call(self, state: ChoiceState, key: object, fragment: object) -> None:
+        """Append a piece of the arguments of such a call."""
+        self._told(state, state.calls.add(key, fragment, self._spoken(state)))
+
+    def finish_call(self, state: ChoiceState, key: object, arguments: object = None) -> None:
+        """Append what the closing event of such a call tells, and no piece has told."""
+        self._told(state, state.calls.finish(key, arguments))
+
+    def _spoken(self, state: ChoiceState) -> Callable[[Call], bool]:
+        return lambda call: self.spoke(state.index, call.spoke_at)
+
+    def _told(self, state: ChoiceState, news: News | None) -> None:
+        if news is None:
+            return
+        calls = state.calls
+        place = news[0]
+        if place and place == len(calls) - 1:
+            before = calls.all[place - 1]
+            if before.begun and not before.id and before.whole:
+                self._tell(state, before, calls.settle(before))
+        self._tell(state, calls.all[place], news)
+
+    def _tell(self, state: ChoiceState, call: Call, news: News | None) -> None:
+        if news is None:
+            return
+        self.plain = False
+        self.put(state.index, BREAK, ToolCallDelta(state.index, *news))
+        call.spoke_at = len(self)
+
+    def tool_calls(self, state: ChoiceState) -> tuple[ToolCall, ...]:
+        """Return the calls of a choice as they stand."""
+        return tuple([self.tool_call(state, call) for call in state.calls])
+
+    def tool_call(self, state: ChoiceState, call: Call) -> ToolCall:
+        """Return a call as it stands."""
+        state.calls.identify(call)
+        return ToolCall(
+            call.id,
+            call.name,
+            call.arguments,
+            self.is_whole(state, call),
+            call.extra,
+            call.kind,
         )
-        first_id, first_name = new_id if not call.id else "", name if not call.name else ""
-        call.id, call.name = call.id or new_id, call.name or name
-        delta = ToolCallDelta(state.index, place, first_id, first_name, fragment)
-        self.put(state.index, BREAK, delta)
+
+    def is_whole(self, state: ChoiceState, call: Call) -> bool:
+        """Whether a call is complete and certain, so that it may be run."""
+        if self.skipped or call.doubted or state.calls.conflict:
+            return False
+        over = call.closed or (self.sealed and self.is_finished(state))
+        arguments = call.arguments
+        if call.kind in FREE_TEXT:
+            return over
+        if not arguments.strip():
+            return over and (call.closed or state.ending != "length")
+        if over:
+            return call.whole or parsed(arguments) is not None
+        return call.whole and self.spoke(state.index, call.spoke_at)
+
+    def ready_call(self, state: ChoiceState, place: int) -> ToolCall | None:
+        """Return a call if it may be run by now, else None."""
+        if place >= len(state.calls):
+            return None
+        call = state.calls.all[place]
+        return self.tool_call(state, call) if self.is_whole(state, call) else None
 
 
-_CALL_KEYS = frozenset({"index", "id", "type", "function"})
+_LOST = "\ufffd"
+_DAMAGED = "damaged characters: what was not whole was replaced by U+FFFD"
+
+_MAY_BE_NONE = ("finished", "calls", "other")
+"""Classes of words that gateways write before anything was said, where they mean nothing."""
 
 
-def _place(state: ChoiceState, index: object, new_id: str, name: str) -> int:
-    """Find the call that a piece belongs to; the number of calls stands for a new one.
-
-    An id that is known beats everything, because gateways renumber.  Then the index decides,
-    unless it is used again for another call (a new id together with a name).  Without an index,
-    an id or a name begins a call, and what has neither goes on with the last one.
-    """
-    new = len(state.calls)
-    if new_id in state.call_ids:
-        return state.call_ids[new_id]
-    if isinstance(index, int):
-        known = state.call_indexes.get(index, new)
-        reused = known < new and new_id and name and state.calls[known].id
-        return new if reused else known
-    return new if new_id or name or not new else new - 1
-
-
-def detail_key(entry: Mapping[str, Any]) -> str:
-    """Tell the entries of ``reasoning_details`` apart by their index, whatever its type."""
-    return repr(entry.get("index", 0))
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _arguments(value: object) -> str:
-    """Give a fragment of JSON text; some vendors send the arguments as an object already."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return written(value)
+def _any_of(kinds: Sequence[int], low: int) -> bool:
+    """Whether any kind is a choice's, and no note."""
+    return any(low <= kind < low + NOTE for kind in kinds)

@@ -1,0 +1,453 @@
+"""From the bytes of a body to the entries of a transcript, and what the reply comes to.
+
+Strategy.  Pure: bytes go in, entries come out into the transcript, and at the end a
+:class:`Verdict`; whoever calls brings the bytes and the clock.
+
+*What a body is* is told by its first character, never by its content type: an event stream, or
+JSON that ignored ``stream``.
+
+*Damaged frames* are mended where that is certain, in :func:`frames_in`: several JSON texts in one
+event, ``data:`` written twice, something glued to a frame.  What can't be read is counted; it may
+have been text, a call, an end.  Undamaged frames never come here.
+
+*When a reply is over*: a finish reason is a claim, the protocol's own end is the fact (``[DONE]``,
+``message_stop``, ``response.completed`` and its like, the end of the body).  Nothing after that
+end counts.  A choice that has claimed may still speak; a claim made before it said anything is
+none once it speaks.  Words that mean broken off are no success, whatever ends the body.
+
+*An error* that comes when every choice has claimed is a remark, unless something was said after a
+claim: then the claims were worth nothing.
+
+Sources: wire facts collected from vendors' documents, packages and reports; each rule has its
+test.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from aiotokengate.errors import TokenGateError, WireError
+from aiotokengate.types import Status
+from aiotokengate.wire.endings import broken_off
+from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.problems import Problem, find_problem, status_error
+from aiotokengate.wire.question import Decoder
+from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
+from aiotokengate.wire.transcript import Transcript
+
+__all__ = ["END", "LOST", "Framing", "Verdict", "frames_in"]
+
+END: Final = object()
+"""Stands for ``[DONE]`` among frames."""
+
+LOST: Final = object()
+"""Stands for what could not be read."""
+
+_BOM = b"\xef\xbb\xbf"
+_MOST_ASIDE: Final = 64 * 1024
+"""Bytes of a bare JSON object over several lines; errors are shorter."""
+
+_CLIP: Final = 500
+
+
+@attrs.frozen(eq=False, repr=False)
+class Verdict:
+    """What a reply comes to.
+
+    Attributes:
+        status: of the reply.
+        message: why it was interrupted, if it was.
+        cause: what interrupted it, where something did.
+    """
+
+    status: Status
+    message: str = ""
+    cause: TokenGateError | None = None
+
+
+Mode: TypeAlias = Literal["unknown", "events", "whole"]
+
+
+class Framing:
+    """Reads the body of one reply.
+
+    Attributes:
+        log: the transcript that it fills.
+        failure: what ends the reply early, once it was met.
+        events: whether the body is an event stream, and one has come.
+    """
+
+    __slots__ = (
+        "_certain",
+        "_decoder",
+        "_headers",
+        "_mode",
+        "_most",
+        "_received",
+        "_sse",
+        "_strict",
+        "_whole",
+        "events",
+        "failure",
+        "log",
+    )
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        headers: Mapping[str, str],
+        *,
+        most: int = MAX_EVENT_BYTES,
+        strict: bool = False,
+    ) -> None:
+        """Begin before the first byte.
+
+        Args:
+            decoder: of the protocol.
+            headers: of the answer, for its errors.
+            most: bytes that the body may have.
+            strict: whether a frame that can't be read ends the reply.
+        """
+        self.log: Transcript = decoder.transcript
+        self.failure: TokenGateError | None = None
+        self.events = False
+        self._certain = False  # whether the failure stands, whatever was claimed
+        self._decoder = decoder
+        self._headers = headers
+        self._mode: Mode = "unknown"
+        self._most = most
+        self._received = 0
+        self._sse: SSEDecoder | None = None
+        self._strict = strict
+        self._whole: list[bytes] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether the protocol's own end came."""
+        return self._decoder.done
+
+    @property
+    def may_end(self) -> bool:
+        """Whether it is worth a look if the body has ended."""
+        return self._decoder.done or not self.events or self.log.claimed > 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        self._received += len(data)
+        try:
+            if self._received > self._most:
+                message = (
+                    f"expected a reply of at most {self._most} bytes (max_reply_bytes), got more"
+                )
+                raise WireError(message)  # noqa: TRY301 - the same as what the decoder raises
+            if self._sse is not None:
+                self._take_events(self._sse, data)
+            elif self._mode == "whole":
+                self._whole.append(data)
+            else:
+                self._sniff(data)
+        except WireError as error:
+            self._fail(error, certain=True)
+
+    def close(self) -> None:
+        """Take the end of the body."""
+        try:
+            if self._sse is not None:
+                self._end_of_events(self._sse)
+            elif self._mode == "whole":
+                self._end_of_whole(b"".join(self._whole).strip())
+        except WireError as error:
+            self._fail(error, certain=True)
+
+    # --- what the body is -----------------------------------------------------------------------
+
+    def _sniff(self, data: bytes) -> None:
+        """Decide by the first character what this is; the content type cannot be trusted."""
+        head = b"".join((*self._whole, data)) if self._whole else data
+        self._whole.clear()
+        text = head.removeprefix(_BOM).lstrip()
+        if not text:
+            if _BOM.startswith(head):  # cut inside; elsewhere white space at the start is nothing
+                self._whole.append(head)
+        elif text[0] in b"{[<":
+            self._mode = "whole"
+            self._whole.append(text)
+        else:
+            self._sse = SSEDecoder(min(self._most, MAX_EVENT_BYTES))
+            self._mode = "events"
+            self._take_events(self._sse, head)
+
+    def _end_of_whole(self, body: bytes) -> None:
+        """Read a body that is not a stream: a whole reply, an error, or HTML."""
+        try:
+            frames = [loads(body)]
+        except (ValueError, RecursionError):
+            frames = [] if body.startswith(b"<") else list(frames_in(body))
+            if LOST in frames or not frames:
+                raise WireError(_not_json(body)) from None
+        for frame in frames:
+            self._take_frame(frame, body)
+        if self.failure is None and not self.log.choices:
+            message = f"expected a reply, got a JSON {_described(frames[0])}"
+            raise WireError(message)
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _take_events(self, sse: SSEDecoder, data: bytes) -> None:
+        texts = sse.feed_data(data)
+        if sse.errors:
+            texts = self._until_error(sse, texts)
+        if texts:
+            self.events = True
+            self._take_texts(texts)
+        if sse.errors and not self._is_over():
+            self._named_error(sse.errors[0][1])
+        if sse.aside:
+            self._look_aside(sse, whole=bool(texts))
+
+    def _until_error(self, sse: SSEDecoder, texts: list[bytes]) -> list[bytes]:
+        """Return the events before the first one that is named an error."""
+        return texts[: sse.errors[0][0]]
+
+    def _take_texts(self, texts: list[bytes]) -> None:
+        decoder = self._decoder
+        at = decoder.feed_from(texts, 0)
+        while decoder.suspect is not None:
+            self._judge(texts[at - 1])
+            if self._is_over():
+                return
+            at = decoder.feed_from(texts, at)
+
+    def _is_over(self) -> bool:
+        return self.failure is not None or self._decoder.done
+
+    def _judge(self, raw: bytes) -> None:
+        """Look at what the decoder put aside: no JSON, or perhaps an error."""
+        suspect, self._decoder.suspect = self._decoder.suspect, None
+        if isinstance(suspect, bytes):
+            for frame in frames_in(suspect):
+                self._take_frame(frame, suspect)
+        elif isinstance(suspect, list):
+            for frame in suspect:
+                self._take_frame(frame, raw)
+        elif (problem := find_problem(suspect)) is not None:
+            self._fail(status_error(None, raw, self._headers, problem=problem))
+
+    def _take_frame(self, frame: object, raw: bytes) -> None:
+        """Take a frame that did not come whole in an event of its own."""
+        if self._is_over():
+            return
+        if frame is END:
+            self._decoder.done = True
+        elif frame is LOST:
+            self._lose()
+        else:
+            self._decoder.take_damaged(frame)
+            if self._decoder.suspect is not None:
+                self._judge(raw)
+
+    def _lose(self) -> None:
+        self.log.skipped += 1
+        if self._strict:
+            error = WireError("a frame of the reply could not be read (strict=True)")
+            error.retryable = True
+            self._fail(error, certain=True)
+
+    def _named_error(self, data: bytes) -> None:
+        """Take an event whose name says that it is an error, whatever its data says."""
+        self.events = True
+        frames = list(frames_in(data))
+        readable = [frame for frame in frames if frame is not LOST and frame is not END]
+        for frame in readable:
+            problem = find_problem(frame)
+            if problem is not None:
+                self._fail(status_error(None, data, self._headers, problem=problem))
+                return
+        if readable and isinstance(readable[0], dict) and readable[0].get("choices"):
+            self._take_frame(readable[0], data)  # its name is the lie
+            return
+        text = " ".join(data.decode("utf-8", "replace").split())
+        problem = Problem(text[:_CLIP] or "an event named error")
+        self._fail(status_error(None, data, self._headers, problem=problem))
+
+    def _look_aside(self, sse: SSEDecoder, *, whole: bool) -> None:
+        """Look at bare JSON: an error that came too late for a status, or a whole reply.
+
+        It may stand on several lines; until it is whole, and as long as nothing else comes, it
+        is waited for.
+        """
+        text = b"\n".join(sse.aside)
+        if not (whole or len(text) > _MOST_ASIDE or text.rstrip().endswith(b"}")):
+            return
+        frames = list(frames_in(text))
+        if LOST in frames and not whole and len(text) <= _MOST_ASIDE:
+            return
+        sse.aside = []
+        self.events = True
+        for frame in frames:
+            self._take_frame(frame, text)
+
+    def _end_of_events(self, sse: SSEDecoder) -> None:
+        if self._is_over():
+            return
+        last = sse.close()
+        if last is not None:
+            self.events = True
+            if last.event == "error":
+                self._named_error(last.data)
+            else:
+                self._take_texts([last.data])
+        if sse.aside and not self._is_over():
+            self._look_aside(sse, whole=True)
+        if not self.events and not sse.comments:
+            message = f"expected an event stream or JSON, got {self._received} bytes of other text"
+            raise WireError(message)
+
+    # --- what it comes to -----------------------------------------------------------------------
+
+    def _fail(self, error: TokenGateError, *, certain: bool = False) -> None:
+        if self.failure is None:
+            self.failure, self._certain = error, certain
+
+    def conclude(self, failure: TokenGateError | None = None) -> Verdict:
+        """Seal the transcript, and return what the reply comes to.
+
+        Args:
+            failure: what ended it from outside: the network, a clock.
+        """
+        log, error = self.log, failure or self.failure
+        doubtful = log.doubtful
+        if any(state.calls.conflict for state in log.choices.values()):
+            error = WireError("a tool call went on after it was complete")
+            doubtful = True
+        if error is not None and (doubtful or self._certain):
+            log.disbelieve()
+        broken = next((one for one in log.choices.values() if one.ending == "broken"), None)
+        if broken is not None:
+            error = error or broken_off(broken.word, broken.details_of_end)
+        self._decoder.end()
+        if not log.complete:
+            return self._interrupted(error)
+        if error is not None:
+            log.notes.append(f"error after the finish: {error.message}")
+        paused = any(state.ending == "paused" for state in log.choices.values())
+        return Verdict("paused" if paused else "complete")
+
+    def _interrupted(self, cause: TokenGateError | None) -> Verdict:
+        if cause is not None:
+            return Verdict("interrupted", f"the reply was interrupted: {cause.message}", cause)
+        if not self.log.choices:
+            return Verdict("interrupted", "the stream ended before its first token")
+        return Verdict("interrupted", "the stream ended without a finish reason")
+
+
+# --- mending ------------------------------------------------------------------------------------
+
+_MOST_TRIES: Final = 8
+"""How often a frame is looked for behind something unreadable, in one event."""
+
+_FRAME = re.compile(r'\[DONE\]|\{"(?:error|type|id|choices|code|candidates|object|event)"')
+"""What begins a frame behind another that was cut: inside a string its quotes would be escaped."""
+
+_DATA = re.compile(r"(?:\s|data:)*")
+_EVENT_LINE = re.compile(r"(?:event|id|retry):[^{]*$")
+
+_JSON = json.JSONDecoder(strict=False)
+
+
+def frames_in(data: bytes) -> Iterator[object]:
+    """Return the frames of an event that is not one JSON text: parsed, ``END`` or ``LOST``.
+
+    Each line is read by itself first, as engines end events with one newline.  A line that can't
+    be read may be the beginning of JSON over several; that is tried once.
+    """
+    text = data.decode("utf-8", "surrogateescape")
+    lines = text.split("\n")
+    at, tried = 0, False
+    while at < len(lines):
+        found = list(_frames_of_line(lines[at]))
+        if LOST in found and not tried and at + 1 < len(lines):
+            tried = True
+            count, frame = _over_lines(lines[at:])
+            if count:
+                yield frame
+                at += count
+                continue
+        yield from found
+        at += 1
+
+
+def _frames_of_line(line: str) -> Iterator[object]:
+    """Return the frames of one line, glued together or not."""
+    at, tries, lost = 0, 0, False
+    while True:
+        at = _after_prefix(line, at)
+        if at >= len(line) or line.startswith(":", at) or _EVENT_LINE.match(line, at):
+            return
+        if line.startswith("[DONE]", at):
+            yield END
+            at, lost = at + len("[DONE]"), False
+            continue
+        frame, after = _frame_at(line, at)
+        if after:
+            yield frame
+            at, lost = after, False
+            continue
+        if not lost:
+            yield LOST
+        lost, tries = True, tries + 1
+        later = _FRAME.search(line, at + 1)
+        if later is None or tries >= _MOST_TRIES:
+            return
+        at = later.start()
+
+
+def _after_prefix(text: str, at: int) -> int:
+    """Return the place after white space, and after what frames a frame once more."""
+    found = _DATA.match(text, at)
+    return found.end() if found else at
+
+
+def _frame_at(text: str, at: int) -> tuple[object, int]:
+    """Return the JSON object or list that begins at a place, and where it ends, 0 for none."""
+    if text[at] not in "{[":
+        return None, 0
+    try:
+        return _JSON.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return None, 0
+
+
+def _over_lines(lines: list[str]) -> tuple[int, object]:
+    """Return how many lines one JSON text takes, 0 if it is none; newlines end no string."""
+    text = "\n".join(lines)
+    start = _after_prefix(text, 0)
+    if start >= len(text) or text[start] not in "{[":
+        return 0, None
+    try:
+        frame, end = _STRICT.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return 0, None
+    rest = text[end : text.find("\n", end) if "\n" in text[end:] else len(text)]
+    return (0, None) if rest.strip() else (text.count("\n", 0, end) + 1, frame)
+
+
+_STRICT = json.JSONDecoder()
+
+
+def _described(frame: object) -> str:
+    if not isinstance(frame, dict):
+        return type(frame).__name__
+    return f"object with the keys {', '.join(sorted(frame)[:8]) or '-'}"
+
+
+def _not_json(text: bytes) -> str:
+    if text.startswith(b"<"):
+        page = status_error(None, text, {}).message
+        return f"expected an event stream or JSON, got an HTML page: {page}"
+    return f"expected a JSON object, got {len(text)} bytes that are not one (cut short?)"
