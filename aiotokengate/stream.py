@@ -24,7 +24,7 @@ import orjson
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
-from aiotokengate.wire.chat_completions import encode_chunk
+from aiotokengate.wire.relay import Relay
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class ChatStream:
         return self.choice(0).tool_calls
 
     def phases(self) -> AsyncIterator[Phase]:
-        """Thinking, commentary, answer, thinking ... in order, each a stream of text of its own."""
+        """Thinking, commentary, answer ... in order, each a stream of text of its own."""
         return self.choice(0).phases()
 
     def objects(self, every: float = 0.25) -> AsyncIterator[Any]:
@@ -712,16 +712,16 @@ _DONE = b"data: [DONE]\n\n"
 class _Relay(AsyncIterator[bytes]):
     """The stream as events; the last one is ``[DONE]``, or an error which then is raised."""
 
-    __slots__ = ("_closed", "_deltas", "_pump")
+    __slots__ = ("_closed", "_deltas", "_relay")
 
     def __init__(self, pump: Pump, guard: Guard) -> None:
-        self._pump = pump
+        self._relay = Relay(pump.log)
         self._deltas = _Deltas(pump, guard)
         self._closed = False
 
     async def __anext__(self) -> bytes:
         try:
-            return encode_chunk(await self._deltas.__anext__(), self._pump.log)
+            return await self._next_event()
         except StopAsyncIteration:
             if self._closed:
                 raise
@@ -734,6 +734,12 @@ class _Relay(AsyncIterator[bytes]):
             return _error_event(error)
         finally:
             del self
+
+    async def _next_event(self) -> bytes:
+        event = b""
+        while not event:
+            event = self._relay.write(await self._deltas.__anext__())
+        return event
 
 
 def _error_event(error: TokenGateError) -> bytes:

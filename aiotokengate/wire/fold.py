@@ -155,14 +155,19 @@ def _notes(
         if out_of_room or state.truncated:
             notes.append("thinking cut short: the reply ended inside the reasoning")
             break
+    else:
+        notes += _empty(log, choices)
     if log.first:
         notes.append(NOT_KEPT)
     if log.skipped:
         notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
-    for choice in choices:
-        if choice.status == "complete" and choice.empty and not log.first:
-            notes.append(f"empty: finished with {choice.finish_reason!r} and nothing to show")
-            break
     if log.claimed and len(choices) < log.expected:
         notes.append(f"fewer choices: {log.expected} asked for, {len(choices)} came")
     return tuple(notes + log.notes)
+
+
+def _empty(log: Transcript, choices: Sequence[Choice]) -> list[str]:
+    for choice in choices:
+        if choice.status == "complete" and choice.empty and not log.first:
+            return [f"empty: finished with {choice.finish_reason!r} and nothing to show"]
+    return []

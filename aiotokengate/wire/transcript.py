@@ -4,9 +4,10 @@ Strategy.  Two columns: what kind an entry is, and the entry.  Texts are stored 
 are, not as delta values (those are made for whoever reads them): the folded reply needs the
 strings anyway, and 142 bytes a value would be a gigabyte for ten thousand streams.  The kind
 column holds ``5 * choice + 0`` for reasoning, ``+ 1`` for answer text, ``+ 2`` for commentary,
-``+ 3`` for everything else that ends a phase (tool call, refusal, medium) and ``+ 4`` for what does
-not (citation, what nobody knows; at the end finish and usage); these last two store the delta itself.  So a
-reader finds its next text with one C-speed search, and a phase ends where the kind changes.
+``+ 3`` for everything else that ends a phase (tool call, refusal, medium) and ``+ 4`` for what
+does not (citation, what nobody knows; at the end finish and usage); these last two store the
+delta itself.  So a reader finds its next text with one C-speed search, and a phase ends where the
+kind changes.
 
 Entries are numbered from the first; ``items`` and ``kinds`` hold the newest, from ``base`` on.
 Before each read of the network those before them are packed (see :mod:`.pack`), or dropped when
@@ -45,7 +46,7 @@ from aiotokengate.types import (
 )
 from aiotokengate.wire.calls import Call, Calls, News, parsed
 from aiotokengate.wire.endings import Ending
-from aiotokengate.wire.jsontext import rejoined, same
+from aiotokengate.wire.jsontext import mended, rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
 from aiotokengate.wire.usage import has_counts, usage_of
 
@@ -65,7 +66,8 @@ class PartialDetail:
 
     def whole(self) -> dict[str, Any]:
         """Give the entry as the vendor would have sent it at once."""
-        return self.fields | {key: "".join(pieces) for key, pieces in self.texts.items()}
+        texts = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        return self.fields | mended(texts, frozenset())
 
 
 _DETAIL_TEXTS = ("text", "summary")
@@ -383,6 +385,7 @@ class Transcript:
     def refuse(self, state: ChoiceState, text: str) -> None:
         """Append a piece of a refusal."""
         self.plain = False
+        text, state.halves[BREAK] = rejoined(state.halves.get(BREAK, "") + text)
         self.put(state.index, BREAK, RefusalDelta(text, state.index))
 
     def show(self, state: ChoiceState, media: Media) -> None:
@@ -512,7 +515,8 @@ class Transcript:
     def _flush(self, state: ChoiceState) -> None:
         for kind, half in state.halves.items():
             if half:
-                self.put(state.index, kind, _LOST)
+                lost = RefusalDelta(_LOST, state.index) if kind == BREAK else _LOST
+                self.put(state.index, kind, lost)
                 self._note_damage()
         state.halves.clear()
         for call in state.calls:
