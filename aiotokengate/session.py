@@ -94,6 +94,8 @@ class TokenGate:
         extra_body: merged into the body of every chat request.
         proxy: address of a proxy; by default what the environment says, "" for none.
         ssl: a TLS context, or False to accept any certificate.
+        strict: whether a frame of a reply that can't be read is an error; by default it is counted
+            and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
         paths: where systems stand whose place differs between gateways, by name (those of
@@ -119,6 +121,7 @@ class TokenGate:
         extra_body: Mapping[str, Any] | None = None,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool = True,
+        strict: bool = False,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         catalogue: Catalogue = CATALOGUE,
         paths: Mapping[str, str] | None = None,
@@ -131,7 +134,7 @@ class TokenGate:
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
         self._defaults = Defaults(
-            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict
         )
         clock = clock or RealClock()
         hooks = _checked_hooks(hooks)
@@ -188,6 +191,7 @@ class TokenGate:
         *,
         stream: bool = True,
         retain: bool = True,
+        strict: bool | None = None,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
         tools: Tools | None = None,
@@ -211,6 +215,8 @@ class TokenGate:
             stream: False sends a plain request, for models that cannot stream.
             retain: False drops text once every open reader has read it, so that a stream of any
                 length takes little memory; the reply then says nothing of what was dropped.
+            strict: True makes a frame that can't be read an error: :class:`WireError` before the
+                first delta, :class:`StreamInterrupted` after; None takes the session's.
             reasoning: how much thinking: "off", "low", "medium", "high", or a number of tokens; by
                 default the model's own way.  Each family is asked in its own words; where it has
                 none, the reply's ``notes`` say so.
@@ -254,6 +260,7 @@ class TokenGate:
         options: ChatOptions = {
             "stream": stream,
             "retain": retain,
+            "strict": strict,
             "reasoning": reasoning,
             "protocol": protocol,
             "tools": tools,

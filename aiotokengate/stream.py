@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatCall", "ChatStream", "ChoiceView", "Phase", "TextStream"]
 
-Opener: TypeAlias = Callable[[], Awaitable[Pump]]
+Opener: TypeAlias = Callable[[bool], Awaitable[Pump]]
+"""Sends, and gives the reply; told whether nothing is shown before it is whole."""
+
 Scope: TypeAlias = Literal["all", "phase"]
 
 
@@ -66,9 +68,9 @@ class ChatCall(Coroutine[Any, Any, Reply]):
         """Name the model and the state; never the messages."""
         return f"<ChatCall {self._model} {self._use}>"
 
-    def opened(self) -> Awaitable[Pump]:
+    def opened(self, *, whole: bool) -> Awaitable[Pump]:
         """Send, and give the reply's pump; for calls that are made of others."""
-        return self._take("opened")()
+        return self._take("opened")(whole)
 
     def _take(self, use: str) -> Opener:
         if self._opener is None:
@@ -110,7 +112,7 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 
     async def __aenter__(self) -> ChatStream:
         """Send, and give the stream once its first delta is there."""
-        pump = await self._take("entered")()
+        pump = await self._take("entered")(False)  # noqa: FBT003 - see Opener
         self._pump = pump
         return ChatStream(pump, Guard(pump))
 
@@ -127,7 +129,7 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 
 
 async def _whole_reply(opener: Opener) -> Reply:
-    pump = await opener()
+    pump = await opener(True)  # noqa: FBT003 - see Opener
     try:
         if not pump.ended:
             await pump.drain()
@@ -161,7 +163,7 @@ class _Opening:
 
 
 async def _awaited(opener: Opener) -> Pump:
-    return await opener()
+    return await opener(False)  # noqa: FBT003 - see Opener
 
 
 class _Deltas(AsyncIterator[Delta]):

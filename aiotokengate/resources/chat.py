@@ -45,6 +45,7 @@ class ChatOptions(TypedDict):
 
     stream: bool
     retain: bool
+    strict: bool | None
     reasoning: Reasoning
     protocol: ProtocolName | None
     tools: Tools | None
@@ -99,7 +100,7 @@ def make_call(
         request.max_tokens = _most(params)
     if shape is not None:
         request.parse = shape.parse
-    return ChatCall(lambda: requester.open(request), model)
+    return ChatCall(lambda whole: requester.open(request, whole=whole), model)
 
 
 def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Request:
@@ -110,6 +111,8 @@ def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Requ
     request = Request("POST", encoded.path, timeout, retry, encoded.body)
     request.notes = encoded.notes
     request.retain = options["retain"]
+    strict = options["strict"]
+    request.strict = defaults.strict if strict is None else strict
     request.pooled = True
     request.priority = options["priority"]
     request.fair_key = options["fair_key"]

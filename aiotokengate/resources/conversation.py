@@ -179,8 +179,8 @@ class Conversation:
     # --- inside ---------------------------------------------------------------------------------
 
     def _call(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
-        async def opener() -> Pump:
-            return await self._open(said, {**self._options, **options})
+        async def opener(whole: bool) -> Pump:  # noqa: FBT001 - see Opener
+            return await self._open(said, {**self._options, **options}, whole=whole)
 
         return ChatCall(opener, self.model)
 
@@ -199,7 +199,9 @@ class Conversation:
             forgotten = end
         del self.messages[:forgotten]
 
-    async def _open(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
+    async def _open(
+        self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, whole: bool
+    ) -> Pump:
         self._check_turn(said)
         check_retained("a conversation", retain=options.get("retain", True))
         if self.max_tokens_kept is not None:
@@ -210,7 +212,7 @@ class Conversation:
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
         self._busy = True
         try:
-            pump = await call.opened()
+            pump = await call.opened(whole=whole)
         except BaseException:
             self._busy = False
             raise
@@ -244,10 +246,11 @@ class Conversation:
 
     def _answer(self, pump: Pump) -> Mapping[str, Any]:
         """Give the turn of the assistant, an empty one if it does not count."""
-        if pump.status != "complete" and self.keep_partial:
+        whole = pump.status in ("complete", "paused")
+        if not whole and self.keep_partial:
             # Without its calls and thoughts, which are whole or worth nothing.
             return {"role": "assistant", "content": pump.reply().answer}
-        return pump.reply().message() if pump.status == "complete" and not pump.error else {}
+        return pump.reply().message() if whole and not pump.error else {}
 
 
 def _tokens_of(messages: Sequence[Mapping[str, Any]]) -> int:

@@ -161,6 +161,8 @@ def _notes(
         notes.append(NOT_KEPT)
     if log.skipped:
         notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
+    if any(choice.status == "paused" for choice in choices):
+        notes.append("paused by the vendor: send the reply's message back to go on")
     if log.claimed and len(choices) < log.expected:
         notes.append(f"fewer choices: {log.expected} asked for, {len(choices)} came")
     return tuple(notes + log.notes)

@@ -67,7 +67,7 @@ class PartialDetail:
     def whole(self) -> dict[str, Any]:
         """Give the entry as the vendor would have sent it at once."""
         texts = {key: "".join(pieces) for key, pieces in self.texts.items()}
-        return self.fields | mended(texts, frozenset())
+        return {**self.fields, **mended(texts, frozenset())}
 
 
 _DETAIL_TEXTS = ("text", "summary")
@@ -278,6 +278,13 @@ class Transcript:
     def begun(self) -> bool:
         """Whether anything was handed out; its end alone is what gateways make up."""
         return len(self) > self._end
+
+    @property
+    def has_only_thoughts(self) -> bool:
+        """Whether nothing came that is worth showing."""
+        shown = (ANSWER, COMMENTARY, BREAK)
+        kinds = [KINDS * index + kind for index in self.choices for kind in shown]
+        return not self.has(kinds) and not any(one.said for one in self.choices.values())
 
     def choice(self, index: int) -> ChoiceState:
         """Return the state of a choice, making it when it first appears."""
