@@ -431,7 +431,7 @@ def test_a_whole_request() -> None:
     assert orjson.loads(result.body) == {
         "model": MODEL,
         "max_tokens": 100,
-        "system": [{"type": "text", "text": "简短"}],
+        "system": "简短",
         "messages": [
             {
                 "role": "user",
