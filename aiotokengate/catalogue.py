@@ -506,6 +506,15 @@ _glm = partial(
     source="docs.z.ai, pydantic-ai-slim 2.68.0, litellm 1.110.2",
     as_of=_AS_OF,
 )
+_newest_glm = partial(
+    _glm,
+    thinking="effort",
+    efforts=("low", "high", "max"),
+    unasked="max",
+    off="no",
+    context=1_000_000,
+    notes="schemas with $ref come back as text",
+)
 _qwen = partial(
     Model,
     family="Qwen",
@@ -597,19 +606,12 @@ _CHINA = (
         unasked="on",
         context=1_000_000,
     ),
+    _newest_glm("glm-5?[3-9]*"),
     *(
-        _glm(
-            pattern,
-            thinking="effort",
-            efforts=("low", "high", "max"),
-            unasked="max",
-            off="no",
-            context=1_000_000,
-            notes="schemas with $ref come back as text",
-        )
-        for pattern in ("glm-5?[3-9]*", "glm-[6-9]*")
+        _glm(pattern, thinking="glm", unasked="on", context=204_800)
+        for pattern in ("glm-[1-4]*", "glm-5?[01]*", "glm-5", "glm-5-*", "glm-z1*")
     ),
-    _glm("glm-*", thinking="glm", unasked="on", context=204_800),
+    _newest_glm("glm-*"),
     *(
         _minimax(pattern, thinking="always", unasked="on", off="no", context=204_800)
         for pattern in ("minimax[12]*", "minimax-[12]*", "minimax-m[12]*", "minimax-text*")

@@ -37,23 +37,29 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 def fitted(question: Question, protocol: ProtocolName) -> Question:
     """Return the question as its model takes it, with notes of what was left out or weakened."""
-    row = question.row
-    # In its older way of thinking Claude wants a thought before each call, whosever it is.
-    keep = protocol == "messages" and thinks_by_budget(row, question.reasoning)
-    messages, notes = own_turns(question.messages, question.model, row, protocol, keep=keep)
-    fit = _Fit(question, protocol, question.given(), question.reasoning)
-    said = [note for step in _STEPS for note in step(fit)]
-    moved = _moved(question.messages, row) if protocol == "messages" else ()
-    return attrs.evolve(
-        question,
-        messages=_with_reasoning(messages, fit),
-        params=fit.params,
-        reasoning=fit.reasoning,
-        notes=(*question.notes, *said, *notes, *moved),
+    row, params = question.row, question.given()
+    fit = _Fit(question, protocol, params, question.reasoning)
+    said = [note for name, step in _STEPS if name in params for note in step(fit)]
+    messages = question.messages
+    if len(messages) > 1:
+        # In its older way of thinking Claude wants a thought before each call, whosever it is.
+        keep = protocol == "messages" and thinks_by_budget(row, question.reasoning)
+        messages, lost = own_turns(messages, question.model, row, protocol, keep=keep)
+        said += (*lost, *(_moved(messages, row) if protocol == "messages" else ()))
+        messages = _with_reasoning(messages, fit)
+    return Question(
+        question.model,
+        messages,
+        params,
+        question.stream,
+        fit.reasoning,
+        row,
+        question.extra_body,
+        (*question.notes, *said),
     )
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Fit:
     """A question at work: the parameters and the reasoning change."""
 
@@ -142,6 +148,20 @@ def _effort(fit: _Fit) -> Iterator[str]:
         yield f"reasoning_effort={wanted!r} is not taken here and was rounded to {word!r}"
 
 
+def _thinking(fit: _Fit) -> Iterator[str]:
+    """Take Claude's own field for thinking, where it is given, to a form that the model has."""
+    given, row = fit.params.get("thinking"), fit.row
+    if fit.protocol != "messages" or not isinstance(given, Mapping):
+        return
+    kind = given.get("type")
+    if kind == "enabled" and row.native_thinking == "claude_adaptive":
+        fit.params["thinking"] = {"type": "adaptive", "display": "summarized"}
+        yield "a budget for thinking is refused by this model: 'adaptive' was sent"
+    elif kind == "disabled" and row.off != "yes":
+        del fit.params["thinking"]
+        yield "thinking can't be switched off for this model: 'disabled' was left out"
+
+
 def _tools(fit: _Fit) -> Iterator[str]:
     """Leave functions out where the model calls none."""
     tools = fit.params.get("tools")
@@ -190,19 +210,17 @@ def _is_forced(choice: object) -> bool:
     return isinstance(choice, Mapping) and choice.get("type") not in ("auto", "none", None)
 
 
-def _left_out(fit: _Fit) -> Iterator[str]:
-    for word, names in _NAMES.items():
-        why = fit.why(word)
-        if not why and not (word in fit.row.ignores_thinking and fit.thinks):
-            continue
-        for name in names:
-            if name not in fit.params:
-                continue
-            if why:
-                del fit.params[name]
-                yield f"parameter {name!r} {why} and was left out"
-            else:
-                yield f"parameter {name!r} has no effect while this model thinks"
+def _plain(name: str, word: str) -> tuple[str, Step]:
+    """Return the step that leaves one parameter out, as a word of the catalogue says."""
+
+    def step(fit: _Fit) -> Iterator[str]:
+        if why := fit.why(word):
+            del fit.params[name]
+            yield f"parameter {name!r} {why} and was left out"
+        elif word in fit.row.ignores_thinking and fit.thinks:
+            yield f"parameter {name!r} has no effect while this model thinks"
+
+    return name, step
 
 
 def _stops(fit: _Fit) -> Iterator[str]:
@@ -240,24 +258,26 @@ def _length(fit: _Fit) -> Iterator[str]:
     """Say the limit of the reply under the one name that the model heeds."""
     wanted = fit.row.length
     if wanted and fit.protocol == "chat":
-        other = "max_tokens" if wanted == "max_completion_tokens" else "max_completion_tokens"
-        value = fit.params.pop(other, None)
-        if value is not None:
-            fit.params.setdefault(wanted, value)
+        for name in ("max_completion_tokens", "max_tokens"):
+            if name != wanted and (value := fit.params.pop(name, None)) is not None:
+                fit.params.setdefault(wanted, value)
     yield from ()
 
 
-_STEPS: Final[Sequence[Step]] = (
-    _effort,
-    _tools,
-    _tools_or_effort,
-    _choice,
-    _left_out,
-    _stops,
-    _count,
-    _schema,
-    _length,
+_STEPS: Final[Sequence[tuple[str, Step]]] = (
+    ("reasoning_effort", _effort),
+    ("thinking", _thinking),
+    ("tools", _tools),
+    ("tools", _tools_or_effort),
+    ("tool_choice", _choice),
+    *(_plain(name, word) for word, names in _NAMES.items() for name in names),
+    ("stop", _stops),
+    ("n", _count),
+    ("response_format", _schema),
+    ("max_tokens", _length),
+    ("max_completion_tokens", _length),
 )
+"""What is done about each parameter that is there, in this order."""
 
 
 # --- messages -----------------------------------------------------------------------------------

@@ -29,10 +29,9 @@ def calls_by_id(items: Sequence[Any]) -> Iterator[tuple[str, Item]]:
     for item in items:
         if not isinstance(item, Mapping) or str(item.get("type")).endswith("_output"):
             continue
-        names = (item.get("call_id"), item.get("id") if item.get("type") in _BY_ID else None)
-        for name in names:
-            if isinstance(name, str):
-                yield name, item
+        name = item.get("call_id") or item.get("id")
+        if isinstance(name, str):
+            yield name, item
 
 
 def result_item(call_id: object, content: object, call: Item, parts: Sequence[Any]) -> Fields:
@@ -48,7 +47,7 @@ def result_item(call_id: object, content: object, call: Item, parts: Sequence[An
     output_type, fields = _FORMS.get(kind, _FORMS["function_call"])
     given = _given(content, output_type)
     base: Fields = {"type": output_type}
-    if kind not in _BY_ID:
+    if not call or call.get("call_id"):
         base["call_id"] = call_id
     if "caller" in call:
         base["caller"] = call["caller"]
@@ -108,13 +107,17 @@ def _shell(call: Item, content: object, _: Sequence[Any]) -> Fields:
 
 def _runs(content: object) -> list[Fields]:
     """Return what each command printed and how it ended."""
-    value = content if isinstance(content, Mapping) else _parsed(content)
+    value: Any = content if isinstance(content, Mapping) else _parsed(content)
     if isinstance(value, Mapping) and isinstance(value.get("output"), list):
         value = value["output"]
-    runs = value if isinstance(value, list) else [value]
-    if not runs or not all(isinstance(run, Mapping) and "stdout" in run for run in runs):
-        return [_run({"stdout": joined_text(content)})]
-    return [_run(run) for run in runs]
+    for runs in (content, value, [value]):
+        if isinstance(runs, list) and runs and all(map(_is_run, runs)):
+            return [_run(run) for run in runs]
+    return [_run({"stdout": joined_text(content)})]
+
+
+def _is_run(run: object) -> bool:
+    return isinstance(run, Mapping) and "stdout" in run
 
 
 def _run(run: Mapping[str, Any]) -> Fields:
@@ -166,9 +169,6 @@ def _found(_: Item, content: object, __: Sequence[Any]) -> Fields:
     tools = value.get("tools") if isinstance(value, Mapping) else value
     return {"execution": "client", "tools": tools if isinstance(tools, list) else []}
 
-
-_BY_ID: Final = ("mcp_approval_request",)
-"""Items that have no ``call_id``."""
 
 _FORMS: Final[Mapping[str, tuple[str, Callable[[Item, object, Sequence[Any]], Fields]]]] = (
     MappingProxyType(

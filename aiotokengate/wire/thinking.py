@@ -303,8 +303,7 @@ def _claude_chat(wish: _Wish) -> ThinkingFields:
     """Speak to new-api's bridge: it turns efforts into 1280, 2048 or 4096 tokens."""
     row = wish.row
     if wish.level == "off":
-        notes = () if row.off == "yes" else (_note(wish, "it always thinks"),)
-        return ThinkingFields(notes=notes)
+        return _NOTHING if row.off == "yes" else _always(wish)
     if isinstance(wish.reasoning, str) or row.native_thinking == "claude_adaptive":
         # The bridge knows three words; of a budget the newest models know nothing.
         word = nearest_effort(wish.level, _BRIDGED, "chat")
