@@ -143,7 +143,8 @@ def _screenshot(_: Item, content: object, parts: Sequence[Any]) -> Fields:
     if picture is not None:
         fields = {key: value for key, value in picture.items() if key != "type"}
     elif isinstance(shot, Mapping) and ("image_url" in shot or "file_id" in shot):
-        fields = {key: value for key, value in shot.items() if key != "type"}
+        wanted = ("image_url", "file_id", "detail")
+        fields = {key: shot[key] for key in wanted if key in shot}
     else:
         fields = {"image_url": joined_text(content)}
     checks = given.get("acknowledged_safety_checks")
