@@ -523,7 +523,8 @@ _qwen = partial(
     prefix="partial",
     inputs=_SEES,
     context=262_144,
-    notes="send top_p: some gateways turn a missing one into 0.001",
+    notes="send top_p: some gateways turn a missing one into 0.001; several choices (n) are "
+    "for answers without thinking",
     source="TokenGate's page of models, @ai-sdk/alibaba, litellm 1.110.2",
     as_of=_AS_OF,
 )
@@ -564,13 +565,10 @@ _CHINA = (
         source=_OPERATOR,
         as_of=_AS_OF,
     ),
-    _qwen("qwen3.5-plus*", unasked="on", refuses_thinking=("n",), context=992_000),
+    _qwen("qwen3.5-plus*", unasked="on", context=992_000),
+    *(_qwen(pattern, unasked="on") for pattern in ("qwen3.5*", "qwen3.6*")),
     *(
-        _qwen(pattern, unasked="on", refuses_thinking=("n",))
-        for pattern in ("qwen3.5*", "qwen3.6*")
-    ),
-    *(
-        _qwen(pattern, unasked="on", refuses_thinking=("n",), context=992_000)
+        _qwen(pattern, unasked="on", context=992_000, output_limit=64_000)
         for pattern in ("qwen3.*", "qwen[4-9]*")
     ),
     _qwen("qwen*"),

@@ -35,6 +35,10 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """The parameters that a word of the catalogue stands for, where they are simply left out."""
 
 
+_NOT_IN_RESPONSES: Final = ("top_k", "presence_penalty", "frequency_penalty", "logit_bias", "stop")
+"""What the protocol itself does not have, as its encoder says."""
+
+
 def fitted(question: Question, protocol: ProtocolName) -> Question:
     """Return the question as its model takes it, with notes of what was left out or weakened."""
     row, params = question.row, question.given()
@@ -214,6 +218,8 @@ def _plain(name: str, word: str) -> tuple[str, Step]:
     """Return the step that leaves one parameter out, as a word of the catalogue says."""
 
     def step(fit: _Fit) -> Iterator[str]:
+        if fit.protocol == "responses" and name in _NOT_IN_RESPONSES:
+            return
         if why := fit.why(word):
             del fit.params[name]
             yield f"parameter {name!r} {why} and was left out"

@@ -46,15 +46,16 @@ def own_turns(
     """
     kept: list[Message] = []
     lost: list[int] = []
+    current = _current_turn(messages) if protocol == "gemini" and _wants_marks(row) else None
     for place, message in enumerate(messages):
         mine = message
         if _is_foreign(message, model):
             mine = message if keep and _is_claudes(message) else _unsigned(message, protocol)
             if mine is not message or _stays_behind(message, protocol, keep=keep):
                 lost.append(place)
+            if current is not None and place >= current:
+                mine = _vouched(mine)
         kept.append(mine)
-    if protocol == "gemini" and row.off == "no" and row.efforts:
-        kept = list(_vouched(kept, messages))
     unchanged = all(one is other for one, other in zip(kept, messages, strict=True))
     return (messages if unchanged else kept), tuple(_notes(lost))
 
@@ -207,23 +208,27 @@ def _unmarked(call: Any) -> Any:  # noqa: ANN401 - JSON
 # --- Google's stand-in --------------------------------------------------------------------------
 
 
-def _vouched(kept: Sequence[Message], messages: Sequence[Message]) -> Iterator[Message]:
-    """Give the stand-in to the first call of each turn since the user's last words.
+def _wants_marks(row: Model) -> bool:
+    """Whether a model refuses a call without its mark: Gemini from 3 on, asked by level."""
+    return row.wants_back == "blocks" and bool(row.efforts)
+
+
+def _current_turn(messages: Sequence[Message]) -> int:
+    """Return the place of the user's last words; Google looks at what came since."""
+    said = (place for place, message in enumerate(messages) if message.get("role") == "user")
+    return max(said, default=0)
+
+
+def _vouched(message: Message) -> Message:
+    """Give the stand-in to the first call of a turn of another model.
 
     A turn of Gemini's own that has lost its signature is left as it is, to be refused: what it
     lost was thrown away by mistake.
     """
-    said = (place for place, message in enumerate(kept) if message.get("role") == "user")
-    last = max(said, default=-1)
-    for place, message in enumerate(kept):
-        native = message.get("native")
-        is_own = isinstance(native, Mapping) and native.get("protocol") == "gemini"
-        if place < last or (is_own and message is messages[place]):
-            yield message
-        elif is_own:
-            yield _vouched_parts(message)
-        else:
-            yield _vouched_call(message)
+    native = message["native"]
+    if native.get("protocol") == "gemini" and isinstance(native.get("content"), list | tuple):
+        return _vouched_parts(message)
+    return _vouched_call(message)
 
 
 def _vouched_parts(message: Message) -> Message:

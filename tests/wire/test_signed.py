@@ -129,8 +129,9 @@ def test_gemini_gets_the_stand_in_for_a_call_of_another_vendor(model: str, signa
     assert notes == [NOTE]
 
 
-def test_what_gemini_lost_itself_is_not_papered_over() -> None:
-    middle = turn("gemini", {"functionCall": PART["functionCall"]})
+@pytest.mark.parametrize("protocol", ["gemini", "messages"])
+def test_what_nobody_else_is_known_to_have_made_is_not_papered_over(protocol: str) -> None:
+    middle = turn(protocol, {"functionCall": PART["functionCall"]})
     body, notes = sent("gemini-3.1-pro-preview", "gemini", middle)
     assert "thoughtSignature" not in body["contents"][1]["parts"][0]
     assert notes == []
@@ -138,7 +139,7 @@ def test_what_gemini_lost_itself_is_not_papered_over() -> None:
 
 def test_earlier_turns_need_no_stand_in() -> None:
     row = CATALOGUE.find("gemini-3.1-pro-preview")
-    messages = [ASKED, turn("messages", USE), RESULT, ASKED]
+    messages = [ASKED, turn("messages", USE, **OPUS), RESULT, ASKED]
     question = fitted(Question("gemini-3.1-pro-preview", messages, row=row), "gemini")
     assert question.messages is messages
 
