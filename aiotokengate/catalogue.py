@@ -401,7 +401,12 @@ _ANTHROPIC = (
     _first_claude("claude-3-5*", output_limit=8_192, most_tokens=8_192),
     _first_claude("claude-3*"),
     _old_claude("claude-opus-4-5*", efforts=_TO_HIGH),
-    *(_old_claude(pattern) for pattern in ("claude-*-4", "claude-*-4-[01]", "claude-*-4-5*")),
+    *(
+        _old_claude(pattern, structured="text", output_limit=32_000)
+        for pattern in ("claude-*-4", "claude-*-4-0")
+    ),
+    _old_claude("claude-*-4-1", output_limit=32_000),
+    _old_claude("claude-*-4-5*"),
     _claude(
         "claude-*-4-6*",
         native_thinking="claude_either",
@@ -458,7 +463,7 @@ _painter = partial(
 )
 
 _GOOGLE = (
-    _painter("gemini-2*-image*", thinking="none", native_thinking="none"),
+    _painter("gemini-2*-image*", thinking="none", native_thinking="none", refuses=("schema",)),
     _painter("gemini-*-image*"),
     *(
         _gemini(pattern, thinking="none", native_thinking="none", output_limit=8_192)

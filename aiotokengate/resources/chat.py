@@ -105,7 +105,8 @@ def make_call(
         question = fitted(question, protocol)
         params = question.params
     request = _request(form.encode(question), options, defaults)
-    request.notes = (*question.notes, *request.notes)
+    if question.notes:
+        request.notes = (*question.notes, *request.notes)
     request.model = model
     request.dialect = DIALECTS[row.dialect]
     request.decoder = form.decoder

@@ -305,7 +305,7 @@ def _moved(messages: Sequence[Mapping[str, Any]], row: Model) -> Iterator[str]:
 def _with_reasoning(
     messages: Sequence[Mapping[str, Any]], fit: _Fit
 ) -> Sequence[Mapping[str, Any]]:
-    """Give every turn with calls its reasoning, be it empty, where it is refused without.
+    """Add its reasoning, be it empty, to every turn with calls, where it is refused else.
 
     DeepSeek wants the field of a turn that did not think, too (pydantic-ai-slim 2.68.0).
     """

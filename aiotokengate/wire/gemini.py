@@ -170,7 +170,7 @@ def _call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _vendor_ids(message: Mapping[str, Any]) -> Iterator[str]:
-    """Give the ids that Google gave to its calls; those made up here are not sent."""
+    """Yield the ids that Google gave to its calls; those made up here are not sent."""
     for part in native_content(message, PROTOCOL) or ():
         call = part.get("functionCall") if isinstance(part, Mapping) else None
         if isinstance(call, Mapping) and isinstance(call.get("id"), str):

@@ -107,7 +107,8 @@ def _cooled(body: dict[str, Any]) -> Iterator[str]:
     if not isinstance(thinking, Mapping) or thinking.get("type") == "disabled":
         return
     for name in ("temperature", "top_k", "top_p"):
-        if name == "top_p" and body.get(name, 1) >= _LEAST_TOP_P:
+        value = body.get(name)
+        if name == "top_p" and isinstance(value, int | float) and value >= _LEAST_TOP_P:
             continue
         if body.pop(name, None) is not None:
             yield f"parameter {name!r} is refused while thinking and was left out"
@@ -177,7 +178,7 @@ _PARAMS: Final[Mapping[str, Callable[[dict[str, Any], Any], None]]] = MappingPro
 def _turns(
     messages: Sequence[Mapping[str, Any]], *, anywhere: bool
 ) -> tuple[list[Any], list[dict[str, Any]]]:
-    """Give the system's blocks, and the turns; neighbours of one role are one turn.
+    """Return the system's blocks, and the turns; neighbours of one role are one turn.
 
     A system message in mid conversation stays there where the model takes it ``anywhere``.
     """
@@ -207,7 +208,7 @@ def _role(message: Mapping[str, Any]) -> str:
 
 
 def _plain(blocks: list[Any]) -> Any:  # noqa: ANN401 - JSON
-    """Give a text that stands alone as it is, which every face of this protocol reads."""
+    """Return a text that stands alone as it is, which every face of this protocol reads."""
     only = blocks[0] if len(blocks) == 1 else None
     if isinstance(only, Mapping) and only.keys() == {"type", "text"} and only["type"] == "text":
         return only["text"]

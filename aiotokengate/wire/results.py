@@ -25,7 +25,7 @@ Fields: TypeAlias = dict[str, Any]
 
 
 def calls_by_id(items: Sequence[Any]) -> Iterator[tuple[str, Item]]:
-    """Give the calls among items, each with the id that its result names."""
+    """Yield the calls among items, each with the id that its result names."""
     for item in items:
         if not isinstance(item, Mapping) or str(item.get("type")).endswith("_output"):
             continue

@@ -220,7 +220,7 @@ def _current_turn(messages: Sequence[Message]) -> int:
 
 
 def _vouched(message: Message) -> Message:
-    """Give the stand-in to the first call of a turn of another model.
+    """Sign the first call of a turn of another model with the stand-in.
 
     A turn of Gemini's own that has lost its signature is left as it is, to be refused: what it
     lost was thrown away by mistake.

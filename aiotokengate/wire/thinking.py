@@ -168,7 +168,7 @@ def nearest_effort(wanted: str, row: Model, protocol: ProtocolName) -> str:
 
 
 def _effort(wish: _Wish, protocol: ProtocolName = "responses") -> tuple[str, tuple[str, ...]]:
-    """Give the nearest word that the model takes, and a note if it is another one."""
+    """Return the nearest word that the model takes, and a note if it is another one."""
     wanted = "none" if wish.level == "off" else wish.level
     nearest = nearest_effort(wanted, wish.row, protocol)
     if nearest == wanted:
@@ -317,7 +317,7 @@ def _claude_chat(wish: _Wish) -> ThinkingFields:
 def _google(
     wish: _Wish, thoughts: str, budget: str, level: str
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give the settings in Google's own names: from Gemini 3 on by level, before by tokens.
+    """Return the settings in Google's own names: from Gemini 3 on by level, before by tokens.
 
     Who can't be kept from thinking thinks as little as may be, with the thoughts hidden.
     """

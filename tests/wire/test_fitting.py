@@ -6,10 +6,13 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiotokengate import TokenGate
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
+from aiotokengate.types import ChatParams
 from aiotokengate.wire.fitting import fitted, thinks
 from aiotokengate.wire.protocols import find_protocol
 from aiotokengate.wire.question import Question
@@ -391,3 +394,44 @@ async def test_functions_choose_the_protocol(
     reply = await gate.chat(model, "天气？ 🌦️", tools=[TOOL], protocol=protocol)
     assert reply.tool_calls[0].parse() == {"city": "北京"}
     assert gateway.requests[-1].path == path
+
+
+# --- whatever is given --------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+NATIVE = st.fixed_dictionaries(
+    {
+        "protocol": st.sampled_from(["responses", "messages", "gemini", "其他"]),
+        "content": JSON | st.lists(st.fixed_dictionaries({"type": st.just("thinking")})),
+        "asked": JSON | st.just("claude-opus-4-7"),
+    }
+)
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "tool", "system"])},
+        optional={"content": JSON, "tool_calls": JSON, "native": NATIVE | JSON},
+    ),
+    max_size=4,
+)
+NAMES = st.sampled_from(sorted(ChatParams.__annotations__))
+MODELS = st.sampled_from(
+    ["claude-opus-5-5", "claude-haiku-4.5", "gpt-9", "gemini-9", "deepseek-v4-pro", "glm-5.1", "?"]
+)
+
+
+@given(TURNS, st.dictionaries(NAMES, JSON), MODELS, st.sampled_from([None, "off", "max", 4_096]))
+def test_nothing_that_is_given_raises(
+    turns: list[Any], params: dict[str, Any], model: str, reasoning: Any
+) -> None:
+    row = CATALOGUE.find(model)
+    for protocol in ("chat", "responses", "messages", "gemini"):
+        asked = Question(model, turns, params, reasoning=reasoning, row=row)
+        question = fitted(asked, protocol)
+        assert len(question.messages) == len(turns)
+        assert all(isinstance(note, str) for note in question.notes)
+        again = fitted(question, protocol)
+        assert again.params == question.params  # what was fitted fits

@@ -21,7 +21,7 @@ def item(kind: str, **more: Any) -> dict[str, Any]:
 
 
 def answered(call: dict[str, Any] | None, content: Any, call_id: str = "c") -> Any:
-    """Give the last item of a request whose last message answers a call."""
+    """Return the last item of a request whose last message answers a call."""
     native = {"protocol": "responses", "content": [call]}
     turn = [{"role": "assistant", "content": None, "native": native}] if call else []
     result = {"role": "tool", "tool_call_id": call_id, "content": content}

@@ -34,7 +34,7 @@ def turn(protocol: str, *content: Any, **names: str) -> dict[str, Any]:
 
 
 def sent(model: str, protocol: Any, middle: Any, reasoning: Any = None) -> tuple[Any, list[str]]:
-    """Give the body that is sent, and what is noted before it is encoded."""
+    """Return the body that is sent, and what is noted before it is encoded."""
     row = CATALOGUE.find(model)
     question = Question(model, [ASKED, middle, RESULT], reasoning=reasoning, row=row)
     question = fitted(question, protocol)

@@ -166,7 +166,7 @@ def test_every_family(
 
 
 def natively(model: str, reasoning: Any) -> tuple[dict[str, Any], list[str]]:
-    """Give the fields over the protocol of the model's vendor."""
+    """Return the fields over the protocol of the model's vendor."""
     row = CATALOGUE.find(model)
     protocol: Any = {"Anthropic": "messages", "Google": "gemini"}.get(row.family, "responses")
     found = ask_to_think(Question(model, [], reasoning=reasoning, row=row), protocol, 100_000)
