@@ -102,7 +102,10 @@ def test_a_name_finds_its_row(name: str, pattern: str) -> None:
             *("messages", "claude_adaptive", ("sampling", "forced_tool"), "no"),
         ),
         (
-            "gpt-5-pro gpt-5.4-pro gpt-5.5-pro gpt-7-pro gpt-5-codex gpt-6-cyber gpt-6-rosalind "
+            "gpt-5-pro gpt-5.4-pro gpt-5.5-pro gpt-7-pro gpt-5-codex gpt-6-cyber gpt-6-rosalind",
+            *("responses", "effort", (), "no"),
+        ),
+        (
             "gpt-rosalind-research gpt-6.2-astra-law gpt-daybreak-1 gpt-8-computer-use o3-pro",
             *("responses", "effort", (), "no"),
         ),
