@@ -10,14 +10,15 @@ Sources: with each row of the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from aiotokengate.catalogue import Model, ProtocolName
-from aiotokengate.wire.question import Question, Reasoning, joined_text
+from aiotokengate.wire.jsontext import dumps
+from aiotokengate.wire.question import Question, Reasoning, joined_text, native_content
 from aiotokengate.wire.signed import own_turns
 from aiotokengate.wire.thinking import nearest_effort
 
@@ -51,6 +52,7 @@ def fitted(question: Question, protocol: ProtocolName) -> Question:
         messages, lost = own_turns(messages, question.model, row, protocol, keep=keep)
         said += (*lost, *(_moved(messages, row) if protocol == "messages" else ()))
         messages = _with_reasoning(messages, fit)
+        messages = [_spoken_anew(message, protocol) for message in messages]
     return Question(
         question.model,
         messages,
@@ -320,3 +322,37 @@ def _reasoned(message: Mapping[str, Any]) -> Mapping[str, Any]:
         thought = message.get("reasoning")
         return {**message, "reasoning_content": thought if isinstance(thought, str) else ""}
     return message
+
+
+def _spoken_anew(message: Mapping[str, Any], protocol: ProtocolName) -> Mapping[str, Any]:
+    """Make a function's call of one with free text, where the protocol has no other."""
+    calls = message.get("tool_calls")
+    if protocol == "responses" or not isinstance(calls, list | tuple):
+        return message
+    free = set(_free_calls(message))
+    told = [_as_function(call, free, protocol) for call in calls]
+    if all(one is other for one, other in zip(told, calls, strict=True)):
+        return message
+    return {**message, "tool_calls": told}
+
+
+def _free_calls(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of calls over Responses whose input was free text."""
+    for item in native_content(message, "responses") or ():
+        if isinstance(item, Mapping) and item.get("type") == "custom_tool_call":
+            yield str(item.get("call_id"))
+
+
+def _as_function(call: Any, free: Collection[str], protocol: str) -> Any:  # noqa: ANN401 - JSON
+    if not isinstance(call, Mapping):
+        return call
+    custom, function = call.get("custom"), call.get("function")
+    if isinstance(custom, Mapping) and protocol != "chat":
+        name, text = custom.get("name"), custom.get("input")
+    elif isinstance(function, Mapping) and str(call.get("id")) in free:
+        name, text = function.get("name"), function.get("arguments")
+    else:
+        return call
+    kept = {key: value for key, value in call.items() if key != "custom"}
+    arguments = dumps({"input": text if isinstance(text, str) else ""}).decode()
+    return {**kept, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -334,6 +334,38 @@ def test_deepseek_gets_the_field_where_it_called() -> None:
     assert fit("qwen3.6-plus", messages=messages).messages == messages
 
 
+FREE = "打印(6 * 7) 🐍"
+ITEM = {"type": "custom_tool_call", "call_id": "c", "name": "run", "input": FREE}
+BY_ITEM: Any = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "c", "type": "function", "function": {"name": "run", "arguments": FREE}}
+    ],
+    "native": {"protocol": "responses", "content": [ITEM]},
+}
+BY_KIND: Any = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "run", "input": FREE}}],
+}
+
+
+@pytest.mark.parametrize("turn", [BY_ITEM, BY_KIND])
+def test_a_call_with_free_text_goes_to_whom_knows_only_functions(turn: dict[str, Any]) -> None:
+    messages = [*ASKED, turn, {"role": "tool", "tool_call_id": "c", "content": "42"}]
+    (use,) = body("claude-opus-4-7", "messages", messages=messages)["messages"][1]["content"]
+    assert use == {"type": "tool_use", "id": "c", "name": "run", "input": {"input": FREE}}
+    (part,) = body("gemini-2.5-pro", "gemini", messages=messages)["contents"][1]["parts"]
+    assert part == {"functionCall": {"name": "run", "args": {"input": FREE}}}
+    assert body("gpt-5.3-codex", "responses", messages=messages)["input"][1] == ITEM
+    (call,) = body("gpt-5.2", "chat", messages=messages)["messages"][1]["tool_calls"]
+    if turn is BY_KIND:
+        assert call == BY_KIND["tool_calls"][0]
+    else:
+        assert orjson.loads(call["function"]["arguments"]) == {"input": FREE}
+
+
 # --- through the client -------------------------------------------------------------------------
 
 

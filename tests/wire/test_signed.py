@@ -141,7 +141,7 @@ def test_earlier_turns_need_no_stand_in() -> None:
     row = CATALOGUE.find("gemini-3.1-pro-preview")
     messages = [ASKED, turn("messages", USE, **OPUS), RESULT, ASKED]
     question = fitted(Question("gemini-3.1-pro-preview", messages, row=row), "gemini")
-    assert question.messages is messages
+    assert question.messages == messages
 
 
 def test_over_chat_the_signed_details_stay_behind() -> None:
