@@ -26,11 +26,7 @@ from aiotokengate.resources.base import (
     checked_options,
     parted_options,
 )
-from aiotokengate.resources.chat import (
-    check_retained,
-    make_call,
-    message_list,
-)
+from aiotokengate.resources.chat import check_call, check_retained, make_call, message_list
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
@@ -47,7 +43,7 @@ if TYPE_CHECKING:
     from aiotokengate.mapping import Outcomes
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.audio import Audio
-    from aiotokengate.resources.chat import ChatOptions, Messages, Tools
+    from aiotokengate.resources.chat import ChatOptions, CheckOptions, Messages, Tools
     from aiotokengate.resources.conversation import Conversation
     from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split
     from aiotokengate.resources.images import ImagesMaker
@@ -217,9 +213,9 @@ class TokenGate:
                 length takes little memory; the reply then says nothing of what was dropped.
             strict: True makes a frame that can't be read an error: :class:`WireError` before the
                 first delta, :class:`StreamInterrupted` after; None takes the session's.
-            reasoning: how much thinking: "off", "low", "medium", "high", or a number of tokens; by
-                default the model's own way.  Each family is asked in its own words; where it has
-                none, the reply's ``notes`` say so.
+            reasoning: how much thinking: "off", "minimal", "low", "medium", "high", "xhigh",
+                "max", or a number of tokens; by default the model's own way.  Each family is
+                asked in its own words; where it has none, the reply's ``notes`` say so.
             protocol: "chat", "responses", "messages" or "gemini"; by default what the catalogue
                 says of the model.
             tools: functions the model may call: in the API's own form, or Python functions with
@@ -371,17 +367,21 @@ class TokenGate:
         *,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
+        tools: Tools | None = None,
+        **params: Unpack[ChatParams],
     ) -> tuple[str, ...]:
-        """Say why a history would be refused, before it is sent; nothing is.
+        """Say what of a call would be refused, left out or weakened; nothing is sent.
 
         What a vendor wants back may depend on whether the model is to think, so give
-        ``reasoning`` if :meth:`chat` will be given it.
+        ``reasoning`` if :meth:`chat` will be given it; what it refuses depends on the rest.
 
         Args:
             model: as for :meth:`chat`.
             messages: as for :meth:`chat`.
             reasoning: as for :meth:`chat`.
             protocol: as for :meth:`chat`.
+            tools: as for :meth:`chat`.
+            params: as for :meth:`chat`.
 
         Returns:
             The reasons; nothing if none is known.
@@ -389,13 +389,8 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate.wire.history import check_history  # noqa: PLC0415 - a chat need not wait for it
-        from aiotokengate.wire.thinking import checked_reasoning  # noqa: PLC0415
-
-        row = self._defaults.catalogue.find(model)
-        chosen = checked_protocol(protocol) or row.protocol
-        listed = message_list(messages)
-        return check_history(listed, row, chosen, checked_reasoning(reasoning))
+        options: CheckOptions = {"reasoning": reasoning, "protocol": protocol, "tools": tools}
+        return check_call(self._defaults, model, messages, options, params)
 
     def map(
         self,

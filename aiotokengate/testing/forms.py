@@ -84,7 +84,8 @@ class ChatForm:
         calling = [turn for turn in asked.body["messages"] if turn.get("tool_calls")]
         missing = ""
         if asked.model.owner == "deepseek" and asked.thinks:
-            if not all(turn.get("reasoning_content") for turn in calling):
+            # An empty one is taken, of a turn that did not think.
+            if any(turn.get("reasoning_content") is None for turn in calling):
                 missing = (
                     "The `reasoning_content` in the thinking mode must be passed back to the API."
                 )

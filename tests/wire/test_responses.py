@@ -496,6 +496,7 @@ def test_there_is_one_choice() -> None:
 def test_efforts() -> None:
     messages = [{"role": "user", "content": "嗨"}]
     assert body(messages, reasoning_effort="low")["reasoning"] == {"effort": "low"}
-    rounded = encoded(messages, reasoning="off")
-    assert orjson.loads(rounded.body)["reasoning"] == {"effort": "low", "summary": "auto"}
-    assert rounded.notes == ("reasoning='off': rounded to the effort 'low'",)
+    assert body(messages, reasoning="off")["reasoning"] == {"effort": "none"}
+    rounded = encoded(messages, reasoning="max")
+    assert orjson.loads(rounded.body)["reasoning"] == {"effort": "xhigh", "summary": "auto"}
+    assert rounded.notes == ("reasoning='max': rounded to the effort 'xhigh'",)
