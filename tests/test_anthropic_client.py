@@ -96,8 +96,15 @@ async def test_tools_over_two_turns(
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 100}}, "at least 1024"),
         ({"thinking": {"type": "enabled", "budget_tokens": 9000}}, "must be greater than"),
-        ({"thinking": THINKING, "extra_body": {"temperature": 0.3}}, "may only be set to 1"),
-        ({"model": "claude-opus-4-7", "thinking": THINKING}, "use 'adaptive'"),
+        (
+            {
+                "thinking": THINKING,
+                "extra_body": {"temperature": 0.3},
+                "extra_headers": {"anthropic-version": "2023-06-01"},
+            },
+            "may only be set to 1",
+        ),
+        ({"model": "claude-opus-4-7", "thinking": THINKING}, "thinking.type.adaptive"),
         (
             {
                 "model": "claude-opus-4-6",

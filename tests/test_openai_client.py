@@ -11,6 +11,7 @@ from aiotokengate.testing import Call, FakeGateway, ScriptedReply, faults
 
 QWEN = "qwen3.6-max-preview"
 MESSAGES: list[Any] = [{"role": "user", "content": "你好"}]
+NAMED: list[Any] = [{"role": "user", "content": "weather 北京 ☀️"}]
 TOOLS: list[Any] = [
     {
         "type": "function",
@@ -103,14 +104,17 @@ async def test_two_choices_stream_side_by_side(client: AsyncOpenAI) -> None:
 @pytest.mark.parametrize("model", CALLING)
 async def test_tool_calls_are_assembled(client: AsyncOpenAI, model: str) -> None:
     async with client.chat.completions.stream(
-        model=model, messages=MESSAGES, tools=TOOLS, tool_choice="required"
+        model=model, messages=NAMED, tools=TOOLS, tool_choice="auto"
     ) as stream:
         final = await stream.get_final_completion()
     (choice,) = final.choices
     assert choice.finish_reason == "tool_calls"
     assert choice.message.tool_calls is not None
     (call,) = choice.message.tool_calls
-    assert (call.function.name, call.function.arguments) == ("weather", '{"city":"你好"}')
+    assert (call.function.name, call.function.arguments) == (
+        "weather",
+        '{"city":"weather 北京 ☀️"}',
+    )
     assert call.id.startswith("call_")
 
 
@@ -129,7 +133,11 @@ async def test_several_tool_calls_keep_apart(client: AsyncOpenAI, gateway: FakeG
 
 async def test_a_plain_tool_call_is_parsed(client: AsyncOpenAI) -> None:
     reply = await client.chat.completions.create(
-        model="deepseek-v4-pro", messages=MESSAGES, tools=TOOLS, tool_choice="required"
+        model="deepseek-v4-pro",
+        messages=MESSAGES,
+        tools=TOOLS,
+        tool_choice="required",
+        extra_body={"thinking": {"type": "disabled"}},
     )
     calls = reply.choices[0].message.tool_calls
     assert calls is not None

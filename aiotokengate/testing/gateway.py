@@ -24,7 +24,7 @@ import orjson
 from aiohttp import web
 
 from aiotokengate.testing.answers import billed, compose, counts
-from aiotokengate.testing.asked import Asked, Refusal
+from aiotokengate.testing.asked import Asked, Refusal, read_chat
 from aiotokengate.testing.connection import Connection
 from aiotokengate.testing.dialects import Exchange
 from aiotokengate.testing.door import Door, Limits
@@ -37,7 +37,7 @@ from aiotokengate.testing.messages import MessagesForm
 from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.recording import Recording, Replay
-from aiotokengate.testing.render import plain, stream
+from aiotokengate.testing.render import plain, stream, whole
 from aiotokengate.testing.request import GatewayRequest, given_key
 from aiotokengate.testing.responses import ResponsesForm
 from aiotokengate.testing.script import KeepAlive, Pace, Pause, Raw, Script, ScriptedReply, Thought
@@ -456,7 +456,7 @@ class FakeGateway:
                     return await self._raw(request, record, turned_away)
             return await self._route(request, record)
         except Refusal as refusal:
-            form = self._form(record) or self._forms[0]
+            form = self._form(record) or self._counting(record) or self._forms[0]
             body = form.refused(refusal, record.request_id)
             return web.Response(status=refusal.status, body=body, headers=_JSON)
 
@@ -465,6 +465,12 @@ class FakeGateway:
         if record.method != "POST":
             return None
         return next((form for form in self._forms if form.takes(record)), None)
+
+    def _counting(self, record: GatewayRequest) -> Form | None:
+        """Return the protocol of a question for the number of its own tokens."""
+        if record.method != "POST":
+            return None
+        return next((form for form in self._forms if form.counts(record)), None)
 
     def _check_key(self, record: GatewayRequest) -> str:
         key = given_key(record)
@@ -487,6 +493,9 @@ class FakeGateway:
         if form is not None:
             asked = read(form, record)
             return await self._reply(request, record, asked, compose(asked))
+        if (counting := self._counting(record)) is not None:
+            tokens = read_chat(counting.body(record)).prompt_tokens
+            return _json(counting.counted(tokens))
         if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
             return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
         place = (record.method, record.path)
@@ -540,7 +549,9 @@ class FakeGateway:
         replies: tuple[ScriptedReply, ...],
     ) -> web.StreamResponse:
         form = self._form(record) or self._forms[0]
-        dialect = form.dialect(_exchange(record, asked, replies), asked, record)
+        exchange = _exchange(record, asked, replies)
+        dialect = form.dialect(exchange, asked, record)
+        keep = form.memory(record)
         usage = replies[0].usage
         spoken = counts(asked.prompt_tokens, replies) if usage is None else billed(usage)
         usage = dialect.usage(spoken) if usage is None else usage
@@ -556,6 +567,9 @@ class FakeGateway:
             steps = plain(dialect, replies, usage)
             silence = b"\n" if self._silence else b""
         await self._player.play(output, self._door.metered(record, steps, spoken), silence)
+        if keep is not None:
+            # Before the end leaves: the next request may come sooner than this one is done.
+            keep(whole(form.dialect(exchange, asked, record), replies, usage))
         await output.end(whole=not asked.stream)
         return response
 
