@@ -100,6 +100,9 @@ class GeminiForm:
         if not isinstance(contents, list) or not contents:
             message = "contents is not specified"
             raise Refusal(400, message, vendor=True)
+        if not all(isinstance(content, dict) for content in contents):
+            message = "Invalid value at 'contents': expected objects"
+            raise Refusal(400, message, vendor=True)
         common = {
             "model": place["model"],
             "messages": [*_system(body), *(turn for each in contents for turn in _messages(each))],

@@ -73,6 +73,10 @@ class MessagesForm:
         body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
+        for place, turn in enumerate(turns):
+            if not isinstance(turn, dict):
+                message = f"messages.{place}: Input should be a valid dictionary"
+                raise _refusal(message)
         common = {
             "model": body.get("model"),
             "messages": [
