@@ -285,31 +285,29 @@ async def test_moderation(client: AsyncOpenAI) -> None:
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 async def test_translation_into_english(client: AsyncOpenAI) -> None:
+    create: Any = client.audio.translations.create  # any: the package is about to end it
     file = ("录音.mp3", "🎧".encode(), "audio/mpeg")
-    plain = await client.audio.translations.create(file=file, model="whisper-1")
+    plain = await create(file=file, model="whisper-1")
     assert plain.text == "Heard 4 bytes 🎧"
-    whole = await client.audio.translations.create(
-        file=file, model="whisper-1", response_format="verbose_json"
-    )
+    whole = await create(file=file, model="whisper-1", response_format="verbose_json")
     assert (whole.language, whole.text) == ("english", plain.text)
     assert [segment.text for segment in whole.segments or []] == [plain.text]
-    text = await client.audio.translations.create(
-        file=file, model="whisper-1", response_format="vtt"
-    )
+    text = await create(file=file, model="whisper-1", response_format="vtt")
     assert text.startswith("WEBVTT")
     with pytest.raises(openai.InternalServerError):
-        await client.audio.translations.create(file=file, model=QWEN)
+        await create(file=file, model=QWEN)
 
 
 @NO_MORE_SORA
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_videos_are_listed_page_by_page(client: AsyncOpenAI, order: Any) -> None:
-    made = [await client.videos.create(prompt=f"龙 {n} 🐉", model="wan-t2v") for n in range(5)]
-    await client.videos.delete(made.pop(1).id)
+    videos: Any = client.videos
+    made = [await videos.create(prompt=f"龙 {n} 🐉", model="wan-t2v") for n in range(5)]
+    await videos.delete(made.pop(1).id)
     ids = [video.id for video in (made if order == "asc" else reversed(made))]
-    first = await client.videos.list(limit=2, order=order)
+    first = await videos.list(limit=2, order=order)
     assert [video.id for video in first.data] == ids[:2]
-    found = [video async for video in client.videos.list(limit=2, order=order)]
+    found = [video async for video in videos.list(limit=2, order=order)]
     assert [video.id for video in found] == ids
     assert {video.prompt for video in found} == {f"龙 {n} 🐉" for n in (0, 2, 3, 4)}
     assert {video.status for video in found} == {"queued"}  # a list is no asking after them
@@ -317,8 +315,9 @@ async def test_videos_are_listed_page_by_page(client: AsyncOpenAI, order: Any) -
 
 @NO_MORE_SORA
 async def test_a_list_of_nothing_and_after_nobody(client: AsyncOpenAI) -> None:
-    assert [video async for video in client.videos.list()] == []
+    videos: Any = client.videos
+    assert [video async for video in videos.list()] == []
     with pytest.raises(openai.NotFoundError):
-        await client.videos.list(after="video_nobody")
+        await videos.list(after="video_nobody")
     with pytest.raises(openai.BadRequestError, match="limit"):
-        await client.videos.list(limit=1_000)
+        await videos.list(limit=1_000)

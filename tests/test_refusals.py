@@ -324,7 +324,7 @@ async def http(gateway: FakeGateway) -> AsyncIterator[aiohttp.ClientSession]:
 async def answer(
     http: aiohttp.ClientSession, protocol: str, model: str, fields: Mapping[str, Json]
 ) -> tuple[int, Json]:
-    plain: dict[str, Json] = {
+    plains: dict[str, Json] = {
         "chat": {"model": model, "messages": [{"role": "user", "content": TEXT}]},
         "responses": {"model": model, "input": TEXT},
         "messages": {
@@ -333,8 +333,10 @@ async def answer(
             "messages": [{"role": "user", "content": TEXT}],
         },
         "gemini": {"contents": [{"parts": [{"text": TEXT}]}]},
-    }[protocol]
-    body = {name: value for name, value in {**plain, **fields}.items() if value is not None}
+    }
+    body = {
+        name: value for name, value in {**plains[protocol], **fields}.items() if value is not None
+    }
     async with http.post(PATHS[protocol].format(model=model), json=body) as response:
         return response.status, await response.json()
 

@@ -44,7 +44,7 @@ def install(folder: Path) -> None:
         place.mkdir()
         for file in FILES:
             shutil.copy(SOURCE / file, place)
-        command = [NODE, NPM, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        command = [str(NODE), str(NPM), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         env = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
             command, cwd=place, env=env, capture_output=True, text=True, check=False
