@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
+from aiotokengate.testing import shapes
 from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
 from aiotokengate.testing.dialects import Dialect, Exchange
 from aiotokengate.testing.memory import Keep
@@ -102,7 +103,9 @@ class ChatForm:
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body as it is."""
-        return read_body(record.body)
+        body = read_body(record.body)
+        shapes.check(body, shapes.CHAT)
+        return body
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
         """Refuse what a vendor behind it refuses (the docs of DeepSeek and of Google)."""

@@ -22,6 +22,7 @@ from aiotokengate.testing.memory import Keep
 from aiotokengate.testing.refusals import refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Call
+from aiotokengate.testing.shapes import GEMINI, check
 from aiotokengate.testing.wishes import Wish, wish_of_gemini
 
 __all__ = ["GeminiForm", "GeminiNative", "from_base64", "get"]
@@ -100,9 +101,6 @@ class GeminiForm:
         if not isinstance(contents, list) or not contents:
             message = "contents is not specified"
             raise Refusal(400, message, vendor=True)
-        if not all(isinstance(content, dict) for content in contents):
-            message = "Invalid value at 'contents': expected objects"
-            raise Refusal(400, message, vendor=True)
         common = {
             "model": place["model"],
             "messages": [*_system(body), *(turn for each in contents for turn in _messages(each))],
@@ -154,7 +152,9 @@ def _whole(record: GatewayRequest) -> Mapping[str, Json]:
     """Return the body; of ``countTokens`` also the request inside it."""
     body = read_body(record.body)
     inner = get(body, "generateContentRequest")
-    return inner if isinstance(inner, dict) else body
+    whole = inner if isinstance(inner, dict) else body
+    check(whole, GEMINI, get)
+    return whole
 
 
 def _wish(record: GatewayRequest, asked: Asked) -> Wish:

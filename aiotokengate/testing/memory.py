@@ -62,9 +62,6 @@ class Responses:
         """
         given = body.get("input")
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given or []
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            message = "Invalid type for 'input': expected a text or a list of objects"
-            raise _invalid(400, message, param="input", code="invalid_type")
         return [*self._before(body), *(self._named(item) for item in items)]
 
     def keep(self, items: Sequence[Mapping[str, Json]], answer: Mapping[str, Json]) -> None:

@@ -23,6 +23,7 @@ from aiotokengate.testing.memory import Keep, Threads
 from aiotokengate.testing.refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Call
+from aiotokengate.testing.shapes import MESSAGES, check
 from aiotokengate.testing.wishes import plain_name, wish_of_messages
 
 __all__ = ["MessagesForm", "MessagesNative"]
@@ -73,14 +74,10 @@ class MessagesForm:
         body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
-        for place, turn in enumerate(turns):
-            if not isinstance(turn, dict):
-                message = f"messages.{place}: Input should be a valid dictionary"
-                raise _refusal(message)
         common = {
             "model": body.get("model"),
             "messages": [
-                *([{"role": "system", "content": body["system"]}] if body.get("system") else ()),
+                *(_system(body) if turns else ()),
                 *(message for turn in turns for message in _messages(turn)),
             ],
             "stream": body.get("stream"),
@@ -129,7 +126,13 @@ class MessagesForm:
     def _whole(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body with what its thread holds."""
         betas = record.headers.get("anthropic-beta", "")
-        return self._threads.filled(read_body(record.body), betas)
+        body = read_body(record.body)
+        check(body, MESSAGES)
+        return self._threads.filled(body, betas)
+
+
+def _system(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    return [{"role": "system", "content": body["system"]}] if body.get("system") else []
 
 
 def _refusal(message: str) -> Refusal:

@@ -20,6 +20,7 @@ from aiotokengate.testing.memory import Keep, Responses
 from aiotokengate.testing.refusals import refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Call
+from aiotokengate.testing.shapes import RESPONSES, check
 from aiotokengate.testing.wishes import wish_of_chat
 
 __all__ = ["ResponsesForm", "ResponsesNative"]
@@ -53,6 +54,7 @@ class ResponsesForm:
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body in the form of Chat Completions."""
         body = read_body(record.body)
+        check(body, RESPONSES)
         said = body.get("instructions")
         items = self._stored.filled(body)
         common = {

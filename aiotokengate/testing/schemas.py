@@ -61,6 +61,8 @@ def fit(schema: Json, text: str) -> Json:
         return _Maker(root, text).value(root, ("#",))
     except _EndlessError:
         return None  # no value of finite size fits
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return text  # it is no schema, so that nothing can be said to fit it
 
 
 @attrs.frozen
