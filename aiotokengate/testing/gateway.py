@@ -15,12 +15,11 @@ import itertools
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any, Self, TypeAlias, cast
+from typing import Self, cast
 
-import orjson
 from aiohttp import web
 
 from aiotokengate.testing.answers import billed, compose, counts
@@ -32,9 +31,9 @@ from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
 from aiotokengate.testing.gemini import GeminiForm
 from aiotokengate.testing.jobs import FILES, JobBoard, JobPlan
 from aiotokengate.testing.limits import Enforcer, RateLimit
-from aiotokengate.testing.media import MEDIA_MODELS, media_route
+from aiotokengate.testing.listing import JSON, answer_json, listing_route, unknown_path
+from aiotokengate.testing.media import media_route
 from aiotokengate.testing.messages import MessagesForm
-from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.recording import Recording, Replay
 from aiotokengate.testing.render import plain, stream, whole
@@ -46,21 +45,15 @@ from aiotokengate.testing.thread import LoopThread
 
 __all__ = ["FakeGateway"]
 
-Json: TypeAlias = Any
-_Route: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
-
-MODELS_PATH = "/v1/models"
 
 _DEFAULT_KEY = "sk-fake-gateway-key-for-tests-only"
 _BODY_LIMIT = 128 * 1024 * 1024
 _SERIAL_DIGITS = 16
-_RELEASED = 1_767_225_600
 _EVENT_STREAM = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 class FakeGateway:
@@ -154,9 +147,6 @@ class FakeGateway:
         self._busy = Level()
         self._connections: dict[object, Connection] = {}
         self._serving: dict[Connection, GatewayRequest] = {}
-        self._routes: dict[tuple[str, str], _Route] = {
-            ("GET", MODELS_PATH): self._list_models,
-        }
         self._forms: tuple[Form, ...] = (
             ChatForm(),
             ResponsesForm(),
@@ -458,7 +448,7 @@ class FakeGateway:
         except Refusal as refusal:
             form = self._form(record) or self._counting(record) or self._forms[0]
             body = form.refused(refusal, record.request_id)
-            return web.Response(status=refusal.status, body=body, headers=_JSON)
+            return web.Response(status=refusal.status, body=body, headers=JSON)
 
     def _form(self, record: GatewayRequest) -> Form | None:
         """Give the protocol of a question to a model."""
@@ -495,33 +485,16 @@ class FakeGateway:
             return await self._reply(request, record, asked, compose(asked))
         if (counting := self._counting(record)) is not None:
             tokens = read_chat(counting.body(record)).prompt_tokens
-            return _json(counting.counted(tokens))
-        if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
-            return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
+            return answer_json(counting.counted(tokens))
         place = (record.method, record.path)
-        route = self._routes.get(place) or media_route(*place) or self.jobs.route(*place)
-        return await route(request, record) if route else _unknown_path(record)
+        route = listing_route(*place) or media_route(*place) or self.jobs.route(*place)
+        return await route(request, record) if route else unknown_path(record)
 
     def _tell_limits(self, response: web.StreamResponse, record: GatewayRequest) -> None:
         """Add what the answer tells about the limits, unless its head is sent already."""
         for name, value in self._door.headers(record).items():
             if not response.prepared:
                 response.headers.setdefault(name, value)
-
-    # --- models ---------------------------------------------------------------------------------
-
-    async def _list_models(self, _: web.Request, __: GatewayRequest) -> web.StreamResponse:
-        rows = [_model_row(model.id, model.owner) for model in MODELS.values()]
-        others = {**MEDIA_MODELS, **JOB_MODELS}
-        rows += [_model_row(name, "custom", f"openai-{kind}") for name, kind in others.items()]
-        return _json({"data": rows, "object": "list", "success": True})
-
-    def _one_model(self, name: str) -> web.StreamResponse:
-        if name in MODELS:
-            return _json(_model_row(name, MODELS[name].owner))
-        message = f"The model '{name}' does not exist"
-        fields = {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
-        return _json({"error": {"message": message, **fields}}, 404)
 
     # --- chat -----------------------------------------------------------------------------------
 
@@ -555,7 +528,7 @@ class FakeGateway:
         usage = replies[0].usage
         spoken = counts(asked.prompt_tokens, replies) if usage is None else billed(usage)
         usage = dialect.usage(spoken) if usage is None else usage
-        response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else _JSON)
+        response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else JSON)
         self._tell_limits(response, record)
         output = Output(request, response, record)
         if asked.stream:
@@ -648,26 +621,6 @@ def _good_keys(one: str | None, several: Sequence[str] | None) -> tuple[str, ...
 
 def _is_zero(value: float) -> bool:
     return value == 0
-
-
-def _json(value: Json, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), headers=_JSON)
-
-
-def _unknown_path(record: GatewayRequest) -> web.Response:
-    message = f"Invalid URL ({record.method} {record.path})"
-    fields = {"type": "invalid_request_error", "param": "", "code": ""}
-    return _json({"error": {"message": message, **fields}}, 404)
-
-
-def _model_row(name: str, owner: str, endpoint: str = "openai") -> Json:
-    return {
-        "id": name,
-        "object": "model",
-        "created": _RELEASED,
-        "owned_by": owner,
-        "supported_endpoint_types": [endpoint],
-    }
 
 
 def _exchange(
