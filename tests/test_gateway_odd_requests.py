@@ -86,7 +86,7 @@ ODD: list[Json] = [None, True, -1.5, "奇怪 🙃", [7], {"a": 1}, [{}]]
 
 
 def places(value: Json, place: tuple[Json, ...] = ()) -> Iterator[tuple[Json, ...]]:
-    """Give the place of everything in a request, but for the request itself."""
+    """Yield the place of everything in a request, but for the request itself."""
     if place:
         yield place
     keys = value if isinstance(value, dict) else ()

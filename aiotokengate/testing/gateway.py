@@ -4,8 +4,8 @@ Strategy.  aiohttp's server does the HTTP.  A request is recorded, its key and t
 checked, and then the first of these answers: what a test has scripted for its path, the route of
 its path, or the 404 of the gateway.  Whatever answers ends up as steps (``render.py``): bytes to
 write, and what to wait for between them.  All waiting goes through one function that can be
-replaced, and no state is kept but the list of requests and, where there are limits, what was used
-of them (``door.py``).
+replaced, and no state is kept but the list of requests, what was used of the limits where there
+are some (``door.py``), and what a protocol has to remember of its replies (``memory.py``).
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ class FakeGateway:
             ...
 
     Without a script it answers by itself, always the same to the same question; it honours
-    ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options`` and each family's way of
-    asking for thinking.
+    ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options``, ``response_format`` and each
+    family's way of asking for thinking, in all four protocols.  It refuses what the vendors
+    refuse (``refusals.py``), and remembers stored responses and threads of messages.
 
     Attributes:
         api_key: the key that is good, the first of several.

@@ -233,7 +233,7 @@ def _unsigned(contents: Sequence[Json]) -> Iterator[str]:
 
 
 def _current(turns: Sequence[_Turn]) -> Sequence[_Turn]:
-    """Give what came since the last words of the user."""
+    """Return what came since the last words of the user."""
     for place in range(len(turns) - 1, -1, -1):
         turn = turns[place]
         if turn.role != "model" and any(not get(part, "functionResponse") for part in turn.parts):
