@@ -201,7 +201,7 @@ FAMILIES = [
     ("minimax2.5", "chat"),
     ("minimax2.7", "chat"),
     ("grok-4-1-fast-reasoning", "chat"),
-    ("gpt-5.4", "chat"),
+    ("gpt-5.2", "chat"),
     ("gpt-5.3-codex", "responses"),
     ("claude-opus-4-6", "messages"),
     ("claude-sonnet-4.5", "chat"),
