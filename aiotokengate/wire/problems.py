@@ -31,7 +31,7 @@ from aiotokengate.errors import (
     StatusError,
 )
 from aiotokengate.wire.headers import request_id, retry_after, should_retry
-from aiotokengate.wire.jsontext import loads, rejoined
+from aiotokengate.wire.jsontext import loads, mended
 from aiotokengate.wire.question import dicts_in, text_of
 
 __all__ = ["Problem", "find_problem", "mask_keys", "status_error"]
@@ -44,7 +44,10 @@ MAX_WORD: Final = 100
 """Characters of a code, a type word or an id; what is longer is cut."""
 
 MAX_DEPTH: Final = 8
-"""How deep an error is looked for in an error, and a message in a message."""
+"""How deep a message is looked for in a message, and an error in a response or a header."""
+
+MAX_NESTED: Final = 1_000
+"""How deep an error is looked for in an error."""
 
 _READ: Final = 8 * MAX_TEXT
 """Characters of a text that are looked at at all, so that white space may be taken out of it."""
@@ -390,7 +393,7 @@ def _told(body: Mapping[str, Any]) -> Problem | None:
 
 def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
     """Read an error in an error as the inner one; what it leaves out is said around it."""
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_NESTED):
         if not isinstance(error, Mapping) or not isinstance(error.get("error"), Mapping):
             break
         error = error["error"]
@@ -400,7 +403,7 @@ def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     inner = error.get("error")
     own = _first_text(error) or _text(inner) or _first_text(body)
-    message = ": ".join(part for part in (own, _text(raw)) if part)
+    message = _clip(": ".join(part for part in (own, _text(raw)) if part))
     return Problem(
         message,
         _word(error.get("code")),
@@ -655,8 +658,7 @@ def _clip(text: str, most: int = MAX_TEXT) -> str:
     """Make one line of a text, of bounded length and without halves of surrogate pairs."""
     line = " ".join(text[:_READ].split())
     if not line.isascii():
-        line, half = rejoined(line)
-        line += "\ufffd" if half else ""
+        line = mended(line, frozenset())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
