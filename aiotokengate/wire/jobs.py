@@ -305,8 +305,9 @@ def _as_text(value: object) -> str:
     """Return a text, or a number as one; "" for what is neither, or has hundreds of digits."""
     if isinstance(value, str):
         return value if value.isascii() else str(mended(value, frozenset()))
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number and -_HUGE < value < _HUGE else ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return ""
+    return str(value) if -_HUGE < value < _HUGE else ""
 
 
 def _reason(*values: object) -> str:

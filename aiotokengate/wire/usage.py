@@ -52,8 +52,9 @@ def _replaces(value: object, was: object) -> bool:
 
 
 def _is_positive(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 < value <= MOST
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= MOST
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:

