@@ -107,6 +107,7 @@ class Terms:
 
     ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
     ended, in seconds since then, with the phase and the setting to name when it has not;
+    ``prompt_tokens`` estimates the prompt;
     ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`; ``strict``:
     whether a frame that can't be read ends the reply.
     """
@@ -116,7 +117,7 @@ class Terms:
     began: float
     limit: tuple[float, Phase, float] | None
     max_reply_bytes: int
-    prompt_bytes: int
+    prompt_tokens: Callable[[], int]
     parse: Callable[[str], Any] | None = None
     strict: bool = False
 
@@ -319,9 +320,9 @@ class Pump:
         return self._reply
 
     @property
-    def prompt_bytes(self) -> int:
-        """Size of the request."""
-        return self._terms.prompt_bytes
+    def prompt_tokens(self) -> int:
+        """About how many tokens the prompt has."""
+        return self._terms.prompt_tokens()
 
     def stop(self) -> None:
         """End now and keep what came; nothing happens when it has ended already."""

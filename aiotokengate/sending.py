@@ -331,7 +331,7 @@ class _Sending:
             self._began,
             self._limit,
             self._sender.max_reply_bytes,
-            len(request.body or b""),
+            request.prompt or int,
             request.parse,
             request.strict,
         )

@@ -126,6 +126,7 @@ class Request:
         endpoint: which key it needs, as a download says; "" for any.
         max_tokens: the most that the reply may have, all choices together.
         tokens: what it costs in all, if that is known.
+        prompt: estimates the tokens of the prompt; None where its texts are all that there is.
         secrets: gives the prompt's texts, to be blanked in an error that echoes them.
     """
 
@@ -149,6 +150,7 @@ class Request:
     endpoint: str = ""
     max_tokens: int | None = None
     tokens: float | None = None
+    prompt: Callable[[], int] | None = None
     priority: Priority = "interactive"
     fair_key: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)

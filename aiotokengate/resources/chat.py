@@ -112,6 +112,7 @@ def make_call(
     request.dialect = DIALECTS[row.dialect]
     request.decoder = form.decoder
     request.secrets = lambda: _texts(listed)
+    request.prompt = lambda: _estimated(listed, params.get("tools"))
     if params:
         request.choices = _count(params.get("n"))
         request.max_tokens = _most(params)
@@ -224,6 +225,13 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
         joined = {**first, "content": f"{first['content']}\n\n{instruction}"}
         return [joined, *messages[1:]]
     return [{"role": "system", "content": instruction}, *messages]
+
+
+def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
+    """Return about how many tokens the prompt has."""
+    from aiotokengate.wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
+
+    return estimate_messages(messages, tools)
 
 
 def _check_model(model: object) -> None:

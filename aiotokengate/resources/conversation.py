@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import orjson
 
 from aiotokengate.errors import CallerError
-from aiotokengate.policy.estimate import estimate_tokens
 from aiotokengate.resources.chat import check_retained
 from aiotokengate.stream import ChatCall
 from aiotokengate.wire.history import says_nothing
 from aiotokengate.wire.jsontext import dumps
+from aiotokengate.wire.tokens import estimate_messages, estimate_text
 
 if TYPE_CHECKING:
     from aiotokengate.pump import Pump
@@ -190,12 +190,12 @@ class Conversation:
             place for place, message in enumerate(self.messages) if message["role"] == "user"
         ]
         ends = [*starts[1:], len(self.messages)]
-        left = _tokens_of(self.messages) + estimate_tokens(self.system.encode())
+        left = estimate_messages(self.messages) + estimate_text(self.system)
         forgotten = 0
         for start, end in zip(starts[: len(starts) - keep], ends, strict=False):
             if left <= tokens:
                 break
-            left -= _tokens_of(self.messages[start:end])
+            left -= estimate_messages(self.messages[start:end])
             forgotten = end
         del self.messages[:forgotten]
 
@@ -207,7 +207,7 @@ class Conversation:
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
             keep = 0 if said[0]["role"] == "user" else 1
-            self._forget(self.max_tokens_kept - _tokens_of(said), keep=keep)
+            self._forget(self.max_tokens_kept - estimate_messages(said), keep=keep)
         system = [{"role": "system", "content": self.system}] if self.system else []
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
         self._busy = True
@@ -251,10 +251,6 @@ class Conversation:
             # Without its calls and thoughts, which are whole or worth nothing.
             return {"role": "assistant", "content": pump.reply().answer}
         return pump.reply().message() if whole and not pump.error else {}
-
-
-def _tokens_of(messages: Sequence[Mapping[str, Any]]) -> int:
-    return sum(estimate_tokens(dumps(message, path="messages")) for message in messages)
 
 
 def _stored(message: Mapping[str, Any]) -> Mapping[str, Any]:

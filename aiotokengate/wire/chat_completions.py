@@ -113,6 +113,8 @@ _KNOWN_DELTA = frozenset(
     ("audio", "annotations", "parts", "images", "name", "audio_content", "cache_control")
 )
 """Fields that are kept under their names, and are no news to anybody."""
+_MAY_BE_ERRORS = frozenset(("error", "base_resp", "error_code", "error_msg", "success"))
+"""Fields that a chunk without an error may have, too."""
 _GATHERED = ("annotations", "parts")
 """What is kept of these grows, where it is not of a known form."""
 _CHANGING = ("id", "created", "obfuscation")
@@ -222,7 +224,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             for choice in choices:
                 if isinstance(choice, dict):
                     self._choice(choice)
-        if choices is None or not _USUAL_CHUNK.issuperset(chunk):
+        if not choices or not _USUAL_CHUNK.issuperset(chunk):
             self._unusual(chunk)
         if (usage := chunk.get("usage")) and isinstance(usage, dict):
             self.transcript.count(usage)
@@ -246,11 +248,12 @@ class ChatCompletionsDecoder(FrameDecoder):
     def _unusual(self, chunk: Mapping[str, Any]) -> None:
         """Look at a frame with fields beyond the usual, or without choices."""
         log = self.transcript
-        if chunk.get("error") or chunk.get("base_resp") or "choices" not in chunk:
+        if not chunk.get("choices") or not _MAY_BE_ERRORS.isdisjoint(chunk):
             self.suspect = chunk
+        of_reply = "choices" in chunk or bool(log.choices)
         for key in chunk.keys() - _USUAL_CHUNK - {"error"}:
             if chunk[key] is not None:
-                if key not in _KNOWN_CHUNK:
+                if of_reply and key not in _KNOWN_CHUNK:
                     self._unknown(0, log.extra, key, chunk[key])
                 self._keep_last(log.extra, key, chunk[key])
         first = log.choices.get(0)

@@ -25,7 +25,7 @@ from aiotokengate.types import (
 from aiotokengate.wire.chat_completions import media_of
 from aiotokengate.wire.dialects import Dialect
 from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING, ChoiceState, Transcript
-from aiotokengate.wire.usage import estimated_usage, usage_of
+from aiotokengate.wire.usage import usage_of
 
 __all__ = ["About", "fold"]
 
@@ -47,8 +47,8 @@ class About(Protocol):
     attempts: tuple[Attempt, ...]
 
     @property
-    def prompt_bytes(self) -> int:
-        """Size of the request, for the estimate where no usage came."""
+    def prompt_tokens(self) -> int:
+        """About how many tokens the prompt has, for the estimate where no usage came."""
 
 
 def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
@@ -61,7 +61,7 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     return Reply(
         choices,
         about.status,
-        log.usage or _usage(log, about.prompt_bytes),
+        log.usage or _usage(log, about),
         log.model,
         log.id,
         about.request_id,
@@ -75,17 +75,19 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     )
 
 
-def _usage(log: Transcript, prompt_bytes: int) -> Usage:
+def _usage(log: Transcript, about: About) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
-    said = _bytes_of(log, ANSWER) + _bytes_of(log, COMMENTARY)
-    return estimated_usage(prompt_bytes, _bytes_of(log, REASONING), said)
+    from aiotokengate.wire.tokens import usage_of_texts  # noqa: PLC0415 - for few replies
+
+    thought, said = _texts(log, REASONING), [*_texts(log, ANSWER), *_texts(log, COMMENTARY)]
+    return usage_of_texts(about.prompt_tokens, thought, said)
 
 
-def _bytes_of(log: Transcript, kind: int) -> int:
-    texts = (log.text(index, kind) for index in log.choices)
+def _texts(log: Transcript, kind: int) -> list[str]:
+    """Return the texts of a kind; what was dropped is counted by its size."""
     forgotten = log.forgotten[kind] if kind <= ANSWER else 0
-    return forgotten + sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return ["a" * forgotten, *(log.text(index, kind) for index in log.choices)]
 
 
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:

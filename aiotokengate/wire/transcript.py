@@ -48,7 +48,7 @@ from aiotokengate.wire.calls import Call, Calls, News, parsed
 from aiotokengate.wire.endings import Ending
 from aiotokengate.wire.jsontext import mended, rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
-from aiotokengate.wire.usage import has_counts, usage_of
+from aiotokengate.wire.usage import has_counts, merged_counts, usage_of
 
 __all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", "Transcript"]
 
@@ -427,9 +427,9 @@ class Transcript:
         self.put(choice, NOTE, UnknownDelta(choice, protocol, name, data))
 
     def count(self, usage: Mapping[str, Any]) -> None:
-        """Keep the last usage that counts anything; never add usages up."""
+        """Keep the last of each count; never add them up, nor let a zero replace one."""
         if has_counts(usage):
-            self.counts = usage
+            self.counts = merged_counts(self.counts, usage)
 
     # --- the end --------------------------------------------------------------------------------
 
