@@ -188,7 +188,7 @@ class Transcript:
         base: how many entries came before them.
         retain: whether what was read is kept.
         first: the first entry that was not dropped.
-        forgotten: bytes of thinking and of answer that were dropped.
+        forgotten: about how many tokens of thinking and of answer were dropped.
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         claimed: how many choices have claimed to be finished.
@@ -373,12 +373,13 @@ class Transcript:
 
     def forget(self, before: int) -> None:
         """Drop the packed blocks before a place, but for what is no text in them."""
+        from aiotokengate.wire.tokens import estimate_text  # noqa: PLC0415 - for few streams
+
         count = (before - self.first) // BLOCK
         for block in self._packed[:count]:
             self._kept += block.others.values()
             for kind in {kind for kind in block.kinds if kind % KINDS < BREAK}:
-                size = len(block.text(kind).encode("utf-8", "replace"))
-                self.forgotten[min(kind % KINDS, ANSWER)] += size
+                self.forgotten[min(kind % KINDS, ANSWER)] += estimate_text(block.text(kind))
         self.first += BLOCK * len(self._packed[:count])
         del self._packed[:count]
 
