@@ -110,7 +110,7 @@ _KNOWN_CHOICE = frozenset(
     )
 )
 _KNOWN_DELTA = frozenset(
-    ("audio", "annotations", "parts", "images", "name", "audio_content", "cache_control")
+    ("audio", "annotations", "parts", "images", "name", "audio_content", "extra_content")
 )
 """Fields that are kept under their names, and are no news to anybody."""
 _MAY_BE_ERRORS = frozenset(("error", "base_resp", "error_code", "error_msg", "success"))

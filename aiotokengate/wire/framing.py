@@ -329,6 +329,8 @@ class Framing:
             return self._interrupted(error)
         if error is not None:
             log.notes.append(f"error after the finish: {error.message}")
+        elif log.late_word:
+            log.notes.append(f"error after the finish: finish reason {log.late_word!r}")
         paused = any(state.ending == "paused" for state in log.choices.values())
         return Verdict("paused" if paused else "complete")
 

@@ -192,6 +192,7 @@ class Transcript:
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         claimed: how many choices have claimed to be finished.
+        late_word: a word that means broken off, and came when all had been said.
         signs: how many typed events came that say nothing but that somebody is at work.
         counts: the last usage object that had any count, as it came.
         usage: the same as a value, once sealed.
@@ -219,6 +220,7 @@ class Transcript:
         "id",
         "items",
         "kinds",
+        "late_word",
         "model",
         "notes",
         "plain",
@@ -258,6 +260,7 @@ class Transcript:
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
         self.claimed = self.signs = 0
+        self.late_word = ""
         self._end = 0
         self.counts: Mapping[str, Any] | None = None
         self.usage: Usage | None = None
@@ -457,10 +460,18 @@ class Transcript:
             self.claimed += 1
         else:
             self._doubt(state)
+            if ending == "broken" and self._stands(state):
+                self.late_word = reason
+                return
         state.finish_reason, state.ending, state.word = reason, ending, word or reason
         spoke = state.said or self.spoke(state.index, state.spoke_from)
         state.bare = ending in _MAY_BE_NONE and not spoke
         state.claimed_at = len(self)
+
+    def _stands(self, state: ChoiceState) -> bool:
+        """Whether a claim is good, and nothing was said since: what breaks then breaks nothing."""
+        good = state.ending != "broken" and not state.bare
+        return good and not self.spoke(state.index, state.claimed_at)
 
     def _doubt(self, state: ChoiceState) -> None:
         state.doubtful = state.doubtful or self.spoke(state.index, state.claimed_at)
@@ -568,7 +579,10 @@ class Transcript:
         if news is None:
             return
         self.plain = False
-        self.put(state.index, BREAK, ToolCallDelta(state.index, *news))
+        if any(news[1:]):
+            self.put(state.index, BREAK, ToolCallDelta(state.index, *news))
+        else:
+            self.signs += 1
         call.spoke_at = len(self)
 
     def tool_calls(self, state: ChoiceState) -> tuple[ToolCall, ...]:
