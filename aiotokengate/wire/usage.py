@@ -3,19 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiotokengate.types import Usage
 
-__all__ = ["estimated_usage", "has_counts", "usage_of"]
+__all__ = ["estimated_usage", "has_counts", "merged_counts", "usage_of"]
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes a token: about 4 letters of English, 1.3 Chinese characters."""
+
+MOST: Final = 2**53
+"""A count above this is none: floats could not hold it."""
+
+MAX_DEPTH: Final = 8
+"""How deep counts are merged; details stand 1 or 2 deep."""
 
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
     return _first(raw, _COUNTS) > 0
+
+
+def merged_counts(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a usage with what a later one says: a zero never replaces a count.
+
+    Counts are running totals, and the later one stands; what is 0, empty, absent or no number
+    there is a placeholder, and leaves what was counted before.  Details are merged alike.
+    """
+    return _merged(old, new, MAX_DEPTH) if old else new
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    whole = dict(old)
+    for key, value in new.items():
+        was = whole.get(key)
+        if depth and isinstance(was, Mapping) and isinstance(value, Mapping):
+            whole[key] = _merged(was, value, depth - 1)
+        elif not was or _replaces(value, was):
+            whole[key] = value
+    return whole
+
+
+def _replaces(value: object, was: object) -> bool:
+    """Say whether a value says more than one that is not empty."""
+    if not value or _is_positive(value):
+        return bool(value)
+    return isinstance(value, Mapping) if isinstance(was, Mapping) else not _is_positive(was)
+
+
+def _is_positive(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= MOST
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
@@ -25,14 +64,16 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     """
     get = raw.get
     prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if type(prompt) is not int or prompt <= 0:
+    if type(prompt) is not int or not 0 < prompt <= MOST:
         prompt = _first(raw, _PROMPT)
-    if type(completion) is not int or completion <= 0:
+    if type(completion) is not int or not 0 < completion <= MOST:
         completion = _first(raw, _COMPLETION)
     total = _count(get("total_tokens"))
     written = get("completion_tokens_details") or get("output_tokens_details")
     read = get("prompt_tokens_details") or get("input_tokens_details")
     reasoning = _inside(written, "reasoning_tokens") or _count(get("reasoning_tokens"))
+    if not reasoning and written:
+        reasoning = _inside(written, "thinking_tokens")  # Anthropic
     cached = _inside(read, "cached_tokens") or _first(raw, _CACHED)
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
@@ -53,7 +94,8 @@ def _estimate(size: int) -> int:
 _PROMPT = ("prompt_tokens", "input_tokens")
 _COMPLETION = ("completion_tokens", "output_tokens")
 _COUNTS = ("total_tokens", *_COMPLETION, *_PROMPT)
-_CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens")  # DeepSeek, Anthropic
+# DeepSeek, Anthropic, Moonshot
+_CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
 
 
 def _inside(details: object, key: str) -> int:
@@ -70,9 +112,9 @@ def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
 
 
 def _count(value: object) -> int:
-    """Give a count; what is missing, null, negative or not a number is 0."""
+    """Return a count; what is missing, null, negative, endless or not a number is 0."""
     if type(value) is int:
-        return max(0, value)
-    if type(value) is float and 1 <= value < float("inf"):
+        return value if 0 < value <= MOST else 0
+    if type(value) is float and 1 <= value <= MOST:
         return int(value)
     return 0
