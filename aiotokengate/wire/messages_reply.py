@@ -146,8 +146,10 @@ class MessagesDecoder(FrameDecoder):
 
     def learn(self, data: bytes, frame: dict[str, Any]) -> None:
         """Let the splicer have a piece of text or of thinking."""
-        delta = frame.get("delta")
-        if frame["type"] != "content_block_delta" or "estimated_tokens" in delta:
+        if frame["type"] != "content_block_delta":
+            return
+        delta = frame["delta"]
+        if "estimated_tokens" in delta:
             return
         name, kind = _TEXTS[delta["type"]]
         block = self._find(frame.get("index"))
@@ -185,7 +187,8 @@ class MessagesDecoder(FrameDecoder):
                 return None
             value = parsed(call.arguments)
             whole.update(id=call.id, name=call.name, input={} if value is None else value)
-        return self._clean(whole)
+        clean: dict[str, Any] = self._clean(whole)
+        return clean
 
     def _clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
         """Return parsed JSON in which no half of a character is left."""
@@ -303,7 +306,10 @@ class MessagesDecoder(FrameDecoder):
         call = state.calls.get(block)
         if call is not None:
             said = call.whole or (call.begun and not given)
-            self.transcript.finish_call(state, block, None if said else given or {})
+            told = given if isinstance(given, str) else written(given or {})
+            text = "" if said else told
+            call.doubted = call.doubted or not (said or text)  # nested too deeply to be written
+            self.transcript.finish_call(state, block, text)
 
     # --- deltas ---------------------------------------------------------------------------------
 
@@ -391,7 +397,7 @@ class MessagesDecoder(FrameDecoder):
         self._cite(citation)
         return True
 
-    def _cite(self, citation: dict[str, Any]) -> None:
+    def _cite(self, citation: Mapping[str, Any]) -> None:
         """Tell a source; those of documents have no address, and differ in their places."""
         state = self._choice()
         name = repr(sorted(citation.items(), key=str))
