@@ -68,13 +68,11 @@ def fields() -> Iterator[tuple[str, str, Any, Any]]:
                 yield model.__name__, name, value, wrap
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "wrap"),
-    [
-        pytest.param(*rest, id=f"{model}.{rest[0]}-{n}")
-        for n, (model, *rest) in enumerate(fields())
-    ],
-)
+def cases() -> list[Any]:
+    return [pytest.param(*rest, id=f"{model}.{rest[0]}") for model, *rest in fields()]
+
+
+@pytest.mark.parametrize(("name", "value", "wrap"), cases())
 def test_nothing_of_it_is_lost(name: str, value: Any, wrap: Any) -> None:
     left = found_in(wrap(name, value), STOP)
     assert [key for key, mark in texts_in({name: value}) if mark not in left] == []
