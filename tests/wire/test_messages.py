@@ -209,7 +209,7 @@ def test_the_same_cut_anywhere() -> None:
             for event in sse.feed(part):
                 decoder.feed(event.data)
         decoder.end()
-        assert len(decoder.transcript) == 9
+        assert len(decoder.transcript) == 8
     check_recorded(decoder)
 
 
