@@ -79,7 +79,7 @@ class TokenGateError(Exception):
     Attributes:
         message: what happened, in one line, without key or prompt.
         status: the HTTP status, or the one that an error inside a 200 answer names; None where
-            none was told.
+            nobody named one.
         code: the gateway's or vendor's own error code, as a string.
         request_id: what to quote to the operator of the gateway.
         attempts: every attempt made, the last being the one that failed.

@@ -306,13 +306,13 @@ class Pool:
 
     def _prompt(self, call: Call) -> float:
         if self._count_tokens is None:
-            return estimate_tokens(call.body or b"")
+            return _estimated(call)
         try:
             text = "\n".join(call.secrets())
             return max(0, int(self._count_tokens(call.model, text)))
         except Exception as error:  # noqa: BLE001 - whatever a hook raises; its text may be a prompt
             logger.warning("count_tokens raised %s: estimating", type(error).__name__)
-        return estimate_tokens(call.body or b"")
+        return _estimated(call)
 
     def _find(self, model: str, key: str) -> BackendLane:
         if self._closed:
@@ -381,6 +381,7 @@ class Call(Protocol):
         tokens: prompt and reply together, if the caller knows.
         body: the text or the body of the request, in UTF-8.
         max_tokens: the most that the reply may have, all choices together.
+        prompt: estimates the tokens of the prompt, where the body has more in it.
         secrets: gives the prompt's texts, for a tokenizer.
     """
 
@@ -388,6 +389,7 @@ class Call(Protocol):
     tokens: float | None
     body: bytes | None
     max_tokens: int | None
+    prompt: Callable[[], int] | None
     secrets: Callable[[], Iterable[str]]
 
 
@@ -400,6 +402,11 @@ class _OtherCall:
     body: bytes | None
     max_tokens: int | None
     secrets: Callable[[], Iterable[str]]
+    prompt: Callable[[], int] | None = None
+
+
+def _estimated(call: Call) -> int:
+    return call.prompt() if call.prompt is not None else estimate_tokens(call.body or b"")
 
 
 class Slot:

@@ -107,6 +107,7 @@ class Terms:
 
     ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
     ended, in seconds since then, with the phase and the setting to name when it has not;
+    ``prompt_tokens`` estimates the prompt;
     ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`; ``strict``:
     whether a frame that can't be read ends the reply.
     """
@@ -116,7 +117,7 @@ class Terms:
     began: float
     limit: tuple[float, Phase, float] | None
     max_reply_bytes: int
-    prompt_bytes: int
+    prompt_tokens: Callable[[], int]
     parse: Callable[[str], Any] | None = None
     strict: bool = False
 
@@ -158,7 +159,6 @@ class Pump:
         headers: of the answer.
         request_id: of the answer.
         timeline: what happened when; ``attempts``: what was tried.
-        alive_at: the clock's time of the last content or typed event, None before the first.
         on_end: called once, when the pump ends, whichever way.
     """
 
@@ -182,7 +182,6 @@ class Pump:
         "_terms",
         "_thread",
         "_waited",
-        "alive_at",
         "attempts",
         "clock",
         "ended",
@@ -234,7 +233,6 @@ class Pump:
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # for content, in all reads before that one
         self._grace: Timer | None = None
-        self.alive_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
         self._reply: Reply | None = None
@@ -319,9 +317,9 @@ class Pump:
         return self._reply
 
     @property
-    def prompt_bytes(self) -> int:
-        """Size of the request."""
-        return self._terms.prompt_bytes
+    def prompt_tokens(self) -> int:
+        """About how many tokens the prompt has."""
+        return self._terms.prompt_tokens()
 
     def stop(self) -> None:
         """End now and keep what came; nothing happens when it has ended already."""
@@ -387,29 +385,37 @@ class Pump:
         """Take what a read gave."""
         if self.ended:
             return
-        log, framing = self.log, self._framing
+        log = self.log
         before, signs = len(log.items), log.signs
-        if data:
-            framing.feed(data)
         # In mid-stream the end is met by the next read, and not looked for after each one.
-        if not data or (framing.may_end and self._body.at_end()):
-            if framing.failure is None and not framing.ended:
-                framing.close()
-            over = True
-        else:
-            over = framing.ended or framing.failure is not None
+        over = (not data or self._framing.feed(data)) and self._is_over(data)
         news = len(log.items) - before
-        if news or log.signs != signs:
-            self._waited = 0.0
-            self.alive_at = self._now()
-            if news and (news > 1 or log.kinds[-1] != self._kind):
-                self._note_first(log.kinds[before:])
-        else:
+        alive = news or log.signs != signs
+        if not alive:
             self._waited += self._now() - self._since
+        else:
+            self._waited = 0.0
+            if news > 1 or (news and log.kinds[-1] != self._kind):
+                self._note_first(log.kinds[before:])
         if over:
             self._conclude()
-        elif log.claimed and (news or log.signs != signs or self._grace is None):
+        elif log.claimed and (alive or self._grace is None):
             self._wait_for_end()
+
+    def _is_over(self, data: bytes) -> bool:
+        """Say whether the reply is: by the protocol's end, a failure, or the end of the body."""
+        framing = self._framing
+        if framing.over:
+            return True
+        if data and not self._body.at_end():
+            return False
+        framing.close()
+        return True
+
+    @property
+    def alive_at(self) -> float | None:
+        """The clock's time of the last content or typed event, None before the first."""
+        return self._since - self._waited if self.log.signs or len(self.log) else None
 
     def _note_first(self, news: list[int]) -> None:
         """Note when the first thinking and the first answer came, of choice 0, for the reply."""

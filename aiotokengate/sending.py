@@ -13,6 +13,7 @@ call with it; any other failure makes this call wait alone.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import sys
 import traceback
@@ -88,9 +89,10 @@ class Sender:
     calls: count[int] = attrs.field(factory=lambda: count(1))
     _watches: dict[asyncio.AbstractEventLoop, Watch] = attrs.field(factory=dict)
 
-    def open(self, request: Request) -> Coroutine[Any, Any, Pump]:
-        """Send, and give the reply once its first delta is there."""
+    def open(self, request: Request, *, whole: bool = False) -> Coroutine[Any, Any, Pump]:
+        """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
         sending = _Sending(self, request)
+        sending.whole = whole
         return sending.until_answered(sending.open_once)
 
     def ask(self, request: Request) -> Coroutine[Any, Any, Any]:
@@ -139,6 +141,7 @@ class _Sending:
         "_began",
         "_clock",
         "_download",
+        "_empty",
         "_expired",
         "_expires",
         "_failures",
@@ -146,6 +149,7 @@ class _Sending:
         "_limit",
         "_now",
         "_number",
+        "_priming",
         "_refusals",
         "_reply",
         "_request",
@@ -155,6 +159,7 @@ class _Sending:
         "_turn",
         "_watch",
         "slot",
+        "whole",
     )
 
     def __init__(self, sender: Sender, request: Request) -> None:
@@ -177,7 +182,10 @@ class _Sending:
         self.slot = 0
         self._task: asyncio.Task[Any] | None = None
         self._expires = 0.0
-        self._expired = False
+        self._expired: tuple[Phase, float] | None = None
+        self._priming: Pump | None = None
+        self._empty: Pump | None = None
+        self.whole = False
 
     async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts until one answers, or the policy gives up."""
@@ -190,7 +198,9 @@ class _Sending:
                     result = await self._within_limits(attempt, started)
                 except TokenGateError as error:
                     if await self._is_over(error, started):
-                        raise
+                        if self._empty is None:
+                            raise
+                        return self._take_empty(started)  # type: ignore[no-any-return]
                 else:
                     self._succeeded(result, started)
                     return result
@@ -205,14 +215,40 @@ class _Sending:
 
     async def open_once(self) -> Pump:
         """Send once, and read up to the first delta."""
-        pump = self._pump(await self._send())
+        pump = self._priming = self._pump(await self._send())
         try:
             await pump.prime()
+            if self._request.retry.empty:
+                await self._until_useful(pump)
         except BaseException:
             pump.stop()
             del pump  # which holds the error
             raise
+        finally:
+            self._priming = None
         return pump
+
+    async def _until_useful(self, pump: Pump) -> None:
+        """Raise for a reply with nothing to show, as far as nothing of it was shown.
+
+        Raises:
+            WireError: it is empty, or has nothing but thoughts.
+        """
+        while self.whole and not pump.ended and pump.log.has_only_thoughts:
+            await pump.pull()
+        nothing = pump.ended and pump.status == "complete" and pump.log.has_only_thoughts
+        if nothing and (self.whole or not pump.log.begun):
+            self._empty = pump
+            error = WireError("the reply is empty: no answer, call, refusal or medium")
+            error.useless_answer = True
+            raise error
+
+    def _take_empty(self, started: float) -> Any:  # noqa: ANN401 - the result of an attempt
+        """Return the last of the empty replies, when no attempt is left."""
+        self._attempts.pop()
+        empty: Any = self._empty
+        self._succeeded(empty, started)
+        return empty
 
     async def ask_once(self) -> Any:  # noqa: ANN401 - parsed JSON
         """Send once, and read the whole JSON."""
@@ -295,8 +331,9 @@ class _Sending:
             self._began,
             self._limit,
             self._sender.max_reply_bytes,
-            len(request.body or b""),
+            request.prompt or int,
             request.parse,
+            request.strict,
         )
         decoder = request.decoder(request.dialect, log)
         return Pump(answer, decoder, request.dialect, terms, self._timeline)
@@ -320,8 +357,8 @@ class _Sending:
             limit = first if limit is None else min(first, limit)
         if limit is None:
             return await attempt()
-        at, phase, seconds = limit
-        self._expires = self._began + at
+        self._expires = self._began + limit[0]
+        self._expired, self._empty = None, None
         task = self._task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
         cancelling = task.cancelling()
@@ -330,12 +367,12 @@ class _Sending:
             return await attempt()
         except asyncio.CancelledError:
             # Ours, and nobody else's: the way asyncio.timeout tells them apart.
-            if not self._expired or task.uncancel() > cancelling:
+            if self._expired is None or task.uncancel() > cancelling:
                 raise
         finally:
             self._watch.discard(self)
             self._task = None
-        raise TimedOut(phase, seconds)
+        raise TimedOut(*self._expired)
 
     def tick(self, now: float) -> float:
         """Look at the clock of the attempt, and then at how far the reply is; for the watch."""
@@ -343,10 +380,26 @@ class _Sending:
             self._turn.true_up(self._reply)
             return now + TRUE_UP
         if now >= self._expires and self._task is not None:
-            self._watch.discard(self)
-            self._expired = True
-            self._task.cancel()
+            self._expire(now, self._task)
         return self._expires
+
+    def _expire(self, now: float, task: asyncio.Task[Any]) -> None:
+        """End the attempt; but where somebody is at work already, only silence ends it."""
+        limit = self._limit or (math.inf, "total", 0.0)
+        at, phase, seconds = limit
+        first = self._request.timeout.first_event
+        if first is not None and now < self._began + at:
+            phase, seconds = "first_event", first
+            alive = self._priming.alive_at if self._priming is not None else None
+            if alive is not None:
+                stall = self._request.timeout.stall
+                phase, seconds = "stall", math.inf if stall is None else stall
+                self._expires = min(alive + seconds, self._began + at)
+                if now < self._expires:
+                    return
+        self._watch.discard(self)
+        self._expired = phase, seconds
+        task.cancel()
 
     # --- between attempts -----------------------------------------------------------------------
 

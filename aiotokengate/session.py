@@ -26,11 +26,7 @@ from aiotokengate.resources.base import (
     checked_options,
     parted_options,
 )
-from aiotokengate.resources.chat import (
-    check_retained,
-    make_call,
-    message_list,
-)
+from aiotokengate.resources.chat import check_call, check_retained, make_call, message_list
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
@@ -47,7 +43,7 @@ if TYPE_CHECKING:
     from aiotokengate.mapping import Outcomes
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.audio import Audio
-    from aiotokengate.resources.chat import ChatOptions, Messages, Tools
+    from aiotokengate.resources.chat import ChatOptions, CheckOptions, Messages, Tools
     from aiotokengate.resources.conversation import Conversation
     from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split
     from aiotokengate.resources.images import ImagesMaker
@@ -94,6 +90,8 @@ class TokenGate:
         extra_body: merged into the body of every chat request.
         proxy: address of a proxy; by default what the environment says, "" for none.
         ssl: a TLS context, or False to accept any certificate.
+        strict: whether a frame of a reply that can't be read is an error; by default it is counted
+            and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
         paths: where systems stand whose place differs between gateways, by name (those of
@@ -119,6 +117,7 @@ class TokenGate:
         extra_body: Mapping[str, Any] | None = None,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool = True,
+        strict: bool = False,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         catalogue: Catalogue = CATALOGUE,
         paths: Mapping[str, str] | None = None,
@@ -131,7 +130,7 @@ class TokenGate:
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
         self._defaults = Defaults(
-            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict
         )
         clock = clock or RealClock()
         hooks = _checked_hooks(hooks)
@@ -188,6 +187,7 @@ class TokenGate:
         *,
         stream: bool = True,
         retain: bool = True,
+        strict: bool | None = None,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
         tools: Tools | None = None,
@@ -211,9 +211,11 @@ class TokenGate:
             stream: False sends a plain request, for models that cannot stream.
             retain: False drops text once every open reader has read it, so that a stream of any
                 length takes little memory; the reply then says nothing of what was dropped.
-            reasoning: how much thinking: "off", "low", "medium", "high", or a number of tokens; by
-                default the model's own way.  Each family is asked in its own words; where it has
-                none, the reply's ``notes`` say so.
+            strict: True makes a frame that can't be read an error: :class:`WireError` before the
+                first delta, :class:`StreamInterrupted` after; None takes the session's.
+            reasoning: how much thinking: "off", "minimal", "low", "medium", "high", "xhigh",
+                "max", or a number of tokens; by default the model's own way.  Each family is
+                asked in its own words; where it has none, the reply's ``notes`` say so.
             protocol: "chat", "responses", "messages" or "gemini"; by default what the catalogue
                 says of the model.
             tools: functions the model may call: in the API's own form, or Python functions with
@@ -254,6 +256,7 @@ class TokenGate:
         options: ChatOptions = {
             "stream": stream,
             "retain": retain,
+            "strict": strict,
             "reasoning": reasoning,
             "protocol": protocol,
             "tools": tools,
@@ -364,17 +367,21 @@ class TokenGate:
         *,
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
+        tools: Tools | None = None,
+        **params: Unpack[ChatParams],
     ) -> tuple[str, ...]:
-        """Say why a history would be refused, before it is sent; nothing is.
+        """Say what of a call would be refused, left out or weakened; nothing is sent.
 
         What a vendor wants back may depend on whether the model is to think, so give
-        ``reasoning`` if :meth:`chat` will be given it.
+        ``reasoning`` if :meth:`chat` will be given it; what it refuses depends on the rest.
 
         Args:
             model: as for :meth:`chat`.
             messages: as for :meth:`chat`.
             reasoning: as for :meth:`chat`.
             protocol: as for :meth:`chat`.
+            tools: as for :meth:`chat`.
+            params: as for :meth:`chat`.
 
         Returns:
             The reasons; nothing if none is known.
@@ -382,13 +389,8 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate.wire.history import check_history  # noqa: PLC0415 - a chat need not wait for it
-        from aiotokengate.wire.thinking import checked_reasoning  # noqa: PLC0415
-
-        row = self._defaults.catalogue.find(model)
-        chosen = checked_protocol(protocol) or row.protocol
-        listed = message_list(messages)
-        return check_history(listed, row, chosen, checked_reasoning(reasoning))
+        options: CheckOptions = {"reasoning": reasoning, "protocol": protocol, "tools": tools}
+        return check_call(self._defaults, model, messages, options, params)
 
     def map(
         self,

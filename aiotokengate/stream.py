@@ -24,7 +24,6 @@ import orjson
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
-from aiotokengate.wire.chat_completions import encode_chunk
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 if TYPE_CHECKING:
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatCall", "ChatStream", "ChoiceView", "Phase", "TextStream"]
 
-Opener: TypeAlias = Callable[[], Awaitable[Pump]]
+Opener: TypeAlias = Callable[[bool], Awaitable[Pump]]
+"""Sends, and gives the reply; told whether nothing is shown before it is whole."""
+
 Scope: TypeAlias = Literal["all", "phase"]
 
 
@@ -66,9 +67,9 @@ class ChatCall(Coroutine[Any, Any, Reply]):
         """Name the model and the state; never the messages."""
         return f"<ChatCall {self._model} {self._use}>"
 
-    def opened(self) -> Awaitable[Pump]:
+    def opened(self, *, whole: bool) -> Awaitable[Pump]:
         """Send, and give the reply's pump; for calls that are made of others."""
-        return self._take("opened")()
+        return self._take("opened")(whole)
 
     def _take(self, use: str) -> Opener:
         if self._opener is None:
@@ -110,7 +111,7 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 
     async def __aenter__(self) -> ChatStream:
         """Send, and give the stream once its first delta is there."""
-        pump = await self._take("entered")()
+        pump = await self._take("entered")(False)  # noqa: FBT003 - see Opener
         self._pump = pump
         return ChatStream(pump, Guard(pump))
 
@@ -127,7 +128,7 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 
 
 async def _whole_reply(opener: Opener) -> Reply:
-    pump = await opener()
+    pump = await opener(True)  # noqa: FBT003 - see Opener
     try:
         if not pump.ended:
             await pump.drain()
@@ -161,7 +162,7 @@ class _Opening:
 
 
 async def _awaited(opener: Opener) -> Pump:
-    return await opener()
+    return await opener(False)  # noqa: FBT003 - see Opener
 
 
 class _Deltas(AsyncIterator[Delta]):
@@ -278,7 +279,7 @@ class ChatStream:
         return self.choice(0).tool_calls
 
     def phases(self) -> AsyncIterator[Phase]:
-        """Thinking, commentary, answer, thinking ... in order, each a stream of text of its own."""
+        """Thinking, commentary, answer ... in order, each a stream of text of its own."""
         return self.choice(0).phases()
 
     def objects(self, every: float = 0.25) -> AsyncIterator[Any]:
@@ -712,16 +713,18 @@ _DONE = b"data: [DONE]\n\n"
 class _Relay(AsyncIterator[bytes]):
     """The stream as events; the last one is ``[DONE]``, or an error which then is raised."""
 
-    __slots__ = ("_closed", "_deltas", "_pump")
+    __slots__ = ("_closed", "_deltas", "_relay")
 
     def __init__(self, pump: Pump, guard: Guard) -> None:
-        self._pump = pump
+        from aiotokengate.wire.relay import Relay  # noqa: PLC0415 - for few streams
+
+        self._relay = Relay(pump.log)
         self._deltas = _Deltas(pump, guard)
         self._closed = False
 
     async def __anext__(self) -> bytes:
         try:
-            return encode_chunk(await self._deltas.__anext__(), self._pump.log)
+            return await self._next_event()
         except StopAsyncIteration:
             if self._closed:
                 raise
@@ -734,6 +737,12 @@ class _Relay(AsyncIterator[bytes]):
             return _error_event(error)
         finally:
             del self
+
+    async def _next_event(self) -> bytes:
+        event = b""
+        while not event:
+            event = self._relay.write(await self._deltas.__anext__())
+        return event
 
 
 def _error_event(error: TokenGateError) -> bytes:

@@ -229,7 +229,7 @@ def rate(shape: Shape, spoken: Said) -> tuple[int, float]:
     """Give the number of events, and the share of them that was spliced."""
     decoder, events = shape.reads(), events_of(shape, spoken)
     at = 0
-    while at < len(events):
+    while at < len(events) and not decoder.done:
         at = decoder.feed_from(events, at)
         decoder.suspect = None
     return len(events), decoder.splicer.hits / len(events)

@@ -59,19 +59,48 @@ WANTED_BACK = {"nothing": "-", "tool_reasoning": "thinking with calls", "blocks"
 
 def models() -> Iterable[Sequence[str]]:
     """Give a row for each row of the catalogue."""
-    yield "pattern", "family", "protocol", "dialect", "thinking", "takes → gives", "wants back"
+    yield (
+        *("pattern", "family", "protocol", "dialect", "thinking", "efforts", "off"),
+        *("refuses", "takes → gives", "wants back"),
+    )
     for row in CATALOGUE.rows:
+        chats = "text" in row.inputs and "text" in row.outputs
         yield (
             *(code(row.pattern), row.family),
-            *(_spoken_to(row) if "text" in row.inputs and "text" in row.outputs else ("-",) * 3),
+            *(_spoken_to(row) if chats else ("-",) * 3),
+            *(_thinks(row) if chats and row.thinking != "none" else ("-",) * 2),
+            _refuses(row) if chats else "-",
             f"{', '.join(row.inputs)} → {', '.join(row.outputs)}",
             WANTED_BACK[row.wants_back],
         )
 
 
+def sources() -> Iterable[Sequence[str]]:
+    """Give a row for each source of the catalogue, with the rows that are from it."""
+    yield "source", "as of", "rows"
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in CATALOGUE.rows:
+        found.setdefault((row.source, row.as_of), []).append(code(row.pattern))
+    for (source, day), patterns in found.items():
+        yield source, day, ", ".join(patterns)
+
+
+def _thinks(row: Model) -> tuple[str, str]:
+    words = ", ".join(f"**{word}**" if word == row.unasked else word for word in row.efforts)
+    return words or "-", row.off.replace("_", " ")
+
+
+def _refuses(row: Model) -> str:
+    always = [word.replace("_", " ") for word in row.refuses]
+    thinking = [word.replace("_", " ") for word in row.refuses_thinking]
+    said = [*always, *([f"thinking: {', '.join(thinking)}"] if thinking else ())]
+    return "; ".join(said) or "-"
+
+
 def _spoken_to(row: Model) -> tuple[str, str, str]:
     thinking = row.thinking if row.protocol == "chat" else row.native_thinking
-    return code(row.protocol), code(row.dialect), code(thinking)
+    tools = f", {code(row.tools_protocol)} with functions" if row.tools_protocol else ""
+    return f"{code(row.protocol)}{tools}", code(row.dialect), code(thinking)
 
 
 def offered() -> Iterable[Sequence[str]]:
@@ -163,6 +192,7 @@ TABLES = {
     for table in (
         dialects,
         models,
+        sources,
         offered,
         timeout,
         retry,

@@ -24,7 +24,7 @@ def pump_over(steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = 
         ScriptedBody(steps, clock=clock),
         ChatCompletionsDecoder(dialect, Transcript(choices)),
         dialect,
-        Terms(clock, Timeout(), clock.now(), None, 1 << 20, 0),
+        Terms(clock, Timeout(), clock.now(), None, 1 << 20, int),
         Timeline(),
     )
 
@@ -34,7 +34,7 @@ class About:
     """What a reply says beyond what came in its body, where there was no call."""
 
     status: Status
-    prompt_bytes: int = 0
+    prompt_tokens: int = 0
     headers: Mapping[str, str] = attrs.field(factory=dict)
     request_id: str | None = None
     timeline: Timeline = attrs.field(factory=Timeline)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import anthropic
 import pytest
+from anthropic import beta_async_tool
+from pydantic import BaseModel
 
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
 
@@ -96,8 +99,15 @@ async def test_tools_over_two_turns(
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 100}}, "at least 1024"),
         ({"thinking": {"type": "enabled", "budget_tokens": 9000}}, "must be greater than"),
-        ({"thinking": THINKING, "extra_body": {"temperature": 0.3}}, "may only be set to 1"),
-        ({"model": "claude-opus-4-7", "thinking": THINKING}, "use 'adaptive'"),
+        (
+            {
+                "thinking": THINKING,
+                "extra_body": {"temperature": 0.3},
+                "extra_headers": {"anthropic-version": "2023-06-01"},
+            },
+            "may only be set to 1",
+        ),
+        ({"model": "claude-opus-4-7", "thinking": THINKING}, "thinking.type.adaptive"),
         (
             {
                 "model": "claude-opus-4-6",
@@ -134,3 +144,198 @@ async def test_the_newest_model_hides_its_thoughts(client: anthropic.AsyncAnthro
     shown = await create(**options, thinking={**adaptive, "display": "summarized"})
     assert shown.content[0].type == "thinking"
     assert shown.content[0].thinking
+
+
+# --- counting, forms, versions, keys ------------------------------------------------------------
+
+
+async def test_tokens_are_counted(client: anthropic.AsyncAnthropic) -> None:
+    counted = await client.messages.count_tokens(model=MODEL, messages=asked("你好"))
+    message = await client.messages.create(model=MODEL, max_tokens=4000, messages=asked("你好"))
+    assert counted.input_tokens == message.usage.input_tokens == 11
+    longer = await client.beta.messages.count_tokens(
+        model=MODEL, system="请简短", messages=asked("你好"), tools=TOOLS
+    )
+    assert longer.input_tokens == 14
+    with pytest.raises(anthropic.APIStatusError, match="no available channel"):
+        await client.messages.count_tokens(model="nobody", messages=asked())
+
+
+class City(BaseModel):
+    """What is asked for."""
+
+    name: str
+    people: int
+
+
+@pytest.mark.parametrize("prompt", ["哪里？🏯", "Where? 🏯"])
+async def test_a_type_is_parsed(client: anthropic.AsyncAnthropic, prompt: str) -> None:
+    options: Any = {"model": "claude-sonnet-4-6", "max_tokens": 4000, "messages": asked(prompt)}
+    message = await client.messages.parse(output_format=City, **options)
+    assert message.parsed_output == City(name=prompt, people=1)
+    async with client.messages.stream(output_format=City, **options) as stream:
+        whole = await stream.get_final_message()
+    assert whole.parsed_output == City(name=prompt, people=1)
+
+
+OLD: Any = {"extra_headers": {"anthropic-version": "2023-06-01"}}
+
+
+async def test_versions(client: anthropic.AsyncAnthropic, gateway: FakeGateway) -> None:
+    options: Any = {"model": MODEL, "max_tokens": 4000, "messages": asked()}
+    create: Any = client.messages.create
+    sampling: Any = {"extra_body": {"temperature": 1}}
+    await create(**options)
+    assert gateway.requests[-1].headers["anthropic-version"] == "2026-10-21"
+    with pytest.raises(anthropic.BadRequestError, match="temperature: may not be set"):
+        await create(**options, **sampling)
+    await create(**options, **sampling, **OLD)
+    unknown: Any = {"extra_headers": {"anthropic-version": "2024-01-01"}}
+    with pytest.raises(anthropic.BadRequestError, match="not a valid version"):
+        await create(**options, **unknown)
+
+
+@pytest.mark.parametrize(
+    ("role", "block", "message"),
+    [
+        (
+            "assistant",
+            {
+                "type": "document",
+                "source": {"type": "text", "data": "文", "media_type": "text/plain"},
+            },
+            "'document' may not stand",
+        ),
+        (
+            "user",
+            {"type": "text", "text": "嗨", "citations": [{"type": "char_location"}]},
+            "'citations' may not stand",
+        ),
+    ],
+)
+async def test_what_the_new_version_no_longer_takes(
+    client: anthropic.AsyncAnthropic, role: str, block: Any, message: str
+) -> None:
+    messages: Any = [*asked(), {"role": role, "content": [block]}, *asked()]
+    options: Any = {"model": MODEL, "max_tokens": 4000, "messages": messages}
+    with pytest.raises(anthropic.BadRequestError, match=message):
+        await client.messages.create(**options)
+    await client.messages.create(**options, **OLD)
+
+
+@pytest.mark.parametrize("way", ["Authorization", "x-api-key"])
+async def test_a_key_is_taken_either_way(
+    gateway: FakeGateway, client: anthropic.AsyncAnthropic, way: str
+) -> None:
+    await client.messages.create(model=MODEL, max_tokens=4000, messages=asked())
+    assert gateway.requests[-1].headers["Authorization"] == f"Bearer {gateway.api_key}"
+    assert "x-api-key" not in gateway.requests[-1].headers
+    key = gateway.api_key if way == "x-api-key" else f"Bearer {gateway.api_key}"
+    body = {"model": MODEL, "max_tokens": 4000, "messages": asked()}
+    async with aiohttp.ClientSession(headers={way: key}) as http:
+        async with http.post(f"{gateway.base_url}/messages", json=body) as response:
+            assert response.status == 200
+        async with http.post(f"{gateway.base_url}/messages/count_tokens", json=body) as response:
+            assert (await response.json())["input_tokens"] > 0
+
+
+# --- tools that run by themselves, threads ------------------------------------------------------
+
+
+def new_tool() -> tuple[Any, list[str]]:
+    """Return a tool, and the cities that it will be asked about."""
+    cities: list[str] = []
+
+    @beta_async_tool
+    async def weather(city: str) -> str:
+        """Look up the weather of a city."""
+        cities.append(city)
+        return f"{city}：晴 ☀️"
+
+    return weather, cities
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("prompt", ["weather 北京？🌦️", "The weather in Beijing? 🌦️"])
+async def test_the_tool_runner(
+    gateway: FakeGateway,
+    client: anthropic.AsyncAnthropic,
+    prompt: str,
+    stream: bool,
+    threaded: bool,
+) -> None:
+    tool, cities = new_tool()
+    without: Any = {} if threaded else {"thread": False}
+    runner: Any = client.beta.messages.tool_runner(
+        model=MODEL,
+        max_tokens=4000,
+        messages=asked(prompt),
+        tools=[tool],
+        stream=stream,
+        thinking=THINKING,
+        system="简短",
+        **without,
+    )
+    last = await runner.until_done()
+    assert cities == [prompt]
+    assert f"{prompt}：晴 ☀️" in "".join(b.text for b in last.content if b.type == "text")
+    first, second = (request.json for request in gateway.requests)
+    if threaded:
+        assert first["thread"] == {"type": "create"}
+        assert second["thread"]["type"] == "continue"
+        assert [turn["role"] for turn in second["messages"]] == ["user"]
+        assert "tools" not in second
+        assert "system" not in second
+    else:
+        assert len(second["messages"]) == 3
+
+
+async def test_a_thread_over_several_turns(client: anthropic.AsyncAnthropic) -> None:
+    thread = client.beta.messages.thread(model=MODEL, max_tokens=4000, system="简短 ✂️")
+    first = await thread.send(*asked())
+    counts = [first.usage.input_tokens]
+    for text in ("第一 🥇", "second 🥈"):
+        message = await thread.send(*asked(text))
+        assert text in "".join(b.text for b in message.content if b.type == "text")
+        counts.append(message.usage.input_tokens)
+    assert counts == sorted(set(counts))  # the server holds more from turn to turn
+
+
+BETA = "message-threads-2026-08-12"
+
+
+async def test_what_a_thread_may_not_be_asked(client: anthropic.AsyncAnthropic) -> None:
+    options: Any = {"model": MODEL, "max_tokens": 4000, "messages": asked(), "betas": [BETA]}
+    create: Any = client.beta.messages.create
+    first = await create(**options, system="简短", thread={"type": "create"})
+    more: Any = {"type": "continue", "previous_message_id": first.id}
+    with pytest.raises(anthropic.BadRequestError, match="system: may not be set"):
+        await create(**options, system="长", thread=more)
+    with pytest.raises(anthropic.BadRequestError, match="Extra inputs"):
+        await create(**{**options, "betas": []}, thread=more)
+    second = await create(**options, thread=more)
+    assert second.usage.input_tokens > first.usage.input_tokens
+    for name, code in (
+        (first.id, "thread_already_continued"),
+        ("msg_nobody", "thread_not_found"),
+    ):
+        lost = {"type": "continue", "previous_message_id": name}
+        with pytest.raises(anthropic.APIStatusError) as raised:
+            await create(**options, thread=lost)
+        error: Any = raised.value.body
+        assert error["error"]["details"]["error_code"] == code
+
+
+async def test_a_lost_thread_is_told_again_from_its_beginning(
+    client: anthropic.AsyncAnthropic,
+) -> None:
+    thread = client.beta.messages.thread(model=MODEL, max_tokens=4000)
+    first = await thread.send(*asked())
+    lost: Any = {"type": "continue", "previous_message_id": first.id}
+    # Somebody else goes on from the same message: the client has to send everything again.
+    await client.beta.messages.create(
+        model=MODEL, max_tokens=4000, messages=asked(), thread=lost, betas=[BETA]
+    )
+    again = await thread.send(*asked("还在吗？🙋"))
+    assert "还在吗？🙋" in "".join(b.text for b in again.content if b.type == "text")

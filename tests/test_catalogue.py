@@ -201,7 +201,7 @@ FAMILIES = [
     ("minimax2.5", "chat"),
     ("minimax2.7", "chat"),
     ("grok-4-1-fast-reasoning", "chat"),
-    ("gpt-5.4", "chat"),
+    ("gpt-5.2", "chat"),
     ("gpt-5.3-codex", "responses"),
     ("claude-opus-4-6", "messages"),
     ("claude-sonnet-4.5", "chat"),
@@ -234,8 +234,6 @@ def thoughtless(turn: dict[str, Any]) -> None:
 
 
 LOSSES = [
-    ("deepseek-v4-pro", "chat", without("reasoning_content"), True),
-    ("deepseek-v4-flash", "chat", without("reasoning_content"), True),
     ("claude-opus-4-6", "messages", without("native"), True),
     ("claude-opus-4-6", "messages", unsigned("signature"), True),
     ("claude-haiku-4.5", "messages", thoughtless, True),
@@ -294,6 +292,21 @@ async def test_what_is_lost_is_refused(
     with pytest.raises(BadRequest) as caught:
         await gate.chat(model, lost, tools=TOOLS, max_tokens=40_000, **options)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("model", ["deepseek-v4-pro", "deepseek-v4-flash"])
+async def test_deepseek_gets_the_field_of_a_turn_that_did_not_think(
+    gateway: FakeGateway, gate: TokenGate, model: str
+) -> None:
+    """It is refused without, so a history that lost it goes with an empty one."""
+    _, history, options = await first_turn(gateway, gate, model, "chat")
+    del history[1]["reasoning_content"]
+    (reason,) = gate.check(model, history, **options)
+    assert reason.endswith("in messages[1] lacks its reasoning_content, which DeepSeek wants back")
+    second = await gate.chat(model, history, tools=TOOLS, max_tokens=40_000, **options)
+    assert "晴 ☀️" in second.answer
+    sent = orjson.loads(gateway.requests[-1].body)["messages"]
+    assert sent[1]["reasoning_content"] == ""
 
 
 async def test_the_list_is_joined_with_the_catalogue(gate: TokenGate) -> None:

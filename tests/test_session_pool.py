@@ -671,4 +671,4 @@ async def test_a_call_cancelled_on_its_way_has_cost_its_prompt(
     await asyncio.gather(call, return_exceptions=True)
     left = only_lane(gate).tokens_left
     assert left is not None
-    assert 4_900 < left < 5_300
+    assert 5_200 < left < 5_500  # 500 tokens by DeepSeek's tokenizer

@@ -2,14 +2,16 @@
 
 Strategy.  A few small questions go through a recorder, so that what is looked at are the bytes
 themselves and not what the library made of them; the same recording can be kept as a fixture.
-Every question stands alone: one that is refused is a finding, too.
+Every question stands alone: one that is refused is a finding, too; and what a model merely did not
+do this time was not seen, which is not a no.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,13 +22,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from aiotokengate import Reply, Retry, TokenGate, TokenGateError
+from aiotokengate import (
+    AuthenticationFailed,
+    Reply,
+    Retry,
+    StatusError,
+    TokenGate,
+    TokenGateError,
+    UnknownDelta,
+    WireError,
+)
 from aiotokengate.catalogue import CATALOGUE, Model, Prefix, ProtocolName
+from aiotokengate.stream import ChatCall
 from aiotokengate.testing.record import Recorder
 from aiotokengate.testing.recording import Exchange
 from aiotokengate.wire.question import dicts_in
 
-__all__ = ["Finding", "examine", "show"]
+__all__ = ["Finding", "Oddities", "examine", "show"]
 
 Json: TypeAlias = Any
 
@@ -52,6 +64,8 @@ _CLOSED = ("</think>", "</thinking>", "</thought>")
 _OTHERS: tuple[ProtocolName, ...] = ("responses", "messages", "gemini")
 _ONCE = Retry(attempts=1)
 _MOST = 2_000
+_NOT_SEEN = "not seen"
+_LONGEST = 60
 
 
 @attrs.frozen
@@ -94,6 +108,47 @@ class _Frames:
                     yield content
 
 
+class Oddities:
+    """What came that the library did not understand, over all replies."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._unknown: Counter[tuple[str, str]] = Counter()
+        self._skipped = 0
+
+    def take(self, deltas: Iterable[object], skipped: int) -> None:
+        """Look through a reply: its deltas, and how many frames could not be read."""
+        for delta in deltas:
+            if isinstance(delta, UnknownDelta):
+                self._unknown[delta.protocol, delta.type[:_LONGEST]] += 1
+        self._skipped += skipped
+
+    def findings(self) -> list[Finding]:
+        """Return a line for each kind, to be reported."""
+        lines = [
+            Finding(f"unknown in {protocol}: {kind!r}", f"{times}×; please report it / 请反馈")
+            for (protocol, kind), times in self._unknown.items()
+        ]
+        if self._skipped:
+            told = f"{self._skipped}; please report it with --save / 请用 --save 录制并反馈"
+            lines.append(Finding("frames that could not be read", told))
+        return lines
+
+
+async def _listed(gate: TokenGate) -> set[str] | StatusError | WireError:
+    """Return the models that a gateway lists, or why it lists none; many have no list.
+
+    Raises:
+        TokenGateError: it can't be reached, or refuses the key.
+    """
+    try:
+        return {model.id for model in await gate.models()}
+    except AuthenticationFailed:
+        raise
+    except (StatusError, WireError) as error:
+        return error
+
+
 def _parsed(data: bytes) -> Json:
     try:
         return orjson.loads(data)
@@ -117,7 +172,7 @@ async def examine(
         OSError: the recording can't be written.
     """
     async with TokenGate(api_key=api_key, base_url=base_url, retry=_ONCE) as gate:
-        await gate.models()  # not through the recorder, which has no words for what is in the way
+        await _listed(gate)  # not through the recorder, which has no words for what is in the way
         address = gate.base_url
     with tempfile.TemporaryDirectory() as folder:
         place = save or Path(folder) / "recording.json"
@@ -139,36 +194,39 @@ class _Examination:
         self._found: list[Finding] = []
         self._open: list[ProtocolName] = []
         self._refusals: list[TokenGateError] = []
+        self._oddities = Oddities()
         self._answered = False
 
     async def run(self) -> tuple[list[Finding], Model, TokenGateError | None]:
-        listed = {model.id for model in await self._gate.models()}
-        self._note("listed by /models", "yes" if self._model in listed else "no")
+        self._note("listed by /models", _presence(self._model, await _listed(self._gate)))
         await self._stream()
         await self._plain()
         await self._switch()
         await self._tools()
         await self._prefix()
         await self._protocols()
+        self._found += self._oddities.findings()
         refused = None if self._answered else self._refusals[0]
         return self._found, self._row, refused
 
     def _note(self, what: str, result: object) -> None:
         self._found.append(Finding(what, str(result)))
 
-    async def _asked(self, what: str, call: Callable[[], Awaitable[Reply]]) -> Reply | None:
+    async def _asked(self, what: str, call: Callable[[], ChatCall]) -> Reply | None:
         """Make a call; a refusal is what was found."""
         try:
-            reply = await call()
+            async with call() as stream:
+                deltas = [delta async for delta in stream]
+                reply = await stream.reply()
         except TokenGateError as error:
             self._refusals.append(error)
-            status = f" ({error.status})" if error.status else ""
-            self._note(what, f"no: {type(error).__name__}{status}")
+            self._note(what, f"no: {_named(error)}")
             return None
+        self._oddities.take(deltas, reply.skipped)
         self._answered = True
         return reply
 
-    def _chat(self, messages: Json = QUESTION, **options: Json) -> Callable[[], Awaitable[Reply]]:
+    def _chat(self, messages: Json = QUESTION, **options: Json) -> Callable[[], ChatCall]:
         options = {"protocol": "chat", "max_tokens": _MOST, **options}
         return lambda: self._gate.chat(self._model, messages, **options)
 
@@ -185,7 +243,7 @@ class _Examination:
         field = self._field(seen)
         self._note("reasoning arrives in", field)
         self._note("usage comes", _usage_place(seen))
-        self._note("keep-alive comments", seen.comments or "none")
+        self._note("keep-alive comments", seen.comments or _NOT_SEEN)
         self._note("ends with [DONE]", "yes" if seen.done else "no")
         started = reply.timeline.first_reasoning or reply.timeline.first_answer or 0.0
         self._note("seconds to the first token", f"{started:.2f}")
@@ -201,7 +259,7 @@ class _Examination:
         if tag is None and closed is not None:
             self._row = attrs.evolve(self._row, dialect="open-thinking")
             return f"the text, up to {closed}; the opening tag is missing"
-        return f"the text, between {tag} tags" if tag else "nothing"
+        return f"the text, between {tag} tags" if tag else _NOT_SEEN
 
     async def _plain(self) -> None:
         reply = await self._asked("plain answers", self._chat(stream=False))
@@ -220,7 +278,7 @@ class _Examination:
             self._note("thinking switched off", "honoured" if silent else "not honoured")
         high = await self._asked("thinking asked for", self._chat(reasoning="high"))
         if high is not None:
-            self._note("thinking asked for", "shown" if high.reasoning else "not shown")
+            self._note("thinking asked for", "shown" if high.reasoning else _NOT_SEEN)
             for note in high.notes:
                 self._note("", note)
 
@@ -234,10 +292,10 @@ class _Examination:
             for delta in _Frames.of(self._last()).deltas()
             for piece in dicts_in(delta.get("tool_calls"))
         ]
-        self._row = attrs.evolve(self._row, tools=bool(pieces))
-        if not pieces:
-            self._note("tool calls", "none were made")
+        if not pieces or not reply.tool_calls:
+            self._note("tool calls", f"{_NOT_SEEN}: the model made none")
             return
+        self._row = attrs.evolve(self._row, tools=True)
         indexes = "numbered" if all("index" in piece for piece in pieces) else "not numbered"
         form = "whole" if len(pieces) == len(reply.tool_calls) else f"in {len(pieces)} pieces"
         self._note("tool calls", f"{form}, {indexes}, ids like {reply.tool_calls[0].id[:8]}…")
@@ -247,7 +305,9 @@ class _Examination:
         begun = {"role": "assistant", "content": PREFIX_GIVEN, key: True}
         history = [{"role": "user", "content": PREFIX_ASKED}, begun]
         reply = await self._asked("goes on from a prefix", self._chat(history, reasoning="off"))
-        if reply is not None:
+        if reply is not None and not reply.answer:
+            self._note("goes on from a prefix", f"{_NOT_SEEN}: the answer is empty")
+        elif reply is not None:
             goes_on = reply.answer.lstrip().startswith(PREFIX_REST)
             self._note("goes on from a prefix", f"yes, by {key!r}" if goes_on else "no")
             if self._row.prefix != "prefill":  # that is asked for over Messages
@@ -264,11 +324,23 @@ class _Examination:
             self._row = attrs.evolve(self._row, protocol=self._open[0])
 
 
+def _presence(model: str, listed: set[str] | StatusError | WireError) -> str:
+    if not isinstance(listed, set):
+        return f"{_NOT_SEEN}: no list, {_named(listed)}"
+    if not listed:
+        return f"{_NOT_SEEN}: the list is empty"
+    return "yes" if model in listed else "no"
+
+
+def _named(error: TokenGateError) -> str:
+    return type(error).__name__ + (f" ({error.status})" if error.status else "")
+
+
 def _usage_place(seen: _Frames) -> str:
     for frame in seen.frames:
         if frame.get("usage"):
             return "with a chunk of its own" if not frame.get("choices") else "on a text chunk"
-    return "never"
+    return _NOT_SEEN
 
 
 def show(findings: Sequence[Finding], row: Model, *, model: str, as_json: bool) -> None:

@@ -8,35 +8,22 @@ from typing import Final
 
 __all__ = ["Sizes", "estimate_tokens"]
 
-LATIN_BYTES: Final = 3.6
-"""Bytes of ASCII text a token; English prose has 4 to 4.5, code and JSON 3 to 3.5."""
-
-WIDE: Final = 0.8
-"""Tokens a character of any other script: Chinese has 0.6 to 0.7 with Qwen's, DeepSeek's and
-GLM's tokenizers and up to 1 with older ones of OpenAI's; an emoji has 1 to 3."""
-
-IMAGE: Final = 1_000
-"""Tokens of an embedded image, which does not count by its bytes."""
-
 _EMBEDDED = b";base64,"
 _LARGE: Final = 16 * 1024
 
 
-def estimate_tokens(body: bytes) -> int:
-    """Give about how many tokens a text in UTF-8 has, be it JSON with its signs.
+def estimate_tokens(prompt: str | bytes) -> int:
+    """Return about how many tokens a text has, or the body of a request with all its signs.
 
-    Costs less than a nanosecond a byte.  A little high rather than low: what was kept free too
-    much is given back, what was kept free too little is refused by the gateway.
+    Costs about a nanosecond a byte, and less for a long one.  What was kept free too much is given
+    back, what was kept free too little is refused by the gateway.
     """
-    images = 0
-    if len(body) > _LARGE and _EMBEDDED in body:
-        body, images = _without_embedded(body)
-    size = len(body)
-    if body.isascii():
-        return int(size / LATIN_BYTES) + IMAGE * images + 1
-    # A character has 1 byte in ASCII, 3 in Chinese, 4 in an emoji: what is over is the wide ones.
-    wide = (size - len(body.decode("utf-8", "replace"))) / 2
-    return int((size - 3 * wide) / LATIN_BYTES + WIDE * wide) + IMAGE * images + 1
+    from aiotokengate.wire.tokens import IMAGE, estimate_text  # noqa: PLC0415 - few pools count
+
+    if isinstance(prompt, bytes) and len(prompt) > _LARGE and _EMBEDDED in prompt:
+        rest, images = _without_embedded(prompt)
+        return estimate_text(rest) + IMAGE * images
+    return estimate_text(prompt)
 
 
 def _without_embedded(body: bytes) -> tuple[bytes, int]:

@@ -63,6 +63,7 @@ class Defaults:
     """What the session sets for every call.
 
     Attributes:
+        strict: whether a frame that can't be read ends a reply.
         paths: where systems stand whose place is not certain, by name, see
             :class:`aiotokengate.TokenGate`.
     """
@@ -72,6 +73,7 @@ class Defaults:
     extra_body: Mapping[str, Any]
     catalogue: Catalogue
     paths: Mapping[str, str] = attrs.field(factory=dict)
+    strict: bool = False
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -114,6 +116,7 @@ class Request:
         dialect: how a chat's reasoning goes back; ``decoder``: makes what reads a chat's reply.
         choices: how many choices are expected.
         retain: whether a chat's text is kept once it was read.
+        strict: whether a frame of a chat that can't be read ends its reply.
         notes: remarks for the reply.
         parse: makes the value of a chat's answer, see :class:`ResponseInvalid`.
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
@@ -123,6 +126,7 @@ class Request:
         endpoint: which key it needs, as a download says; "" for any.
         max_tokens: the most that the reply may have, all choices together.
         tokens: what it costs in all, if that is known.
+        prompt: estimates the tokens of the prompt; None where its texts are all that there is.
         secrets: gives the prompt's texts, to be blanked in an error that echoes them.
     """
 
@@ -137,6 +141,7 @@ class Request:
     decoder: Callable[[Dialect, Transcript], Decoder] | None = None
     choices: int = 1
     retain: bool = True
+    strict: bool = False
     notes: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     deadline: float | None = None
@@ -145,6 +150,7 @@ class Request:
     endpoint: str = ""
     max_tokens: int | None = None
     tokens: float | None = None
+    prompt: Callable[[], int] | None = None
     priority: Priority = "interactive"
     fair_key: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
@@ -154,8 +160,8 @@ class Request:
 class Requester(Protocol):
     """The session, as the resources know it."""
 
-    async def open(self, request: Request) -> Pump:
-        """Send, and give the reply once its first delta is there."""
+    async def open(self, request: Request, *, whole: bool = False) -> Pump:
+        """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
         """Send, and give the parsed JSON of the answer."""

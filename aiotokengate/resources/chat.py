@@ -10,7 +10,7 @@ from aiotokengate.resources.base import Request
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.protocols import find_protocol
+from aiotokengate.wire.protocols import checked_protocol, find_protocol
 from aiotokengate.wire.question import Encoded, Question, Reasoning
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatOptions",
+    "CheckOptions",
     "Messages",
     "Tools",
+    "check_call",
     "check_retained",
     "make_call",
     "message_list",
@@ -45,6 +47,7 @@ class ChatOptions(TypedDict):
 
     stream: bool
     retain: bool
+    strict: bool | None
     reasoning: Reasoning
     protocol: ProtocolName | None
     tools: Tools | None
@@ -56,6 +59,14 @@ class ChatOptions(TypedDict):
     fair_key: str | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
+
+
+class CheckOptions(TypedDict):
+    """The options of a check; None takes the model's own way."""
+
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    tools: Tools | None
 
 
 def make_call(
@@ -76,7 +87,7 @@ def make_call(
         _check_params(params)
     listed = message_list(messages)
     row = defaults.catalogue.find(model)
-    protocol = options["protocol"] or row.protocol
+    protocol = options["protocol"] or _chosen_protocol(row, options["tools"])
     form = find_protocol(protocol)
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
@@ -89,17 +100,62 @@ def make_call(
         params, listed = _asking_for(shape, row, protocol, params, listed)
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
+    if params or len(listed) > 1:
+        from aiotokengate.wire.fitting import fitted  # noqa: PLC0415 - a first question needs none
+
+        question = fitted(question, protocol)
+        params = question.params
     request = _request(form.encode(question), options, defaults)
+    if question.notes:
+        request.notes = (*question.notes, *request.notes)
     request.model = model
     request.dialect = DIALECTS[row.dialect]
     request.decoder = form.decoder
     request.secrets = lambda: _texts(listed)
+    request.prompt = lambda: _estimated(listed, params.get("tools"))
     if params:
         request.choices = _count(params.get("n"))
         request.max_tokens = _most(params)
     if shape is not None:
         request.parse = shape.parse
-    return ChatCall(lambda: requester.open(request), model)
+    return ChatCall(lambda whole: requester.open(request, whole=whole), model)
+
+
+def _chosen_protocol(row: Model, tools: object) -> ProtocolName:
+    """Return what the catalogue says; it may say another protocol where functions are called."""
+    return row.tools_protocol or row.protocol if tools else row.protocol
+
+
+def check_call(
+    defaults: Defaults,
+    model: str,
+    messages: Messages,
+    options: CheckOptions,
+    params: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """Say what would be refused, left out or weakened of a call.
+
+    Raises:
+        CallerError: an argument is wrong.
+    """
+    from aiotokengate.wire.fitting import fitted  # noqa: PLC0415 - a chat need not wait for it
+    from aiotokengate.wire.history import check_history  # noqa: PLC0415
+    from aiotokengate.wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
+
+    _check_model(model)
+    _check_params(params)
+    row = defaults.catalogue.find(model)
+    if (tools := options["tools"]) is not None:
+        params = {**params, "tools": _tool_dicts(tools)}
+    protocol = checked_protocol(options["protocol"]) or _chosen_protocol(row, tools)
+    reasoning = checked_reasoning(options["reasoning"])
+    listed = message_list(messages)
+    question = fitted(Question(model, listed, params, True, reasoning, row), protocol)  # noqa: FBT003
+    return (
+        *check_history(listed, row, protocol, reasoning),
+        *question.notes,
+        *unheeded(question, protocol),
+    )
 
 
 def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Request:
@@ -110,6 +166,8 @@ def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Requ
     request = Request("POST", encoded.path, timeout, retry, encoded.body)
     request.notes = encoded.notes
     request.retain = options["retain"]
+    strict = options["strict"]
+    request.strict = defaults.strict if strict is None else strict
     request.pooled = True
     request.priority = options["priority"]
     request.fair_key = options["fair_key"]
@@ -167,6 +225,13 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
         joined = {**first, "content": f"{first['content']}\n\n{instruction}"}
         return [joined, *messages[1:]]
     return [{"role": "system", "content": instruction}, *messages]
+
+
+def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
+    """Return about how many tokens the prompt has."""
+    from aiotokengate.wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
+
+    return estimate_messages(messages, tools)
 
 
 def _check_model(model: object) -> None:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import orjson
 
 from aiotokengate.errors import CallerError
-from aiotokengate.policy.estimate import estimate_tokens
 from aiotokengate.resources.chat import check_retained
 from aiotokengate.stream import ChatCall
 from aiotokengate.wire.history import says_nothing
 from aiotokengate.wire.jsontext import dumps
+from aiotokengate.wire.tokens import estimate_messages, estimate_text
 
 if TYPE_CHECKING:
     from aiotokengate.pump import Pump
@@ -179,8 +179,8 @@ class Conversation:
     # --- inside ---------------------------------------------------------------------------------
 
     def _call(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
-        async def opener() -> Pump:
-            return await self._open(said, {**self._options, **options})
+        async def opener(whole: bool) -> Pump:  # noqa: FBT001 - see Opener
+            return await self._open(said, {**self._options, **options}, whole=whole)
 
         return ChatCall(opener, self.model)
 
@@ -190,27 +190,29 @@ class Conversation:
             place for place, message in enumerate(self.messages) if message["role"] == "user"
         ]
         ends = [*starts[1:], len(self.messages)]
-        left = _tokens_of(self.messages) + estimate_tokens(self.system.encode())
+        left = estimate_messages(self.messages) + estimate_text(self.system)
         forgotten = 0
         for start, end in zip(starts[: len(starts) - keep], ends, strict=False):
             if left <= tokens:
                 break
-            left -= _tokens_of(self.messages[start:end])
+            left -= estimate_messages(self.messages[start:end])
             forgotten = end
         del self.messages[:forgotten]
 
-    async def _open(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Pump:
+    async def _open(
+        self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, whole: bool
+    ) -> Pump:
         self._check_turn(said)
         check_retained("a conversation", retain=options.get("retain", True))
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
             keep = 0 if said[0]["role"] == "user" else 1
-            self._forget(self.max_tokens_kept - _tokens_of(said), keep=keep)
+            self._forget(self.max_tokens_kept - estimate_messages(said), keep=keep)
         system = [{"role": "system", "content": self.system}] if self.system else []
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
         self._busy = True
         try:
-            pump = await call.opened()
+            pump = await call.opened(whole=whole)
         except BaseException:
             self._busy = False
             raise
@@ -244,14 +246,11 @@ class Conversation:
 
     def _answer(self, pump: Pump) -> Mapping[str, Any]:
         """Give the turn of the assistant, an empty one if it does not count."""
-        if pump.status != "complete" and self.keep_partial:
+        whole = pump.status in ("complete", "paused")
+        if not whole and self.keep_partial:
             # Without its calls and thoughts, which are whole or worth nothing.
             return {"role": "assistant", "content": pump.reply().answer}
-        return pump.reply().message() if pump.status == "complete" and not pump.error else {}
-
-
-def _tokens_of(messages: Sequence[Mapping[str, Any]]) -> int:
-    return sum(estimate_tokens(dumps(message, path="messages")) for message in messages)
+        return pump.reply().message() if whole and not pump.error else {}
 
 
 def _stored(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -182,7 +182,7 @@ def _spans(inputs: Sequence[EmbeddingInput], split: Split) -> Iterator[tuple[int
     for place, text in enumerate(inputs):
         size = len(text)
         if isinstance(text, str):
-            size = estimate_tokens(text.encode("utf-8", "replace"))
+            size = estimate_tokens(text)
         if place > start and (place - start >= split.inputs or tokens + size > split.tokens):
             yield start, place
             start, tokens = place, 0

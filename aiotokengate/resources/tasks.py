@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from aiotokengate.errors import CallerError, WireError
-from aiotokengate.policy.estimate import estimate_tokens
 from aiotokengate.resources.base import Request
 from aiotokengate.wire.jobs import JobFile, JobReport, JobResult, JobStatus
 from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.tokens import estimate_texts
 
 if TYPE_CHECKING:
     from aiotokengate.download import Download
@@ -119,9 +119,7 @@ def submission(
         pooled=True,
         costly=True,
         secrets=lambda: prompts,
-        tokens=float(
-            sum(estimate_tokens(prompt.encode("utf-8", "replace")) for prompt in prompts)
-        ),
+        tokens=float(estimate_texts(prompts)),
         **options.asked(defaults, model),
     )
 

@@ -3,7 +3,8 @@
 Strategy.  One turn is one chat call, read to its end; then all its complete calls run side by
 side, within a bound, and what they gave goes back with whatever the vendor wants returned of its
 own turn.  A function that fails is no error here: the model is told, and may try again.
-A call that was cut short never runs.
+A call that was cut short, or of a reply that lost a frame, never runs.  A reply that the vendor
+has paused is sent back for it to go on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["ToolCalls", "ToolOutcome", "ToolRun", "checked_bounds", "checked_tools"]
 
 Ask: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], "ChatCall"]
+
+
+MOST_PAUSES = 10
+"""How often a run goes on with a reply that the vendor has paused."""
 
 
 @attrs.frozen
@@ -58,12 +63,18 @@ class ToolRun:
         replies: that of every turn.
         outcomes: every call of a function, in order.
         messages: the history, the last reply included.
+        notes: those of all replies.
     """
 
     reply: Reply
     replies: tuple[Reply, ...]
     outcomes: tuple[ToolOutcome, ...]
     messages: tuple[Mapping[str, Any], ...] = attrs.field(repr=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on any of the replies: frames skipped, a pause of the vendor's."""
+        return tuple(note for reply in self.replies for note in reply.notes)
 
 
 @attrs.frozen
@@ -96,6 +107,7 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
         self._tools = tools
         self._bounds = bounds
         self._replies: list[Reply] = []
+        self._pauses = 0
         self._outcomes: list[ToolOutcome] = []
         self._waiting: deque[ToolOutcome] = deque()
         self._call: ChatCall | None = None
@@ -147,7 +159,10 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
         self._replies.append(reply)
         self._messages.append(reply.message())
         calls = [call for call in reply.tool_calls if call.complete]
-        if not calls or len(self._replies) > self._bounds.rounds:
+        if reply.status == "paused" and not calls and self._pauses < MOST_PAUSES:
+            self._pauses += 1
+            return
+        if not calls or len(self._replies) - self._pauses > self._bounds.rounds:
             self._finish(reply)
             return
         outcomes = await self._run_all(calls)

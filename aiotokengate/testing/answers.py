@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
+import orjson
 
 from aiotokengate.testing import tokens
 from aiotokengate.testing.asked import Asked
 from aiotokengate.testing.dialects import Counts
+from aiotokengate.testing.schemas import fit
 from aiotokengate.testing.script import Call, Part, ScriptedReply, Text, Thought
 
 __all__ = ["billed", "compose", "counts", "read_usage"]
@@ -66,6 +68,10 @@ _ENGLISH_ANSWER = (
 )
 _ECHO = ((_CHINESE_THOUGHT, _CHINESE_ANSWER), (_ENGLISH_THOUGHT, _ENGLISH_ANSWER))
 _TOOL_THOUGHT = ("需要用工具 {name} 查一下。", "The tool {name} is needed here.")
+_JSON_THOUGHT = (
+    "用户说的是：“{prompt}”，并且要的是 JSON，只能按格式来写。",
+    'The user says: "{prompt}" and wants JSON, so nothing else may be said.',
+)
 _TOOL_RESULT = (
     ("工具已经给出了结果，整理一下再回答。", "工具的结果是：{prompt}。✅"),
     ("The tool has answered; put it into words.", "The tool says: {prompt}. ✅"),
@@ -130,6 +136,8 @@ def _size(part: Text | Thought | Call) -> int:
 def _words(asked: Asked) -> _Words:
     if call := _wanted_call(asked):
         return _calling(asked, call)
+    if (said := _wanted_json(asked)) is not None:
+        return _Words(tokens.cut(_thought_of_json(asked)), tokens.cut(said))
     if asked.prompt.strip() == _GREETING:
         return _Words(
             tokens.fit(_GREETING_THOUGHT, _GREETING_THOUGHT_TOKENS),
@@ -191,6 +199,28 @@ def _limited(asked: Asked, words: _Words) -> _Words:
     return _Words(thoughts, answer, finish_reason="length")
 
 
+# --- answers of a form --------------------------------------------------------------------------
+
+
+def _wanted_json(asked: Asked) -> str | None:
+    """Return the JSON that fits what the answer is to be; None where it may be anything."""
+    given = asked.body.get("response_format")
+    wanted: Mapping[str, Json] = given if isinstance(given, dict) else {}
+    kind = wanted.get("type")
+    if kind == "json_object":
+        return orjson.dumps({"answer": asked.prompt[:_QUOTED]}).decode()
+    if kind != "json_schema":
+        return None
+    schema = (wanted.get("json_schema") or {}).get("schema")
+    return orjson.dumps(fit(schema, asked.prompt[:_QUOTED])).decode()
+
+
+def _thought_of_json(asked: Asked) -> str:
+    """Return what is thought before an answer of a form."""
+    quoted = asked.prompt[:_QUOTED]
+    return str(_spoken(asked, _JSON_THOUGHT)).format(prompt=quoted)
+
+
 # --- tools --------------------------------------------------------------------------------------
 
 
@@ -231,17 +261,5 @@ def _named(prompt: str, functions: Mapping[str, Json]) -> str:
 
 def _arguments(schema: Json, prompt: str) -> dict[str, Json]:
     """Make up arguments that fit the schema, text being the question itself."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict):
-        return {}
-    return {name: _value(rules, prompt) for name, rules in properties.items()}
-
-
-def _value(rules: Json, prompt: str) -> Json:
-    rules = rules if isinstance(rules, dict) else {}
-    if rules.get("enum") and isinstance(rules["enum"], list):
-        return rules["enum"][0]
-    made_up = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "null": None}
-    if rules.get("type") == "object":
-        return _arguments(rules, prompt)
-    return made_up.get(str(rules.get("type")), prompt[:_QUOTED])
+    made = fit(schema, prompt[:_QUOTED])
+    return made if isinstance(made, dict) else {}

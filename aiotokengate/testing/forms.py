@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
+from aiotokengate.testing import shapes
 from aiotokengate.testing.asked import Asked, Refusal, read_anyhow, read_body, read_chat
 from aiotokengate.testing.dialects import Dialect, Exchange
+from aiotokengate.testing.memory import Keep
+from aiotokengate.testing.refusals import refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.servers import GeminiCompat
+from aiotokengate.testing.wishes import wish_of_chat
 
 __all__ = ["CHAT", "ChatForm", "Form"]
 
@@ -27,6 +31,12 @@ class Form(Protocol):
 
     def takes(self, record: GatewayRequest) -> bool:
         """Whether a request is of this protocol."""
+
+    def counts(self, record: GatewayRequest) -> bool:
+        """Whether a request of this protocol only asks for the number of its tokens."""
+
+    def counted(self, tokens: int) -> Json:
+        """Return the answer that tells a number of tokens."""
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body in the form of Chat Completions.
@@ -47,6 +57,9 @@ class Form(Protocol):
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
         """Give the body of an error."""
+
+    def memory(self, record: GatewayRequest) -> Keep | None:
+        """Return what keeps the answer to a request, if it is to be kept."""
 
 
 def read(form: Form, record: GatewayRequest) -> Asked:
@@ -74,9 +87,25 @@ class ChatForm:
         """Whether a request is of this protocol."""
         return record.path == CHAT
 
+    def counts(self, record: GatewayRequest) -> bool:
+        """Return False: nothing of Chat Completions counts tokens alone."""
+        del record
+        return False
+
+    def counted(self, tokens: int) -> Json:
+        """Return the number as it is; nobody asks."""
+        return {"total_tokens": tokens}
+
+    def memory(self, record: GatewayRequest) -> Keep | None:
+        """Return None: Chat Completions has no memory."""
+        del record
+        return None
+
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body as it is."""
-        return read_body(record.body)
+        body = read_body(record.body)
+        shapes.check(body, shapes.CHAT)
+        return body
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
         """Refuse what a vendor behind it refuses (the docs of DeepSeek and of Google)."""
@@ -84,7 +113,8 @@ class ChatForm:
         calling = [turn for turn in asked.body["messages"] if turn.get("tool_calls")]
         missing = ""
         if asked.model.owner == "deepseek" and asked.thinks:
-            if not all(turn.get("reasoning_content") for turn in calling):
+            # An empty one is taken, of a turn that did not think.
+            if any(turn.get("reasoning_content") is None for turn in calling):
                 missing = (
                     "The `reasoning_content` in the thinking mode must be passed back to the API."
                 )
@@ -93,6 +123,7 @@ class ChatForm:
         if missing:
             kind = "invalid_request_error"
             raise Refusal(400, missing, vendor=True, type=kind, param=None, code=kind)
+        refuse(wish_of_chat(asked))
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:

@@ -4,8 +4,8 @@ Strategy.  aiohttp's server does the HTTP.  A request is recorded, its key and t
 checked, and then the first of these answers: what a test has scripted for its path, the route of
 its path, or the 404 of the gateway.  Whatever answers ends up as steps (``render.py``): bytes to
 write, and what to wait for between them.  All waiting goes through one function that can be
-replaced, and no state is kept but the list of requests and, where there are limits, what was used
-of them (``door.py``).
+replaced, and no state is kept but the list of requests, what was used of the limits where there
+are some (``door.py``), and what a protocol has to remember of its replies (``memory.py``).
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import itertools
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any, Self, TypeAlias, cast
+from typing import Self, cast
 
-import orjson
 from aiohttp import web
 
 from aiotokengate.testing.answers import billed, compose, counts
-from aiotokengate.testing.asked import Asked, Refusal
+from aiotokengate.testing.asked import Asked, Refusal, read_chat
 from aiotokengate.testing.connection import Connection
 from aiotokengate.testing.dialects import Exchange
 from aiotokengate.testing.door import Door, Limits
@@ -32,12 +31,12 @@ from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
 from aiotokengate.testing.gemini import GeminiForm
 from aiotokengate.testing.jobs import FILES, JobBoard, JobPlan
 from aiotokengate.testing.limits import Enforcer, RateLimit
-from aiotokengate.testing.media import MEDIA_MODELS, media_route
+from aiotokengate.testing.listing import JSON, answer_json, listing_route, unknown_path
+from aiotokengate.testing.media import media_route
 from aiotokengate.testing.messages import MessagesForm
-from aiotokengate.testing.models import JOB_MODELS, MODELS
 from aiotokengate.testing.output import BareOutput, Output, Player, Sleep, sign
 from aiotokengate.testing.recording import Recording, Replay
-from aiotokengate.testing.render import plain, stream
+from aiotokengate.testing.render import plain, stream, whole
 from aiotokengate.testing.request import GatewayRequest, given_key
 from aiotokengate.testing.responses import ResponsesForm
 from aiotokengate.testing.script import KeepAlive, Pace, Pause, Raw, Script, ScriptedReply, Thought
@@ -46,21 +45,15 @@ from aiotokengate.testing.thread import LoopThread
 
 __all__ = ["FakeGateway"]
 
-Json: TypeAlias = Any
-_Route: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
-
-MODELS_PATH = "/v1/models"
 
 _DEFAULT_KEY = "sk-fake-gateway-key-for-tests-only"
 _BODY_LIMIT = 128 * 1024 * 1024
 _SERIAL_DIGITS = 16
-_RELEASED = 1_767_225_600
 _EVENT_STREAM = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 class FakeGateway:
@@ -78,8 +71,9 @@ class FakeGateway:
             ...
 
     Without a script it answers by itself, always the same to the same question; it honours
-    ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options`` and each family's way of
-    asking for thinking.
+    ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options``, ``response_format`` and each
+    family's way of asking for thinking, in all four protocols.  It refuses what the vendors
+    refuse (``refusals.py``), and remembers stored responses and threads of messages.
 
     Attributes:
         api_key: the key that is good, the first of several.
@@ -154,9 +148,6 @@ class FakeGateway:
         self._busy = Level()
         self._connections: dict[object, Connection] = {}
         self._serving: dict[Connection, GatewayRequest] = {}
-        self._routes: dict[tuple[str, str], _Route] = {
-            ("GET", MODELS_PATH): self._list_models,
-        }
         self._forms: tuple[Form, ...] = (
             ChatForm(),
             ResponsesForm(),
@@ -456,15 +447,21 @@ class FakeGateway:
                     return await self._raw(request, record, turned_away)
             return await self._route(request, record)
         except Refusal as refusal:
-            form = self._form(record) or self._forms[0]
+            form = self._form(record) or self._counting(record) or self._forms[0]
             body = form.refused(refusal, record.request_id)
-            return web.Response(status=refusal.status, body=body, headers=_JSON)
+            return web.Response(status=refusal.status, body=body, headers=JSON)
 
     def _form(self, record: GatewayRequest) -> Form | None:
         """Give the protocol of a question to a model."""
         if record.method != "POST":
             return None
         return next((form for form in self._forms if form.takes(record)), None)
+
+    def _counting(self, record: GatewayRequest) -> Form | None:
+        """Return the protocol of a question for the number of its own tokens."""
+        if record.method != "POST":
+            return None
+        return next((form for form in self._forms if form.counts(record)), None)
 
     def _check_key(self, record: GatewayRequest) -> str:
         key = given_key(record)
@@ -487,32 +484,18 @@ class FakeGateway:
         if form is not None:
             asked = read(form, record)
             return await self._reply(request, record, asked, compose(asked))
-        if record.method == "GET" and record.path.startswith(f"{MODELS_PATH}/"):
-            return self._one_model(record.path.removeprefix(f"{MODELS_PATH}/"))
+        if (counting := self._counting(record)) is not None:
+            tokens = read_chat(counting.body(record)).prompt_tokens
+            return answer_json(counting.counted(tokens))
         place = (record.method, record.path)
-        route = self._routes.get(place) or media_route(*place) or self.jobs.route(*place)
-        return await route(request, record) if route else _unknown_path(record)
+        route = listing_route(*place) or media_route(*place) or self.jobs.route(*place)
+        return await route(request, record) if route else unknown_path(record)
 
     def _tell_limits(self, response: web.StreamResponse, record: GatewayRequest) -> None:
         """Add what the answer tells about the limits, unless its head is sent already."""
         for name, value in self._door.headers(record).items():
             if not response.prepared:
                 response.headers.setdefault(name, value)
-
-    # --- models ---------------------------------------------------------------------------------
-
-    async def _list_models(self, _: web.Request, __: GatewayRequest) -> web.StreamResponse:
-        rows = [_model_row(model.id, model.owner) for model in MODELS.values()]
-        others = {**MEDIA_MODELS, **JOB_MODELS}
-        rows += [_model_row(name, "custom", f"openai-{kind}") for name, kind in others.items()]
-        return _json({"data": rows, "object": "list", "success": True})
-
-    def _one_model(self, name: str) -> web.StreamResponse:
-        if name in MODELS:
-            return _json(_model_row(name, MODELS[name].owner))
-        message = f"The model '{name}' does not exist"
-        fields = {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
-        return _json({"error": {"message": message, **fields}}, 404)
 
     # --- chat -----------------------------------------------------------------------------------
 
@@ -540,11 +523,13 @@ class FakeGateway:
         replies: tuple[ScriptedReply, ...],
     ) -> web.StreamResponse:
         form = self._form(record) or self._forms[0]
-        dialect = form.dialect(_exchange(record, asked, replies), asked, record)
+        exchange = _exchange(record, asked, replies)
+        dialect = form.dialect(exchange, asked, record)
+        keep = form.memory(record)
         usage = replies[0].usage
         spoken = counts(asked.prompt_tokens, replies) if usage is None else billed(usage)
         usage = dialect.usage(spoken) if usage is None else usage
-        response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else _JSON)
+        response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else JSON)
         self._tell_limits(response, record)
         output = Output(request, response, record)
         if asked.stream:
@@ -556,6 +541,9 @@ class FakeGateway:
             steps = plain(dialect, replies, usage)
             silence = b"\n" if self._silence else b""
         await self._player.play(output, self._door.metered(record, steps, spoken), silence)
+        if keep is not None:
+            # Before the end leaves: the next request may come sooner than this one is done.
+            keep(whole(form.dialect(exchange, asked, record), replies, usage))
         await output.end(whole=not asked.stream)
         return response
 
@@ -634,26 +622,6 @@ def _good_keys(one: str | None, several: Sequence[str] | None) -> tuple[str, ...
 
 def _is_zero(value: float) -> bool:
     return value == 0
-
-
-def _json(value: Json, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), headers=_JSON)
-
-
-def _unknown_path(record: GatewayRequest) -> web.Response:
-    message = f"Invalid URL ({record.method} {record.path})"
-    fields = {"type": "invalid_request_error", "param": "", "code": ""}
-    return _json({"error": {"message": message, **fields}}, 404)
-
-
-def _model_row(name: str, owner: str, endpoint: str = "openai") -> Json:
-    return {
-        "id": name,
-        "object": "model",
-        "created": _RELEASED,
-        "owned_by": owner,
-        "supported_endpoint_types": [endpoint],
-    }
 
 
 def _exchange(

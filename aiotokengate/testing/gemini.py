@@ -1,9 +1,15 @@
-"""Google's generateContent, as the fake gateway speaks it (recorded shapes)."""
+"""Google's generateContent, as the fake gateway speaks it (recorded shapes).
+
+Requests are read in both spellings, ``camelCase`` and ``snake_case``, and base64 in both
+alphabets: Google's server takes them, and its own package sends a mixture.
+"""
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby, pairwise
 from typing import Any, TypeAlias
 
 import attrs
@@ -12,14 +18,21 @@ import orjson
 from aiotokengate.testing.asked import Asked, Refusal, read_body
 from aiotokengate.testing.dialects import Counts, Dialect, Exchange, Frame
 from aiotokengate.testing.dialects import Json as DialectJson
+from aiotokengate.testing.memory import Keep
+from aiotokengate.testing.refusals import refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Call
+from aiotokengate.testing.shapes import GEMINI, check
+from aiotokengate.testing.wishes import Wish, wish_of_gemini
 
-__all__ = ["GeminiForm", "GeminiNative"]
+__all__ = ["GeminiForm", "GeminiNative", "from_base64", "get"]
 
 Json: TypeAlias = Any
 
-_PATH = re.compile(r"/v1beta/models/(?P<model>.+):(?P<method>(?:stream)?[gG]enerateContent)")
+_PATH = re.compile(
+    r"/v1(?:beta)?/models/(?P<model>.+):(?P<method>(?:stream)?[gG]enerateContent|countTokens)"
+)
+_COUNT = "countTokens"
 _REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -29,52 +42,97 @@ _STATUSES = {
     429: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
 }
-_SIGNED = "gemini-3"
+_SIGNED = re.compile(r"gemini-(?:[3-9]|\d\d)")
+"""Whose calls have ids and signatures: Gemini 3 and later (Google's page on signatures)."""
+_CAPITAL = re.compile("[A-Z]")
+
+
+def get(value: Json, name: str) -> Json:
+    """Return a field by its name in camel case, also where it is written with underscores.
+
+    Google reads both, and its own package mixes them (google-genai 3.6.1).
+    """
+    if not isinstance(value, Mapping):
+        return None
+    underscored = _CAPITAL.sub(lambda match: f"_{match[0].lower()}", name)
+    found = value.get(name)
+    return value.get(underscored) if found is None else found
+
+
+def from_base64(text: Json) -> bytes | None:
+    """Return the bytes of a text in either alphabet of base64; None if it is none."""
+    if not isinstance(text, str):
+        return None
+    padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+    try:
+        return b64decode(padded.translate(_URL_SAFE), validate=True)
+    except ValueError:
+        return None
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 class GeminiForm:
-    """The protocol under ``/v1beta``."""
+    """The protocol under ``/v1beta/models`` and ``/v1/models``."""
 
     def takes(self, record: GatewayRequest) -> bool:
         """Whether a request is of this protocol."""
-        return _PATH.fullmatch(record.path) is not None
+        place = _PATH.fullmatch(record.path)
+        return place is not None and place["method"] != _COUNT
+
+    def counts(self, record: GatewayRequest) -> bool:
+        """Whether a request of this protocol only asks for the number of its tokens."""
+        place = _PATH.fullmatch(record.path)
+        return place is not None and place["method"] == _COUNT
+
+    def counted(self, tokens: int) -> Json:
+        """Return the answer that tells a number of tokens."""
+        details = [{"modality": "TEXT", "tokenCount": tokens}]
+        return {"totalTokens": tokens, "promptTokensDetails": details}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body in the form of Chat Completions."""
         place = _PATH.fullmatch(record.path)
         assert place is not None  # noqa: S101 - this form takes no other path
-        body = read_body(record.body)
-        config = body.get("generationConfig") or {}
+        body = _whole(record)
+        config = get(body, "generationConfig") or {}
         contents = body.get("contents")
         if not isinstance(contents, list) or not contents:
             message = "contents is not specified"
             raise Refusal(400, message, vendor=True)
         common = {
             "model": place["model"],
-            "messages": [message for content in contents for message in _messages(content)],
+            "messages": [*_system(body), *(turn for each in contents for turn in _messages(each))],
             "stream": place["method"].startswith("stream"),
-            "max_tokens": config.get("maxOutputTokens"),
-            "n": config.get("candidateCount"),
-            "stop": config.get("stopSequences"),
+            "max_tokens": get(config, "maxOutputTokens"),
+            "n": get(config, "candidateCount"),
+            "stop": get(config, "stopSequences"),
             "tools": list(_tools(body.get("tools") or ())),
-            "tool_choice": _choice(body.get("toolConfig") or {}),
+            "tool_choice": _choice(get(body, "toolConfig") or {}),
+            "response_format": _format(config),
         }
-        thinking = config.get("thinkingConfig")
+        thinking = get(config, "thinkingConfig")
         if isinstance(thinking, dict):
-            shown = {"include_thoughts": thinking.get("includeThoughts") is True}
+            shown = {"include_thoughts": get(thinking, "includeThoughts") is True}
             common["extra_body"] = {"google": {"thinking_config": shown}}
         return {name: value for name, value in common.items() if value not in (None, [])}
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
-        """Refuse a call of the current turn that lost its thought signature (Gemini 3)."""
-        if asked.model.id.startswith(_SIGNED):
-            _check_signatures(record)
+        """Refuse what Google refuses."""
+        contents = _whole(record)["contents"]
+        problems = [*_unreadable(contents), *_unpaired(contents)]
+        if _SIGNED.match(asked.model.id):
+            problems += _unsigned(contents)
+        for problem in problems:
+            raise Refusal(400, problem, vendor=True)
+        refuse(_wish(record, asked))
         return attrs.evolve(asked, model=attrs.evolve(asked.model, blurs=False))
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
         """Give the shape of the answer."""
-        del asked, record
-        return GeminiNative(exchange)
+        del record
+        return GeminiNative(exchange, named=_SIGNED.match(asked.model.id) is not None)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
         """Give an error: the gateway's own in its own form, the others as Google does."""
@@ -84,50 +142,157 @@ class GeminiForm:
         error = {"code": refusal.status, "message": str(refusal), "status": status}
         return orjson.dumps({"error": error})
 
-
-def _check_signatures(record: GatewayRequest) -> None:
-    for content in _current_turn(read_body(record.body)["contents"]):
-        first = next((part for part in content["parts"] if "functionCall" in part), None)
-        if content.get("role") == "model" and first and not first.get("thoughtSignature"):
-            name = first["functionCall"].get("name")
-            message = f"Function call {name!r} is missing a thought_signature in functionCall"
-            raise Refusal(400, message, vendor=True)
+    def memory(self, record: GatewayRequest) -> Keep | None:
+        """Return None: Gemini has no memory."""
+        del record
+        return None
 
 
-def _current_turn(contents: Sequence[Mapping[str, Json]]) -> Sequence[Mapping[str, Json]]:
-    """Give what came since the last words of the user."""
-    for place in range(len(contents) - 1, -1, -1):
-        parts = contents[place].get("parts") or ()
-        spoken = any("functionResponse" not in part for part in parts)
-        if contents[place].get("role") != "model" and spoken:
-            return contents[place + 1 :]
-    return contents
+def _whole(record: GatewayRequest) -> Mapping[str, Json]:
+    """Return the body; of ``countTokens`` also the request inside it."""
+    body = read_body(record.body)
+    inner = get(body, "generateContentRequest")
+    whole = inner if isinstance(inner, dict) else body
+    check(whole, GEMINI, get)
+    return whole
 
 
-def _messages(content: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+def _wish(record: GatewayRequest, asked: Asked) -> Wish:
+    config = get(_whole(record), "generationConfig")
+    thinking = get(config, "thinkingConfig")
+    asks = {"budget": get(thinking, "thinkingBudget"), "level": get(thinking, "thinkingLevel")}
+    sampling = {
+        "temperature": get(config, "temperature"),
+        "top_p": get(config, "topP"),
+        "top_k": get(config, "topK"),
+    }
+    return wish_of_gemini(asked, sampling, asks if thinking is not None else None)
+
+
+def _parts(content: Json) -> list[Mapping[str, Json]]:
+    parts = get(content, "parts")
+    return [part for part in parts or () if isinstance(part, dict)]
+
+
+def _of_kind(content: Json, name: str) -> list[Json]:
+    return [found for part in _parts(content) if (found := get(part, name)) is not None]
+
+
+def _unreadable(contents: Sequence[Json]) -> Iterator[str]:
+    """Look for bytes that are no base64, in either alphabet."""
+    for content in contents:
+        for part in _parts(content):
+            texts = (get(get(part, "inlineData"), "data"), get(part, "thoughtSignature"))
+            if any(text is not None and from_base64(text) is None for text in texts):
+                yield "Invalid value (TYPE_BYTES), Base64 decoding failed"
+
+
+@attrs.frozen
+class _Turn:
+    """What one side said, be it in one content or, as it came in a stream, in several."""
+
+    role: str
+    parts: Sequence[Mapping[str, Json]]
+
+    def of_kind(self, name: str) -> list[Json]:
+        return [found for part in self.parts if isinstance(found := get(part, name), Mapping)]
+
+
+def _turns(contents: Sequence[Json]) -> list[_Turn]:
+    """Join what one side said in a row: Google's package sends each chunk as a content."""
+    spoken = groupby(contents, key=lambda content: str(get(content, "role") or "user"))
+    return [_Turn(role, list(chain.from_iterable(map(_parts, some)))) for role, some in spoken]
+
+
+def _unpaired(contents: Sequence[Json]) -> Iterator[str]:
+    """Look for results that are not those of the calls before them.
+
+    An id that is given must be that of a call (google-genai, ``types``); the package itself gives
+    none back when it calls functions by itself (3.6.1).
+    """
+    for before, turn in pairwise(_turns(contents)):
+        calls, results = before.of_kind("functionCall"), turn.of_kind("functionResponse")
+        if calls and len(calls) != len(results):
+            yield (
+                "Please ensure that the number of function response parts is equal to the number "
+                "of function call parts of the function call turn."
+            )
+        named = {call["id"] for call in calls if call.get("id")}
+        for result in results:
+            if result.get("id") and result["id"] not in named:
+                yield f"Function response id {result['id']!r} has no function call of that id."
+
+
+def _unsigned(contents: Sequence[Json]) -> Iterator[str]:
+    """Look for a call of the current turn that lost its thought signature."""
+    for turn in _current(_turns(contents)):
+        first = next((part for part in turn.parts if get(part, "functionCall")), None)
+        if turn.role == "model" and first and not get(first, "thoughtSignature"):
+            name = get(first, "functionCall").get("name")
+            yield f"Function call {name!r} is missing a thought_signature in functionCall"
+
+
+def _current(turns: Sequence[_Turn]) -> Sequence[_Turn]:
+    """Return what came since the last words of the user."""
+    for place in range(len(turns) - 1, -1, -1):
+        turn = turns[place]
+        if turn.role != "model" and any(not get(part, "functionResponse") for part in turn.parts):
+            return turns[place + 1 :]
+    return turns
+
+
+def _system(body: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    for text in _texts(get(body, "systemInstruction")):
+        yield {"role": "system", "content": text}
+
+
+def _texts(content: Json) -> list[str]:
+    texts = (part.get("text") for part in _parts(content) if not part.get("thought"))
+    return [text for text in texts if isinstance(text, str) and text]
+
+
+def _messages(content: Json) -> Iterator[Mapping[str, Json]]:
     """Give a turn as messages of Chat Completions."""
-    parts = [part for part in content.get("parts") or () if isinstance(part, dict)]
-    results = [part["functionResponse"] for part in parts if "functionResponse" in part]
+    results = _of_kind(content, "functionResponse")
     for result in results:
         yield {"role": "tool", "content": orjson.dumps(result.get("response")).decode()}
     if not results:
         role = "assistant" if content.get("role") == "model" else "user"
-        texts = (part.get("text") for part in parts if not part.get("thought"))
-        yield {"role": role, "content": "\n".join(text for text in texts if text)}
+        yield {"role": role, "content": "\n".join(_texts(content))}
 
 
 def _tools(tools: Sequence[Mapping[str, Json]]) -> Iterator[Mapping[str, Json]]:
     for tool in tools:
-        for function in tool.get("functionDeclarations") or ():
-            yield {"type": "function", "function": function}
+        for function in get(tool, "functionDeclarations") or ():
+            schema = get(function, "parametersJsonSchema")
+            own = function.get("parameters")
+            if schema is not None and own is not None:
+                message = "parameters_json_schema must not be set when parameters is set"
+                raise Refusal(400, message, vendor=True)
+            named = {"name": function.get("name"), "parameters": schema or own}
+            yield {"type": "function", "function": named}
 
 
 def _choice(config: Mapping[str, Json]) -> Json:
-    calling = config.get("functionCallingConfig") or {}
-    names = calling.get("allowedFunctionNames")
+    calling = get(config, "functionCallingConfig") or {}
+    names = get(calling, "allowedFunctionNames")
     if names:
         return {"type": "function", "function": {"name": names[0]}}
     return {"ANY": "required", "NONE": "none"}.get(calling.get("mode", ""))
+
+
+def _format(config: Mapping[str, Json]) -> Json:
+    """Return the form that the answer is to have."""
+    schema = get(config, "responseJsonSchema")
+    schema = get(config, "responseSchema") if schema is None else schema
+    if get(config, "responseMimeType") != "application/json":
+        if schema is not None:
+            message = "response_schema is only supported with response_mime_type application/json"
+            raise Refusal(400, message, vendor=True)
+        return None
+    if schema is None:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
 class GeminiNative(Dialect):
@@ -135,9 +300,10 @@ class GeminiNative(Dialect):
 
     done = b""
 
-    def __init__(self, exchange: Exchange) -> None:
-        """Begin a reply."""
+    def __init__(self, exchange: Exchange, *, named: bool = False) -> None:
+        """Begin a reply; ``named`` is whether its calls have ids of their own."""
         super().__init__(exchange)
+        self._named = named
         self._finished: dict[int, str] = {}
 
     def frame(self, choices: Sequence[Frame], usage: DialectJson = None, kind: str = "") -> Frame:
@@ -177,9 +343,11 @@ class GeminiNative(Dialect):
         if isinstance(arguments, str):
             arguments = orjson.loads(arguments or "{}")
         part: Frame = {"functionCall": {"name": call.name, "args": arguments}}
-        if call.id is not None:
-            part["functionCall"]["id"] = call.id
-        signed = {"thoughtSignature": f"Eu0D{self.exchange.hex(12)}"} if number == 0 else {}
+        if call.id is not None or self._named:
+            part["functionCall"]["id"] = call.id or f"{self.exchange.hex(8)}{number:02d}"
+        # Of the usual alphabet, which Google's package reads and writes back in the other one.
+        signature = f"Eu0D+/{self.exchange.hex(10)}"
+        signed = {"thoughtSignature": signature} if number == 0 else {}
         return {**part, **signed}
 
     def finish(self, index: int, reason: str) -> list[Frame]:

@@ -44,6 +44,7 @@ _JSON = "application/json"
 _REASON = "内容未通过审核 / the content was refused"
 _CODE = "content_policy_violation"
 _BEGAN = 1_767_225_600
+_MOST_LISTED = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +123,7 @@ class JobBoard:
             (method, re.compile(pattern), handler)
             for method, pattern, handler in (
                 ("POST", "/v1/videos", self._new_video),
+                ("GET", "/v1/videos", self._videos),
                 ("POST", "/v1/videos/([^/]+)/remix", self._remix),
                 ("GET", "/v1/videos/([^/]+)", self._video),
                 ("DELETE", "/v1/videos/([^/]+)", self._delete),
@@ -214,6 +216,24 @@ class JobBoard:
     async def _video(self, _: web.Request, record: GatewayRequest) -> web.StreamResponse:
         job = self._asked(_last(record), "video")
         return _no_video() if job is None else _json(self._video_object(job))
+
+    async def _videos(self, request: web.Request, _: GatewayRequest) -> web.StreamResponse:
+        """List the videos page by page, the newest first; that is no asking after them."""
+        order, limit = request.query.get("order", "desc"), request.query.get("limit", "20")
+        if order not in ("asc", "desc") or not limit.isdecimal() or int(limit) > _MOST_LISTED:
+            message = f"order: expected asc or desc, limit: 0 to {_MOST_LISTED}"
+            raise Refusal(400, message, type="invalid_request_error", param="", code=None)
+        jobs = [job for job in self.jobs.values() if job.system == "video" and not job.deleted]
+        ids = [job.id for job in (jobs if order == "asc" else jobs[::-1])]
+        after = request.query.get("after")
+        if after is not None and after not in ids:
+            return _no_video()
+        begin = 0 if after is None else ids.index(after) + 1
+        page = ids[begin : begin + int(limit)]
+        edges = {"first_id": page[0] if page else None, "last_id": page[-1] if page else None}
+        data = [self._video_object(self.jobs[name]) for name in page]
+        more = begin + len(page) < len(ids)
+        return _json({"object": "list", "data": data, **edges, "has_more": more})
 
     async def _delete(self, _: web.Request, record: GatewayRequest) -> web.StreamResponse:
         job = self._find(_last(record), "video")

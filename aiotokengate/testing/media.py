@@ -43,6 +43,8 @@ SPEAKERS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 LISTENERS = ("whisper-1",)
+MODERATORS = ("omni-moderation-latest", "text-moderation-latest")
+"""Answer, but nobody lists them."""
 MEDIA_MODELS: Mapping[str, str] = {
     **dict.fromkeys(DIMENSIONS, "embeddings"),
     **dict.fromkeys(IMAGES, "images"),
@@ -279,12 +281,7 @@ class _Heard:
 
 async def _transcriptions(_: web.Request, record: GatewayRequest) -> web.StreamResponse:
     fields = read_fields(record)
-    _check_model(fields.get("model"), LISTENERS)
-    data = fields.get("file")
-    if not isinstance(data, bytes):
-        message = "file is required"
-        raise _invalid(message, "file")
-    heard = _Heard(f"听到了 {len(data)} bytes 🎧", 1.5)
+    heard = _Heard(f"听到了 {_size_of_file(fields)} bytes 🎧", 1.5)
     kind = str(fields.get("response_format") or "json")
     if kind == "verbose_json":
         granular = [fields.get("timestamp_granularities[]", "")]
@@ -292,8 +289,94 @@ async def _transcriptions(_: web.Request, record: GatewayRequest) -> web.StreamR
     if kind == "json":
         usage = {"type": "duration", "seconds": 2}
         return _json({"text": heard.text, "usage": usage})
+    return _heard_text(heard, kind)
+
+
+async def _translations(_: web.Request, record: GatewayRequest) -> web.StreamResponse:
+    """Translate into English, which is all that this path does; it tells no usage."""
+    fields = read_fields(record)
+    heard = _Heard(f"Heard {_size_of_file(fields)} bytes 🎧", 1.5)
+    kind = str(fields.get("response_format") or "json")
+    if kind == "verbose_json":
+        return _json({**heard.verbose("english", ()), "task": "translate"})
+    return _json({"text": heard.text}) if kind == "json" else _heard_text(heard, kind)
+
+
+def _size_of_file(fields: Mapping[str, Json]) -> int:
+    _check_model(fields.get("model"), LISTENERS)
+    data = fields.get("file")
+    if not isinstance(data, bytes):
+        message = "file is required"
+        raise _invalid(message, "file")
+    return len(data)
+
+
+def _heard_text(heard: _Heard, kind: str) -> web.Response:
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     return web.Response(body=heard.plain(kind).encode(), headers=headers)
+
+
+# --- moderation ---------------------------------------------------------------------------------
+
+_MARKS: Mapping[str, tuple[str, ...]] = {
+    "harassment": ("[harassment]", "[骚扰]"),
+    "harassment/threatening": (),
+    "hate": ("[hate]", "[仇恨]"),
+    "hate/threatening": (),
+    "illicit": (),
+    "illicit/violent": (),
+    "self-harm": ("[self-harm]", "[自残]"),
+    "self-harm/instructions": (),
+    "self-harm/intent": (),
+    "sexual": ("[sexual]", "[色情]"),
+    "sexual/minors": (),
+    "violence": ("[violence]", "[暴力]"),
+    "violence/graphic": (),
+}
+"""The categories (openai 3.57.0, ``types/moderation``), and what a text is flagged by here."""
+_FLAGGED, _HARMLESS = 0.98, 0.0001
+
+
+async def _moderations(_: web.Request, record: GatewayRequest) -> web.StreamResponse:
+    body = read_body(record.body)
+    model = body.get("model") or MODERATORS[0]
+    _check_model(model, MODERATORS)
+    results = [_moderation(each) for each in _moderated(body.get("input"))]
+    return _json({"id": f"modr-{record.request_id}", "model": model, "results": results})
+
+
+def _moderated(given: Json) -> list[list[Json]]:
+    """Return what is judged together: each text by itself, parts of one message as one."""
+    inputs = given if isinstance(given, list) else [given]
+    if not inputs or not all(inputs):
+        message = "'$.input' is invalid: expected a text, several, or parts of a message"
+        raise _invalid(message, "input")
+    if all(isinstance(part, dict) for part in inputs):
+        return [inputs]
+    return [[{"type": "text", "text": text}] for text in inputs]
+
+
+def _moderation(parts: Sequence[Mapping[str, Json]]) -> Json:
+    text = "\n".join(str(part.get("text") or "") for part in parts)
+    kinds = ["image" if part.get("type") == "image_url" else "text" for part in parts]
+    found = {name: any(mark in text for mark in marks) for name, marks in _MARKS.items()}
+    return {
+        "flagged": any(found.values()),
+        "categories": found,
+        "category_scores": {
+            name: _FLAGGED if flagged else _HARMLESS for name, flagged in found.items()
+        },
+        "category_applied_input_types": {
+            name: [kind for kind in ("text", "image") if kind in kinds and _judges(name, kind)]
+            for name in found
+        },
+    }
+
+
+def _judges(category: str, kind: str) -> bool:
+    """Whether a category is looked for in a text or a picture."""
+    seen = ("self-harm", "sexual", "violence")
+    return kind == "text" or (category.startswith(seen) and category != "sexual/minors")
 
 
 _ROUTES: Mapping[tuple[str, str], Handler] = {
@@ -303,5 +386,7 @@ _ROUTES: Mapping[tuple[str, str], Handler] = {
     ("POST", "/api/v1/services/aigc/multimodal-generation/generation"): _dashscope,
     ("POST", "/v1/audio/speech"): _speech,
     ("POST", "/v1/audio/transcriptions"): _transcriptions,
+    ("POST", "/v1/audio/translations"): _translations,
     ("GET", "/v1/audio/voices"): _voices,
+    ("POST", "/v1/moderations"): _moderations,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 import orjson
@@ -17,8 +19,12 @@ from aiotokengate.testing.dialects import (
     event,
     fragments,
 )
+from aiotokengate.testing.memory import Keep, Threads
+from aiotokengate.testing.refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Call
+from aiotokengate.testing.shapes import MESSAGES, check
+from aiotokengate.testing.wishes import plain_name, wish_of_messages
 
 __all__ = ["MessagesForm", "MessagesNative"]
 
@@ -31,13 +37,14 @@ _TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    409: "conflict_error",
     429: "rate_limit_error",
     529: "overloaded_error",
 }
 _CHOICES = {"any": "required", "none": "none"}
 _LEAST_BUDGET = 1_024
+_OLD_VERSION, _NEW_VERSION = "2023-06-01", "2026-10-21"
 _ADAPTIVE_ONLY = "claude-opus-4-7"
-_NO_PREFILL = ("claude-opus-4-7", "claude-opus-4-6", "claude-sonnet-4-6")
 _SUFFIX = "-thinking"
 _LEAST_REPLY, _BUDGET_SHARE = 1280, 0.8
 _SIGNED = ("thinking", "redacted_thinking")
@@ -46,19 +53,31 @@ _SIGNED = ("thinking", "redacted_thinking")
 class MessagesForm:
     """The protocol under ``/v1/messages``."""
 
+    def __init__(self) -> None:
+        """Begin without any thread."""
+        self._threads = Threads()
+
     def takes(self, record: GatewayRequest) -> bool:
         """Whether a request is of this protocol."""
         return record.path == _PATH
 
+    def counts(self, record: GatewayRequest) -> bool:
+        """Whether a request of this protocol only asks for the number of its tokens."""
+        return record.path == f"{_PATH}/count_tokens"
+
+    def counted(self, tokens: int) -> Json:
+        """Return the answer that tells a number of tokens."""
+        return {"input_tokens": tokens}
+
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body in the form of Chat Completions."""
-        body = read_body(record.body)
+        body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
         common = {
             "model": body.get("model"),
             "messages": [
-                *([{"role": "system", "content": body["system"]}] if body.get("system") else ()),
+                *(_system(body) if turns else ()),
                 *(message for turn in turns for message in _messages(turn)),
             ],
             "stream": body.get("stream"),
@@ -66,21 +85,25 @@ class MessagesForm:
             "stop": body.get("stop_sequences"),
             "tools": [_tool(tool) for tool in body.get("tools") or ()],
             "tool_choice": _choice(body.get("tool_choice") or {}),
+            "response_format": _format(body),
             **_effort(body),
         }
         return {name: value for name, value in common.items() if value not in (None, [])}
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
         """Refuse what Anthropic refuses."""
-        body = read_body(record.body)
-        for problem in (*_problems(body, asked.model.id), *_history_problems(body)):
+        body = self._whole(record)
+        version = record.headers.get("anthropic-version", _OLD_VERSION)
+        problems = (_version_problems(body, version), _problems(body), _history_problems(body))
+        for problem in chain.from_iterable(problems):
             raise _refusal(problem)
+        refuse(wish_of_messages(asked, body))
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
         """Give the shape of the answer."""
         thinking = _thinking(read_body(record.body))
-        hidden = asked.model.id.startswith(_ADAPTIVE_ONLY)
+        hidden = HIDES_THOUGHTS.fullmatch(plain_name(asked.model.id))
         shown = not hidden or thinking.get("display") == "summarized"
         return MessagesNative(exchange, asked.prompt_tokens, shown=shown)
 
@@ -89,8 +112,27 @@ class MessagesForm:
         if not refusal.vendor:
             return refusal.body(request_id)
         kind = _TYPES.get(refusal.status, "api_error")
-        error = {"type": kind, "message": str(refusal)}
+        error: Frame = {"type": kind, "message": str(refusal)}
+        if "details" in refusal.fields:
+            error["details"] = refusal.fields["details"]
         return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
+
+    def memory(self, record: GatewayRequest) -> Keep | None:
+        """Return what holds an answer for a thread, if there is to be one."""
+        if read_body(record.body).get("thread") is None:
+            return None
+        return partial(self._threads.keep, self._whole(record))
+
+    def _whole(self, record: GatewayRequest) -> Mapping[str, Json]:
+        """Return the body with what its thread holds."""
+        betas = record.headers.get("anthropic-beta", "")
+        body = read_body(record.body)
+        check(body, MESSAGES)
+        return self._threads.filled(body, betas)
+
+
+def _system(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    return [{"role": "system", "content": body["system"]}] if body.get("system") else []
 
 
 def _refusal(message: str) -> Refusal:
@@ -138,26 +180,53 @@ def _effort(body: Mapping[str, Json]) -> Mapping[str, Json]:
         return {"reasoning": {"max_tokens": thinking.get("budget_tokens")}}
     if thinking.get("type") == "adaptive":
         return {"reasoning_effort": "high"}
-    return {"reasoning": {"max_tokens": 0}}
+    return {"reasoning": {"max_tokens": 0}} if thinking else {}
 
 
-def _problems(body: Mapping[str, Json], model: str) -> Iterator[str]:
+def _format(body: Mapping[str, Json]) -> Json:
+    """Return the form that the answer is to have."""
+    wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
+    if wanted.get("type") != "json_schema":
+        return None
+    return {"type": "json_schema", "json_schema": {"schema": wanted.get("schema")}}
+
+
+def _version_problems(body: Mapping[str, Json], version: str) -> Iterator[str]:
+    """Look for what a version does not take (Anthropic's page on versions)."""
+    if version not in (_OLD_VERSION, _NEW_VERSION):
+        yield f'anthropic-version: "{version}" is not a valid version'
+    if version != _NEW_VERSION:
+        return
+    for name in ("temperature", "top_p", "top_k"):
+        if body.get(name) is not None:
+            yield f"{name}: may not be set with anthropic-version {_NEW_VERSION}"
+    for place, turn in enumerate(body["messages"]):
+        for block in _blocks(turn):
+            kind, role = block.get("type"), turn.get("role")
+            if role == "assistant" and kind == "document":
+                yield f"messages.{place}.content: 'document' may not stand in an assistant message"
+            if role == "user" and kind == "text" and block.get("citations"):
+                yield f"messages.{place}.content: 'citations' may not stand in a user message"
+
+
+def _blocks(turn: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    content = turn.get("content")
+    return content if isinstance(content, list) else []
+
+
+def _problems(body: Mapping[str, Json]) -> Iterator[str]:
     most, thinking = body.get("max_tokens"), body.get("thinking") or {}
     if not isinstance(most, int):
         yield "max_tokens: Field required"
         return
     if thinking.get("type") == "enabled":
         budget = thinking.get("budget_tokens") or 0
-        if model.startswith(_ADAPTIVE_ONLY):
-            yield "thinking: type 'enabled' is not supported for this model, use 'adaptive'"
         if budget < _LEAST_BUDGET:
             yield "thinking.enabled.budget_tokens: Input should be at least 1024"
         if budget >= most:
             yield "`max_tokens` must be greater than `thinking.budget_tokens`"
     if _thinks(body) and body.get("temperature") not in (None, 1):
         yield "`temperature` may only be set to 1 when thinking is enabled"
-    if body["messages"][-1].get("role") == "assistant" and model.startswith(_NO_PREFILL):
-        yield "This model does not support assistant message prefill"
 
 
 def _thinks(body: Mapping[str, Json]) -> bool:
@@ -173,7 +242,7 @@ def _history_problems(body: Mapping[str, Json]) -> Iterator[str]:
     wanted = _thinking(body).get("type") == "enabled"
     called: set[Json] = set()
     for place, turn in enumerate(body["messages"]):
-        blocks = turn["content"] if isinstance(turn.get("content"), list) else []
+        blocks = _blocks(turn)
         uses = [block for block in blocks if block.get("type") == "tool_use"]
         for block in blocks:
             lost = block.get("type") == "tool_result" and block.get("tool_use_id") not in called

@@ -16,7 +16,7 @@ import attrs
 from aiotokengate.testing import servers, vendors
 from aiotokengate.testing.dialects import Dialect
 
-__all__ = ["JOB_MODELS", "MODELS", "Model", "find"]
+__all__ = ["JOB_MODELS", "LATER", "MODELS", "Model", "find"]
 
 Json: TypeAlias = Any
 Body: TypeAlias = Mapping[str, Json]
@@ -105,6 +105,15 @@ def _qwen(name: str) -> Model:
 
 def _deepseek(name: str) -> Model:
     return Model(name, vendors.DeepSeek, "deepseek", switches=(_THINKING_TYPE,))
+
+
+def _minimax(name: str) -> Model:
+    switches = (_THINKING_TYPE,)
+    return Model(name, vendors.MiniMaxCloud, "minimax", switches=switches, context=1_000_000)
+
+
+def _grok(name: str) -> Model:
+    return Model(name, vendors.Grok, "xai", switches=(_EFFORT,), context=500_000)
 
 
 def _glm(name: str) -> Model:
@@ -197,6 +206,40 @@ _ROWS = (
     *_SHAPES,
 )
 
+# What the vendors have brought out since; TokenGate's page does not list it, and so
+# ``/v1/models`` doesn't, either.
+_LATER_CLAUDE = "claude-opus-4-8"
+_LATER_CLAUDE_THINKING = (
+    "claude-sonnet-5 claude-opus-5 claude-haiku-5-5 claude-sonnet-5-5 claude-opus-5-5"
+    " claude-fable-5 claude-fable-5-1 claude-fable-5-2"
+    " claude-mythos-5 claude-mythos-5-1 claude-mythos-5-2"
+)
+_LATER_GPT = (
+    "gpt-5.1 gpt-5.1-chat-latest gpt-5.2-chat-latest gpt-5.3-chat-latest gpt-5.2-pro"
+    " gpt-5.4-mini gpt-5.4-nano gpt-5.5 gpt-5.5-pro gpt-5.6-sol gpt-5.6-terra gpt-5.6-luna"
+    " gpt-6-sol gpt-6-luna gpt-6.1-terra gpt-6-astra gpt-6.1-sol gpt-6.2-astra gpt-6.2-sol"
+)
+_LATER_GEMINI = (
+    "gemini-2.5-flash gemini-2.5-pro gemini-2.5-flash-image"
+    " gemini-3-pro-image-preview gemini-3.1-flash-image-preview"
+    " gemini-3.1-flash-lite gemini-3.5-flash gemini-3.5-flash-lite gemini-3.6-flash"
+    " gemini-3.7-flash gemini-3.8-flash gemini-4-argon gemini-4-carbon gemini-4-hydrogen"
+)
+_LATER_ROWS = (
+    _claude(_LATER_CLAUDE),
+    *(_claude(name, thinks=True) for name in _LATER_CLAUDE_THINKING.split()),
+    *map(_gpt, _LATER_GPT.split()),
+    *map(_gemini, _LATER_GEMINI.split()),
+    *map(_deepseek, ("deepseek-flash",)),
+    *map(_glm, ("glm-5.2", "glm-5.3", "glm-5.3-flash")),
+    *map(_minimax, ("MiniMax-M3", "MiniMax-M3.1-Flash")),
+    *map(_qwen, ("qwen3.7-plus", "qwen3.7-max", "qwen3.7-flash", "qwen3.8-max", "qwen3.8-flash")),
+    *map(_grok, ("grok-4.3", "grok-4.5", "grok-4.6", "grok-4.7", "grok-4.20-reasoning")),
+)
+
+LATER: Mapping[str, Model] = MappingProxyType({row.id: row for row in _LATER_ROWS})
+"""Models that answer, though nobody lists them."""
+
 MODELS: Mapping[str, Model] = MappingProxyType({row.id: row for row in _ROWS})
 """Every model by its name."""
 
@@ -208,7 +251,7 @@ JOB_MODELS: Mapping[str, str] = MappingProxyType(
 
 def find(name: str, body: Body) -> Model | None:
     """Give the model of that name, in the shape that the request asks for."""
-    model = MODELS.get(name)
+    model = MODELS.get(name) or LATER.get(name)
     if model and model.dialect is vendors.MiniMaxCloud and body.get("reasoning_split") is True:
         return attrs.evolve(model, dialect=vendors.MiniMaxSplit)
     return model

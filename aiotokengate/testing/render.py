@@ -20,7 +20,7 @@ from aiotokengate.testing.dialects import DONE, Dialect, Frame, event
 from aiotokengate.testing.script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing.signals import Gate
 
-__all__ = ["DONE", "Beat", "Step", "event", "plain", "stream"]
+__all__ = ["DONE", "Beat", "Step", "event", "plain", "stream", "whole"]
 
 Json: TypeAlias = Any
 
@@ -78,8 +78,13 @@ def plain(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> It
     for reply in replies:
         for item in _items(reply):
             yield item if isinstance(item, Pause | Gate) else Beat()
+    yield orjson.dumps(whole(dialect, replies, usage))
+
+
+def whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
+    """Return a reply in its plain form, whether or not it is streamed."""
     messages = [(_message(dialect, reply), reply.ending()) for reply in replies]
-    yield orjson.dumps(dialect.completion(messages, usage))
+    return dialect.completion(messages, usage)
 
 
 def _message(dialect: Dialect, reply: ScriptedReply) -> Frame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from aiotokengate.testing.asked import Asked, Refusal, read_body
@@ -15,8 +16,12 @@ from aiotokengate.testing.dialects import (
     event,
     fragments,
 )
+from aiotokengate.testing.memory import Keep, Responses
+from aiotokengate.testing.refusals import refuse
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Call
+from aiotokengate.testing.shapes import RESPONSES, check
+from aiotokengate.testing.wishes import wish_of_chat
 
 __all__ = ["ResponsesForm", "ResponsesNative"]
 
@@ -30,35 +35,55 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 class ResponsesForm:
     """The protocol under ``/v1/responses``."""
 
+    def __init__(self) -> None:
+        """Begin with nothing stored."""
+        self._stored = Responses()
+
     def takes(self, record: GatewayRequest) -> bool:
         """Whether a request is of this protocol."""
         return record.path == _PATH
 
+    def counts(self, record: GatewayRequest) -> bool:
+        """Whether a request of this protocol only asks for the number of its tokens."""
+        return record.path == f"{_PATH}/input_tokens"
+
+    def counted(self, tokens: int) -> Json:
+        """Return the answer that tells a number of tokens."""
+        return {"object": "response.input_tokens", "input_tokens": tokens}
+
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Give the body in the form of Chat Completions."""
         body = read_body(record.body)
-        given = body.get("input")
-        items = [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+        check(body, RESPONSES)
+        said = body.get("instructions")
+        items = self._stored.filled(body)
         common = {
             "model": body.get("model"),
-            "messages": [message for item in items for message in _messages(item)],
+            "messages": [
+                *([{"role": "system", "content": said}] if said else ()),
+                *(message for item in items for message in _messages(item)),
+            ],
             "stream": body.get("stream"),
             "max_tokens": body.get("max_output_tokens"),
             "tools": [_tool(tool) for tool in body.get("tools") or ()],
             "tool_choice": _choice(body.get("tool_choice")),
             "reasoning_effort": (body.get("reasoning") or {}).get("effort"),
+            "response_format": _format((body.get("text") or {}).get("format") or {}),
             "stream_options": body.get("stream_options"),
+            **{name: body.get(name) for name in ("temperature", "top_p", "top_logprobs")},
         }
         return {name: value for name, value in common.items() if value not in (None, [])}
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
         """Refuse what OpenAI refuses."""
         body = read_body(record.body)
-        items = body["input"] if isinstance(body.get("input"), list) else []
+        given = body["input"] if isinstance(body.get("input"), list) else []
         unstored = body.get("store") is False
-        for problem in (*_problems(items), *(_unreadable(items) if unstored else ())):
+        problems = _problems(self._stored.filled(body))
+        for problem in (*problems, *(_unreadable(given) if unstored else ())):
             kind = "invalid_request_error"
             raise Refusal(400, problem, vendor=True, type=kind, param="input", code=None)
+        refuse(wish_of_chat(asked, "responses"))
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
@@ -74,6 +99,20 @@ class ResponsesForm:
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
         """Give an error as new-api does, which is OpenAI's form."""
         return refusal.body(request_id)
+
+    def memory(self, record: GatewayRequest) -> Keep | None:
+        """Return what stores an answer, unless nothing is to be stored."""
+        body = read_body(record.body)
+        if body.get("store") is False:
+            return None
+        return partial(self._stored.keep, self._stored.filled(body))
+
+
+def _format(wanted: Mapping[str, Json]) -> Json:
+    """Return the form that the answer is to have, as Chat Completions has it."""
+    if wanted.get("type") != "json_schema":
+        return wanted or None
+    return {"type": "json_schema", "json_schema": {"schema": wanted.get("schema")}}
 
 
 def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
@@ -242,7 +281,12 @@ class ResponsesNative(Dialect):
     def _reasoning_item(self) -> Frame:
         secret = {"encrypted_content": f"gAAAA{self.exchange.hex(24)}"} if self._encrypted else {}
         self._thought = True
-        return {"id": f"rs_{self.exchange.hex(24)}", "type": "reasoning", "summary": [], **secret}
+        return {"id": self._id("rs"), "type": "reasoning", "summary": [], **secret}
+
+    def _id(self, prefix: str) -> str:
+        """Return the id of the next item; no two of a response have the same."""
+        ended = len(self._items) + (self._open is not None)
+        return f"{prefix}_{self.exchange.hex(22)}{ended:02d}"
 
     def thought(self, index: int, text: str) -> list[Frame]:
         """Give a piece of the summary, if one was asked for."""
@@ -271,7 +315,7 @@ class ResponsesNative(Dialect):
         if self._open is None or self._open["type"] != "message":
             frames = self._begin(
                 {
-                    "id": f"msg_{self.exchange.hex(24)}",
+                    "id": self._id("msg"),
                     "type": "message",
                     "status": "in_progress",
                     "role": "assistant",
@@ -288,7 +332,7 @@ class ResponsesNative(Dialect):
     def _call_item(self, call: Call, number: int) -> Frame:
         call_id = call.id or f"call_{self.exchange.hex(20)}{number:02d}"
         return {
-            "id": f"fc_{self.exchange.hex(20)}{number:02d}",
+            "id": self._id("fc"),
             "type": "function_call",
             "status": "in_progress",
             "arguments": "",

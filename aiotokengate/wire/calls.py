@@ -11,11 +11,11 @@ an id that is known, at its own index or at none       that call
 the same with a name, at another index                 a new one, with an id of ours; unless the
                                                        arguments there are begun and not whole
 the same without a name, at another index              that call: the index drifts
-a new id and a name at a known index                   a new one; unless it has the name of the call
-                                                       there, whose arguments are not whole
+a new id and a name at a known index                   a new one; unless it has the name of the
+                                                       call there, whose arguments are not whole
 a new id without a name at a known index               the call there; its first id stays
-a name without an id at a known index                  a new one if the arguments there are whole or
-                                                       begun under another name; else the call there
+a name without an id at a known index                  a new one if the arguments there are whole
+                                                       or begun under another name; else that call
 neither, at a known index                              the call there
 neither, at an index never seen, or at none            the last call
 anything else                                          a new one
@@ -335,7 +335,7 @@ class Calls:
         return call.id if untold else ""
 
     def settle(self, call: Call) -> News | None:
-        """Tell what was held back of a call that is over, its id if it has none; None if nothing."""
+        """Tell what was held back of a call that is over, and its id; None if nothing was."""
         told_id, rest = self._untold_id(call), call.rest()
         return (self._place[call], told_id, "", rest) if told_id or rest else None
 

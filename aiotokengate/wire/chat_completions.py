@@ -17,30 +17,13 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import proxy
 
-import orjson
-
-from aiotokengate.types import (
-    THINKING_BLOCKS,
-    THINKING_PART,
-    AnswerDelta,
-    Citation,
-    CitationDelta,
-    Delta,
-    FinishDelta,
-    Media,
-    MediaDelta,
-    ReasoningDelta,
-    RefusalDelta,
-    ToolCallDelta,
-    Usage,
-    UsageDelta,
-)
+from aiotokengate.types import THINKING_BLOCKS, THINKING_PART, Citation, Media
 from aiotokengate.wire.dialects import Dialect, TagSplitter
 from aiotokengate.wire.endings import ending_of
-from aiotokengate.wire.jsontext import dumps, same
+from aiotokengate.wire.jsontext import dumps, mended, same
 from aiotokengate.wire.question import (
     NO_HEADERS,
     Encoded,
@@ -52,17 +35,7 @@ from aiotokengate.wire.splice import Append, Hole
 from aiotokengate.wire.transcript import ANSWER, KINDS, REASONING, ChoiceState, Transcript
 from aiotokengate.wire.usage import has_counts
 
-ChoiceDelta: TypeAlias = (
-    ReasoningDelta
-    | AnswerDelta
-    | RefusalDelta
-    | ToolCallDelta
-    | MediaDelta
-    | CitationDelta
-    | FinishDelta
-)
-
-__all__ = ["ChatCompletionsDecoder", "encode_chat", "encode_chunk"]
+__all__ = ["ChatCompletionsDecoder", "encode_chat"]
 
 # --- the request --------------------------------------------------------------------------------
 
@@ -140,6 +113,8 @@ _KNOWN_DELTA = frozenset(
     ("audio", "annotations", "parts", "images", "name", "audio_content", "cache_control")
 )
 """Fields that are kept under their names, and are no news to anybody."""
+_MAY_BE_ERRORS = frozenset(("error", "base_resp", "error_code", "error_msg", "success"))
+"""Fields that a chunk without an error may have, too."""
 _GATHERED = ("annotations", "parts")
 """What is kept of these grows, where it is not of a known form."""
 _CHANGING = ("id", "created", "obfuscation")
@@ -249,7 +224,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             for choice in choices:
                 if isinstance(choice, dict):
                     self._choice(choice)
-        if choices is None or not _USUAL_CHUNK.issuperset(chunk):
+        if not choices or not _USUAL_CHUNK.issuperset(chunk):
             self._unusual(chunk)
         if (usage := chunk.get("usage")) and isinstance(usage, dict):
             self.transcript.count(usage)
@@ -273,11 +248,12 @@ class ChatCompletionsDecoder(FrameDecoder):
     def _unusual(self, chunk: Mapping[str, Any]) -> None:
         """Look at a frame with fields beyond the usual, or without choices."""
         log = self.transcript
-        if chunk.get("error") or chunk.get("base_resp") or "choices" not in chunk:
+        if not chunk.get("choices") or not _MAY_BE_ERRORS.isdisjoint(chunk):
             self.suspect = chunk
+        of_reply = "choices" in chunk or bool(log.choices)
         for key in chunk.keys() - _USUAL_CHUNK - {"error"}:
             if chunk[key] is not None:
-                if key not in _KNOWN_CHUNK:
+                if of_reply and key not in _KNOWN_CHUNK:
                     self._unknown(0, log.extra, key, chunk[key])
                 self._keep_last(log.extra, key, chunk[key])
         first = log.choices.get(0)
@@ -634,18 +610,19 @@ def joined_base64(before: str, piece: str) -> str:
 
 
 def _take_thinking_block(_log: Transcript, state: ChoiceState, block: object) -> None:
-    """Join the blocks that LiteLLM passes on beside the text, with the signature that closes one."""
+    """Join the blocks that LiteLLM passes on beside the text; a signature closes one."""
     if not isinstance(block, dict):
         return
+    piece: dict[str, Any] = mended(block, frozenset())
     blocks = state.extra.setdefault(THINKING_BLOCKS, [])
     last = blocks[-1] if blocks else {}
-    goes_on = last.get("type") == block.get("type") == "thinking" and not last.get("signature")
+    goes_on = last.get("type") == piece.get("type") == "thinking" and not last.get("signature")
     if not goes_on:
-        blocks.append(dict(block))
+        blocks.append(piece)
         return
-    last["thinking"] = _string(last.get("thinking")) + _string(block.get("thinking"))
-    if block.get("signature"):
-        last["signature"] = block["signature"]
+    last["thinking"] = _string(last.get("thinking")) + _string(piece.get("thinking"))
+    if piece.get("signature"):
+        last["signature"] = piece["signature"]
 
 
 _TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
@@ -739,74 +716,3 @@ def _citation(item: Mapping[str, Any]) -> Citation:
         end=item.get("end_index"),
         extra={key: value for key, value in item.items() if key not in _CITATION_KEYS},
     )
-
-
-# --- the stream once more, for whoever stands behind us -----------------------------------------
-
-
-def encode_chunk(delta: Delta, log: Transcript) -> bytes:
-    """Give a delta as one event of a Chat Completions stream, in the plainest dialect.
-
-    Reasoning goes out as ``reasoning_content``, whatever field or tag it came in.
-    """
-    head = {"id": log.id, "object": "chat.completion.chunk", "created": log.created}
-    choices = [] if isinstance(delta, UsageDelta) else [_wire_choice(delta)]
-    chunk: dict[str, Any] = {**head, "model": log.model, "choices": choices}
-    if isinstance(delta, UsageDelta):
-        chunk["usage"] = _wire_usage(delta.usage)
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
-
-
-def _wire_choice(delta: ChoiceDelta) -> dict[str, Any]:
-    reason = delta.reason if isinstance(delta, FinishDelta) else None
-    return {"index": delta.choice, "delta": _wire_fields(delta), "finish_reason": reason}
-
-
-def _wire_fields(delta: ChoiceDelta) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    match delta:
-        case ReasoningDelta():
-            fields["reasoning_content"] = delta.text
-        case AnswerDelta():
-            fields["content"] = delta.text
-        case RefusalDelta():
-            fields["refusal"] = delta.text
-        case ToolCallDelta():
-            fields["tool_calls"] = [_wire_call(delta)]
-        case MediaDelta():
-            fields["images"] = [{"type": "image_url", "image_url": {"url": delta.media.url}}]
-        case CitationDelta():
-            fields["annotations"] = [_wire_citation(delta.citation)]
-        case FinishDelta():
-            pass
-    return fields
-
-
-def _wire_call(delta: ToolCallDelta) -> dict[str, Any]:
-    function: dict[str, Any] = {"arguments": delta.arguments}
-    piece: dict[str, Any] = {"index": delta.index, "function": function}
-    if delta.id or delta.name:
-        piece |= {"id": delta.id or f"call_{delta.index}", "type": "function"}
-        function["name"] = delta.name
-    return piece
-
-
-def _wire_citation(citation: Citation) -> dict[str, Any]:
-    inner = {
-        "url": citation.url,
-        "title": citation.title,
-        "start_index": citation.start,
-        "end_index": citation.end,
-        **citation.extra,
-    }
-    return {"type": "url_citation", "url_citation": inner}
-
-
-def _wire_usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }

@@ -3,8 +3,8 @@
 Strategy.  Reasoning arrives either in a field beside ``content`` or inside it, between tags.  A
 :class:`Dialect` says which fields to look at, first non-empty wins (vLLM sends the same text in
 two of them), and what to do about tags.  A field that has carried reasoning switches the splitter
-of its choice off: whoever has a field does not need tags, and people do ask about think tags.  Only
-a closing tag as the very first text after such a field is dropped: the server's parser left it.
+of its choice off: whoever has a field does not need tags, and people do ask about think tags.
+Only a closing tag as the very first text after such a field is dropped: a parser left it there.
 
 :class:`TagSplitter` holds back only what may still become the tag it is looking for, at most
 eight characters, so that nothing else waits.  Unless the dialect says that the opening tag is
@@ -154,7 +154,7 @@ class TagSplitter:
     )
 
     def __init__(self, dialect: Dialect, *, after_field: bool = False) -> None:
-        """Begin before the first character of ``content``, or of what follows thoughts in a field."""
+        """Begin before the first character of ``content``, or after thoughts in a field."""
         self._openers = dialect.openers
         self._closers = dialect.closers
         self._followers = dialect.followers
@@ -229,7 +229,7 @@ class TagSplitter:
         return text
 
     def _closed(self, text: str) -> str:
-        """Right after a closing tag: its line ends, and a mark that opens the answer, are dropped."""
+        """Right after a closing tag: its line ends and a mark of the answer are dropped."""
         text = self._skip_newlines(text)
         if mark := _leading(text, self._followers):
             text = text[len(mark) :]

@@ -25,7 +25,7 @@ from aiotokengate.types import (
 from aiotokengate.wire.chat_completions import media_of
 from aiotokengate.wire.dialects import Dialect
 from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING, ChoiceState, Transcript
-from aiotokengate.wire.usage import estimated_usage, usage_of
+from aiotokengate.wire.usage import usage_of
 
 __all__ = ["About", "fold"]
 
@@ -47,8 +47,8 @@ class About(Protocol):
     attempts: tuple[Attempt, ...]
 
     @property
-    def prompt_bytes(self) -> int:
-        """Size of the request, for the estimate where no usage came."""
+    def prompt_tokens(self) -> int:
+        """About how many tokens the prompt has, for the estimate where no usage came."""
 
 
 def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
@@ -61,7 +61,7 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     return Reply(
         choices,
         about.status,
-        log.usage or _usage(log, about.prompt_bytes),
+        log.usage or _usage(log, about),
         log.model,
         log.id,
         about.request_id,
@@ -75,17 +75,20 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     )
 
 
-def _usage(log: Transcript, prompt_bytes: int) -> Usage:
+def _usage(log: Transcript, about: About) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
-    said = _bytes_of(log, ANSWER) + _bytes_of(log, COMMENTARY)
-    return estimated_usage(prompt_bytes, _bytes_of(log, REASONING), said)
+    from aiotokengate.wire.tokens import estimate_texts  # noqa: PLC0415 - for few replies
+
+    prompt = about.prompt_tokens
+    thought = log.forgotten[REASONING] + estimate_texts(_texts(log, REASONING))
+    said = log.forgotten[ANSWER] + estimate_texts(_texts(log, ANSWER, COMMENTARY))
+    completion = thought + said
+    return Usage(prompt, completion, thought, 0, prompt + completion, estimated=True)
 
 
-def _bytes_of(log: Transcript, kind: int) -> int:
-    texts = (log.text(index, kind) for index in log.choices)
-    forgotten = log.forgotten[kind] if kind <= ANSWER else 0
-    return forgotten + sum(len(text.encode("utf-8", "replace")) for text in texts)
+def _texts(log: Transcript, *kinds: int) -> list[str]:
+    return [log.text(index, kind) for kind in kinds for index in log.choices]
 
 
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
@@ -155,14 +158,21 @@ def _notes(
         if out_of_room or state.truncated:
             notes.append("thinking cut short: the reply ended inside the reasoning")
             break
+    else:
+        notes += _empty(log, choices)
     if log.first:
         notes.append(NOT_KEPT)
     if log.skipped:
         notes.append(f"frames skipped: {log.skipped} not readable as JSON objects")
-    for choice in choices:
-        if choice.status == "complete" and choice.empty and not log.first:
-            notes.append(f"empty: finished with {choice.finish_reason!r} and nothing to show")
-            break
+    if any(choice.status == "paused" for choice in choices):
+        notes.append("paused by the vendor: send the reply's message back to go on")
     if log.claimed and len(choices) < log.expected:
         notes.append(f"fewer choices: {log.expected} asked for, {len(choices)} came")
     return tuple(notes + log.notes)
+
+
+def _empty(log: Transcript, choices: Sequence[Choice]) -> list[str]:
+    for choice in choices:
+        if choice.status == "complete" and choice.empty and not log.first:
+            return [f"empty: finished with {choice.finish_reason!r} and nothing to show"]
+    return []

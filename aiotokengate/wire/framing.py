@@ -127,17 +127,12 @@ class Framing:
         self._whole: list[bytes] = []
 
     @property
-    def ended(self) -> bool:
-        """Whether the protocol's own end came."""
-        return self._decoder.done
+    def over(self) -> bool:
+        """Whether the protocol's own end came, or a failure."""
+        return self._decoder.done or self.failure is not None
 
-    @property
-    def may_end(self) -> bool:
-        """Whether it is worth a look if the body has ended."""
-        return self._decoder.done or not self.events or self.log.claimed > 0
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body."""
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes of the body; say whether it is worth a look if it has ended."""
         self._received += len(data)
         try:
             if self._received > self._most:
@@ -153,6 +148,8 @@ class Framing:
                 self._sniff(data)
         except WireError as error:
             self._fail(error, certain=True)
+        done = self._decoder.done or self.failure is not None
+        return done or self.log.claimed > 0 or not self.events
 
     def close(self) -> None:
         """Take the end of the body."""
@@ -205,7 +202,7 @@ class Framing:
         if texts:
             self.events = True
             self._take_texts(texts)
-        if sse.errors and not self._is_over():
+        if sse.errors and not self.over:
             self._named_error(sse.errors[0][1])
         if sse.aside:
             self._look_aside(sse, whole=bool(texts))
@@ -219,12 +216,9 @@ class Framing:
         at = decoder.feed_from(texts, 0)
         while decoder.suspect is not None:
             self._judge(texts[at - 1])
-            if self._is_over():
+            if self.over:
                 return
             at = decoder.feed_from(texts, at)
-
-    def _is_over(self) -> bool:
-        return self.failure is not None or self._decoder.done
 
     def _judge(self, raw: bytes) -> None:
         """Look at what the decoder put aside: no JSON, or perhaps an error."""
@@ -240,7 +234,7 @@ class Framing:
 
     def _take_frame(self, frame: object, raw: bytes) -> None:
         """Take a frame that did not come whole in an event of its own."""
-        if self._is_over():
+        if self.over:
             return
         if frame is END:
             self._decoder.done = True
@@ -293,7 +287,7 @@ class Framing:
             self._take_frame(frame, text)
 
     def _end_of_events(self, sse: SSEDecoder) -> None:
-        if self._is_over():
+        if self.over:
             return
         last = sse.close()
         if last is not None:
@@ -302,7 +296,7 @@ class Framing:
                 self._named_error(last.data)
             else:
                 self._take_texts([last.data])
-        if sse.aside and not self._is_over():
+        if sse.aside and not self.over:
             self._look_aside(sse, whole=True)
         if not self.events and not sse.comments:
             message = f"expected an event stream or JSON, got {self._received} bytes of other text"

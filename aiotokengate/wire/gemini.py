@@ -8,7 +8,7 @@ Source: ai.google.dev/api/generate-content, recorded exchanges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -140,13 +140,15 @@ def _contents(
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     names: dict[str, str] = {}
+    ids: set[str] = set()
     for place, message in enumerate(messages):
         role = message["role"]
         if role in ("system", "developer"):
             system.append({"text": joined_text(message.get("content"))})
             continue
         names.update(_call_names(message))
-        parts = _turn(message, f"messages[{place}]", names)
+        ids.update(_vendor_ids(message))
+        parts = _turn(message, f"messages[{place}]", names, ids)
         speaker = "model" if role == "assistant" else "user"
         if turns and turns[-1]["role"] == speaker:
             turns[-1]["parts"] += parts
@@ -160,9 +162,19 @@ def _call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield str(call.get("id")), str(call.get("function", {}).get("name"))
 
 
-def _turn(message: Mapping[str, Any], where: str, names: Mapping[str, str]) -> list[Any]:
+def _vendor_ids(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids that Google gave to its calls; those made up here are not sent."""
+    for part in native_content(message, PROTOCOL) or ():
+        call = part.get("functionCall") if isinstance(part, Mapping) else None
+        if isinstance(call, Mapping) and isinstance(call.get("id"), str):
+            yield call["id"]
+
+
+def _turn(
+    message: Mapping[str, Any], where: str, names: Mapping[str, str], ids: Collection[str]
+) -> list[Any]:
     if message["role"] == "tool":
-        return [_result(message, where, names)]
+        return [_result(message, where, names, ids)]
     native = native_content(message, PROTOCOL)
     if native is not None:
         return native
@@ -170,7 +182,9 @@ def _turn(message: Mapping[str, Any], where: str, names: Mapping[str, str]) -> l
     return parts + [_call(call, where) for call in message.get("tool_calls") or ()]
 
 
-def _result(message: Mapping[str, Any], where: str, names: Mapping[str, str]) -> dict[str, Any]:
+def _result(
+    message: Mapping[str, Any], where: str, names: Mapping[str, str], ids: Collection[str]
+) -> dict[str, Any]:
     name = message.get("name") or names.get(str(message.get("tool_call_id")))
     if name is None:
         message_id = message.get("tool_call_id")
@@ -182,7 +196,9 @@ def _result(message: Mapping[str, Any], where: str, names: Mapping[str, str]) ->
     except orjson.JSONDecodeError:
         value = text
     response = value if isinstance(value, dict) else {"result": value}
-    return {"functionResponse": {"name": name, "response": response}}
+    call_id = message.get("tool_call_id")
+    told = {"id": call_id} if call_id in ids else {}
+    return {"functionResponse": {**told, "name": name, "response": response}}
 
 
 def _call(call: Mapping[str, Any], where: str) -> dict[str, Any]:

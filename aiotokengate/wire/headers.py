@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 import attrs
 
 __all__ = ["Remaining", "remaining", "request_id", "retry_after", "should_retry"]
+
+LONGEST: Final = 128
+"""Characters of a number or a date; nothing that is longer is one."""
 
 _REQUEST_IDS = ("X-Oneapi-Request-Id", "x-request-id", "request-id")
 
@@ -41,10 +45,13 @@ def remaining(headers: Mapping[str, str]) -> Remaining | None:
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """Give the id of the request, the gateway's own before a vendor's."""
+    """Return the id of the request, the gateway's own before a vendor's.
+
+    What is not ASCII is escaped: bytes that are no text come as halves of surrogate pairs.
+    """
     for name in _REQUEST_IDS:
         if found := headers.get(name):
-            return found
+            return found if found.isascii() else ascii(found)[1:-1]
     return None
 
 
@@ -69,18 +76,22 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
 
 
 def _number(text: str | None) -> float | None:
+    if not text or len(text) > LONGEST:
+        return None
     try:
-        number = float(text or "")
+        number = float(text)
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None
 
 
 def _until(text: str, now: datetime | None) -> float | None:
+    if len(text) > LONGEST:
+        return None
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        # RFC 5322's "-0000" gives a naive time, which means UTC.
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    except (ValueError, OverflowError):  # no date, or none that a calendar has
         return None
-    # RFC 5322's "-0000" gives a naive time, which means UTC.
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())

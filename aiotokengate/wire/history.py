@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from aiotokengate.catalogue import UNKNOWN, Model, ProtocolName
+from aiotokengate.wire.fitting import thinks, thinks_by_budget
 from aiotokengate.wire.question import Reasoning, joined_text, native_content
 
 __all__ = ["check_history", "says_nothing"]
@@ -19,9 +20,6 @@ __all__ = ["check_history", "says_nothing"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 
 _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
-
-_ONLY_WHEN_ASKED: Final = ("template_thinking", "template_effort")
-"""The ways of asking for thinking without which a model of the chat route does not think."""
 
 
 def check_history(
@@ -66,20 +64,6 @@ def _is_said(block: object) -> bool:
 
 _SIGNS: Final = ("type", "id", "role", "status", "signature", "thoughtSignature")
 """What a block has besides what it says."""
-
-
-def _thinks(row: Model, reasoning: Reasoning) -> bool:
-    """Whether a model thinks over Chat Completions."""
-    if row.thinking == "always" or reasoning is None:
-        return row.thinking not in ("none", *_ONLY_WHEN_ASKED)
-    return reasoning not in ("off", 0)
-
-
-def _thinks_by_budget(row: Model, reasoning: Reasoning) -> bool:
-    """Whether Claude thinks in the older manner; in the adaptive one it wants nothing back."""
-    if reasoning in (None, "off", 0) or row.native_thinking == "claude_adaptive":
-        return False
-    return row.native_thinking != "claude_either" or isinstance(reasoning, int)
 
 
 # --- calls and results --------------------------------------------------------------------------
@@ -133,14 +117,14 @@ def _wanted(
     """Give the test for what a turn must have, and what that is."""
     if protocol == "gemini":
         return _has_signature, "thought signature, which Gemini 3 wants back"
-    if protocol == "messages" and _thinks_by_budget(row, reasoning):
+    if protocol == "messages" and thinks_by_budget(row, reasoning):
         return _is_signed, "signed thinking, which is wanted back while thinking is on"
     if protocol == "responses":
         return (
             _is_encrypted,
             "encrypted reasoning, which OpenAI wants back where nothing is stored",
         )
-    if protocol == "chat" and row.wants_back == "tool_reasoning" and _thinks(row, reasoning):
+    if protocol == "chat" and row.wants_back == "tool_reasoning" and thinks(row, reasoning):
         return _has_reasoning, f"reasoning_content, which {row.family} wants back"
     return _lacks_nothing, ""
 
@@ -210,6 +194,6 @@ def _ending(
 
 
 def _refused_prefill(text: str, row: Model, reasoning: Reasoning) -> str:
-    if _thinks_by_budget(row, reasoning):
+    if thinks_by_budget(row, reasoning):
         return "can't go on from while thinking is on"
     return "takes only without white space at its end" if text != text.rstrip() else ""

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias, TypeGuard
 import attrs
 
 from aiotokengate.errors import CallerError
+from aiotokengate.wire.jsontext import mended
 
 __all__ = [
     "Clip",
@@ -45,6 +46,9 @@ __all__ = [
 Json: TypeAlias = Any
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "unknown"]
 FileKind: TypeAlias = Literal["video", "audio", "image", "midi", "file"]
+
+_HUGE = 10**18
+"""No id and no number of seconds is as large as that, or can be written shortly."""
 
 MAX_DEPTH = 8
 """How deep files are looked for in a result."""
@@ -222,7 +226,9 @@ _KIND_IN_KEY: tuple[tuple[str, FileKind], ...] = (
     ("mp3", "audio"),
 )
 _SUFFIX = re.compile(r"/[^/?#]+(\.[A-Za-z0-9]{1,5})(?:[?#]|$)")
-_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]{0,200};base64,")
+_DATA_URI = re.compile(r"data:([\w.+-]{1,80}/[\w.+-]{1,80})?[^,]{0,200};base64,")
+_LONGEST = 10_000
+"""Characters of an address; what is longer is none."""
 
 
 def _suffix(url: str) -> str:
@@ -244,10 +250,21 @@ def file_of(url: object, kind: FileKind, *, certain: bool = False) -> JobFile | 
         return _inline(url[found.end() :], kind, found[1] or "")
     if not url.startswith(("http://", "https://", "/")) or url.startswith("//"):
         return None
+    if len(url) > _LONGEST or not _is_text(url):
+        return None
     # A path that the gateway gives is one of its host, where ours are below /v1.
     address = f"..{url}" if url.startswith("/") else url
     named, mime = _TYPES.get(_suffix(address), (kind, ""))
     return JobFile(kind if certain else named, address, mime=mime)
+
+
+def _is_text(text: str) -> bool:
+    """Say whether a text can be sent: no half of a surrogate pair is in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inline(text: object, kind: FileKind, mime: str = "") -> JobFile | None:
@@ -280,12 +297,21 @@ def _mapping(value: object) -> Mapping[str, Json]:
 
 def _words(*values: object) -> str:
     """Give the first text, or number as a text, that is one."""
-    fit = (value for value in values if isinstance(value, str | int))
-    return next((str(value) for value in fit if value != "" and not isinstance(value, bool)), "")
+    texts = (_as_text(value) for value in values)
+    return next((text for text in texts if text), "")
+
+
+def _as_text(value: object) -> str:
+    """Return a text, or a number as one; "" for what is neither, or has hundreds of digits."""
+    if isinstance(value, str):
+        return value if value.isascii() else str(mended(value, frozenset()))
+    if isinstance(value, bool) or not isinstance(value, int):
+        return ""
+    return str(value) if -_HUGE < value < _HUGE else ""
 
 
 def _reason(*values: object) -> str:
-    return " ".join(_words(*values).split())[:1_000]
+    return " ".join(_words(*values)[:8_000].split())[:1_000]
 
 
 # --- videos: reading ----------------------------------------------------------------------------
@@ -405,7 +431,8 @@ def _width_and_height(size: object) -> dict[str, Json]:
 def _frames(params: Mapping[str, Json]) -> dict[str, Json]:
     if "seconds" not in params:
         return {}
-    return {"num_frames": round(float(params["seconds"]) * float(params.get("fps", _WAN_FPS))) + 1}
+    rate = _checked("fps", params.get("fps", _WAN_FPS))
+    return {"num_frames": round(_checked("seconds", params["seconds"]) * rate) + 1}
 
 
 def unified_body(model: str, prompt: str, params: Mapping[str, Json]) -> dict[str, Json]:
@@ -416,16 +443,32 @@ def unified_body(model: str, prompt: str, params: Mapping[str, Json]) -> dict[st
     body: dict[str, Json] = {"model": model, "prompt": prompt}
     body.update({name: value for name, value in params.items() if name in _UNIFIED})
     if "seconds" in params:
-        seconds = float(params["seconds"])
+        seconds = _checked("seconds", params["seconds"])
         body["seconds"] = _number(seconds)
         body["duration"] = int(seconds) if seconds.is_integer() else seconds
     rest = {name: value for name, value in params.items() if name not in body}
     return {**body, "metadata": rest} if rest else body
 
 
+def _checked(name: str, value: object) -> float:
+    """Return a number of the caller's.
+
+    Raises:
+        CallerError: it is none.
+    """
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.inf
+    except (ValueError, OverflowError):
+        number = math.inf
+    if isinstance(value, bool) or not -_HUGE < number < _HUGE:
+        message = f"expected {name} as a number, got {type(value).__name__}"
+        raise CallerError(message)
+    return number
+
+
 def _number(value: object) -> str:
     """Give seconds as OpenAI wants them: a number as a text."""
-    number = float(str(value))
+    number = _checked("seconds", value)
     return str(int(number)) if number.is_integer() else str(number)
 
 
@@ -506,11 +549,18 @@ def _clip(entry: Mapping[str, Json]) -> Clip:
         video_url=_words(entry.get("video_url")),
         image_url=_words(entry.get("image_large_url"), entry.get("image_url")),
         model=_words(entry.get("model_name")),
-        duration=duration if isinstance(duration, int | float) else None,
+        duration=_seconds(duration),
         tags=_words(about.get("tags"), entry.get("tags")),
         lyrics=_words(about.get("prompt"), entry.get("prompt"), entry.get("lyric")),
         extra=entry,
     )
+
+
+def _seconds(value: object) -> float | None:
+    """Return a duration as it came, if it is a number that one can reckon with."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if -_HUGE < value < _HUGE else None
 
 
 def _files_in(value: object, depth: int) -> Iterator[JobFile]:
@@ -613,7 +663,8 @@ def suno_api_request(action: str, fields: Mapping[str, Json]) -> SunoAPIRequest:
         message = f"expected an action that the dialect 'suno-api' has, got {action!r}"
         raise CallerError(message)
     body = {_SUNO_API.get(name, name): value for name, value in fields.items()}
-    body["mv"] = _MV.get(fields.get("model", ""), fields.get("model"))
+    model = fields.get("model")
+    body["mv"] = _MV.get(model, model) if isinstance(model, str) else model
     if not body.pop("custom_mode", True):
         body["gpt_description_prompt"] = body.pop("prompt", "")
     return SunoAPIRequest("submit/music", body)

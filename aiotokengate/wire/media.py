@@ -6,6 +6,7 @@ DashScope's pages for the other faces of images.
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
 from base64 import b64decode
@@ -16,7 +17,7 @@ import attrs
 
 from aiotokengate.errors import WireError
 from aiotokengate.types import Usage
-from aiotokengate.wire.question import dicts_in
+from aiotokengate.wire.question import dicts_in, text_of
 from aiotokengate.wire.usage import usage_of
 
 __all__ = [
@@ -39,6 +40,9 @@ _SIGNATURES: Final = (
     (b"GIF8", "image/gif"),
 )
 
+
+_MANY: Final = 10_000
+"""No image comes in so many parts."""
 
 _LINE: Final = 128
 """Characters within which base64 in lines has its first end of one."""
@@ -85,7 +89,7 @@ def vectors_of(body: object, count: int) -> list[array[float]]:
             message = f"expected an object as data[{place}], got {type(row).__name__}"
             raise WireError(message)
         index = row.get("index")
-        placed[index if isinstance(index, int) else place] = _vector(row.get("embedding"), place)
+        placed[index if type(index) is int else place] = _vector(row.get("embedding"), place)
     sizes = {len(vector) for vector in placed.values()}
     if len(sizes) != 1 or 0 in sizes:
         message = "expected vectors of one length under 'data', got others"
@@ -109,7 +113,7 @@ def _vector(embedding: object, place: int) -> array[float]:
             vector.byteswap()
         return vector
     try:
-        vector.extend(embedding)  # type: ignore[arg-type]
+        vector.extend(embedding if isinstance(embedding, list) else None)  # type: ignore[arg-type]
     except (TypeError, OverflowError):
         message = f"expected a list of numbers as data[{place}].embedding"
         raise WireError(message) from None
@@ -144,10 +148,16 @@ def images_of(body: object) -> tuple[ImageData, ...]:
     """
     found = tuple(_images(body)) if isinstance(body, Mapping) else ()
     if not found:
-        names = ", ".join(sorted(body)[:8]) if isinstance(body, Mapping) else type(body).__name__
-        message = f"expected images under 'data' or 'output', got {names or 'nothing'}"
+        message = f"expected images under 'data' or 'output', got {_names(body) or 'nothing'}"
         raise WireError(message)
     return found
+
+
+def _names(body: object) -> str:
+    """Name the keys of an object, or what else it is, for an error."""
+    if not isinstance(body, Mapping):
+        return type(body).__name__
+    return ", ".join(ascii(key)[1:33] for key in sorted(body)[:8])
 
 
 def _images(body: Mapping[str, Any]) -> Iterator[ImageData]:
@@ -193,7 +203,7 @@ def image_event(event: object) -> tuple[ImageData, int | None] | None:
     if kind.endswith(".completed"):
         return image, None
     number = event.get("partial_image_index")
-    return image, number if isinstance(number, int) else 0
+    return image, number if type(number) is int and 0 <= number < _MANY else 0
 
 
 # --- transcription ------------------------------------------------------------------------------
@@ -254,7 +264,7 @@ def transcription_of(body: object) -> Transcription:
     duration = _number(body.get("duration"))
     return Transcription(
         body["text"],
-        language=body.get("language") or "",
+        language=text_of(body.get("language")),
         duration=_number(spent) if duration is None else duration,
         segments=tuple(_segment(row) for row in dicts_in(body.get("segments"))),
         words=tuple(_word(row) for row in dicts_in(body.get("words"))),
@@ -265,11 +275,11 @@ def transcription_of(body: object) -> Transcription:
 def _segment(row: Mapping[str, Any]) -> Segment:
     kept = ("text", "start", "end")
     rest = {key: value for key, value in row.items() if key not in kept}
-    return Segment(str(row.get("text", "")), *_span(row), extra=rest)
+    return Segment(text_of(row.get("text")), *_span(row), extra=rest)
 
 
 def _word(row: Mapping[str, Any]) -> Word:
-    return Word(str(row.get("word", "")), *_span(row))
+    return Word(text_of(row.get("word")), *_span(row))
 
 
 def _span(row: Mapping[str, Any]) -> tuple[float, float]:
@@ -277,4 +287,11 @@ def _span(row: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """Return a number of seconds; what is endless, or too large for a float, is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

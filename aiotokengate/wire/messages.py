@@ -37,6 +37,14 @@ _SAME: Final = frozenset(
 )
 _CHOICES: Final = MappingProxyType({"auto": "auto", "none": "none", "required": "any"})
 _SILENT: Final = frozenset(("stream_options", "max_tokens", "max_completion_tokens", "n"))
+_LEAST_TOP_P: Final = 0.95
+"""What is taken while thinking (Anthropic's page on extended thinking)."""
+
+_TOOL_FIELDS: Final = (
+    *("cache_control", "strict", "defer_loading", "eager_input_streaming", "allowed_callers"),
+    "input_examples",
+)
+"""What a tool may have besides its name and schema (anthropic 2.14.0, ``ToolParam``)."""
 
 
 def encode_messages(question: Question) -> Encoded:
@@ -50,14 +58,15 @@ def encode_messages(question: Question) -> Encoded:
         message = f"expected n=1 over Anthropic's Messages, got {given['n']!r}"
         raise CallerError(message)
     most = given.get("max_completion_tokens") or given.get("max_tokens")
-    system, turns = _turns(question.messages)
+    row = question.row
+    system, turns = _turns(question.messages, anywhere=row.system == "anywhere")
     body: dict[str, Any] = {
         "model": question.model,
-        "max_tokens": most or question.row.most_tokens,
+        "max_tokens": most or row.most_tokens,
         "messages": turns,
     }
     if system:
-        body["system"] = system
+        body["system"] = _plain(system)
     if question.stream:
         body["stream"] = True
     notes = _put_params(body, given)
@@ -88,7 +97,10 @@ def _cooled(body: dict[str, Any]) -> Iterator[str]:
     thinking = body.get("thinking")
     if not isinstance(thinking, Mapping) or thinking.get("type") == "disabled":
         return
-    for name in ("temperature", "top_k"):
+    for name in ("temperature", "top_k", "top_p"):
+        value = body.get(name)
+        if name == "top_p" and isinstance(value, int | float) and value >= _LEAST_TOP_P:
+            continue
         if body.pop(name, None) is not None:
             yield f"parameter {name!r} is refused while thinking and was left out"
 
@@ -107,8 +119,8 @@ def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
         return tool
     kept = {key: function[key] for key in ("name", "description") if key in function}
     schema = function.get("parameters") or {"type": "object", "properties": {}}
-    cache = {key: tool[key] for key in ("cache_control",) if key in tool}
-    return {**kept, "input_schema": schema, **cache}
+    more = {key: part[key] for part in (function, tool) for key in _TOOL_FIELDS if key in part}
+    return {**kept, "input_schema": schema, **more}
 
 
 def _put_choice(body: dict[str, Any], choice: Any) -> None:  # noqa: ANN401 - JSON
@@ -154,22 +166,44 @@ _PARAMS: Final[Mapping[str, Callable[[dict[str, Any], Any], None]]] = MappingPro
 )
 
 
-def _turns(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[dict[str, Any]]]:
-    """Give the system's blocks, and the turns; neighbours of one role are one turn."""
+def _turns(
+    messages: Sequence[Mapping[str, Any]], *, anywhere: bool
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Return the system's blocks, and the turns; neighbours of one role are one turn.
+
+    A system message in mid conversation stays there where the model takes it ``anywhere``.
+    """
     system: list[Any] = []
     turns: list[dict[str, Any]] = []
     for place, message in enumerate(messages):
         where = f"messages[{place}]"
-        if message["role"] in ("system", "developer"):
+        role = _role(message)
+        if role == "system" and not (anywhere and turns):
             system += _blocks(message.get("content"), where)
             continue
-        role = "assistant" if message["role"] == "assistant" else "user"
         blocks = _turn(message, where)
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         elif blocks:
             turns.append({"role": role, "content": blocks})
+    for turn in turns:
+        turn["content"] = _plain(turn["content"])
     return system, turns
+
+
+def _role(message: Mapping[str, Any]) -> str:
+    role = message["role"]
+    if role in ("system", "developer"):
+        return "system"
+    return "assistant" if role == "assistant" else "user"
+
+
+def _plain(blocks: list[Any]) -> Any:  # noqa: ANN401 - JSON
+    """Return a text that stands alone as it is, which every face of this protocol reads."""
+    only = blocks[0] if len(blocks) == 1 else None
+    if isinstance(only, Mapping) and only.keys() == {"type", "text"} and only["type"] == "text":
+        return only["text"]
+    return blocks
 
 
 def _turn(message: Mapping[str, Any], where: str) -> list[Any]:

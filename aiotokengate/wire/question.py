@@ -29,7 +29,9 @@ __all__ = [
     "text_of",
 ]
 
-Reasoning: TypeAlias = Literal["off", "low", "medium", "high"] | int | None
+Reasoning: TypeAlias = (
+    Literal["off", "minimal", "low", "medium", "high", "xhigh", "max"] | int | None
+)
 """How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
 
 
@@ -46,6 +48,7 @@ class Question:
         reasoning: how much thinking.
         row: what the catalogue says of the model.
         extra_body: merged over the body, in this order.
+        notes: remarks for the reply: what was left out or weakened before it is encoded.
     """
 
     model: str
@@ -55,6 +58,7 @@ class Question:
     reasoning: Reasoning = None
     row: Model = UNKNOWN
     extra_body: Sequence[Mapping[str, Any] | None] = ()
+    notes: tuple[str, ...] = ()
 
     def given(self) -> dict[str, Any]:
         """Give the parameters that are not None."""

@@ -29,6 +29,7 @@ from aiotokengate.wire.question import (
     native_content,
     text_of,
 )
+from aiotokengate.wire.results import calls_by_id, result_item
 from aiotokengate.wire.splice import Append
 from aiotokengate.wire.thinking import ask_to_think
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
@@ -151,21 +152,26 @@ def _input(messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
     """Give the instructions at the beginning, and the items of all that follows."""
     instructions: list[str] = []
     items: list[Any] = []
+    calls: dict[str, Mapping[str, Any]] = {}
     for place, message in enumerate(messages):
         is_system = message["role"] in ("system", "developer")
         if is_system and not items:
             instructions.append(joined_text(message.get("content")))
         else:
-            items += _items(message, f"messages[{place}]")
+            said = list(_items(message, f"messages[{place}]", calls))
+            calls.update(calls_by_id(said))
+            items += said
     return "\n\n".join(instructions), items
 
 
-def _items(message: Mapping[str, Any], where: str) -> Iterator[Any]:
+def _items(
+    message: Mapping[str, Any], where: str, calls: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Any]:
     role, content = message["role"], message.get("content")
     if role == "tool":
         call_id = message.get("tool_call_id")
-        output = joined_text(content)
-        yield {"type": "function_call_output", "call_id": call_id, "output": output}
+        inputs = list(_parts(content, where, "input_text"))
+        yield result_item(call_id, content, calls.get(str(call_id), {}), inputs)
         return
     native = native_content(message, PROTOCOL)
     if native is not None:
@@ -174,10 +180,16 @@ def _items(message: Mapping[str, Any], where: str) -> Iterator[Any]:
     parts = list(_parts(content, where, "output_text" if role == "assistant" else "input_text"))
     if parts:
         yield {"role": "developer" if role == "system" else role, "content": parts}
-    for call in message.get("tool_calls") or ():
-        function = call.get("function", {})
-        named = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
-        yield {"type": "function_call", "call_id": call.get("id"), **named}
+    yield from map(_call, message.get("tool_calls") or ())
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(custom := call.get("custom"), Mapping):
+        told = {"name": custom.get("name"), "input": custom.get("input") or ""}
+        return {"type": "custom_tool_call", "call_id": call.get("id"), **told}
+    function = call.get("function", {})
+    named = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
+    return {"type": "function_call", "call_id": call.get("id"), **named}
 
 
 def _parts(content: object, where: str, text_type: str) -> Iterator[Mapping[str, Any]]:

@@ -20,13 +20,25 @@ from aiotokengate.catalogue import Model, ProtocolName
 from aiotokengate.errors import CallerError
 from aiotokengate.wire.question import Question, Reasoning
 
-__all__ = ["LEVELS", "WAYS", "ThinkingFields", "ask_to_think", "checked_reasoning"]
+__all__ = [
+    "LEVELS",
+    "WAYS",
+    "ThinkingFields",
+    "ask_to_think",
+    "checked_reasoning",
+    "nearest_effort",
+    "unheeded",
+]
 
-LEVELS: Final = ("off", "low", "medium", "high")
-_BUDGETS: Final = MappingProxyType({"low": 2_048, "medium": 8_192, "high": 24_576})
+LEVELS: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_ROUND: Final = MappingProxyType({"low": 2_048, "medium": 8_192, "high": 24_576})
+"""The levels that a number of tokens is rounded to; every model with levels has a near one."""
+
+_BUDGETS: Final = MappingProxyType({**_ROUND, "minimal": 1_024, "xhigh": 32_768, "max": 65_536})
 """Tokens that a level stands for, where a vendor counts tokens."""
 
 _LEAST_BUDGET: Final = 1_024
+_LEAST_OF_GEMINI: Final = 128  # of 2.5 Pro: ai.google.dev, thinking
 _MOST_OF_REPLY: Final = 0.8
 _ORDER: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -55,7 +67,7 @@ class _Wish:
         if self.reasoning == 0:
             return "off"
         budget = self.reasoning
-        return min(_BUDGETS, key=lambda level: abs(_BUDGETS[level] - budget))
+        return min(_ROUND, key=lambda level: abs(_ROUND[level] - budget))
 
     @property
     def budget(self) -> int:
@@ -86,7 +98,7 @@ def checked_reasoning(reasoning: object) -> Reasoning:
     if isinstance(reasoning, int) and not isinstance(reasoning, bool) and reasoning >= 0:
         return reasoning
     message = (
-        f"expected reasoning as 'off', 'low', 'medium', 'high' or a number of tokens, "
+        f"expected reasoning as {', '.join(map(repr, LEVELS))} or a number of tokens, "
         f"got {reasoning!r}"
     )
     raise CallerError(message)
@@ -109,6 +121,13 @@ def ask_to_think(
     if name == "unknown":
         name = "none" if row.thinking == "none" else _UNKNOWN[protocol]
     return WAYS[name](_Wish(question.reasoning, row, max_tokens))
+
+
+def unheeded(question: Question, protocol: ProtocolName) -> tuple[str, ...]:
+    """Return what is to be said of a question that asks for no thinking and may get some."""
+    if question.reasoning not in ("off", 0):
+        return ()
+    return ask_to_think(question, protocol, None).notes
 
 
 _NOTHING: Final = ThinkingFields()
@@ -134,19 +153,31 @@ def _without_length(wish: _Wish, fields: Mapping[str, Any]) -> ThinkingFields:
 # --- efforts ------------------------------------------------------------------------------------
 
 
-def _effort(wish: _Wish) -> tuple[str, tuple[str, ...]]:
-    """Give the nearest word that the model takes, and a note if it is another one."""
-    wanted = "none" if wish.level == "off" else wish.level
-    taken: Sequence[str] = wish.row.efforts or ("none", "low", "medium", "high")
-    if wanted in taken:
-        return wanted, wish.rounded
+def nearest_effort(wanted: str, row: Model, protocol: ProtocolName) -> str:
+    """Return the word for effort that a model takes and that is nearest to the one wanted."""
+    taken: Sequence[str] = row.efforts or ("none", "low", "medium", "high")
+    if protocol == "chat" and row.family == "OpenAI":
+        # Where OpenAI lists "max", it is for Responses (pydantic-ai-slim 2.68.0, profiles).
+        taken = [word for word in taken if word != "max"]
+    if wanted in taken or wanted not in _ORDER:
+        return wanted
     place = _ORDER.index(wanted)
-    nearest = min(taken, key=lambda word: abs(_ORDER.index(word) - place))
+    # Who asks for little thinking does not ask for none.
+    some = [word for word in taken if word != "none"]
+    return min(some, key=lambda word: abs(_ORDER.index(word) - place))
+
+
+def _effort(wish: _Wish, protocol: ProtocolName = "responses") -> tuple[str, tuple[str, ...]]:
+    """Return the nearest word that the model takes, and a note if it is another one."""
+    wanted = "none" if wish.level == "off" else wish.level
+    nearest = nearest_effort(wanted, wish.row, protocol)
+    if nearest == wanted:
+        return wanted, wish.rounded
     return nearest, (_note(wish, f"rounded to the effort {nearest!r}"),)
 
 
 def _by_effort(wish: _Wish) -> ThinkingFields:
-    effort, notes = _effort(wish)
+    effort, notes = _effort(wish, "chat")
     return ThinkingFields({"reasoning_effort": effort}, notes)
 
 
@@ -156,7 +187,7 @@ def _by_responses(wish: _Wish) -> ThinkingFields:
     return ThinkingFields({"reasoning": {"effort": effort, **summary}}, notes)
 
 
-def _deepseek(wish: _Wish) -> ThinkingFields:
+def _switch_and_effort(wish: _Wish) -> ThinkingFields:
     if wish.level == "off":
         return ThinkingFields({"thinking": {"type": "disabled"}})
     effort, notes = _effort(wish)
@@ -170,9 +201,12 @@ def _enable_thinking(wish: _Wish) -> ThinkingFields:
     return _without_length(wish, {"enable_thinking": wish.level != "off"})
 
 
-def _thinking_type(wish: _Wish) -> ThinkingFields:
-    word = "disabled" if wish.level == "off" else "enabled"
-    return _without_length(wish, {"thinking": {"type": word}})
+def _thinking_type(on: str) -> Way:
+    def way(wish: _Wish) -> ThinkingFields:
+        word = "disabled" if wish.level == "off" else on
+        return _without_length(wish, {"thinking": {"type": word}})
+
+    return way
 
 
 def _template(key: str) -> Way:
@@ -202,6 +236,8 @@ def _never(wish: _Wish) -> ThinkingFields:
 
 
 def _by_name(wish: _Wish) -> ThinkingFields:
+    if wish.level == "off" and wish.row.off == "yes":
+        return _NOTHING
     what = "the name decides: take its -reasoning or its -non-reasoning model"
     return ThinkingFields(notes=(_note(wish, what),))
 
@@ -234,9 +270,22 @@ def _claude_budget(wish: _Wish) -> ThinkingFields:
     return ThinkingFields(fields, notes)
 
 
+def _claude_off(wish: _Wish) -> ThinkingFields:
+    """Switch thinking off as far as it can be: "disabled" is a 400 where it can't."""
+    if wish.row.off == "yes":
+        return _CLAUDE_OFF
+    if wish.row.off == "between_tools":
+        note = _note(wish, "it still thinks a little between tool calls")
+        return ThinkingFields({"thinking": {"type": "between_tools"}}, (note,))
+    effort, notes = _effort(wish)
+    # No "display": who wants no thoughts need not see those that come all the same.
+    fields = {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}
+    return ThinkingFields(fields, (_note(wish, "it always thinks"), *notes))
+
+
 def _claude_adaptive(wish: _Wish) -> ThinkingFields:
     if wish.level == "off":
-        return _CLAUDE_OFF
+        return _claude_off(wish)
     effort, notes = _effort(wish)
     # Without "display" the newest models send empty thoughts, and the caller sees a long pause.
     thinking = {"type": "adaptive", "display": "summarized"}
@@ -247,12 +296,20 @@ def _claude_either(wish: _Wish) -> ThinkingFields:
     return (_claude_budget if isinstance(wish.reasoning, int) else _claude_adaptive)(wish)
 
 
+_BRIDGED: Final = Model("claude-*", "Anthropic", efforts=("low", "medium", "high"))
+
+
 def _claude_chat(wish: _Wish) -> ThinkingFields:
     """Speak to new-api's bridge: it turns efforts into 1280, 2048 or 4096 tokens."""
+    row = wish.row
     if wish.level == "off":
-        return _NOTHING
-    if isinstance(wish.reasoning, str):
-        return ThinkingFields({"reasoning_effort": wish.reasoning})
+        return _NOTHING if row.off == "yes" else _always(wish)
+    if isinstance(wish.reasoning, str) or row.native_thinking == "claude_adaptive":
+        # The bridge knows three words; of a budget the newest models know nothing.
+        word = nearest_effort(wish.level, _BRIDGED, "chat")
+        changed = word != wish.level
+        notes = (_note(wish, f"rounded to the effort {word!r}"),) if changed else wish.rounded
+        return ThinkingFields({"reasoning_effort": word}, notes)
     budget, notes = _fitting(wish)
     return ThinkingFields({"reasoning": {"max_tokens": budget}} if budget else {}, notes)
 
@@ -260,14 +317,17 @@ def _claude_chat(wish: _Wish) -> ThinkingFields:
 def _google(
     wish: _Wish, thoughts: str, budget: str, level: str
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give the settings in Google's own names: of Gemini 3 by level, of those before by tokens.
+    """Return the settings in Google's own names: from Gemini 3 on by level, before by tokens.
 
-    Gemini 3 can't be kept from thinking; "off" is its least level, with the thoughts hidden.
+    Who can't be kept from thinking thinks as little as may be, with the thoughts hidden.
     """
     shown = {thoughts: wish.level != "off"}
-    if wish.row.efforts and (isinstance(wish.reasoning, str) or not wish.reasoning):
+    if wish.row.efforts:
         effort, notes = _effort(wish)
         return {**shown, level: effort}, notes
+    if wish.level == "off" and wish.row.off == "no":
+        note = _note(wish, f"it always thinks, asked for {_LEAST_OF_GEMINI} tokens")
+        return {**shown, budget: _LEAST_OF_GEMINI}, (note,)
     return {**shown, budget: wish.budget}, ()
 
 
@@ -285,9 +345,11 @@ WAYS: Final[Mapping[str, Way]] = MappingProxyType(
     {
         "effort": _by_effort,
         "responses": _by_responses,
-        "deepseek": _deepseek,
+        "deepseek": _switch_and_effort,
+        "switch_and_effort": _switch_and_effort,
         "enable_thinking": _enable_thinking,
-        "glm": _thinking_type,
+        "glm": _thinking_type("enabled"),
+        "minimax": _thinking_type("adaptive"),
         "template_thinking": _template("thinking"),
         "template_enable": _template("enable_thinking"),
         "template_effort": _template_effort,

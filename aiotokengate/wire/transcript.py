@@ -4,9 +4,10 @@ Strategy.  Two columns: what kind an entry is, and the entry.  Texts are stored 
 are, not as delta values (those are made for whoever reads them): the folded reply needs the
 strings anyway, and 142 bytes a value would be a gigabyte for ten thousand streams.  The kind
 column holds ``5 * choice + 0`` for reasoning, ``+ 1`` for answer text, ``+ 2`` for commentary,
-``+ 3`` for everything else that ends a phase (tool call, refusal, medium) and ``+ 4`` for what does
-not (citation, what nobody knows; at the end finish and usage); these last two store the delta itself.  So a
-reader finds its next text with one C-speed search, and a phase ends where the kind changes.
+``+ 3`` for everything else that ends a phase (tool call, refusal, medium) and ``+ 4`` for what
+does not (citation, what nobody knows; at the end finish and usage); these last two store the
+delta itself.  So a reader finds its next text with one C-speed search, and a phase ends where the
+kind changes.
 
 Entries are numbered from the first; ``items`` and ``kinds`` hold the newest, from ``base`` on.
 Before each read of the network those before them are packed (see :mod:`.pack`), or dropped when
@@ -45,9 +46,9 @@ from aiotokengate.types import (
 )
 from aiotokengate.wire.calls import Call, Calls, News, parsed
 from aiotokengate.wire.endings import Ending
-from aiotokengate.wire.jsontext import rejoined, same
+from aiotokengate.wire.jsontext import mended, rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
-from aiotokengate.wire.usage import has_counts, usage_of
+from aiotokengate.wire.usage import has_counts, merged_counts, usage_of
 
 __all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", "Transcript"]
 
@@ -65,7 +66,8 @@ class PartialDetail:
 
     def whole(self) -> dict[str, Any]:
         """Give the entry as the vendor would have sent it at once."""
-        return self.fields | {key: "".join(pieces) for key, pieces in self.texts.items()}
+        texts = {key: "".join(pieces) for key, pieces in self.texts.items()}
+        return {**self.fields, **mended(texts, frozenset())}
 
 
 _DETAIL_TEXTS = ("text", "summary")
@@ -186,7 +188,7 @@ class Transcript:
         base: how many entries came before them.
         retain: whether what was read is kept.
         first: the first entry that was not dropped.
-        forgotten: bytes of thinking and of answer that were dropped.
+        forgotten: about how many tokens of thinking and of answer were dropped.
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         claimed: how many choices have claimed to be finished.
@@ -277,6 +279,13 @@ class Transcript:
         """Whether anything was handed out; its end alone is what gateways make up."""
         return len(self) > self._end
 
+    @property
+    def has_only_thoughts(self) -> bool:
+        """Whether nothing came that is worth showing."""
+        shown = (ANSWER, COMMENTARY, BREAK)
+        kinds = [KINDS * index + kind for index in self.choices for kind in shown]
+        return not self.has(kinds) and not any(one.said for one in self.choices.values())
+
     def choice(self, index: int) -> ChoiceState:
         """Return the state of a choice, making it when it first appears."""
         state = self.choices.get(index)
@@ -364,12 +373,13 @@ class Transcript:
 
     def forget(self, before: int) -> None:
         """Drop the packed blocks before a place, but for what is no text in them."""
+        from aiotokengate.wire.tokens import estimate_text  # noqa: PLC0415 - for few streams
+
         count = (before - self.first) // BLOCK
         for block in self._packed[:count]:
             self._kept += block.others.values()
             for kind in {kind for kind in block.kinds if kind % KINDS < BREAK}:
-                size = len(block.text(kind).encode("utf-8", "replace"))
-                self.forgotten[min(kind % KINDS, ANSWER)] += size
+                self.forgotten[min(kind % KINDS, ANSWER)] += estimate_text(block.text(kind))
         self.first += BLOCK * len(self._packed[:count])
         del self._packed[:count]
 
@@ -383,6 +393,7 @@ class Transcript:
     def refuse(self, state: ChoiceState, text: str) -> None:
         """Append a piece of a refusal."""
         self.plain = False
+        text, state.halves[BREAK] = rejoined(state.halves.get(BREAK, "") + text)
         self.put(state.index, BREAK, RefusalDelta(text, state.index))
 
     def show(self, state: ChoiceState, media: Media) -> None:
@@ -417,9 +428,9 @@ class Transcript:
         self.put(choice, NOTE, UnknownDelta(choice, protocol, name, data))
 
     def count(self, usage: Mapping[str, Any]) -> None:
-        """Keep the last usage that counts anything; never add usages up."""
+        """Keep the last of each count; never add them up, nor let a zero replace one."""
         if has_counts(usage):
-            self.counts = usage
+            self.counts = merged_counts(self.counts, usage)
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -512,7 +523,8 @@ class Transcript:
     def _flush(self, state: ChoiceState) -> None:
         for kind, half in state.halves.items():
             if half:
-                self.put(state.index, kind, _LOST)
+                lost = RefusalDelta(_LOST, state.index) if kind == BREAK else _LOST
+                self.put(state.index, kind, lost)
                 self._note_damage()
         state.halves.clear()
         for call in state.calls:

@@ -1,4 +1,4 @@
-"""Token counts: what vendors call them, and an estimate where none came."""
+"""Token counts: what vendors call them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any, Final
 
 from aiotokengate.types import Usage
 
-__all__ = ["estimated_usage", "has_counts", "merged_counts", "usage_of"]
-
-BYTES_PER_TOKEN = 4
-"""UTF-8 bytes a token: about 4 letters of English, 1.3 Chinese characters."""
+__all__ = ["has_counts", "merged_counts", "usage_of"]
 
 MOST: Final = 2**53
 """A count above this is none: floats could not hold it."""
@@ -78,17 +75,6 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     if reasoning and prompt + completion != total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(prompt, completion, reasoning, cached, total or prompt + completion, extra=raw)
-
-
-def estimated_usage(prompt_bytes: int, reasoning_bytes: int, answer_bytes: int) -> Usage:
-    """Estimate from sizes, for a reply that ended before its usage came."""
-    prompt, thought = _estimate(prompt_bytes), _estimate(reasoning_bytes)
-    completion = thought + _estimate(answer_bytes)
-    return Usage(prompt, completion, thought, 0, prompt + completion, estimated=True)
-
-
-def _estimate(size: int) -> int:
-    return -(-size // BYTES_PER_TOKEN)
 
 
 _PROMPT = ("prompt_tokens", "input_tokens")

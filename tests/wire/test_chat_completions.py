@@ -24,17 +24,15 @@ from aiotokengate.types import (
     ReasoningDelta,
     RefusalDelta,
     ToolCallDelta,
+    UnknownDelta,
     UsageDelta,
 )
-from aiotokengate.wire.chat_completions import (
-    ChatCompletionsDecoder,
-    encode_chat,
-    encode_chunk,
-    media_of,
-)
+from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_chat, media_of
 from aiotokengate.wire.dialects import DIALECTS, Dialect
 from aiotokengate.wire.fold import fold
+from aiotokengate.wire.framing import Framing
 from aiotokengate.wire.question import Question
+from aiotokengate.wire.relay import Relay
 from aiotokengate.wire.transcript import Transcript
 
 PLAIN = DIALECTS["openai-compatible"]
@@ -50,8 +48,12 @@ def chunk(
 def read(*frames: object, dialect: Dialect = PLAIN, expected: int = 1) -> ChatCompletionsDecoder:
     """Decode frames, given as JSON values or as the bytes of an event."""
     decoder = ChatCompletionsDecoder(dialect, Transcript(expected))
+    framing = Framing(decoder, {})
     for frame in frames:
-        decoder.feed(frame if isinstance(frame, bytes) else orjson.dumps(frame))
+        data = frame if isinstance(frame, bytes) else orjson.dumps(frame)
+        decoder.feed(data)
+        if isinstance(decoder.suspect, bytes | list):
+            framing._judge(data)
     decoder.end()
     return decoder
 
@@ -143,7 +145,7 @@ def test_the_end_of_the_stream(data: bytes) -> None:
     assert (decoder.done, decoder.transcript.skipped) == (True, 0)
 
 
-FRAMES = [b"{", b"done", b"[1]", b'"x"', b"1", b"null", b"true", b'{"a":1}}', b"\xff", b"[" * 9999]
+FRAMES = [b"{", b"done", b"[1]", b'"x"', b"1", b"null", b"true", b"\xff", b"[" * 9999]
 
 
 @pytest.mark.parametrize("data", FRAMES, ids=lambda data: repr(data[:9]))
@@ -166,7 +168,7 @@ def test_choices_of_unexpected_types(choices: object) -> None:
     assert said(*frames) == [AnswerDelta("甲"), AnswerDelta("乙"), FinishDelta(0, "stop")]
 
 
-@pytest.mark.parametrize("value", [1, 1.5, True, {"a": 1}, {"text": "x"}], ids=repr)
+@pytest.mark.parametrize("value", [1, 1.5, True, {"a": 1}], ids=repr)
 @pytest.mark.parametrize("field", ["content", "reasoning_content", "reasoning"])
 def test_text_of_unexpected_types(field: str, value: object) -> None:
     """It is no delta, and is kept as it came."""
@@ -210,13 +212,16 @@ def test_a_finish_reason_that_is_none(reason: object) -> None:
     assert said(chunk({"content": "甲"}, reason)) == [AnswerDelta("甲")]
 
 
-@pytest.mark.parametrize(
-    "reason", ["stop", "sensitive", "insufficient_system_resource", 7], ids=repr
-)
+@pytest.mark.parametrize("reason", ["stop", "sensitive", "wound_up", 7], ids=repr)
 def test_finish_reasons_are_open(reason: object) -> None:
-    """A vendor's own word is kept as it is, and the first one stands."""
-    frames = [chunk({}, reason), chunk({"content": ""}, None), chunk({}, "later")]
+    """A vendor's own word is kept as it is, and the last one stands."""
+    frames = [chunk({}, "first"), chunk({"content": ""}, None), chunk({}, reason)]
     assert said(*frames) == [FinishDelta(0, str(reason))]
+
+
+def test_a_word_that_means_broken_off_is_no_finish() -> None:
+    """DeepSeek's reference calls it an interruption."""
+    assert said(chunk({"content": "甲"}, "insufficient_system_resource")) == [AnswerDelta("甲")]
 
 
 TEXT_FIELDS = ["content", "reasoning", "reasoning_content", "reasoning_details", "refusal"]
@@ -277,7 +282,7 @@ def test_no_frame_breaks_the_decoder(frames: list[object]) -> None:
     decoder = read(*usual, *frames, *usual)
     log = decoder.transcript
     fold(log, PLAIN, About("interrupted")).message()
-    assert all(encode_chunk(delta, log) for delta in deltas(decoder))
+    assert b"".join(map(Relay(log).write, deltas(decoder))).endswith(b"\n\n")
     assert log.text(0, 1).startswith("甲")
 
 
@@ -405,7 +410,8 @@ def test_halves_in_everything_else(where: str) -> None:
     frames = [chunk(HALVED[where], name="\ud83d"), chunk({}, "stop")]
     decoder = read(*[json.dumps(frame).encode() for frame in frames])
     reply = fold(decoder.transcript, PLAIN, About("complete"))
-    assert all(encode_chunk(delta, decoder.transcript) for delta in deltas(decoder))
+    relay = Relay(decoder.transcript)
+    assert b"".join(map(relay.write, deltas(decoder))).endswith(b"\n\n")
     assert orjson.dumps(reply.message())
 
 
@@ -447,7 +453,7 @@ def test_what_was_held_comes_before_a_tool_call(held: str) -> None:
     """Text that came before a call is told before it."""
     call = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}
     got = said(chunk({"content": held}), chunk(call), chunk({}, "tool_calls"))
-    assert got[:2] == [AnswerDelta(held), ToolCallDelta(0, 0, "c", "f", "{}")]
+    assert got[:2] == [AnswerDelta(held), ToolCallDelta(0, 0, "c", "f", "")]
 
 
 def test_thinking_goes_on_inline_to_the_end() -> None:
@@ -555,11 +561,12 @@ def whole(reason: str | None = "stop", **message: object) -> dict[str, Any]:
 
 def test_a_whole_message() -> None:
     """A plain answer is one delta of each kind."""
-    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    function = {"name": "f", "arguments": '{"a":1}'}
+    calls = [{"id": "c", "type": "function", "function": function}]
     assert said(whole("tool_calls", content="答", reasoning_content="想", tool_calls=calls)) == [
         ReasoningDelta("想"),
         AnswerDelta("答"),
-        ToolCallDelta(0, 0, "c", "f", "{}"),
+        ToolCallDelta(0, 0, "c", "f", '{"a":1}'),
         FinishDelta(0, "tool_calls"),
     ]
 
@@ -697,9 +704,9 @@ def test_calls_are_put_together(case: str) -> None:
 
 def test_two_calls_in_one_delta() -> None:
     """An array of whole calls is as many calls."""
-    frame = chunk({"tool_calls": [piece("{}", "a", "f"), piece("[]", "b", "g")]})
+    frame = chunk({"tool_calls": [piece('{"a":1}', "a", "f"), piece("[]", "b", "g")]})
     assert said(frame) == [
-        ToolCallDelta(0, 0, "a", "f", "{}"),
+        ToolCallDelta(0, 0, "a", "f", '{"a":1}'),
         ToolCallDelta(0, 1, "b", "g", "[]"),
     ]
 
@@ -798,8 +805,9 @@ def test_parts_of_another_form_are_kept() -> None:
     """A part that nobody knows is not lost, and the text around it is read."""
     parts = [{"type": "text", "text": "甲"}, {"type": "odd"}, "乙", {"image_url": 7}]
     reply = reply_of(chunk({"content": parts}))
-    assert (reply.answer, reply.media) == ("甲", ())
-    assert reply.choices[0].extra == {"parts": [{"type": "odd"}, "乙", {"image_url": 7}]}
+    assert (reply.answer, reply.media) == ("甲乙", ())
+    assert reply.choices[0].extra["parts"] == [{"type": "odd"}, {"image_url": 7}]
+    assert reply.unknown == (UnknownDelta(0, "chat", "content.odd", {"type": "odd"}),)
 
 
 @pytest.mark.parametrize(
@@ -815,8 +823,8 @@ def test_parts_of_another_form_are_kept() -> None:
 def test_odd_deltas_raise_nothing(delta: str) -> None:
     data = f'{{"choices":[{{"index":0,"delta":{delta}}}]}}'.encode()
     said_ = said(data, {"choices": [{"index": 0, "delta": {"content": "好"}}]})
-    assert isinstance(last := said_[-1], AnswerDelta)
-    assert last.text.endswith("好")
+    texts = [delta.text for delta in said_ if isinstance(delta, AnswerDelta)]
+    assert texts[-1].endswith("好")
 
 
 def test_media_inside_the_text() -> None:
@@ -859,7 +867,7 @@ def test_fields_come_in_the_order_of_the_wire() -> None:
         "refusal": "不",
         "images": [{"image_url": IMAGE}],
         "annotations": [{"url_citation": {"url": "https://example.com"}}],
-        "tool_calls": [piece("{}", "a", "f")],
+        "tool_calls": [piece('{"a":1}', "a", "f")],
     }
     kinds = [RefusalDelta, MediaDelta, CitationDelta, ToolCallDelta]
     assert [type(delta) for delta in said(chunk(fields))] == kinds
@@ -981,7 +989,7 @@ EVERY_DELTA: list[Delta] = [
     RefusalDelta("不"),
     ToolCallDelta(0, 0, "a", "f", ""),
     ToolCallDelta(0, 0, "", "", '{"城市":'),
-    ToolCallDelta(0, 1, "b", "g", "{}"),
+    ToolCallDelta(0, 1, "b", "g", '{"x":1}'),
     ToolCallDelta(0, 0, "", "", '"北京"}'),
     MediaDelta(Media("image", IMAGE, "image/webp")),
     CitationDelta(Citation("https://example.com", "题", 1, 2, {"content": "c"})),
@@ -993,7 +1001,8 @@ EVERY_DELTA: list[Delta] = [
 def test_every_delta_there_and_back() -> None:
     """A stream that is sent on says what the first one said."""
     log = read(chunk({"content": "x"})).transcript
-    again = read(*[encode_chunk(delta, log).removeprefix(b"data: ") for delta in EVERY_DELTA])
+    relay = Relay(log)
+    again = read(*[relay.write(delta).removeprefix(b"data: ") for delta in EVERY_DELTA])
     assert deltas(again) == EVERY_DELTA
     assert (again.transcript.id, again.transcript.model, again.transcript.created) == (
         "c1",
@@ -1005,14 +1014,17 @@ def test_every_delta_there_and_back() -> None:
 def test_the_usage_there_and_back() -> None:
     """The counts are sent on in OpenAI's words."""
     counts = Usage(11, 218, 205, 3, 229)
-    (again,) = said(encode_chunk(UsageDelta(counts), Transcript()).removeprefix(b"data: "))
+    (again,) = said(Relay(Transcript()).write(UsageDelta(counts)).removeprefix(b"data: "))
     assert isinstance(again, UsageDelta)
     told = (again.usage.prompt_tokens, again.usage.completion_tokens, again.usage.reasoning_tokens)
     assert (*told, again.usage.cached_tokens, again.usage.total_tokens) == (11, 218, 205, 3, 229)
 
 
 def test_a_call_without_an_id_is_given_one() -> None:
-    """Whoever stands behind us needs an id to answer to."""
-    encoded = encode_chunk(ToolCallDelta(0, 2, "", "f", "{}"), Transcript())
-    (choice,) = orjson.loads(encoded.removeprefix(b"data: "))["choices"]
-    assert choice["delta"]["tool_calls"][0]["id"] == "call_2"
+    """Whoever stands behind us needs an id to answer to, the one that the reply has."""
+    decoder = read(chunk({"tool_calls": [piece('{"a":1}', "", "f")]}), chunk({}, "tool_calls"))
+    sent = b"".join(map(Relay(decoder.transcript).write, deltas(decoder)))
+    first = orjson.loads(sent.partition(b"\n\n")[0].removeprefix(b"data: "))
+    (call,) = first["choices"][0]["delta"]["tool_calls"]
+    reply = fold(decoder.transcript, PLAIN, About("complete"))
+    assert (call["id"], call["function"]["name"]) == (reply.tool_calls[0].id, "f") != ("", "f")

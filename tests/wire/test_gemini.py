@@ -298,7 +298,10 @@ def test_a_whole_request() -> None:
     )
     encoded = encode_gemini(question)
     assert encoded.path == f"../v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
-    assert encoded.notes == ("parameter 'user' is not part of this protocol and was left out",)
+    assert encoded.notes == (
+        "parameter 'user' is not part of this protocol and was left out",
+        "reasoning=512: a budget is not taken here, asked for 'low'",
+    )
     assert orjson.loads(encoded.body) == {
         "contents": [
             {
@@ -322,7 +325,7 @@ def test_a_whole_request() -> None:
             "responseMimeType": "application/json",
             "responseJsonSchema": {"a": 1},
             "responseModalities": ["TEXT", "IMAGE"],
-            "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 512},
+            "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "low"},
             "imageConfig": {"aspectRatio": "1:1"},
         },
         "tools": [

@@ -399,6 +399,55 @@ def body(messages: list[Any], model: str = MODEL, **more: Any) -> Any:
     return orjson.loads(encoded(messages, model, **more).body)
 
 
+def test_a_text_alone_is_sent_as_it_is() -> None:
+    turns: list[Any] = [
+        {"role": "system", "content": [{"type": "text", "text": "简短"}]},
+        {"role": "user", "content": "你好 👋"},
+        {"role": "assistant", "content": "好 🌱"},
+        {"role": "user", "content": [{"type": "text", "text": "再说"}]},
+    ]
+    sent = body(turns)
+    assert sent["system"] == "简短"
+    assert [turn["content"] for turn in sent["messages"]] == ["你好 👋", "好 🌱", "再说"]
+
+
+def test_what_is_more_than_text_is_sent_as_blocks() -> None:
+    cached = {"type": "text", "text": "你好 👋", "cache_control": {"type": "ephemeral"}}
+    turns: list[Any] = [
+        {"role": "system", "content": [cached]},
+        {"role": "user", "content": [cached]},
+        {"role": "user", "content": "嗨"},
+    ]
+    sent = body(turns)
+    assert sent["system"] == [cached]
+    assert sent["messages"][0]["content"] == [cached, {"type": "text", "text": "嗨"}]
+
+
+def test_a_tool_keeps_what_anthropic_knows() -> None:
+    more = {
+        "strict": True,
+        "defer_loading": True,
+        "eager_input_streaming": True,
+        "allowed_callers": ["direct"],
+        "input_examples": [{"城市": "北京"}],
+    }
+    function = {"name": "f", "parameters": {"type": "object"}}
+    inside = {"type": "function", "function": {**function, **more}}
+    beside = {"type": "function", "function": function, **more, "cache_control": {"type": "a"}}
+    first, second = body([{"role": "user", "content": "嗨"}], tools=[inside, beside])["tools"]
+    plain = {"name": "f", "input_schema": {"type": "object"}}
+    assert first == {**plain, **more}
+    assert second == {**plain, **more, "cache_control": {"type": "a"}}
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(0.5, False), (0.95, True), (1, True)])
+def test_a_small_top_p_is_refused_while_thinking(top_p: float, kept: bool) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 2_048}
+    sent = encoded([{"role": "user", "content": "嗨"}], top_p=top_p, thinking=thinking)
+    assert ("top_p" in orjson.loads(sent.body)) is kept
+    assert bool(sent.notes) is not kept
+
+
 def test_a_whole_request() -> None:
     messages = [
         {"role": "system", "content": "简短"},
@@ -438,7 +487,7 @@ def test_a_whole_request() -> None:
     assert orjson.loads(result.body) == {
         "model": MODEL,
         "max_tokens": 100,
-        "system": [{"type": "text", "text": "简短"}],
+        "system": "简短",
         "messages": [
             {
                 "role": "user",

@@ -10,6 +10,7 @@ from support import About
 
 from aiotokengate import AnswerDelta, CallerError, FinishDelta, ReasoningDelta, Reply
 from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.errors import BadRequest, RateLimited, ServerFailed, StatusError
 from aiotokengate.types import Delta
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import fold
@@ -293,7 +294,7 @@ def test_what_is_incomplete_says_why(why: str | None, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "message", "status"),
+    ("frame", "message", "kind"),
     [
         (
             ev(
@@ -301,30 +302,29 @@ def test_what_is_incomplete_says_why(why: str | None, reason: str) -> None:
                 response=response("failed", error={"code": "server_error", "message": "broken"}),
             ),
             "broken",
-            None,
+            ServerFailed,
         ),
         (
             {"type": "error", "code": "rate_limit_exceeded", "message": "slow", "param": None},
             "slow",
-            429,
+            RateLimited,
         ),
         (
             {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}},
             "no",
-            400,
+            BadRequest,
         ),
-        ({"error": {"message": "渠道", "type": "new_api_error"}}, "渠道", None),
+        ({"error": {"message": "渠道", "type": "new_api_error"}}, "渠道", ServerFailed),
     ],
 )
 def test_errors_are_left_for_judgement(
-    frame: dict[str, Any], message: str, status: int | None
+    frame: dict[str, Any], message: str, kind: type[StatusError]
 ) -> None:
     problem = find_problem(read(words("你"), frame).suspect)
     assert problem is not None
     assert problem.message == message
     error = status_error(None, b"", {}, problem=problem)
-    if status is not None:
-        assert error.status == status
+    assert (type(error), error.status) == (kind, None)
 
 
 @pytest.mark.parametrize(
@@ -496,6 +496,7 @@ def test_there_is_one_choice() -> None:
 def test_efforts() -> None:
     messages = [{"role": "user", "content": "嗨"}]
     assert body(messages, reasoning_effort="low")["reasoning"] == {"effort": "low"}
-    rounded = encoded(messages, reasoning="off")
-    assert orjson.loads(rounded.body)["reasoning"] == {"effort": "low", "summary": "auto"}
-    assert rounded.notes == ("reasoning='off': rounded to the effort 'low'",)
+    assert body(messages, reasoning="off")["reasoning"] == {"effort": "none"}
+    rounded = encoded(messages, reasoning="max")
+    assert orjson.loads(rounded.body)["reasoning"] == {"effort": "xhigh", "summary": "auto"}
+    assert rounded.notes == ("reasoning='max': rounded to the effort 'xhigh'",)

@@ -187,7 +187,7 @@ def test_json_in_data_is_not_aside() -> None:
     """Only a line without a known field is looked at."""
     decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a":1}\n{"b":2}\n[3]\n\n') == [event(b'{"a":1}')]
-    assert decoder.aside == [b'{"b":2}']
+    assert decoder.aside == [b'{"b":2}', b"[3]"]
 
 
 # --- limits -------------------------------------------------------------------------------------

@@ -107,11 +107,11 @@ def asked(model: str, reasoning: Any, most: int | None = None) -> tuple[dict[str
             {
                 "extra_body": {
                     "google": {
-                        "thinking_config": {"include_thoughts": True, "thinking_budget": 512}
+                        "thinking_config": {"include_thoughts": True, "thinking_level": "low"}
                     }
                 }
             },
-            [],
+            ["a budget is not taken here, asked for 'low'"],
         ),
         (
             "gemini-2.5-flash",
@@ -165,6 +165,175 @@ def test_every_family(
     assert asked(model, reasoning) == (fields, notes)
 
 
+def natively(model: str, reasoning: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields over the protocol of the model's vendor."""
+    row = CATALOGUE.find(model)
+    protocol: Any = {"Anthropic": "messages", "Google": "gemini"}.get(row.family, "responses")
+    found = ask_to_think(Question(model, [], reasoning=reasoning, row=row), protocol, 100_000)
+    return dict(found.fields), [note.partition(": ")[2] for note in found.notes]
+
+
+SHOWN = {"type": "adaptive", "display": "summarized"}
+BY_TOKENS = "a budget is not taken here, asked for"
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "fields", "notes"),
+    [
+        (
+            "claude-opus-4.7",
+            "high",
+            {"thinking": SHOWN, "output_config": {"effort": "high"}},
+            [],
+        ),
+        (
+            "claude-opus-9",
+            "max",
+            {"thinking": SHOWN, "output_config": {"effort": "max"}},
+            [],
+        ),
+        (
+            "claude-opus-4-6",
+            "xhigh",
+            {"thinking": SHOWN, "output_config": {"effort": "high"}},
+            ["rounded to the effort 'high'"],
+        ),
+        (
+            "claude-opus-4-8",
+            2_000,
+            {"thinking": SHOWN, "output_config": {"effort": "low"}},
+            [f"{BY_TOKENS} 'low'"],
+        ),
+        (
+            "claude-opus-4-8",
+            "minimal",
+            {"thinking": SHOWN, "output_config": {"effort": "low"}},
+            ["rounded to the effort 'low'"],
+        ),
+        ("claude-opus-4-8", "off", {"thinking": {"type": "disabled"}}, []),
+        ("claude-sonnet-5", 0, {"thinking": {"type": "disabled"}}, []),
+        (
+            "claude-sonnet-5-5",
+            "off",
+            {"thinking": {"type": "between_tools"}},
+            ["it still thinks a little between tool calls"],
+        ),
+        (
+            "claude-fable-5",
+            "off",
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
+            ["it always thinks", "rounded to the effort 'low'"],
+        ),
+        (
+            "claude-haiku-4-5-20251001",
+            "high",
+            {"thinking": {"type": "enabled", "budget_tokens": 24_576}},
+            [],
+        ),
+        (
+            "claude-haiku-4-5",
+            "max",
+            {"thinking": {"type": "enabled", "budget_tokens": 65_536}},
+            [],
+        ),
+        ("claude-3-5-sonnet", "high", {}, ["this model does not think"]),
+        ("gpt-6-sol", "max", {"reasoning": {"effort": "max", "summary": "auto"}}, []),
+        ("gpt-6-sol", "off", {"reasoning": {"effort": "none"}}, []),
+        (
+            "gpt-9",
+            "off",
+            {"reasoning": {"effort": "low", "summary": "auto"}},
+            ["rounded to the effort 'low'"],
+        ),
+        (
+            "gpt-5.5-pro",
+            "minimal",
+            {"reasoning": {"effort": "medium", "summary": "auto"}},
+            ["rounded to the effort 'medium'"],
+        ),
+        ("grok-4.3", "off", {"reasoning": {"effort": "none"}}, []),
+        (
+            "gemini-4-argon",
+            "off",
+            {
+                "generationConfig": {
+                    "thinkingConfig": {"includeThoughts": False, "thinkingLevel": "low"}
+                }
+            },
+            ["rounded to the effort 'low'"],
+        ),
+        (
+            "gemini-4-hydrogen",
+            "max",
+            {
+                "generationConfig": {
+                    "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "xhigh"}
+                }
+            },
+            ["rounded to the effort 'xhigh'"],
+        ),
+        (
+            "gemini-2.5-pro",
+            "off",
+            {
+                "generationConfig": {
+                    "thinkingConfig": {"includeThoughts": False, "thinkingBudget": 128}
+                }
+            },
+            ["it always thinks, asked for 128 tokens"],
+        ),
+        ("gemini-2.5-flash-image", "high", {}, ["this model does not think"]),
+        ("gemini-3-pro-image-preview", "high", {}, ["how much is the model's choice"]),
+    ],
+)
+def test_over_the_vendors_own_protocol(
+    model: str, reasoning: Any, fields: dict[str, Any], notes: list[str]
+) -> None:
+    assert natively(model, reasoning) == (fields, notes)
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "fields", "notes"),
+    [
+        ("gpt-6-sol", "max", {"reasoning_effort": "xhigh"}, ["rounded to the effort 'xhigh'"]),
+        ("gpt-5.2", "minimal", {"reasoning_effort": "low"}, ["rounded to the effort 'low'"]),
+        ("claude-opus-4.5", "max", {"reasoning_effort": "high"}, ["rounded to the effort 'high'"]),
+        ("claude-opus-4-7", 9_000, {"reasoning_effort": "medium"}, [f"{BY_TOKENS} 'medium'"]),
+        ("claude-opus-5-5", "off", {}, ["it always thinks"]),
+        ("glm-5.2", "max", {"thinking": {"type": "enabled"}, "reasoning_effort": "max"}, []),
+        ("glm-5.2", "off", {"thinking": {"type": "disabled"}}, []),
+        ("glm-5.3", "off", {"reasoning_effort": "low"}, ["rounded to the effort 'low'"]),
+        ("MiniMax-M3", "off", {"thinking": {"type": "disabled"}}, []),
+        ("MiniMax-M3", "low", {"thinking": {"type": "adaptive"}}, [ON]),
+        (
+            "MiniMax-M3.1-Flash",
+            "off",
+            {"reasoning_effort": "low"},
+            ["rounded to the effort 'low'"],
+        ),
+        (
+            "deepseek-v4-flash",
+            "xhigh",
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
+            ["rounded to the effort 'high'"],
+        ),
+        ("grok-4-1-fast-non-reasoning", "off", {}, []),
+        ("grok-4.7", "max", {"reasoning_effort": "xhigh"}, ["rounded to the effort 'xhigh'"]),
+        ("grok-code-fast-1", "off", {}, ["it always thinks"]),
+        (
+            "nobody-knows-it",
+            "minimal",
+            {"reasoning_effort": "low"},
+            ["rounded to the effort 'low'"],
+        ),
+    ],
+)
+def test_the_wider_scale_over_chat(
+    model: str, reasoning: Any, fields: dict[str, Any], notes: list[str]
+) -> None:
+    assert asked(model, reasoning) == (fields, notes)
+
+
 def test_a_budget_leaves_room_for_an_answer() -> None:
     assert asked("claude-opus-4.5", 9_000, 4_000) == (
         {"reasoning": {"max_tokens": 3_200}},
@@ -208,9 +377,9 @@ def test_what_the_user_gives_stands_beside_it() -> None:
     assert body["temperature"] == 0.5
 
 
-@pytest.mark.parametrize("value", ["max", True, -1, 1.5, [], ""])
+@pytest.mark.parametrize("value", ["much", True, -1, 1.5, [], ""])
 def test_what_is_no_level(value: Any) -> None:
-    with pytest.raises(CallerError, match="expected reasoning as 'off', 'low', 'medium', 'high'"):
+    with pytest.raises(CallerError, match="expected reasoning as 'off', 'minimal', 'low'"):
         checked_reasoning(value)
 
 

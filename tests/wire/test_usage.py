@@ -12,7 +12,7 @@ from aiotokengate import Usage
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import fold
 from aiotokengate.wire.transcript import ANSWER, Transcript
-from aiotokengate.wire.usage import estimated_usage, has_counts, usage_of
+from aiotokengate.wire.usage import has_counts, merged_counts, usage_of
 
 
 def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:
@@ -88,6 +88,24 @@ USAGES: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
         (7, 9, 4, 2, 16),
     ),
     "Anthropic's cache": ({"input_tokens": 7, "cache_read_input_tokens": 5}, (7, 0, 0, 5, 7)),
+    "Anthropic's thinking": (
+        {
+            "input_tokens": 31,
+            "output_tokens": 50,
+            "output_tokens_details": {"thinking_tokens": 30},
+        },
+        (31, 50, 30, 0, 81),
+    ),
+    "Moonshot's cache": (BASE | {"cached_tokens": 5}, (11, 218, 0, 5, 229)),
+    "what was written to a cache": (
+        BASE | {"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 6}},
+        (11, 218, 0, 4, 229),
+    ),
+    "more than can be": (
+        {"prompt_tokens": 10**400, "completion_tokens": 2**60, "total_tokens": 1e300}
+        | {"completion_tokens_details": {"reasoning_tokens": 10**400}},
+        (0, 0, 0, 0, 0),
+    ),
     "details come first": (
         BASE | {"prompt_tokens_details": {"cached_tokens": 4}, "prompt_cache_hit_tokens": 8},
         (11, 218, 0, 4, 229),
@@ -138,6 +156,49 @@ def test_placeholders_count_nothing(raw: dict[str, Any], any_count: bool) -> Non
     assert has_counts(raw) is any_count
 
 
+STARTED = {"input_tokens": 25, "output_tokens": 1, "cache_read_input_tokens": 100}
+MERGED: dict[str, tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any]]] = {
+    "nothing yet": (None, STARTED, STARTED),
+    "a placeholder": (STARTED, dict.fromkeys(STARTED, 0), STARTED),
+    "nulls": (STARTED, dict.fromkeys(STARTED), STARTED),
+    "nothing more": (STARTED, {}, STARTED),
+    "zeros beside a count": (
+        STARTED,
+        {"input_tokens": 0, "output_tokens": 15, "cache_read_input_tokens": 0},
+        STARTED | {"output_tokens": 15},
+    ),
+    "zeros at first": (
+        {"input_tokens": 0, "output_tokens": 0, "service_tier": None},
+        STARTED | {"service_tier": "standard"},
+        STARTED | {"service_tier": "standard"},
+    ),
+    "a later count": (STARTED, {"output_tokens": 9}, STARTED | {"output_tokens": 9}),
+    "a smaller one": ({"output_tokens": 9}, {"output_tokens": 7}, {"output_tokens": 7}),
+    "details": (
+        {"a": {"b": 5, "c": 0, "d": {"e": 1}}},
+        {"a": {"b": 0, "c": 2, "d": {"e": 0, "f": 3}}},
+        {"a": {"b": 5, "c": 2, "d": {"e": 1, "f": 3}}},
+    ),
+    "details that are none": ({"a": {"b": 5}}, {"a": [1]}, {"a": {"b": 5}}),
+    "counts that are none": (
+        {"a": 5, "b": 5, "c": 5, "d": 5},
+        {"a": "多", "b": -1, "c": float("inf"), "d": 10**400},
+        {"a": 5, "b": 5, "c": 5, "d": 5},
+    ),
+    "a cost": ({"cost": 0.0006}, {"cost": 0.0}, {"cost": 0.0006}),
+    "words": ({"tier": "标准"}, {"tier": "优先"}, {"tier": "优先"}),
+}
+
+
+@pytest.mark.parametrize("case", MERGED)
+def test_a_zero_never_replaces_a_count(case: str) -> None:
+    """What was counted stays until something else is counted, in the details, too."""
+    old, new, merged = MERGED[case]
+    before = repr(old), repr(new)
+    assert merged_counts(old, new) == merged
+    assert (repr(old), repr(new)) == before
+
+
 def test_the_last_usage_that_counts_stands() -> None:
     """Running totals are not added up, and a placeholder at the end takes nothing away."""
     log = Transcript()
@@ -154,13 +215,6 @@ def test_a_reply_that_is_not_over_has_its_counts() -> None:
     log = Transcript()
     log.count({"total_tokens": 7})
     assert fold(log, DIALECTS["qwen"], About("interrupted")).usage.total_tokens == 7
-
-
-def test_an_estimate() -> None:
-    """Where no usage came, sizes tell about how much it was."""
-    usage = estimated_usage(401, 12, 6)
-    assert usage == Usage(101, 5, 3, 0, 106, estimated=True)
-    assert estimated_usage(0, 0, 0) == Usage(estimated=True)
 
 
 def test_an_estimate_of_half_a_character() -> None:

@@ -114,7 +114,7 @@ def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pum
         began=clock.now(),
         limit=None,
         max_reply_bytes=64 * 1024 * 1024,
-        prompt_bytes=len(orjson.dumps(recorded.request)),
+        prompt_tokens=lambda: len(orjson.dumps(recorded.request)) // 4,
     )
     return Pump(
         body,
