@@ -10,15 +10,21 @@ from pydantic import BaseModel, Field
 
 
 class Colour(enum.Enum):
+    """An enumeration."""
+
     RED = "红"
 
 
 class Leaf(BaseModel):
+    """A member of a union."""
+
     type: Literal["leaf"]
     secret: bytes
 
 
 class Branch(BaseModel):
+    """The other one, which may hold itself."""
+
     type: Literal["branch"]
     inner: list[Tree] | None = None
     colour: Colour | None = None
