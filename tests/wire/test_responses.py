@@ -15,7 +15,8 @@ from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import fold
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.question import Question
-from aiotokengate.wire.responses import ResponsesDecoder, encode_responses
+from aiotokengate.wire.responses import encode_responses
+from aiotokengate.wire.responses_reply import ResponsesDecoder
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import Transcript
 
@@ -94,7 +95,9 @@ EVENTS: list[dict[str, Any]] = [
     ev("output_item.added", output_index=1, item={**CALL, "arguments": ""}),
     ev("function_call_arguments.delta", item_id="fc_1", output_index=1, delta='{"city":"北'),
     ev("function_call_arguments.delta", item_id="fc_1", output_index=1, delta='京"}'),
-    ev("function_call_arguments.done", item_id="fc_1", output_index=1, arguments="…"),
+    ev(
+        "function_call_arguments.done", item_id="fc_1", output_index=1, arguments=CALL["arguments"]
+    ),
     ev("output_item.done", output_index=1, item=CALL),
     ev("completed", response=response("completed", REASONING, CALL)),
 ]
@@ -132,7 +135,12 @@ def check_recorded(decoder: ResponsesDecoder) -> None:
     usage = reply.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (30, 50, 80)
     assert (usage.reasoning_tokens, usage.cached_tokens) == (40, 10)
-    assert reply.choices[0].native == {"protocol": "responses", "content": [REASONING, CALL]}
+    assert reply.choices[0].native == {
+        "protocol": "responses",
+        "content": [REASONING, CALL],
+        "asked": "",
+        "model": MODEL,
+    }
     assert decoder.done
 
 
