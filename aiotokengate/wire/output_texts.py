@@ -192,9 +192,16 @@ class TextsDecoder(FrameDecoder):
         item = self._items.of_event(event, (channel.type if channel else "message",))
         if channel is None:
             self._unknown_part(item, part)
-        elif text := self._clean_text(text_of(part.get(channel.text))):
-            item.promised.append((channel, index_of(event, channel), text))
+        elif part.get(channel.text):
+            item.promised.append((channel, index_of(event, channel), self._cleaned(part)))
         self._annotations(item, part)
+
+    def _keep_promises(self, item: Item) -> None:
+        """Say what parts had when they began, and nothing has said since."""
+        for channel, index, whole in item.promised:
+            part = item.part(channel, index)
+            self._close_part(item, part, text_of(whole[channel.text]))
+            self._take_logprobs(part, whole.get("logprobs"))
 
     def _part_done(self, event: Event, channel: Channel, text: object) -> Item:
         """Take the event that closes a part, and tells its text."""

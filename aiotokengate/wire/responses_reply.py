@@ -51,7 +51,7 @@ _HOSTED: Final = frozenset(
 _KEPT: Final = frozenset(
     (
         *("id", "object", "created_at", "model", "output", "status", "usage", "error"),
-        *("incomplete_details", "instructions", "tools", "text", "reasoning", "input", "include"),
+        *("incomplete_details", "instructions", "tools", "text", "input", "include"),
     )
 )
 """Fields of a response that are read, or only repeat what was asked."""
@@ -72,6 +72,9 @@ _STATUSES: Final = frozenset(("completed", "incomplete", "failed", "cancelled"))
 _UNFINISHED: Final = frozenset(("queued", "in_progress"))
 _BROKEN: Final = frozenset(("failed", "cancelled"))
 _PINGS: Final = frozenset(("ping", "keepalive", "response.keepalive"))
+
+_IMAGE: Final = "partial_image_b64"
+_PLACE: Final = frozenset(("type", "sequence_number", "item_id", "output_index"))
 
 _WHOLE: Final = MappingProxyType(
     {"command": "action", "diff": "operation", "partial_image": "result"}
@@ -158,13 +161,12 @@ class ResponsesDecoder(TextsDecoder):
     def _arguments(self, event: Event) -> None:
         text = event.get("delta")
         if text and isinstance(text, str):
-            self._calls.add(self._items.of_event(event, STREAMED), text)
+            self._calls.add(self._items.of_event(event, _types_of(event)), text)
 
     def _arguments_done(self, event: Event) -> None:
-        item = self._items.of_event(event, STREAMED)
-        text = event.get(INPUTS[item.type])
+        item = self._items.of_event(event, _types_of(event))
         named = {key: event[key] for key in ("name", "call_id") if event.get(key)}
-        whole = event.get("arguments") if text is None else text
+        whole = event.get("arguments", event.get("input"))
         self._calls.take_whole(item, whole, {**(item.first or {}), **named})
 
     # --- items ----------------------------------------------------------------------------------
@@ -228,7 +230,9 @@ class ResponsesDecoder(TextsDecoder):
         item = self._items.of_event(event, (kind,))
         number = event.get("command_index")
         name = f"{name}.{number}" if type(number) is int else name
-        if event.get(whole):
+        if whole == _IMAGE:  # a picture that is not done yet, with what it looks like
+            item.kept[name] = [{key: event[key] for key in event.keys() - _PLACE}]
+        elif event.get(whole):
             item.kept[name] = [event[whole]]
         elif event.get("delta"):
             item.keep(name, event["delta"])
@@ -309,8 +313,7 @@ class ResponsesDecoder(TextsDecoder):
                 self._calls.tell_first(item, with_pieces(item))
             elif item.type in ("message", "reasoning") and not item.said(self.transcript):
                 self._tell(item, item.first or {})
-                for channel, index, text in item.promised:
-                    self._close_texts(item, channel, [(index, text)])
+                self._keep_promises(item)
         self._calls.settle(self._items, cut=cut)
 
     def _error(self, event: Event) -> None:
@@ -363,8 +366,8 @@ class ResponsesDecoder(TextsDecoder):
         texts = [part.said(self.transcript) for part in item.of(silent) if item.channel]
         if texts and not texts_of(known, silent):
             left[silent.list] = texts
-        if item.final is None and item.type not in ("message", "reasoning"):
-            return {**known, **left}
+        if item.final is None and item.type != "message":
+            return {"type": item.type, **known, **left} if known or left else None
         return {"type": item.type, "id": item.id, **left} if left else None
 
 
@@ -414,7 +417,7 @@ _SPEAKING: Final[Mapping[str, _Take]] = {
     "audio.delta": ResponsesDecoder._hear,  # noqa: SLF001
     "audio.transcript.delta": ResponsesDecoder._hear,  # noqa: SLF001
     "image_generation_call.partial_image": _kept_as(
-        "image_generation_call", "partial_image", "partial_image_b64"
+        "image_generation_call", "partial_image", _IMAGE
     ),
     "created": ResponsesDecoder._about,  # noqa: SLF001
     "queued": ResponsesDecoder._about,  # noqa: SLF001
@@ -462,6 +465,11 @@ _EVENTS: Final[Mapping[str, _Take]] = MappingProxyType(
         "error": ResponsesDecoder._error,  # noqa: SLF001
     }
 )
+
+
+def _types_of(event: Event) -> tuple[str, ...]:
+    """Return the types of the items that arguments may belong to, the likely one first."""
+    return STREAMED[::-1] if "custom" in event["type"] else STREAMED
 
 
 def _status_of(response: Json, kind: str) -> str:

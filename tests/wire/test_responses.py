@@ -365,9 +365,12 @@ def test_nothing_on_the_wire_raises(frame: object) -> None:
 
 
 def test_halves_of_a_pair_are_mended() -> None:
-    assert deltas(rb'{"type":"response.output_text.delta","delta":"a\ud83d"}') == [
-        AnswerDelta("a\ufffd")
-    ]
+    first = rb'{"type":"response.output_text.delta","delta":"a\ud83d"}'
+    second = rb'{"type":"response.output_text.delta","delta":"\udc40b"}'
+    assert deltas(first) == [AnswerDelta("a"), AnswerDelta("\ufffd")]
+    assert deltas(first, second) == [AnswerDelta("a"), AnswerDelta("👀b")]
+    whole = ev("output_text.done", text="a👀b")
+    assert deltas(first, whole) == [AnswerDelta("a"), AnswerDelta("👀b")]
 
 
 def test_deltas_in_order() -> None:
