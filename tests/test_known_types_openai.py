@@ -44,7 +44,7 @@ NAMES = {
 ECHOES = ("instructions", "tools", "text")
 """Fields of a response that only repeat the request."""
 
-BEGUN = {"error": None, "output": [], "incomplete_details": None}
+BEGUN: dict[str, Any] = {"error": None, "output": [], "incomplete_details": None}
 """What a response that goes on has not."""
 
 COMPLETED = {"type": "response.completed", "response": {"status": "completed", "output": []}}
@@ -73,8 +73,8 @@ def texts_of(value: object) -> Iterator[str]:
             yield from texts_of(inner)
     elif isinstance(value, Exception):
         yield from texts_of([*value.args, vars(value)])
-    elif attrs.has(type(value)):
-        yield from texts_of([getattr(value, field.name) for field in attrs.fields(type(value))])
+    elif attrs.has(kind := type(value)):
+        yield from texts_of([getattr(value, field.name) for field in attrs.fields(kind)])
 
 
 def read(decoder: Decoder, body: bytes) -> Read:

@@ -164,6 +164,7 @@ class Item:
         parts: what it said, in order of appearance.
         channel: which of its thoughts are told: the summary, or they themselves.
         kind: of its text, once it has said any.
+        speaker: the part that spoke last.
         promised: parts that had a text when they began, with their channels and indexes.
         kept: pieces of what is neither text nor the arguments of a call for the client.
         seen: annotations and parts that were told.
@@ -186,6 +187,7 @@ class Item:
         "place",
         "promised",
         "seen",
+        "speaker",
         "type",
     )
 
@@ -201,6 +203,7 @@ class Item:
         self._open: dict[tuple[str, int], Part] = {}
         self.channel: Channel | None = None
         self.kind: int | None = None
+        self.speaker: Part | None = None
         self.promised: list[tuple[Channel, int, Json]] = []
         self.kept: dict[str, list[Any]] = {}
         self.seen: set[str] = set()

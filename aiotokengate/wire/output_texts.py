@@ -136,7 +136,8 @@ class TextsDecoder(FrameDecoder):
             part.kind, lead = item.kind, ""
         else:
             part.kind = REASONING
-            lead = "\n\n" if any(one.runs for one in item.of(part.channel)) else ""
+            lead = "" if item.speaker in (None, part) else "\n\n"
+        item.speaker = part
         self._run = part, len(self.transcript), len(lead)
         return lead
 

@@ -180,7 +180,7 @@ def test_items_that_end_in_another_order() -> None:
         ev("output_item.added", output_index=1, item={**MESSAGE, "content": []}),
         words("你好！"),
         ev("output_item.done", output_index=1, item=MESSAGE),
-        summary(0, "不要"),
+        {**summary(0, "不要"), "item_id": "rs_tmp"},
         ev("output_item.done", output_index=0, item=whole),
         ev("completed", response=response("completed", {**whole, "id": "x"}, MESSAGE)),
         b"[DONE]",
