@@ -27,7 +27,7 @@ from aiotokengate.testing.script import Part, ScriptedReply, Text, Thought
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.responses import ResponsesDecoder
+from aiotokengate.wire.responses_reply import ResponsesDecoder
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import Transcript
 

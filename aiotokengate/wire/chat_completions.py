@@ -289,6 +289,8 @@ class ChatCompletionsDecoder(FrameDecoder):
         if logprobs and isinstance(logprobs, dict):
             content = logprobs.get("content")
             state.logprobs.extend(content if isinstance(content, list) else [logprobs])
+            if isinstance(content, list):
+                _keep_more_logprobs(state, logprobs)
         for key in choice.keys() - _USUAL_CHOICE:
             if choice[key] is not None:
                 if key not in _KNOWN_CHOICE:
@@ -578,6 +580,14 @@ def _keep(state: ChoiceState, name: str, item: object) -> None:
     """Keep what nobody knows in a list of its own name."""
     kept = state.extra.get(name, [])
     state.extra[name] = [*kept, item] if isinstance(kept, list) else [kept, item]
+
+
+def _keep_more_logprobs(state: ChoiceState, logprobs: Mapping[str, Any]) -> None:
+    """Keep those of refusals (OpenAI) and thoughts (DeepSeek), which are no part of the answer."""
+    for name, entries in logprobs.items():
+        if name != "content" and entries and isinstance(entries, list):
+            kept = state.extra.setdefault("logprobs", {})
+            kept[name] = [*kept.get(name, ()), *entries]
 
 
 def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:

@@ -42,10 +42,10 @@ class ProtocolForm:
 def find_protocol(name: ProtocolName) -> ProtocolForm:
     """Give a protocol by its name."""
     if name == "responses":
-        from aiotokengate.wire import responses  # noqa: PLC0415 - see the head of this module
+        from aiotokengate.wire import responses, responses_reply  # noqa: PLC0415 - see the head
 
         return ProtocolForm(
-            responses.encode_responses, lambda _, log: responses.ResponsesDecoder(log)
+            responses.encode_responses, lambda _, log: responses_reply.ResponsesDecoder(log)
         )
     if name == "messages":
         from aiotokengate.wire import messages, messages_reply  # noqa: PLC0415 - the same

@@ -348,6 +348,18 @@ class Transcript:
                 return text
         return "".join(compress(self.items, map(wanted.__eq__, kinds)))
 
+    def text_between(self, wanted: int, start: int, end: int) -> str:
+        """Join the text of one kind from an entry on, up to another, as far as it was kept."""
+        at, texts = max(start, self.first), []
+        while at < min(end, self.base):
+            block, place = divmod(at - self.first, BLOCK)
+            stop = min(BLOCK, place + end - at)
+            texts.append(self._packed[block].text(wanted, place, stop))
+            at += stop - place
+        here = slice(max(at - self.base, 0), max(end - self.base, 0))
+        texts.extend(compress(self.items[here], map(wanted.__eq__, self.kinds[here])))
+        return "".join(texts)
+
     def has(self, kinds: Container[int]) -> bool:
         """Say whether there is an entry of one of these kinds."""
         if self.first:

@@ -1,4 +1,4 @@
-"""Messages, as faces and relays really send them: whose delta it is, what a call is, what stays."""
+"""Messages by their blocks: what an index means, whose delta it is, which calls go back."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.responses import ResponsesDecoder
+from aiotokengate.wire.responses_reply import ResponsesDecoder
 from aiotokengate.wire.splice import FAIR_TRIAL, LONGEST, MOST_TEMPLATES, Append, Hole, Splicer
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import ANSWER, ChoiceState, Transcript

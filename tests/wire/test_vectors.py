@@ -32,7 +32,6 @@ from aiotokengate.types import (
     AnswerDelta,
     Choice,
     CitationDelta,
-    CommentaryDelta,
     Delta,
     FinishDelta,
     MediaDelta,
@@ -185,12 +184,10 @@ def described(delta: Delta) -> dict[str, Any]:
             told = {"citation": citation.url}
         case FinishDelta(choice, reason):
             told = {"finish": reason}
-        case CommentaryDelta(text, choice):
-            told = {"commentary": text}
         case UnknownDelta(choice, protocol, kind, _):
             told = {"unknown": [protocol, kind]}
-        case UsageDelta():
-            return {"usage": True}
+        case _:
+            return {"usage": True} if isinstance(delta, UsageDelta) else {"other": repr(delta)}
     return {**told, "choice": choice} if choice else told
 
 
