@@ -1,4 +1,4 @@
-"""Messages, as faces and relays really send them: whose delta it is, what a call is, what stays."""
+"""Messages, as faces and relays send them: whose delta it is, what a call is, what stays."""
 
 from __future__ import annotations
 
