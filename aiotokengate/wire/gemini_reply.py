@@ -100,17 +100,18 @@ class _Candidate:
 
     Attributes:
         parts: to send back; of calls also where nothing is retained.
-        open: the calls that go on, the latest last.
+        open: the calls that go on, the latest last; ``nameless`` is the one without an id.
         by_id: the calls that Google gave an id.
         streamed: whether a call came in several parts.
     """
 
-    __slots__ = ("by_id", "open", "parts", "state", "streamed")
+    __slots__ = ("by_id", "nameless", "open", "parts", "state", "streamed")
 
     def __init__(self, state: ChoiceState) -> None:
         self.state = state
         self.parts: list[_Part] = []
-        self.open: list[_Part] = []
+        self.open: dict[_Part, None] = {}
+        self.nameless: _Part | None = None
         self.by_id: dict[str, _Part] = {}
         self.streamed = False
 
@@ -125,7 +126,7 @@ class _Candidate:
         """Return the open call that a part goes on with, None where it begins another one."""
         if call_id and (known := self.by_id.get(call_id)) is not None:
             return known if known in self.open else None
-        return self.open[-1] if self.open and not name else None
+        return next(reversed(self.open)) if self.open and not name else None
 
 
 class GeminiDecoder(FrameDecoder):
@@ -340,17 +341,19 @@ class GeminiDecoder(FrameDecoder):
         before = candidate.by_id.get(text_of(given.get("id")))
         if before is not None and _repeats(before, given):
             return
-        self._close_unnamed(candidate)
+        self._close_nameless(candidate)
         part = self._begin(candidate, fields)
         self._finish_call(candidate.state, part, given.get("args") or {})
 
     def _open(self, candidate: _Candidate, fields: dict[str, Any]) -> None:
-        self._close_unnamed(candidate)
+        self._close_nameless(candidate)
         candidate.streamed = True
         part = self._begin(candidate, fields)
         args = fields["functionCall"].get("args")
         part.args = PartialArgs(args if isinstance(args, dict) else None)
-        candidate.open.append(part)
+        candidate.open[part] = None
+        if not text_of(fields["functionCall"].get("id")):
+            candidate.nameless = part
         self._take_args(candidate, part, fields["functionCall"])
 
     def _go_on(self, candidate: _Candidate, part: _Part, more: dict[str, Any]) -> None:
@@ -376,15 +379,15 @@ class GeminiDecoder(FrameDecoder):
         if given.get("willContinue") is False:
             self._close(candidate, part)
 
-    def _close_unnamed(self, candidate: _Candidate) -> None:
+    def _close_nameless(self, candidate: _Candidate) -> None:
         """Close the open calls without an id: another one begins."""
-        for part in list(candidate.open):
-            if not text_of(part.fields["functionCall"].get("id")):
-                self._close(candidate, part)
+        if candidate.nameless in candidate.open:
+            self._close(candidate, candidate.nameless)
+        candidate.nameless = None
 
     def _close(self, candidate: _Candidate, part: _Part) -> None:
         """Tell the arguments of a call that is over."""
-        candidate.open.remove(part)
+        del candidate.open[part]
         if part.args is not None:
             self._finish_call(candidate.state, part, part.args.value)
 
@@ -446,11 +449,12 @@ def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joined_list(old: list[Any], new: list[Any]) -> list[Any]:
-    """Return two lists as one, unless one of them repeats the other."""
+    """Return two lists as one, unless one of them repeats the other; the first may grow."""
     both = min(len(old), len(new))
-    if same(old[:both], new[:both]):
+    if same(old[:1], new[:1]) and same(old[:both], new[:both]):
         return new if len(new) > len(old) else old
-    return old + new
+    old += new
+    return old
 
 
 def _media(part: Mapping[str, Any]) -> Iterator[Media]:

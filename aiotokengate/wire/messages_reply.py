@@ -21,6 +21,7 @@ Sources: docs.anthropic.com (Messages, streaming, extended thinking), the types 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -67,19 +68,17 @@ class _Block:
     Attributes:
         fields: as the block began, and what replaced them.
         kind: its type.
-        place: the index that it began with, None where none was named.
-        ours: whether no event began it.
         pieces: its texts, by their names.
         said: whether a delta has brought a text.
     """
 
-    __slots__ = ("fields", "kind", "ours", "pieces", "place", "said")
+    __slots__ = ("fields", "kind", "pieces", "said")
 
-    def __init__(self, fields: dict[str, Any], place: int | None, *, ours: bool = False) -> None:
-        self.fields = fields
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = dict(fields)
         self.kind = text_of(fields.get("type"))
-        self.place = place
-        self.ours = ours
+        if "citations" in fields:
+            self.fields["citations"] = dicts_in(fields["citations"])
         self.pieces: dict[str, list[str]] = {}
         self.said = False
 
@@ -116,7 +115,8 @@ class _Block:
 class MessagesDecoder(FrameDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
-    __slots__ = ("_blocks", "_newest", "_opening", "_state", "_usage")
+    TYPED = "messages"
+    __slots__ = ("_begun", "_blocks", "_newest", "_opening", "_state", "_taker", "_usage")
 
     TEXTS = frozenset(("text", "thinking", "partial_json"))
 
@@ -124,7 +124,9 @@ class MessagesDecoder(FrameDecoder):
         """Begin a reply."""
         super().__init__(transcript)
         self._blocks: list[_Block] = []
+        self._begun: dict[int | None, _Block] = {}  # by an event, and not by us
         self._newest: dict[int, _Block] = {}
+        self._taker: _Block | None = None  # the newest with an input
         self._opening: object = None
         self._state: ChoiceState | None = None
         self._usage: Mapping[str, Any] | None = None
@@ -252,12 +254,16 @@ class MessagesDecoder(FrameDecoder):
             return self._newest.get(place)
         return self._blocks[-1] if self._blocks else None
 
-    def _begin(self, fields: dict[str, Any], index: object, *, ours: bool = False) -> _Block:
+    def _begin(self, fields: Mapping[str, Any], index: object, *, ours: bool = False) -> _Block:
         self.splicer.forget()  # its texts go to the blocks that were there
-        block = _Block(fields, _place(index), ours=ours)
+        block, place = _Block(fields), _place(index)
         self._blocks.append(block)
-        if block.place is not None:
-            self._newest[block.place] = block
+        if place is not None:
+            self._newest[place] = block
+        if not ours:
+            self._begun[place] = self._begun[None] = block
+        if block.takes_input:
+            self._taker = block
         return block
 
     def _block(self, index: object, kind: str) -> _Block:
@@ -272,7 +278,7 @@ class MessagesDecoder(FrameDecoder):
         if not isinstance(fields, dict):
             self._unknown("content_block_start", event)
             return
-        block = self._begin(dict(fields), event.get("index"))
+        block = self._begin(fields, event.get("index"))
         self._show(block)
         if block.kind == "tool_use":
             call_id, name = text_of(fields.get("id")), text_of(fields.get("name"))
@@ -292,11 +298,9 @@ class MessagesDecoder(FrameDecoder):
             self._cite(citation)
 
     def _end_block(self, event: dict[str, Any]) -> None:
-        place = _place(event.get("index"))
-        for block in reversed(self._blocks):
-            if not block.ours and place in (None, block.place):
-                self._close(block)
-                return
+        block = self._begun.get(_place(event.get("index")))
+        if block is not None:
+            self._close(block)
 
     def _close(self, block: _Block) -> None:
         """Close a call; the pieces are its input, or else what it began with."""
@@ -363,7 +367,7 @@ class MessagesDecoder(FrameDecoder):
         """Take a piece of an input; one of another block goes on with the newest that takes it."""
         block, fragment = self._find(index), delta.get("partial_json")
         if block is None or not block.takes_input:
-            block = next((one for one in reversed(self._blocks) if one.takes_input), None)
+            block = self._taker
         if block is None or fragment is None:
             return False
         if block.kind == "tool_use":
@@ -380,7 +384,8 @@ class MessagesDecoder(FrameDecoder):
             return False
         block = self._find(index)
         if block is None or block.kind in ("text", "tool_use"):
-            unsigned = (one for one in reversed(self._blocks) if one.kind == "thinking")
+            newest = islice(reversed(self._blocks), _FEW)
+            unsigned = (one for one in newest if one.kind == "thinking")
             block = next((one for one in unsigned if not one.fields.get("signature")), block)
         if block is None or block.kind == "text":
             block = self._begin({"type": "thinking", "thinking": ""}, index, ours=True)
@@ -393,15 +398,15 @@ class MessagesDecoder(FrameDecoder):
         if not isinstance(citation, dict):
             return False
         fields = self._block(index, "text").fields
-        fields["citations"] = [*dicts_in(fields.get("citations")), citation]
+        fields.setdefault("citations", []).append(citation)
         self._cite(citation)
         return True
 
     def _cite(self, citation: Mapping[str, Any]) -> None:
         """Tell a source; those of documents have no address, and differ in their places."""
         state = self._choice()
-        name = repr(sorted(citation.items(), key=str))
-        if name not in state.cited:
+        name = written(citation)
+        if not name or name not in state.cited:
             state.cited.add(name)
             self.transcript.plain = False
             self.transcript.put(0, NOTE, CitationDelta(_citation(citation), 0))
@@ -489,9 +494,10 @@ class MessagesDecoder(FrameDecoder):
         """Take whole blocks; of those that repeat what the deltas brought only what is new."""
         if isinstance(content, str):
             content = [{"type": "text", "text": content}]
-        before = list(self._blocks)
+        said = {_mark(block.kind, block.fields) for block in self._blocks if not block.is_empty()}
         for fields in dicts_in(content):
-            if not before or _is_new(fields, before):
+            mark = _mark(text_of(fields.get("type")), fields)
+            if not said or (mark and mark not in said):
                 event = {"content_block": fields, "index": len(self._blocks)}
                 self._begin_block(event)
                 self._close(self._blocks[-1])
@@ -511,6 +517,8 @@ class MessagesDecoder(FrameDecoder):
 
 
 _MOST_TOKENS: Final = 2**40
+_FEW: Final = 16
+"""Blocks among which a thought without its signature is looked for."""
 
 _EVENTS: Final[Mapping[str, Callable[[MessagesDecoder, dict[str, Any]], None]]] = MappingProxyType(
     {
@@ -543,13 +551,11 @@ def _place(index: object) -> int | None:
     return index if type(index) is int else None
 
 
-def _is_new(fields: Mapping[str, Any], before: list[_Block]) -> bool:
-    """Whether a block of a summary says what no block before it has said."""
-    kind = text_of(fields.get("type"))
-    alike = [block for block in before if block.kind == kind]
+def _mark(kind: str, fields: Mapping[str, Any]) -> str:
+    """Return what tells whether a block of a summary was said before; "" for no way to tell."""
     if kind == "tool_use":
-        return all(block.fields.get("id") != fields.get("id") for block in alike)
-    return kind in _KINDS and all(block.is_empty() and not block.said for block in alike)
+        return f"{kind} {text_of(fields.get('id'))}"
+    return kind if kind in _KINDS else ""
 
 
 _CITATION_KEYS: Final = frozenset(("url", "title", "document_title"))

@@ -89,6 +89,7 @@ class Decoder(Protocol):
     """Events of one reply in, entries of its transcript out; never raises on what the wire says.
 
     Attributes:
+        TYPED: the name of the protocol, where each of its events has a type; else "".
         transcript: where the entries go.
         done: whether the protocol's own end came (``[DONE]``, ``message_stop``); nothing counts
             after it.
@@ -96,6 +97,7 @@ class Decoder(Protocol):
             parsed; a list of frames; or bytes that are no JSON text.
     """
 
+    TYPED: ClassVar[str]
     transcript: Transcript
     done: bool
     suspect: Mapping[str, Any] | list[Any] | bytes | None
@@ -136,6 +138,7 @@ class FrameDecoder:
 
     __slots__ = ("done", "splicer", "suspect", "transcript", "uneven")
 
+    TYPED: ClassVar[str] = ""
     TEXTS: ClassVar[frozenset[str]] = frozenset()
     """Keys whose texts are put together again where a character was cut."""
 

@@ -85,6 +85,7 @@ _WHOLE: Final = MappingProxyType(
 class ResponsesDecoder(TextsDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
+    TYPED = "responses"
     __slots__ = ("_audio", "_calls")
 
     def __init__(self, transcript: Transcript) -> None:
