@@ -311,6 +311,19 @@ def test_what_nobody_knows_is_for_programs_alone(fake_gateway: FakeGateway) -> N
     assert "hologram" in told[0]["name"]
 
 
+@pytest.mark.parametrize("odd", ['{"a":' * 900 + "1" + "}" * 900, "9" * 400], ids=["deep", "long"])
+def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
+    """What came beside the counts, and what nobody knows, is written whatever it is."""
+    told = f'{{"prompt_tokens":3,"completion_tokens":2,"怪 🌀":{odd}}}'
+    choice = f'{{"index":0,"delta":{{"content":"好","hologram":{odd}}},"finish_reason":"stop"}}'
+    body = frames(f'{{"choices":[{choice}],"usage":{told}}}', "[DONE]")
+    fake_gateway.script(Raw(body=body))
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    kinds = [line.split('"')[3] for line in done.stdout.splitlines()]
+    assert kinds == ["answer", "unknown", "finish", "usage"]
+
+
 def working() -> ChatStream:
     """Give a reply with commentary between its thoughts and its answer."""
     pump = pump_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
-from typing import Protocol, TextIO, TypeAlias
+from typing import Any, Protocol, TextIO, TypeAlias
 
 import attrs
-import orjson
 from markdown_it import MarkdownIt
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
@@ -76,11 +75,16 @@ class JsonLines:
 def _as_json(delta: Delta) -> str:
     kind = type(delta).__name__.removesuffix("Delta")
     snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in kind).lstrip("_")
-    if isinstance(delta, UnknownDelta):  # of any shape, and its own type is another one
-        told = {"type": snake, "choice": delta.choice, "protocol": delta.protocol}
-        told["name"] = delta.type
-        return written({**told, "data": delta.data}) or written({**told, "data": None})
-    return orjson.dumps({"type": snake, **attrs.asdict(delta)}).decode()
+    fields = _fields(delta)
+    if isinstance(delta, UnknownDelta):
+        fields["name"] = fields.pop("type")  # the line has a type of its own
+    return written({"type": snake, **fields}) or written({"type": snake})
+
+
+def _fields(value: attrs.AttrsInstance) -> dict[str, Any]:
+    """Return the fields of a value; what they hold as it came may be nested too deeply to walk."""
+    named = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    return {key: _fields(one) if attrs.has(type(one)) else one for key, one in named.items()}
 
 
 class Plain:
