@@ -148,7 +148,7 @@ async def test_strict_before_the_first_delta(
 ) -> None:
     """A frame that can't be read is tried again like a broken connection."""
     options: dict[str, Any] = {"strict": True} if of_call else {}
-    settings = {"api_key": gateway.api_key, "base_url": gateway.base_url, "clock": clock}
+    settings: Any = {"api_key": gateway.api_key, "base_url": gateway.base_url, "clock": clock}
     async with TokenGate(**settings, strict=not of_call) as gate:
         gateway.script(Raw(body=BROKEN + chunk({"content": "半"}) + STOP), GOOD)
         reply = await finished(clock, gate.chat(MODEL, "嗨", **options))
@@ -167,7 +167,7 @@ async def test_strict_after_the_first_delta(gateway: FakeGateway, gate: TokenGat
 
 async def test_the_call_has_the_last_word_on_strict(gateway: FakeGateway) -> None:
     """A call may be more patient than its session."""
-    settings = {"api_key": gateway.api_key, "base_url": gateway.base_url}
+    settings: Any = {"api_key": gateway.api_key, "base_url": gateway.base_url}
     async with TokenGate(**settings, strict=True) as gate:
         gateway.script(Raw(body=chunk({"content": "好"}) + BROKEN + STOP))
         reply = await gate.chat(MODEL, "嗨", strict=False)
@@ -224,7 +224,12 @@ async def test_a_gateway_that_never_ends(
 ) -> None:
     """Two seconds after the last word it is closed here, and that is told."""
     turns = [Gate(), Gate()]
-    body = [chunk({"content": "一"}, "stop"), turns[0], chunk({"content": "二"}, "stop"), turns[1]]
+    body: list[Any] = [
+        chunk({"content": "一"}, "stop"),
+        turns[0],
+        chunk({"content": "二"}, "stop"),
+        turns[1],
+    ]
     gateway.script(Raw(body=body, end="hang"))
     task = asyncio.ensure_future(timed.chat(MODEL, "嗨"))
     await turns[0].reached()
@@ -273,7 +278,7 @@ CLOCKS = Timeout(first_event=10, stall=20)
 async def thinking(gateway: FakeGateway, gate: TokenGate, clock: VirtualClock, beat: bytes) -> Any:
     """Have a model think for 75 s, with one event each 15 s."""
     turns = [Gate() for _ in range(5)]
-    beats = [part for turn in turns for part in (turn, beat)]
+    beats: list[Any] = [part for turn in turns for part in (turn, beat)]
     gateway.script(Raw(body=[BEGUN + THINKING, *beats, ENDED]))
     task = asyncio.ensure_future(gate.chat(CLAUDE, "嗨", protocol="messages", timeout=CLOCKS))
     for turn in turns:
