@@ -173,7 +173,7 @@ class GeminiDecoder(FrameDecoder):
     def _native(self, candidate: _Candidate) -> dict[str, Any] | None:
         log, state = self.transcript, candidate.state
         wholes = (self._whole(state, each) for each in candidate.parts)
-        content = [self._clean(part) for part in wholes if part]
+        content = [self.clean(part) for part in wholes if part]
         if not content:
             return None
         return {"protocol": PROTOCOL, "content": content, "asked": log.asked, "model": log.model}
@@ -192,15 +192,6 @@ class GeminiDecoder(FrameDecoder):
         if kept.get("id"):
             kept["id"] = call.id  # another one where Google gave it twice
         return {**part.fields, "functionCall": kept}
-
-    def _clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
-        """Return parsed JSON in which no half of a character is left."""
-        if not self.uneven:
-            return value
-        try:
-            return mended(value, frozenset())
-        except RecursionError:
-            return value
 
     # --- chunks ---------------------------------------------------------------------------------
 
@@ -231,7 +222,7 @@ class GeminiDecoder(FrameDecoder):
 
     def _unknown(self, choice: int, extra: Mapping[str, Any], path: str, value: object) -> None:
         """Tell a field that nobody knows, each time that its value is another one."""
-        key, value = path.rpartition(".")[2], self._clean(value)
+        key, value = path.rpartition(".")[2], self.clean(value)
         if value is not None and not (key in extra and same(extra[key], value)):
             self.transcript.unknown(choice, PROTOCOL, path, value)
 
@@ -245,7 +236,7 @@ class GeminiDecoder(FrameDecoder):
                     self._part(candidate, dict(part))
             self._beside_parts(candidate.state, content)
         beside = {key: fields[key] for key in fields if key != "content"}
-        self._metadata(candidate.state, self._clean(beside))
+        self._metadata(candidate.state, self.clean(beside))
         reason = fields.get("finishReason")
         if isinstance(reason, str):
             self._finish(candidate.state, fields, reason)

@@ -28,7 +28,7 @@ from typing import Any, Final
 from aiotokengate.types import Citation, CitationDelta
 from aiotokengate.wire.calls import parsed
 from aiotokengate.wire.endings import ending_of, reason_of
-from aiotokengate.wire.jsontext import mended, same, written
+from aiotokengate.wire.jsontext import same, written
 from aiotokengate.wire.question import FrameDecoder, count_in, dicts_in, text_of
 from aiotokengate.wire.splice import Append
 from aiotokengate.wire.transcript import ANSWER, NOTE, REASONING, ChoiceState, Transcript
@@ -189,17 +189,8 @@ class MessagesDecoder(FrameDecoder):
                 return None
             value = parsed(call.arguments)
             whole.update(id=call.id, name=call.name, input={} if value is None else value)
-        clean: dict[str, Any] = self._clean(whole)
+        clean: dict[str, Any] = self.clean(whole)
         return clean
-
-    def _clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
-        """Return parsed JSON in which no half of a character is left."""
-        if not self.uneven:
-            return value
-        try:
-            return mended(value, frozenset())
-        except RecursionError:
-            return value
 
     def _settle(self, block: _Block) -> None:
         """Tell the input that a call began with, where nothing has ended it."""
@@ -223,7 +214,7 @@ class MessagesDecoder(FrameDecoder):
             self.transcript.signs += 1
 
     def _unknown(self, name: object, data: object) -> None:
-        self.transcript.unknown(0, PROTOCOL, text_of(name) or "?", self._clean(data))
+        self.transcript.unknown(0, PROTOCOL, text_of(name) or "?", self.clean(data))
 
     def _keep(self, holder: Mapping[str, Any], path: str) -> None:
         """Keep the fields that have no name of their own, and tell those that nobody knows.
@@ -232,7 +223,7 @@ class MessagesDecoder(FrameDecoder):
         """
         for key, value in holder.items():
             if key not in _NAMED and key != "index" and value is not None:
-                self._keep_last(key, self._clean(value), f"{path}.{key}")
+                self._keep_last(key, self.clean(value), f"{path}.{key}")
 
     def _keep_last(self, key: str, value: object, path: str) -> None:
         extra = self.transcript.extra
@@ -448,7 +439,7 @@ class MessagesDecoder(FrameDecoder):
     def _keep_ends(self, delta: Mapping[str, Any]) -> None:
         kept = {key: delta[key] for key in _ENDS if delta.get(key) is not None}
         if kept:
-            self._choice().extra.update(self._clean(kept))
+            self._choice().extra.update(self.clean(kept))
 
     def _finish(self, delta: Mapping[str, Any]) -> None:
         """Take what is claimed of the end."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeAlias
 
 from aiotokengate.types import Citation
-from aiotokengate.wire.jsontext import mended, rejoined
+from aiotokengate.wire.jsontext import rejoined
 from aiotokengate.wire.output_items import (
     REFUSAL,
     SUMMARY,
@@ -71,11 +71,7 @@ class TextsDecoder(FrameDecoder):
     def _unknown(self, name: str, data: object) -> None:
         """Tell what no table knows."""
         self._choice()
-        self.transcript.unknown(0, PROTOCOL, name, self._cleaned(data))
-
-    def _cleaned(self, data: Any) -> Any:  # noqa: ANN401 - JSON
-        """Return JSON without halves of characters."""
-        return mended(data, frozenset()) if self.uneven else data
+        self.transcript.unknown(0, PROTOCOL, name, self.clean(data))
 
     def _clean_text(self, text: str) -> str:
         return "".join(rejoined(text + "\0"))[:-1] if self.uneven else text
@@ -157,7 +153,7 @@ class TextsDecoder(FrameDecoder):
     def _take_logprobs(self, part: Part, logprobs: object) -> None:
         if isinstance(logprobs, list) and logprobs:
             part.logprobs = True
-            self._choice().logprobs.extend(self._cleaned(logprobs))
+            self._choice().logprobs.extend(self.clean(logprobs))
 
     # --- a part as a whole ----------------------------------------------------------------------
 
@@ -194,7 +190,7 @@ class TextsDecoder(FrameDecoder):
         if channel is None:
             self._unknown_part(item, part)
         elif part.get(channel.text):
-            item.promised.append((channel, index_of(event, channel), self._cleaned(part)))
+            item.promised.append((channel, index_of(event, channel), self.clean(part)))
         self._annotations(item, part)
 
     def _keep_promises(self, item: Item) -> None:
@@ -304,7 +300,7 @@ class TextsDecoder(FrameDecoder):
     def _cite(self, item: Item, annotation: Json) -> None:
         if not item.is_new(annotation):
             return
-        state, annotation = self._choice(), self._cleaned(annotation)
+        state, annotation = self._choice(), self.clean(annotation)
         nested = annotation.get("url_citation")  # as Chat Completions has it
         source = nested if isinstance(nested, dict) else annotation
         if text_of(source.get("url")):

@@ -206,6 +206,15 @@ class FrameDecoder:
         self.splicer.forget()
         self.transcript.seal()
 
+    def clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
+        """Return parsed JSON in which no half of a character is left."""
+        if not self.uneven:
+            return value
+        try:
+            return mended(value, frozenset())
+        except RecursionError:
+            return value
+
     def no_object(self, frame: object) -> None:
         """Put a frame aside that is JSON, and no object."""
         self.suspect = frame if isinstance(frame, list) and frame else UNREADABLE

@@ -143,7 +143,7 @@ class ResponsesDecoder(TextsDecoder):
         self._calls.break_off()
         super().end()
         if self._audio:
-            self._choice().extra["audio"] = self._cleaned(_joined_audio(self._audio))
+            self._choice().extra["audio"] = self.clean(_joined_audio(self._audio))
         if self._items.all and self.transcript.retain:
             self._keep_items(self._choice())
 
@@ -151,7 +151,7 @@ class ResponsesDecoder(TextsDecoder):
         """Keep the fields of an event that have no name here, the last value of each."""
         extra = self._choice().extra
         for key in event.keys() - _FIELDS:
-            value = self._cleaned(event[key])
+            value = self.clean(event[key])
             if value is not None and not (key in extra and same(extra[key], value)):
                 self.splicer.forget()  # other events are to bring back what they say
                 self._unknown(f"{event['type']}.{key}", value)
@@ -177,7 +177,7 @@ class ResponsesDecoder(TextsDecoder):
         if isinstance(whole, dict):
             self._choice()
             self._calls.go_on()
-            whole = self._cleaned(whole)
+            whole = self.clean(whole)
             item = self._items.added(event, whole)
             self._key = ()
             if item.type in STREAMED and not item.begun:
@@ -187,7 +187,7 @@ class ResponsesDecoder(TextsDecoder):
         whole = event.get("item")
         if isinstance(whole, dict):
             self._choice()
-            whole = self._cleaned(whole)
+            whole = self.clean(whole)
             self._close(self._items.done(event, whole), whole)
 
     def _close(self, item: Item, whole: Json) -> None:
@@ -257,7 +257,7 @@ class ResponsesDecoder(TextsDecoder):
             self._identify(response)
 
     def _identify(self, response: Json) -> None:
-        log, response = self.transcript, self._cleaned(response)
+        log, response = self.transcript, self.clean(response)
         log.model = log.model or text_of(response.get("model"))
         log.id = log.id or text_of(response.get("id"))
         created = response.get("created_at")
@@ -279,7 +279,7 @@ class ResponsesDecoder(TextsDecoder):
         if isinstance(usage, dict):
             self.transcript.count(usage)
         self._fall_silent()
-        output = [self._cleaned(item) for item in dicts_in(response.get("output"))]
+        output = [self.clean(item) for item in dicts_in(response.get("output"))]
         for item, whole in self._items.of_output(output, self.transcript):
             self._close(item, whole)
         self._conclude(response, _status_of(response, kind))
@@ -359,7 +359,7 @@ class ResponsesDecoder(TextsDecoder):
             return None
         known = item.final or item.first or {}
         left: dict[str, Any] = {
-            name: self._cleaned(_joined(pieces))
+            name: self.clean(_joined(pieces))
             for name, pieces in item.kept.items()
             if not known.get(_WHOLE.get(name.partition(".")[0], name.partition(".")[0]))
         }
