@@ -134,7 +134,7 @@ class ResponsesDecoder(TextsDecoder):
         if frame.get("type") not in _TEXT_EVENTS or frame.get("logprobs"):
             return
         if self.transcript.items[-1] == frame["delta"]:
-            append = Append(self.transcript.kinds[-1])
+            append = Append(self.transcript.kinds[-1], typed=True)
             self.splicer.learn(data, frame, [(frame, "delta")], append, _CHANGING)
 
     def end(self) -> None:
