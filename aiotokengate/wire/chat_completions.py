@@ -14,7 +14,6 @@ already spoke.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -595,28 +594,8 @@ def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:
 
 
 def _take_audio(_log: Transcript, state: ChoiceState, piece: object) -> None:
-    """Join OpenAI's audio: its data is base64, a piece by itself each, its transcript text."""
-    if not isinstance(piece, dict):
-        return
-    kept = state.extra.setdefault("audio", {})
-    state.said = True
-    for key, value in piece.items():
-        if key == "data" and isinstance(value, str):
-            kept[key] = joined_base64(_string(kept.get(key)), value)
-        elif key == "transcript" and isinstance(value, str):
-            kept[key] = _string(kept.get(key)) + value
-        elif value is not None:
-            kept[key] = value
-
-
-def joined_base64(before: str, piece: str) -> str:
-    """Join two texts of base64; one that does not end with a whole byte's is padded, or stays."""
-    if before.endswith("="):
-        try:
-            return b64encode(b64decode(before) + b64decode(piece)).decode()
-        except ValueError:
-            return before + piece
-    return before + piece
+    if isinstance(piece, dict):
+        state.hear(piece)
 
 
 def _take_thinking_block(_log: Transcript, state: ChoiceState, block: object) -> None:

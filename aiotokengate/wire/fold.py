@@ -117,13 +117,15 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
 
 
 def _extra(state: ChoiceState, others: Sequence[Any]) -> Mapping[str, Any]:
-    """Add what no table knows to the fields without a name."""
+    """Add a spoken answer, and what no table knows, to the fields without a name."""
     kept = [
         {"protocol": one.protocol, "type": one.type, "data": one.data}
         for one in others
         if isinstance(one, UnknownDelta) and one.choice == state.index
     ]
-    return {**state.extra, UNKNOWN: kept} if kept else state.extra
+    audio = {"audio": state.audio.whole()} if state.audio is not None else {}
+    more = {**audio, UNKNOWN: kept} if kept else audio
+    return {**state.extra, **more} if more else state.extra
 
 
 def _echo(field: str | None, dialect: Dialect) -> str | None:

@@ -13,7 +13,6 @@ recorded exchanges (OpenAI, OpenRouter).
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -86,13 +85,12 @@ class ResponsesDecoder(TextsDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
     TYPED = "responses"
-    __slots__ = ("_audio", "_calls")
+    __slots__ = ("_calls",)
 
     def __init__(self, transcript: Transcript) -> None:
         """Begin a reply."""
         super().__init__(transcript)
         self._calls = ItemCalls(transcript)
-        self._audio: dict[str, list[str]] = {}
 
     def take(self, frame: object) -> None:
         """Take one event; or a whole response, which came as plain JSON."""
@@ -142,8 +140,6 @@ class ResponsesDecoder(TextsDecoder):
         self._fall_silent()
         self._calls.break_off()
         super().end()
-        if self._audio:
-            self._choice().extra["audio"] = self.clean(_joined_audio(self._audio))
         if self._items.all and self.transcript.retain:
             self._keep_items(self._choice())
 
@@ -242,9 +238,8 @@ class ResponsesDecoder(TextsDecoder):
         """Keep a piece of audio: base64 by itself each, or its transcript."""
         piece = text_of(event.get("delta"))
         if piece:
-            self._choice().said = True
             name = "transcript" if "transcript" in event["type"] else "data"
-            self._audio.setdefault(name, []).append(piece)
+            self._choice().hear({name: piece})
 
     def _nothing(self, event: Event) -> None:
         """Take an event that says no more than that somebody is at work."""
@@ -501,15 +496,3 @@ def _joined(pieces: list[Any]) -> Any:  # noqa: ANN401 - JSON
         return pieces
     keys = dict.fromkeys(key for piece in pieces for key in piece)
     return {key: "".join([text_of(piece.get(key)) for piece in pieces]) for key in keys}
-
-
-def _joined_audio(pieces: Mapping[str, list[str]]) -> dict[str, str]:
-    """Join audio: each piece of its data is base64 by itself, and may be padded."""
-    texts = {name: "".join(each) for name, each in pieces.items()}
-    data = pieces.get("data", ())
-    if any(piece.endswith("=") for piece in data[:-1]):
-        try:
-            texts["data"] = b64encode(b"".join(map(b64decode, data))).decode()
-        except ValueError:
-            return texts
-    return texts

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import chain, compress, count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -49,6 +49,9 @@ from aiotokengate.wire.endings import Ending
 from aiotokengate.wire.jsontext import mended, rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
 from aiotokengate.wire.usage import has_counts, merged_counts, usage_of
+
+if TYPE_CHECKING:
+    from aiotokengate.wire.audio import Audio
 
 __all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", "Transcript"]
 
@@ -93,6 +96,7 @@ class ChoiceState:
             other than Chat Completions wants back in the next turn, whole and in order.
         calls: the tool calls, in the order of their appearance.
         cited: the sources that were given already.
+        audio: a spoken answer, if there is one.
         details: the entries of ``reasoning_details``, by what tells them apart.
         halves: the first halves of characters that a text ended with, by its kind.
         extra: fields that have no name of their own, the last value of each.
@@ -100,6 +104,7 @@ class ChoiceState:
 
     __slots__ = (
         "_newest_detail",
+        "audio",
         "bare",
         "calls",
         "cited",
@@ -137,10 +142,19 @@ class ChoiceState:
         self.cited: set[str] = set()
         self.details: dict[str, PartialDetail] = {}
         self._newest_detail: dict[str, str] = {}
+        self.audio: Audio | None = None
         self.halves: dict[int, str] = {}
         self.logprobs: list[Any] = []
         self.native: dict[str, Any] | None = None
         self.extra: dict[str, Any] = {}
+
+    def hear(self, piece: Mapping[str, Any]) -> None:
+        """Keep a piece of a spoken answer."""
+        from aiotokengate.wire.audio import Audio  # noqa: PLC0415 - for few replies
+
+        self.audio = self.audio or Audio()
+        self.audio.add(piece)
+        self.said = True
 
     def detail_key(self, entry: Mapping[str, Any]) -> str:
         """Tell the entries of ``reasoning_details`` apart by index, type and id.
