@@ -175,7 +175,7 @@ class ResponsesDecoder(TextsDecoder):
             self._calls.go_on()
             whole = self.clean(whole)
             item = self._items.added(event, whole)
-            self._key = ()
+            self._fall_silent()  # texts that name no item are of the newest
             if item.type in STREAMED and not item.begun:
                 self._calls.begin(item, whole)
 
@@ -188,7 +188,7 @@ class ResponsesDecoder(TextsDecoder):
 
     def _close(self, item: Item, whole: Json) -> None:
         """Take an item that is over, and say what no piece has said of it."""
-        self._key = ()
+        self._fall_silent()
         if item.open:
             self._tell(item, whole)
             item.final = whole if self.transcript.retain else {}

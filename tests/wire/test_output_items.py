@@ -444,3 +444,22 @@ def test_many_items_take_linear_time() -> None:
     many = [{"type": "message", "content": [{"type": "output_text", "text": "甲"}]}] * 40_000
     reply = reply_to(words("甲", 3), listed(*many))
     assert len(reply.answer) == 40_000
+
+
+def test_texts_that_name_no_item_are_of_the_newest() -> None:
+    """Also where the splicer has taken the ones before."""
+    bare = {"type": "message", "content": []}
+    piece = ev("output_text.delta", delta="好")
+    events = [
+        ev("output_item.added", item=bare),
+        *[piece] * 5,
+        ev("output_item.added", item={**bare, "phase": "commentary"}),
+        *[piece] * 3,
+        END,
+    ]
+    decoder = ResponsesDecoder(Transcript())
+    decoder.feed_from([orjson.dumps(event) for event in events], 0)
+    decoder.end()
+    reply = folded(decoder)
+    assert (reply.answer, reply.commentary) == ("好" * 5, "好" * 3)
+    assert [len(item["content"][0]["text"]) for item in native_of(reply)] == [5, 3]

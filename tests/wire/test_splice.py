@@ -56,6 +56,7 @@ def known(decoder: Decoder) -> dict[str, Any]:
     choices = {index: known_of(state) for index, state in log.choices.items()}
     # As text, in which 1, 1.0 and True are not the same.
     written = {"choices": repr(choices), "extra": repr(log.extra), "counts": repr(log.counts)}
+    written["items"] = repr(log.items)  # in which NaN is itself
     return {**told, **written, "done": decoder.done}
 
 
