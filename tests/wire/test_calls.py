@@ -67,6 +67,8 @@ def joined(log: Transcript) -> list[list[str]]:
     return [calls[index] for index in sorted(calls)]
 
 
+ODD_INDEXES: tuple[object, ...] = (..., None, -1, True, 0.5, "x", "", [], 10**30, "9" * 30)
+
 SITUATIONS: dict[str, tuple[list[Piece | str], list[Wanted]]] = {
     # --- ids ---
     "id in the first piece alone": (
@@ -192,7 +194,7 @@ SITUATIONS: dict[str, tuple[list[Piece | str], list[Wanted]]] = {
             ],
             [("f", '{"x":1}', "a"), ("g", '{"x":2}', "b")],
         )
-        for odd in (..., None, -1, True, 0.5, "x", "", [], 10**30, "9" * 30)
+        for odd in ODD_INDEXES
     },
     "no index, no ids": (
         [piece(name="f", arguments='{"x":1}'), piece(name="f", arguments='{"x":1}')],
