@@ -175,7 +175,14 @@ class Read:
     reply: Reply = attrs.field(eq=False, repr=False)
 
 
-def read(protocol: str, pieces: Iterable[bytes], *, strict: bool = False, most: int = 1) -> Read:
+def read(
+    protocol: str,
+    pieces: Iterable[bytes],
+    *,
+    strict: bool = False,
+    most: int = 1,
+    dialect: str = "qwen",
+) -> Read:
     """Read the body of a reply, in whatever pieces it came, as the pump does.
 
     Args:
@@ -183,9 +190,10 @@ def read(protocol: str, pieces: Iterable[bytes], *, strict: bool = False, most: 
         pieces: of the body.
         strict: whether a frame that can't be read ends the reply.
         most: how many choices were asked for.
+        dialect: of the model.
     """
-    dialect = DIALECTS["qwen"]
-    decoder = find_protocol(protocol).decoder(dialect, Transcript(most))
+    spoken = DIALECTS[dialect]
+    decoder = find_protocol(protocol).decoder(spoken, Transcript(most))
     framing = Framing(decoder, {}, strict=strict)
     for piece in pieces:
         framing.feed(piece)
@@ -194,7 +202,7 @@ def read(protocol: str, pieces: Iterable[bytes], *, strict: bool = False, most: 
     else:
         framing.close()
     verdict = framing.conclude()
-    reply = fold(framing.log, dialect, About(verdict.status))
+    reply = fold(framing.log, spoken, About(verdict.status))
     calls = [(call.id, call.name, call.arguments, call.complete) for call in reply.tool_calls]
     return Read(
         verdict.status,
@@ -207,12 +215,3 @@ def read(protocol: str, pieces: Iterable[bytes], *, strict: bool = False, most: 
         framing.log.begun,
         reply,
     )
-
-
-def same_however_cut(protocol: str, data: bytes, *, strict: bool = False) -> Read:
-    """Read a body whole, byte by byte and cut once at every place: it must come to the same."""
-    whole = read(protocol, [data], strict=strict)
-    assert read(protocol, [data[at : at + 1] for at in range(len(data))], strict=strict) == whole
-    for at in range(1, len(data)):
-        assert read(protocol, [data[:at], data[at:]], strict=strict) == whole, data[:at]
-    return whole
