@@ -173,6 +173,7 @@ class Read:
     cause: TokenGateError | None = attrs.field(eq=repr)
     begun: bool
     reply: Reply = attrs.field(eq=False, repr=False)
+    log: Transcript = attrs.field(eq=False, repr=False)
 
 
 def read(
@@ -214,4 +215,5 @@ def read(
         verdict.cause,
         framing.log.begun,
         reply,
+        framing.log,
     )

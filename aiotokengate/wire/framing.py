@@ -34,7 +34,7 @@ import attrs
 from aiotokengate.errors import TokenGateError, WireError
 from aiotokengate.types import Status
 from aiotokengate.wire.endings import broken_off
-from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.jsontext import is_deep, loads
 from aiotokengate.wire.problems import Problem, find_problem, status_error
 from aiotokengate.wire.question import Decoder
 from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
@@ -191,8 +191,8 @@ class Framing:
             frames = [loads(body)]
         except (ValueError, RecursionError):
             frames = [] if body.startswith(b"<") else list(frames_in(body))
-            if LOST in frames or not frames:
-                raise WireError(_not_json(body)) from None
+        if LOST in frames or not frames or any(map(is_deep, frames)):
+            raise WireError(_not_json(body))
         for frame in frames:
             self._take_frame(frame, body)
         if self.failure is None and not self.log.choices:
