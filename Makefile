@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .PHONY: help demo test check lint format types imports docs wheel \
-  bench bench-quick bench-smoke bench-pool instructions clean
+  bench bench-quick bench-smoke bench-pool instructions newest clean
 
 help: ## show this list / 显示本列表
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,8 +91,15 @@ bench-smoke: $(DEV) ## whether the benchmarks work, and roughly what they say / 
 instructions: $(DEV) ## instructions of the decoding, which must not rise / 解码指令数，不得上升
 	$(BIN)/python benchmarks/instructions.py
 
+newest: ## whether the newest vendors' packages know types that we lose / 最新厂商 SDK 的类型检查
+	@$(PYTHON) -m venv --clear $(VENV)-newest
+	@$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)-newest/bin/python -m pip install --quiet --editable '.[cli,fast,redis,structured]' --group dev
+	@$(VENV)-newest/bin/python -m pip install --quiet --upgrade anthropic google-genai openai
+	$(VENV)-newest/bin/python -m pytest -s $(wildcard tests/test_known_types_*.py)
+
 clean: ## remove everything that was made here / 清除生成的文件
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-newest $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -24,7 +24,6 @@ import orjson
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
-from aiotokengate.wire.relay import Relay
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 if TYPE_CHECKING:
@@ -717,6 +716,8 @@ class _Relay(AsyncIterator[bytes]):
     __slots__ = ("_closed", "_deltas", "_relay")
 
     def __init__(self, pump: Pump, guard: Guard) -> None:
+        from aiotokengate.wire.relay import Relay  # noqa: PLC0415 - for few streams
+
         self._relay = Relay(pump.log)
         self._deltas = _Deltas(pump, guard)
         self._closed = False

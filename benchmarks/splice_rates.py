@@ -26,8 +26,8 @@ from aiotokengate.testing.responses import ResponsesNative
 from aiotokengate.testing.script import Part, ScriptedReply, Text, Thought
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.messages import MessagesDecoder
-from aiotokengate.wire.responses import ResponsesDecoder
+from aiotokengate.wire.messages_reply import MessagesDecoder
+from aiotokengate.wire.responses_reply import ResponsesDecoder
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import Transcript
 
@@ -229,7 +229,7 @@ def rate(shape: Shape, spoken: Said) -> tuple[int, float]:
     """Give the number of events, and the share of them that was spliced."""
     decoder, events = shape.reads(), events_of(shape, spoken)
     at = 0
-    while at < len(events):
+    while at < len(events) and not decoder.done:
         at = decoder.feed_from(events, at)
         decoder.suspect = None
     return len(events), decoder.splicer.hits / len(events)

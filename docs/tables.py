@@ -20,6 +20,7 @@ from aiotokengate.catalogue import CATALOGUE, Model
 from aiotokengate.cli.app import app
 from aiotokengate.testing.models import MODELS
 from aiotokengate.wire.dialects import DIALECTS, Dialect
+from aiotokengate.wire.endings import CLASSES, broken_off
 
 DOCS = Path(__file__).parent
 PLACE = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
@@ -46,8 +47,13 @@ def _inline(row: Dialect) -> str:
     where = INLINE[row.inline]
     if row.inline == "never":
         return where
-    enders = "".join(f"; {code(text)} ends them, too" for text in row.enders)
-    return f"{where}: {', '.join(code(f'<{tag}>') for tag in row.tags)}{enders}"
+    enders = f"; {', '.join(map(_mark, row.enders))} end them, too" if row.enders else ""
+    return f"{where}: {', '.join(map(_mark, row.openers))}{enders}"
+
+
+def _mark(text: str) -> str:
+    """Set a mark as code; in a table its bars would end the cell, and its line ends the row."""
+    return code(text.replace("|", "\\|").replace("\n", "⏎"))
 
 
 def _echo(row: Dialect) -> str:
@@ -112,13 +118,16 @@ def offered() -> Iterable[Sequence[str]]:
 
 MEANINGS = {
     "connect": "until the connection stands: name, TCP, TLS",
-    "first_event": "from sending to the first content",
-    "stall": "without content, once it began",
+    "first_event": "from sending to the first content or typed event",
+    "stall": "without content or a typed event, once it began",
     "total": "from sending to the end of the reply, of one attempt",
-    "after_finish": "for the usage, once every choice has its finish reason",
+    "after_finish": "for the protocol's own end, once every choice says that it has finished; "
+    "counted anew from whatever still comes",
     "attempts": "how often a call is sent at most, the first time included; twice as often "
     "if it was refused for a limit",
     "max_wait": "seconds; a gateway that asks for a longer wait is not tried again",
+    "empty": "whether a reply with nothing to show, or one that the vendor calls malformed, is "
+    "asked for again, too",
 }
 
 
@@ -136,8 +145,48 @@ def retry() -> Iterable[Sequence[str]]:
 
 def _defaults(kind: type[attrs.AttrsInstance]) -> Iterable[Sequence[str]]:
     for field in attrs.fields(kind):
-        default = f"{field.default:g}" if field.default is not None else "none"
-        yield code(field.name), default, MEANINGS[field.name]
+        yield code(field.name), _default(field.default), MEANINGS[field.name]
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else f"{value:g}"
+
+
+COMES_TO = {
+    "finished": "complete",
+    "calls": "complete, with tool calls to be answered",
+    "length": "complete, and cut by a limit of tokens",
+    "filtered": "complete, and cut or refused for what it says",
+    "paused": "`paused`: ask again to go on",
+    "broken": "`StreamInterrupted`, never a success",
+}
+
+
+def endings() -> Iterable[Sequence[str]]:
+    """Give a row for each class of finish words."""
+    yield "class", "what the reply comes to", *map(code, CLASSES)
+    for name, meaning in COMES_TO.items():
+        yield name, meaning, *(_words_of(protocol, name) for protocol in CLASSES)
+
+
+def _words_of(protocol: str, name: str) -> str:
+    found = [word for word, ending in CLASSES[protocol].items() if ending == name]
+    return ", ".join(code(word) for word in found) or "-"
+
+
+def broken() -> Iterable[Sequence[str]]:
+    """Give a row for each error that stands for words which mean broken off."""
+    yield "error", "made again", "words"
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for words in CLASSES.values():
+        for word in (word for word, ending in words.items() if ending == "broken"):
+            error = broken_off(word)
+            again = "with `Retry(empty=True)`" if error.useless_answer else _yes(type(error))
+            found.setdefault((type(error).__name__, again), {})[code(word)] = None
+    for (name, again), listed in found.items():
+        yield code(name), again, ", ".join(listed)
 
 
 def retried() -> Iterable[Sequence[str]]:
@@ -197,6 +246,8 @@ TABLES = {
         timeout,
         retry,
         retried,
+        endings,
+        broken,
         chat_options,
         models_options,
         top_options,

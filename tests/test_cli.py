@@ -11,12 +11,19 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pyte
 import pytest
+from rich.console import Console
 
+from aiotokengate.cli import show
+from aiotokengate.pump import Guard
+from aiotokengate.stream import ChatStream
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
+from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING
+from tests.support import pump_over
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(
@@ -202,6 +209,169 @@ def test_a_refusal_is_shown(fake_gateway: FakeGateway) -> None:
     with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
         assert screen.rest() == 0
         assert "refused/已拒绝: 不行" in screen.seen
+
+
+def frames(*chunks: str) -> bytes:
+    """Give a body of Chat Completions with these texts as frames."""
+    return "".join(f"data: {chunk}\n\n" for chunk in chunks).encode()
+
+
+def chunk(text: str, reason: str | None = None) -> str:
+    """Give a chunk with a piece of the answer."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+    return json.dumps({"choices": [choice]}, ensure_ascii=False)
+
+
+DAMAGED = frames(
+    chunk("付给张三 1"),
+    '{"choices":[{"index":0,"delta":{"content":"00 元',
+    chunk(" 💰", "stop"),
+    "[DONE]",
+)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--no-reasoning",)], ids=str)
+def test_a_damaged_reply_is_told_and_has_a_status_of_its_own(
+    fake_gateway: FakeGateway, options: Sequence[str]
+) -> None:
+    """A reply with a frame that can't be read is shown, with a warning, and the status is 4."""
+    fake_gateway.script(Raw(body=DAMAGED))
+    done = run(fake_gateway, "chat", MODEL, "付多少？", *options)
+    assert done.returncode == 4
+    assert "付给张三 1" in done.stdout
+    assert "💰" in done.stdout
+    assert "warning / 注意: 1 damaged frame(s) of the reply could not be read" in done.stderr
+    assert "有 1 帧已损坏" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_reply_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """A person is told, too; in a conversation it goes on."""
+    fake_gateway.script(Raw(body=DAMAGED), Raw(body=DAMAGED), ScriptedReply(answer="第二答"))
+    with terminal(fake_gateway, "chat", MODEL, "付多少？") as screen:
+        assert screen.rest() == 4
+        assert "1 damaged frame(s)" in screen.seen
+    with terminal(fake_gateway, "chat", MODEL) as screen:
+        screen.until("> ")
+        screen.type("付多少？\n")
+        screen.until("内容可能不完整")
+        screen.type("再问一次\n")
+        screen.until("第二答")
+        screen.type("/exit\n")
+        assert screen.rest() == 0
+
+
+def test_a_damaged_reply_that_was_cut_is_an_error(fake_gateway: FakeGateway) -> None:
+    """Half a reply is an error first of all; what was skipped stands in its last line."""
+    cut = frames(chunk("一半"), '{"choices":[{"index":0,"delta":{"content":"坏😵')
+    fake_gateway.script(Raw(body=cut))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert (done.returncode, done.stdout) == (1, "一半\n")
+    assert "frames skipped: 1" in done.stderr
+
+
+def test_a_frame_that_could_be_mended_is_no_damage(fake_gateway: FakeGateway) -> None:
+    """What was certain is read as if nothing had been: the status is 0, and nobody is warned."""
+    glued = f"data: data: {chunk('两帧')}{chunk('粘连 🧷', 'stop')}\n\ndata: [DONE]\n\n"
+    fake_gateway.script(Raw(body=glued.encode()))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert (done.returncode, done.stdout) == (0, "两帧粘连 🧷\n")
+    assert "warning" not in done.stderr
+
+
+def test_a_paused_reply_says_so(fake_gateway: FakeGateway) -> None:
+    """A reply that the vendor wants to go on with is not passed off as an end."""
+    body = frames(chunk("查到一半 🔎", "pause_turn"), "[DONE]")
+    fake_gateway.script(Raw(body=body), Raw(body=body))
+    done = run(fake_gateway, "chat", MODEL, "查一下")
+    assert (done.returncode, done.stdout) == (0, "查到一半 🔎\n")
+    assert "paused/已暂停" in done.stderr
+    with terminal(fake_gateway, "chat", MODEL, "查一下") as screen:
+        assert screen.rest() == 0
+        assert "paused/已暂停" in screen.seen
+
+
+UNKNOWN = frames(
+    '{"choices":[{"index":0,"delta":{"hologram":{"形状":"猫 🐈"}}}]}',
+    chunk("好", "stop"),
+    "[DONE]",
+)
+
+
+def test_what_nobody_knows_is_for_programs_alone(fake_gateway: FakeGateway) -> None:
+    """A person does not see it; among JSON lines it is one, under its own name."""
+    fake_gateway.script(Raw(body=UNKNOWN), Raw(body=UNKNOWN))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert (done.returncode, done.stdout) == (0, "好\n")
+    assert "hologram" not in done.stderr
+    lines = run(fake_gateway, "chat", MODEL, "在吗？", "--json").stdout.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [line["type"] for line in told] == ["unknown", "answer", "finish"]
+    assert (told[0]["protocol"], told[0]["data"]) == ("chat", {"形状": "猫 🐈"})
+    assert "hologram" in told[0]["name"]
+
+
+@pytest.mark.parametrize("odd", ['{"a":' * 900 + "1" + "}" * 900, "9" * 400], ids=["deep", "long"])
+def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
+    """What came beside the counts, and what nobody knows, is written whatever it is."""
+    told = f'{{"prompt_tokens":3,"completion_tokens":2,"怪 🌀":{odd}}}'
+    choice = f'{{"index":0,"delta":{{"content":"好","hologram":{odd}}},"finish_reason":"stop"}}'
+    body = frames(f'{{"choices":[{choice}],"usage":{told}}}', "[DONE]")
+    fake_gateway.script(Raw(body=body))
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    kinds = [line.split('"')[3] for line in done.stdout.splitlines()]
+    assert kinds == ["answer", "unknown", "finish", "usage"]
+
+
+def working() -> ChatStream:
+    """Give a reply with commentary between its thoughts and its answer."""
+    pump = pump_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])
+    state = pump.log.choice(0)
+    pump.log.say(state, REASONING, "先想")
+    pump.log.say(state, COMMENTARY, "正在查")
+    pump.log.unknown(0, "responses", "response.hologram", {"x": 1})
+    pump.log.say(state, COMMENTARY, "天气 🔎")
+    pump.log.say(state, ANSWER, "这是")
+    return ChatStream(pump, Guard(pump))
+
+
+@pytest.mark.parametrize("reasoning", [True, False])
+async def test_commentary_stands_apart_in_a_pipe(*, reasoning: bool) -> None:
+    """It goes to standard error with a label of its own, also where the thinking is left out."""
+    stream, out, rest = working(), StringIO(), StringIO()
+    screen = show.Plain(out, rest, reasoning=reasoning)
+    await screen.show(stream)
+    screen.finish(await stream.reply())
+    assert out.getvalue() == "这是\n结果 ✅\n"
+    thought = ["先想"] if reasoning else []
+    assert rest.getvalue().splitlines()[:-1] == [*thought, "commentary/进展: 正在查天气 🔎"]
+
+
+async def test_commentary_stands_apart_on_a_terminal() -> None:
+    """It is dimmed like the thinking, with its label once, before the answer."""
+    stream, out = working(), StringIO()
+    console = Console(file=out, force_terminal=True, width=80, highlight=False)
+    screen = show.Terminal(console, Console(file=StringIO()), reasoning=True)
+    await screen.show(stream)
+    shown = scrolled(out.getvalue().encode().replace(b"\n", b"\r\n"))
+    lines = [line for line in shown.split("\n") if line]
+    assert lines[:2] == ["先想", "commentary/进展: 正在查天气 🔎"]
+    assert "结果 ✅" in lines[-1]
+    assert "\x1b[2mcommentary/进展: " in out.getvalue()
+
+
+async def test_commentary_alone_ends_its_line() -> None:
+    """The counts stand on a line of their own also after what is no answer."""
+    pump = pump_over([frames('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')])
+    pump.log.say(pump.log.choice(0), COMMENTARY, "还在查 ⏳")
+    stream, rest = ChatStream(pump, Guard(pump)), StringIO()
+    screen = show.Plain(StringIO(), rest, reasoning=True)
+    await screen.show(stream)
+    screen.finish(await stream.reply())
+    first, last = rest.getvalue().splitlines()
+    assert first == "commentary/进展: 还在查 ⏳"
+    assert last.startswith("[tokens/令牌")
 
 
 def test_a_prompt_in_another_encoding(fake_gateway: FakeGateway) -> None:

@@ -6,11 +6,10 @@ import socket
 import sys
 from pathlib import Path
 
-import attrs
 import orjson
 import pytest
 
-from aiotokengate import AnswerDelta
+from aiotokengate import AnswerDelta, UnknownDelta
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.cli.app import run
 from aiotokengate.cli.doctor import Oddities
@@ -137,16 +136,6 @@ def test_the_row_does_not_lose_its_tools(capsys: pytest.CaptureFixture[str]) -> 
     assert CATALOGUE.find("qwen3.6-plus").tools is True
     replies = [ScriptedReply(answer="好")] * 5
     assert row_of(capsys, "qwen3.6-plus", *replies)["tools"] is True
-
-
-@attrs.frozen
-class UnknownDelta:
-    """What the library makes of an event that it does not know."""
-
-    choice: int
-    protocol: str
-    type: str
-    data: object
 
 
 def test_what_the_library_does_not_know_is_to_be_reported() -> None:

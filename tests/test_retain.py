@@ -125,7 +125,8 @@ async def test_the_estimate_of_a_cut_stream_counts_what_was_dropped(
         usage = caught.value.partial.usage
         assert usage.estimated
         counts.append(usage.completion_tokens)
-    assert counts[0] == counts[1] == MANY * 12 // 4
+    # Four characters are between 2 and 4 tokens, whichever way their pieces are counted.
+    assert all(2 * MANY <= count <= 4 * MANY for count in counts)
 
 
 async def test_where_the_whole_reply_is_needed(gate: TokenGate) -> None:

@@ -33,6 +33,9 @@ from aiotokengate.testing import FakeGateway, Pace
 __all__ = ["run"]
 
 INTERRUPTED = 130
+UNREADABLE = 4
+"""The status after a reply of which frames could not be read: something may be missing in it."""
+
 DEMO_MODEL = "qwen3.6-max-preview"
 DEMO_SECOND_PROMPT = "Please show me a small example with code."
 DEMO_PACE = Pace(first_token=0.4, tokens_per_second=75, jitter=0.3)
@@ -104,6 +107,15 @@ def _tell(error: TokenGateError) -> None:
     errors.print(Text.assemble(("error / 错误:", "red"), text), soft_wrap=True)
 
 
+def _warn(skipped: int) -> None:
+    """Say that frames of a reply could not be read, also to who reads JSON lines alone."""
+    text = (
+        f" {skipped} damaged frame(s) of the reply could not be read, so something may be missing"
+        f"\n      回复中有 {skipped} 帧已损坏、无法读取，内容可能不完整"
+    )
+    errors.print(Text.assemble(("warning / 注意:", "yellow"), text), soft_wrap=True)
+
+
 def _tell_file(error: OSError) -> None:
     place = f" {printable(str(error.filename))}:" if error.filename else ""
     text = f"{place} {error.strerror or type(error).__name__}"
@@ -156,10 +168,10 @@ def chat(  # noqa: PLR0913 - one parameter for each option
             if prompt is None and sys.stdin.isatty():
                 return turn.converse(runner, gate, screen)
             question = _piped() if prompt is None or prompt == "-" else prompt
-            runner.run(turn.ask(gate, question, screen))
+            reply = runner.run(turn.ask(gate, question, screen))
         finally:
             runner.run(gate.close())
-    return 0
+    return UNREADABLE if reply.skipped else 0
 
 
 def _piped() -> str:
@@ -276,7 +288,7 @@ class Turns:
         if system:
             self._messages.append({"role": "system", "content": system})
 
-    async def ask(self, gate: TokenGate, question: str, screen: Screen) -> None:
+    async def ask(self, gate: TokenGate, question: str, screen: Screen) -> Reply:
         """Ask one question and show the reply; the history grows only by what succeeded."""
         if not question.strip():
             message = "expected a prompt, got none"
@@ -284,6 +296,7 @@ class Turns:
         asked = [*self._messages, {"role": "user", "content": question}]
         reply = await _shown(gate.chat(self._model, asked, **self._params), screen)
         self._messages = [*asked, reply.message()]
+        return reply
 
     def converse(self, runner: asyncio.Runner, gate: TokenGate, screen: Screen) -> int:
         """Ask until the person has enough."""
@@ -333,4 +346,6 @@ async def _shown(call: Any, screen: Screen) -> Reply:  # noqa: ANN401 - a ChatCa
             screen.finish(await stream.reply())
             raise
         screen.finish(reply)
+    if reply.skipped:
+        _warn(reply.skipped)
     return reply

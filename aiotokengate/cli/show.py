@@ -8,21 +8,23 @@ from itertools import pairwise
 from typing import Any, Protocol, TextIO, TypeAlias
 
 import attrs
-import orjson
 from markdown_it import MarkdownIt
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-from aiotokengate import AnswerDelta, ReasoningDelta, Reply
+from aiotokengate import AnswerDelta, CommentaryDelta, ReasoningDelta, Reply, UnknownDelta
 from aiotokengate.cli.wrapping import Folded, Markdown
 from aiotokengate.stream import ChatStream
 from aiotokengate.types import Delta, Timeline
+from aiotokengate.wire.jsontext import written
 
 __all__ = ["Screen", "printable", "screen_for"]
 
 REFRESH_SECONDS = 0.08
+COMMENTARY = "commentary/进展: "
+"""Stands before what the model says while it works, which is not the answer."""
 
 Cut: TypeAlias = Callable[[str], tuple[list[str], str]]
 Look: TypeAlias = Callable[[str, bool], RenderableType]  # a text, and whether it is the first
@@ -63,26 +65,36 @@ class JsonLines:
     async def show(self, stream: ChatStream) -> None:
         """Write each delta the moment it is there."""
         async for delta in stream:
-            self._out.write(orjson.dumps(_as_json(delta)).decode() + "\n")
+            self._out.write(_as_json(delta) + "\n")
             self._out.flush()
 
     def finish(self, reply: Reply) -> None:
         """All was said by the deltas."""
 
 
-def _as_json(delta: Delta) -> dict[str, Any]:
+def _as_json(delta: Delta) -> str:
     kind = type(delta).__name__.removesuffix("Delta")
     snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in kind).lstrip("_")
-    return {"type": snake, **attrs.asdict(delta)}
+    fields = _fields(delta)
+    if isinstance(delta, UnknownDelta):
+        fields["name"] = fields.pop("type")  # the line has a type of its own
+    return written({"type": snake, **fields}) or written({"type": snake})
+
+
+def _fields(value: attrs.AttrsInstance) -> dict[str, Any]:
+    """Return the fields of a value; what they hold as it came may be nested too deeply to walk."""
+    named = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    return {key: _fields(one) if attrs.has(type(one)) else one for key, one in named.items()}
 
 
 class Plain:
-    """The answer to standard output as it is, the thinking and the rest to standard error."""
+    """The answer to standard output as it is, all else to standard error."""
 
     def __init__(self, out: TextIO, rest: TextIO, *, reasoning: bool) -> None:
         self._out = out
         self._rest = rest
         self._reasoning = reasoning
+        self._last: type[Delta] | None = None
 
     def question(self, text: str) -> None:
         """Say what is asked."""
@@ -90,23 +102,35 @@ class Plain:
 
     async def show(self, stream: ChatStream) -> None:
         """Write each piece the moment it is there."""
-        last: type[Delta] | None = None
         async for delta in stream:
-            if isinstance(delta, ReasoningDelta) and self._reasoning:
-                self._tell(printable(delta.text))
-            elif isinstance(delta, AnswerDelta):
-                if last is ReasoningDelta and self._reasoning:
-                    self._tell("\n")
+            if isinstance(delta, AnswerDelta):
+                self._turn_to(AnswerDelta)
                 self._out.write(delta.text)
                 self._out.flush()
-            last = type(delta)
+            elif isinstance(delta, CommentaryDelta):
+                self._turn_to(CommentaryDelta)
+                self._tell(printable(delta.text))
+            elif isinstance(delta, ReasoningDelta) and self._reasoning:
+                self._turn_to(ReasoningDelta)
+                self._tell(printable(delta.text))
 
     def finish(self, reply: Reply) -> None:
         """End the line, and say what it took."""
+        self._turn_to(None)
         self._out.write("\n")
         self._out.flush()
         for line in (*besides(reply), summary(reply)):
             self._tell(line + "\n")
+
+    def _turn_to(self, kind: type[Delta] | None) -> None:
+        """End the line of what was told on standard error before, and name what comes."""
+        if kind is self._last:
+            return
+        if self._last in (ReasoningDelta, CommentaryDelta):
+            self._tell("\n")
+        if kind is CommentaryDelta:
+            self._tell(COMMENTARY)
+        self._last = kind
 
     def _tell(self, text: str) -> None:
         self._rest.write(text)
@@ -114,7 +138,7 @@ class Plain:
 
 
 class Terminal:
-    """Thinking dimmed, the answer as Markdown while it grows; the rest to standard error."""
+    """Thinking and commentary dimmed, the answer as Markdown while it grows."""
 
     def __init__(self, console: Console, rest: Console, *, reasoning: bool) -> None:
         self._console = console
@@ -129,7 +153,7 @@ class Terminal:
         """Show the phases in order."""
         first = True
         async for phase in stream.phases():
-            if phase.kind == "answer" or self._reasoning:
+            if phase.kind != "reasoning" or self._reasoning:
                 if not first:
                     self._console.print()
                 first = False
@@ -162,6 +186,11 @@ class Terminal:
 def thought(text: str, _first: bool) -> Folded:  # noqa: FBT001 - see Look
     """Look of the thinking."""
     return Folded(Text(text, style="dim"))
+
+
+def comment(text: str, first: bool) -> Folded:  # noqa: FBT001 - see Look
+    """Look of the commentary: its label stands before its first line."""
+    return Folded(Text(COMMENTARY * first + text, style="dim"))
 
 
 def whole_lines(text: str) -> tuple[list[str], str]:
@@ -218,6 +247,7 @@ def _is_visible(line: list[Segment]) -> bool:
 GROWING: dict[str, tuple[Cut, Look]] = {
     "reasoning": (whole_lines, thought),
     "answer": (whole_blocks, Blocks),
+    "commentary": (whole_lines, comment),
 }
 
 
@@ -260,6 +290,9 @@ def besides(reply: Reply) -> list[str]:
     return [*refused, *(printable(line) for line in media)]
 
 
+_ENDED = {"stopped": "stopped/已停止", "paused": "paused/已暂停"}
+
+
 def summary(reply: Reply) -> str:
     """Give one line of tokens and times."""
     usage, times = reply.usage, reply.timeline
@@ -273,7 +306,7 @@ def summary(reply: Reply) -> str:
     if speed is not None:
         parts.append(f"{speed:.0f}/s")
     if reply.status != "complete":
-        parts.append({"stopped": "stopped/已停止"}.get(reply.status, "interrupted/已中断"))
+        parts.append(_ENDED.get(reply.status, "interrupted/已中断"))
     elif reply.finish_reason != "stop":
         parts.append(f"finish/结束原因 {reply.finish_reason}")
     return "[" + " · ".join([*parts, *reply.notes]) + "]"

@@ -63,7 +63,6 @@ class ToolRun:
         replies: that of every turn.
         outcomes: every call of a function, in order.
         messages: the history, the last reply included.
-        notes: those of all replies.
     """
 
     reply: Reply
@@ -73,7 +72,7 @@ class ToolRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on any of the replies: frames skipped, a pause of the vendor's."""
+        """The notes of all replies, such as frames skipped or a pause of the vendor's."""
         return tuple(note for reply in self.replies for note in reply.notes)
 
 

@@ -318,7 +318,7 @@ class Calls:
         if not call.closed:
             call.closed = True
             rest += call.rest()
-        return self._place[call], told_id, "", rest
+        return (self._place[call], told_id, "", rest) if told_id or rest else None
 
     def _completed(self, call: Call, final: str) -> str:
         """Take what a closing event says and no piece has said."""

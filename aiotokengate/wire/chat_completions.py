@@ -14,7 +14,6 @@ already spoke.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -110,7 +109,7 @@ _KNOWN_CHOICE = frozenset(
     )
 )
 _KNOWN_DELTA = frozenset(
-    ("audio", "annotations", "parts", "images", "name", "audio_content", "cache_control")
+    ("audio", "annotations", "parts", "images", "name", "audio_content", "extra_content")
 )
 """Fields that are kept under their names, and are no news to anybody."""
 _MAY_BE_ERRORS = frozenset(("error", "base_resp", "error_code", "error_msg", "success"))
@@ -289,6 +288,8 @@ class ChatCompletionsDecoder(FrameDecoder):
         if logprobs and isinstance(logprobs, dict):
             content = logprobs.get("content")
             state.logprobs.extend(content if isinstance(content, list) else [logprobs])
+            if isinstance(content, list):
+                _keep_more_logprobs(state, logprobs)
         for key in choice.keys() - _USUAL_CHOICE:
             if choice[key] is not None:
                 if key not in _KNOWN_CHOICE:
@@ -580,33 +581,21 @@ def _keep(state: ChoiceState, name: str, item: object) -> None:
     state.extra[name] = [*kept, item] if isinstance(kept, list) else [kept, item]
 
 
+def _keep_more_logprobs(state: ChoiceState, logprobs: Mapping[str, Any]) -> None:
+    """Keep those of refusals (OpenAI) and thoughts (DeepSeek), which are no part of the answer."""
+    for name, entries in logprobs.items():
+        if name != "content" and entries and isinstance(entries, list):
+            kept = state.extra.setdefault("logprobs", {})
+            kept[name] = [*kept.get(name, ()), *entries]
+
+
 def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:
     """Reasoning details were looked at before the text."""
 
 
 def _take_audio(_log: Transcript, state: ChoiceState, piece: object) -> None:
-    """Join OpenAI's audio: its data is base64, a piece by itself each, its transcript text."""
-    if not isinstance(piece, dict):
-        return
-    kept = state.extra.setdefault("audio", {})
-    state.said = True
-    for key, value in piece.items():
-        if key == "data" and isinstance(value, str):
-            kept[key] = joined_base64(_string(kept.get(key)), value)
-        elif key == "transcript" and isinstance(value, str):
-            kept[key] = _string(kept.get(key)) + value
-        elif value is not None:
-            kept[key] = value
-
-
-def joined_base64(before: str, piece: str) -> str:
-    """Join two texts of base64; one that does not end with a whole byte's is padded, or stays."""
-    if before.endswith("="):
-        try:
-            return b64encode(b64decode(before) + b64decode(piece)).decode()
-        except ValueError:
-            return before + piece
-    return before + piece
+    if isinstance(piece, dict):
+        state.hear(piece)
 
 
 def _take_thinking_block(_log: Transcript, state: ChoiceState, block: object) -> None:

@@ -28,7 +28,7 @@ from aiotokengate.errors import (
     WireError,
 )
 
-__all__ = ["Ending", "broken_off", "details_in", "ending_of", "reason_of"]
+__all__ = ["CLASSES", "Ending", "broken_off", "details_in", "ending_of", "reason_of"]
 
 Ending: TypeAlias = Literal["finished", "calls", "length", "filtered", "paused", "broken", "other"]
 
@@ -38,7 +38,7 @@ def _classes(**words: str) -> Mapping[str, Ending]:
     return MappingProxyType(table)  # type: ignore[arg-type]
 
 
-_CLASSES: Final[Mapping[str, Mapping[str, Ending]]] = {
+CLASSES: Final[Mapping[str, Mapping[str, Ending]]] = {
     "chat": _classes(
         # OpenAI, DeepSeek, Qwen, xAI; then Cohere, TGI and Bedrock behind gateways.
         finished="stop complete eos eos_token stop_sequence end_turn end",
@@ -80,6 +80,7 @@ _CLASSES: Final[Mapping[str, Mapping[str, Ending]]] = {
         " malformed_response missing_thought_signature no_image image_other other error abort",
     ),
 }
+"""The class of each word, by protocol."""
 
 _COMMON: Final[Mapping[Ending, str]] = MappingProxyType(
     {"finished": "stop", "calls": "tool_calls", "length": "length", "filtered": "content_filter"}
@@ -92,12 +93,12 @@ _NO_WORDS: Final = frozenset(("", "null", "none", "finish_reason_unspecified"))
 def ending_of(protocol: str, word: str) -> Ending | None:
     """Return the class of a finish word, None for what is no word at all."""
     known = word.strip().lower()
-    return None if known in _NO_WORDS else _CLASSES[protocol].get(known, "other")
+    return None if known in _NO_WORDS else CLASSES[protocol].get(known, "other")
 
 
 def reason_of(protocol: str, word: str) -> str:
     """Return a vendor's word in the common form, or as it came where there is none."""
-    ending = _CLASSES[protocol].get(word.lower(), "other")
+    ending = CLASSES[protocol].get(word.lower(), "other")
     return _COMMON.get(ending, word)
 
 

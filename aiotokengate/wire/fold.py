@@ -78,16 +78,17 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
 def _usage(log: Transcript, about: About) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
-    from aiotokengate.wire.tokens import usage_of_texts  # noqa: PLC0415 - for few replies
+    from aiotokengate.wire.tokens import estimate_texts  # noqa: PLC0415 - for few replies
 
-    thought, said = _texts(log, REASONING), [*_texts(log, ANSWER), *_texts(log, COMMENTARY)]
-    return usage_of_texts(about.prompt_tokens, thought, said)
+    prompt = about.prompt_tokens
+    thought = log.forgotten[REASONING] + estimate_texts(_texts(log, REASONING))
+    said = log.forgotten[ANSWER] + estimate_texts(_texts(log, ANSWER, COMMENTARY))
+    completion = thought + said
+    return Usage(prompt, completion, thought, 0, prompt + completion, estimated=True)
 
 
-def _texts(log: Transcript, kind: int) -> list[str]:
-    """Return the texts of a kind; what was dropped is counted by its size."""
-    forgotten = log.forgotten[kind] if kind <= ANSWER else 0
-    return ["a" * forgotten, *(log.text(index, kind) for index in log.choices)]
+def _texts(log: Transcript, *kinds: int) -> list[str]:
+    return [log.text(index, kind) for kind in kinds for index in log.choices]
 
 
 def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
@@ -116,13 +117,15 @@ def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Statu
 
 
 def _extra(state: ChoiceState, others: Sequence[Any]) -> Mapping[str, Any]:
-    """Add what no table knows to the fields without a name."""
+    """Add a spoken answer, and what no table knows, to the fields without a name."""
     kept = [
         {"protocol": one.protocol, "type": one.type, "data": one.data}
         for one in others
         if isinstance(one, UnknownDelta) and one.choice == state.index
     ]
-    return {**state.extra, UNKNOWN: kept} if kept else state.extra
+    audio = {"audio": state.audio.whole()} if state.audio is not None else {}
+    more = {**audio, UNKNOWN: kept} if kept else audio
+    return {**state.extra, **more} if more else state.extra
 
 
 def _echo(field: str | None, dialect: Dialect) -> str | None:

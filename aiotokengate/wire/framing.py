@@ -246,6 +246,8 @@ class Framing:
                 self._take_frame(frame, raw)
         elif (problem := find_problem(suspect)) is not None:
             self._fail(status_error(None, raw, self._headers, problem=problem))
+        elif self._decoder.TYPED and self._mode == "events":
+            self.log.unknown(0, self._decoder.TYPED, "event without a type", suspect)
 
     def _take_frame(self, frame: object, raw: bytes) -> None:
         """Take a frame that did not come whole in an event of its own."""
@@ -362,6 +364,8 @@ class Framing:
             return self._interrupted(error)
         if error is not None:
             log.notes.append(f"error after the finish: {error.message}")
+        elif log.late_word:
+            log.notes.append(f"error after the finish: finish reason {log.late_word!r}")
         paused = any(state.ending == "paused" for state in log.choices.values())
         return Verdict("paused" if paused else "complete")
 

@@ -1,9 +1,7 @@
-"""Google's own generateContent, encoded from and decoded into the common forms.
+"""Google's own generateContent, encoded from the common forms; :mod:`.gemini_reply` decodes.
 
-Strategy.  A reply is a list of parts: thoughts, text, function calls, inline media.  Each part
-becomes an entry of the transcript, and the parts themselves are kept as they came, because Gemini
-wants its thought signatures back on the very part that carried them.  There is no end mark: the
-body ends after a finish reason, and every chunk repeats the usage so far.
+Strategy.  Gemini wants its thought signatures back on the very part that carried them.  A history
+that has such parts is sent back as it was; any other assistant message is said anew.
 
 Source: ai.google.dev/api/generate-content, recorded exchanges.
 """
@@ -17,23 +15,17 @@ from typing import Any, Final
 import orjson
 
 from aiotokengate.errors import CallerError
-from aiotokengate.types import Citation, Media
-from aiotokengate.wire.endings import ending_of, reason_of
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.question import (
     Encoded,
-    FrameDecoder,
     Question,
-    count_in,
     joined_text,
     merged,
     native_content,
-    text_of,
 )
 from aiotokengate.wire.thinking import ask_to_think
-from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 
-__all__ = ["GeminiDecoder", "encode_gemini"]
+__all__ = ["encode_gemini"]
 
 PROTOCOL: Final = "gemini"
 
@@ -261,185 +253,3 @@ def _by_address(url: str) -> dict[str, Any]:
 
 def _inline(mime: str, data: str) -> dict[str, Any]:
     return {"inlineData": {"mimeType": mime, "data": data}}
-
-
-# --- the reply ----------------------------------------------------------------------------------
-
-_USUAL: Final = frozenset(
-    (
-        *("candidates", "usageMetadata", "modelVersion", "responseId", "createTime"),
-        *("promptFeedback", "error"),
-    )
-)
-_USUAL_CANDIDATE: Final = frozenset(
-    ("content", "index", "finishReason", "groundingMetadata", "citationMetadata")
-)
-
-
-class GeminiDecoder(FrameDecoder):
-    """Chunks of one reply in, entries of its transcript out; see :class:`Decoder`."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, transcript: Transcript) -> None:
-        """Begin a reply."""
-        super().__init__(transcript)
-        self._parts: dict[int, list[_Part]] = {}
-
-    def end(self) -> None:
-        """Take the end of the stream."""
-        for index, parts in self._parts.items():
-            content = [part.whole() for part in parts]
-            self.transcript.choice(index).native = {"protocol": PROTOCOL, "content": content}
-        super().end()
-
-    def take(self, frame: object) -> None:
-        """Take one chunk; or all of them, as an array that is no event stream."""
-        if isinstance(frame, list):
-            for one in frame:
-                self.take(one)
-        elif isinstance(frame, dict):
-            self._chunk(frame)
-        else:
-            self.no_object(frame)
-
-    def _chunk(self, chunk: dict[str, Any]) -> None:
-        log = self.transcript
-        candidates = chunk.get("candidates")
-        for candidate in candidates if isinstance(candidates, list) else ():
-            if isinstance(candidate, dict):
-                self._candidate(candidate)
-        usage = chunk.get("usageMetadata")
-        if isinstance(usage, dict):
-            log.count(_counts(usage))
-        if not log.model:
-            log.model = text_of(chunk.get("modelVersion"))
-            log.id = text_of(chunk.get("responseId"))
-        if not candidates:
-            self.suspect = _blocked(chunk) or chunk
-        log.extra.update({key: chunk[key] for key in chunk.keys() - _USUAL})
-
-    def _candidate(self, candidate: dict[str, Any]) -> None:
-        index = candidate.get("index")
-        state = self.transcript.choice(index if isinstance(index, int) and index >= 0 else 0)
-        content = candidate.get("content")
-        parts = content.get("parts") if isinstance(content, dict) else None
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict) and part:
-                self._part(state, part)
-        for source in _sources(candidate.get("groundingMetadata")):
-            self.transcript.cite(state, source)
-        state.extra.update({key: candidate[key] for key in candidate.keys() - _USUAL_CANDIDATE})
-        reason = candidate.get("finishReason")
-        if isinstance(reason, str):
-            self._finish(state, str(reason))
-
-    def _part(self, state: ChoiceState, part: dict[str, Any]) -> None:
-        log = self.transcript
-        if log.retain:
-            _keep(self._parts.setdefault(state.index, []), part)
-        text = part.get("text")
-        if text and isinstance(text, str):
-            log.put(state.index, REASONING if part.get("thought") is True else ANSWER, text)
-        elif isinstance(call := part.get("functionCall"), dict):
-            log.tool_piece(state, _piece(call, part.get("thoughtSignature"), len(state.calls)))
-        elif isinstance(data := part.get("inlineData"), dict):
-            log.show(state, _media(data))
-        elif isinstance(file := part.get("fileData"), dict):
-            mime = text_of(file.get("mimeType")) or None
-            kind = (mime or "file").partition("/")[0]
-            log.show(state, Media(kind, text_of(file.get("fileUri")), mime))
-
-    def _finish(self, state: ChoiceState, word: str) -> None:
-        ending = ending_of(PROTOCOL, word)
-        if ending is None:
-            return
-        state.extra["finish_reason"] = word
-        if ending == "finished" and state.calls:
-            self.transcript.finish(state, "tool_calls", "calls", word)
-        else:
-            self.transcript.finish(state, reason_of(PROTOCOL, word), ending, word)
-
-
-class _Part:
-    """A part to send back: its fields, and its text in pieces."""
-
-    __slots__ = ("fields", "pieces")
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.fields = dict(fields)
-        self.pieces = [fields["text"]] if isinstance(fields.get("text"), str) else []
-
-    def takes(self, part: Mapping[str, Any]) -> bool:
-        """Say whether the text of the next part goes on with this one's; a signed one is over."""
-        both = self.pieces and isinstance(part.get("text"), str)
-        same = self.fields.get("thought") == part.get("thought")
-        return bool(both and same and "thoughtSignature" not in self.fields)
-
-    def add(self, part: Mapping[str, Any]) -> None:
-        self.fields.update(part)
-        self.pieces.append(part["text"])
-
-    def whole(self) -> dict[str, Any]:
-        return {**self.fields, "text": "".join(self.pieces)} if self.pieces else self.fields
-
-
-def _keep(parts: list[_Part], part: dict[str, Any]) -> None:
-    """Keep a part to send back; pieces of one text are joined, up to the one that is signed."""
-    if parts and parts[-1].takes(part):
-        parts[-1].add(part)
-    else:
-        parts.append(_Part(part))
-
-
-def _piece(call: Mapping[str, Any], signature: object, number: int) -> dict[str, Any]:
-    """Give a call in the form of Chat Completions, signature and all."""
-    function = {"name": call.get("name"), "arguments": call.get("args") or {}}
-    piece: dict[str, Any] = {
-        "index": number,
-        "id": call.get("id") or f"call_{number}",
-        "function": function,
-    }
-    if signature:
-        piece["extra_content"] = {"google": {"thought_signature": signature}}
-    return piece
-
-
-def _media(data: Mapping[str, Any]) -> Media:
-    mime = text_of(data.get("mimeType")) or "image/png"
-    url = f"data:{mime};base64,{text_of(data.get('data'))}"
-    return Media(mime.partition("/")[0], url, mime)
-
-
-def _sources(grounding: object) -> Iterator[Citation]:
-    chunks = grounding.get("groundingChunks") if isinstance(grounding, dict) else None
-    for chunk in chunks if isinstance(chunks, list) else ():
-        web = chunk.get("web") if isinstance(chunk, dict) else None
-        if isinstance(web, dict) and web.get("uri"):
-            yield Citation(text_of(web["uri"]), web.get("title"))
-
-
-def _counts(usage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the counts under the common names; Gemini counts thoughts beside the answer."""
-    thoughts, written = (
-        count_in(usage, "thoughtsTokenCount"),
-        count_in(usage, "candidatesTokenCount"),
-    )
-    return {
-        **usage,
-        "prompt_tokens": count_in(usage, "promptTokenCount"),
-        "completion_tokens": written + thoughts,
-        "total_tokens": count_in(usage, "totalTokenCount"),
-        "prompt_tokens_details": {"cached_tokens": count_in(usage, "cachedContentTokenCount")},
-        "completion_tokens_details": {"reasoning_tokens": thoughts},
-    }
-
-
-def _blocked(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Give a blocked prompt the form of an error."""
-    feedback = chunk.get("promptFeedback")
-    reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
-    if not reason:
-        return None
-    message = f"the prompt was blocked: {reason}"
-    return {"error": {"message": message, "code": "prompt_blocked", "type": "content_filter"}}

@@ -42,10 +42,10 @@ class Packed:
         start = self._ends[place - 1] if place else 0
         return self._text[start : self._ends[place]]
 
-    def text(self, kind: int) -> str:
-        """Join the texts of one kind."""
+    def text(self, kind: int, start: int = 0, stop: int = BLOCK) -> str:
+        """Join the texts of one kind, of the whole block or from a place up to another."""
         count = self.kinds.count(kind)
-        if count == len(self.kinds):
+        if count == len(self.kinds) and not start and stop >= count:
             return self._text
-        wanted = [place for place, each in enumerate(self.kinds) if each == kind] if count else []
-        return "".join([self.item(place) for place in wanted])
+        places = range(start, min(stop, len(self.kinds))) if count else ()
+        return "".join([self.item(place) for place in places if self.kinds[place] == kind])

@@ -42,19 +42,21 @@ class ProtocolForm:
 def find_protocol(name: ProtocolName) -> ProtocolForm:
     """Give a protocol by its name."""
     if name == "responses":
-        from aiotokengate.wire import responses  # noqa: PLC0415 - see the head of this module
+        from aiotokengate.wire import responses, responses_reply  # noqa: PLC0415 - see the head
 
         return ProtocolForm(
-            responses.encode_responses, lambda _, log: responses.ResponsesDecoder(log)
+            responses.encode_responses, lambda _, log: responses_reply.ResponsesDecoder(log)
         )
     if name == "messages":
-        from aiotokengate.wire import messages  # noqa: PLC0415 - the same
+        from aiotokengate.wire import messages, messages_reply  # noqa: PLC0415 - the same
 
-        return ProtocolForm(messages.encode_messages, lambda _, log: messages.MessagesDecoder(log))
+        return ProtocolForm(
+            messages.encode_messages, lambda _, log: messages_reply.MessagesDecoder(log)
+        )
     if name == "gemini":
-        from aiotokengate.wire import gemini  # noqa: PLC0415 - the same
+        from aiotokengate.wire import gemini, gemini_reply  # noqa: PLC0415 - the same
 
-        return ProtocolForm(gemini.encode_gemini, lambda _, log: gemini.GeminiDecoder(log))
+        return ProtocolForm(gemini.encode_gemini, lambda _, log: gemini_reply.GeminiDecoder(log))
     return ProtocolForm(encode_chat, ChatCompletionsDecoder)
 
 

@@ -89,6 +89,7 @@ class Decoder(Protocol):
     """Events of one reply in, entries of its transcript out; never raises on what the wire says.
 
     Attributes:
+        TYPED: the name of the protocol, where each of its events has a type; else "".
         transcript: where the entries go.
         done: whether the protocol's own end came (``[DONE]``, ``message_stop``); nothing counts
             after it.
@@ -96,6 +97,7 @@ class Decoder(Protocol):
             parsed; a list of frames; or bytes that are no JSON text.
     """
 
+    TYPED: ClassVar[str]
     transcript: Transcript
     done: bool
     suspect: Mapping[str, Any] | list[Any] | bytes | None
@@ -139,6 +141,7 @@ class FrameDecoder:
 
     __slots__ = ("done", "splicer", "suspect", "transcript", "uneven")
 
+    TYPED: ClassVar[str] = ""
     TEXTS: ClassVar[frozenset[str]] = frozenset()
     """Keys whose texts are put together again where a character was cut."""
 
@@ -206,6 +209,15 @@ class FrameDecoder:
         """Take the end of the stream."""
         self.splicer.forget()
         self.transcript.seal()
+
+    def clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
+        """Return parsed JSON in which no half of a character is left."""
+        if not self.uneven:
+            return value
+        try:
+            return mended(value, frozenset())
+        except RecursionError:
+            return value
 
     def no_object(self, frame: object) -> None:
         """Put a frame aside that is JSON, and no object."""

@@ -130,8 +130,9 @@ def _run(run: Mapping[str, Any]) -> Fields:
 
 
 def _local_shell(call: Item, content: object, _: Sequence[Any]) -> Fields:
-    # The type names the call in ``id``, most clients in ``call_id``: both are said.
-    name = call.get("id")
+    # The type says of ``id`` what it says of the call's ``call_id``: the call's unique id; most
+    # clients send it as ``call_id``, so both are said.
+    name = call.get("call_id") or call.get("id")
     return {**({"id": name} if name else {}), "output": joined_text(content)}
 
 

@@ -59,20 +59,24 @@ class Append:
         kind: of the entry.
         also: a list that keeps the text, too.
         through: takes the text in place of the transcript.
+        typed: whether an event without text is a sign of life all the same.
     """
 
-    __slots__ = ("also", "kind", "through")
+    __slots__ = ("also", "kind", "through", "typed")
 
     def __init__(
         self,
         kind: int,
         also: list[str] | None = None,
         through: Callable[[str], None] | None = None,
+        *,
+        typed: bool = False,
     ) -> None:
         """Say what it is for."""
         self.kind = kind
         self.also = also
         self.through = through
+        self.typed = typed
 
 
 _TEXT, _TWIN, _SCALAR = range(3)
@@ -99,6 +103,7 @@ def _template(
     read = _reader(inner, what) if inner else orjson.loads
     head, tail = len(prefix), -len(suffix)
     kind, through = append.kind, append.through or _keeping(append, log)
+    typed = append.typed
     add_kind, add_item = log.kinds.append, log.items.append
 
     def run(events: Sequence[bytes], at: int) -> int:
@@ -113,6 +118,7 @@ def _template(
             if type(text) is not str:
                 return place
             if not text:
+                log.signs += typed
                 continue
             if through is not None:
                 through(text)

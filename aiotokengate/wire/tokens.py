@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aiotokengate.types import Usage
 from aiotokengate.wire.jsontext import written
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "estimate_messages",
     "estimate_text",
     "estimate_texts",
-    "usage_of_texts",
 ]
 
 MESSAGE: Final = 4
@@ -122,13 +120,6 @@ def _weight(text: str | bytes) -> float:
 def estimate_texts(texts: Iterable[str]) -> int:
     """Return about how many tokens several texts have together; each is a text of its own."""
     return sum(map(estimate_text, texts))
-
-
-def usage_of_texts(prompt: int, reasoning: Iterable[str], answer: Iterable[str]) -> Usage:
-    """Return an estimated usage, for a reply that ended before its usage came."""
-    thought = estimate_texts(reasoning)
-    completion = thought + estimate_texts(answer)
-    return Usage(prompt, completion, thought, 0, prompt + completion, estimated=True)
 
 
 def estimate_messages(messages: Iterable[Mapping[str, Any]], tools: object = None) -> int:

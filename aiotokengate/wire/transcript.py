@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import chain, compress, count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -49,6 +49,9 @@ from aiotokengate.wire.endings import Ending
 from aiotokengate.wire.jsontext import mended, rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
 from aiotokengate.wire.usage import has_counts, merged_counts, usage_of
+
+if TYPE_CHECKING:
+    from aiotokengate.wire.audio import Audio
 
 __all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", "Transcript"]
 
@@ -93,6 +96,7 @@ class ChoiceState:
             other than Chat Completions wants back in the next turn, whole and in order.
         calls: the tool calls, in the order of their appearance.
         cited: the sources that were given already.
+        audio: a spoken answer, if there is one.
         details: the entries of ``reasoning_details``, by what tells them apart.
         halves: the first halves of characters that a text ended with, by its kind.
         extra: fields that have no name of their own, the last value of each.
@@ -100,6 +104,7 @@ class ChoiceState:
 
     __slots__ = (
         "_newest_detail",
+        "audio",
         "bare",
         "calls",
         "cited",
@@ -137,10 +142,19 @@ class ChoiceState:
         self.cited: set[str] = set()
         self.details: dict[str, PartialDetail] = {}
         self._newest_detail: dict[str, str] = {}
+        self.audio: Audio | None = None
         self.halves: dict[int, str] = {}
         self.logprobs: list[Any] = []
         self.native: dict[str, Any] | None = None
         self.extra: dict[str, Any] = {}
+
+    def hear(self, piece: Mapping[str, Any]) -> None:
+        """Keep a piece of a spoken answer."""
+        from aiotokengate.wire.audio import Audio  # noqa: PLC0415 - for few replies
+
+        self.audio = self.audio or Audio()
+        self.audio.add(piece)
+        self.said = True
 
     def detail_key(self, entry: Mapping[str, Any]) -> str:
         """Tell the entries of ``reasoning_details`` apart by index, type and id.
@@ -188,10 +202,11 @@ class Transcript:
         base: how many entries came before them.
         retain: whether what was read is kept.
         first: the first entry that was not dropped.
-        forgotten: bytes of thinking and of answer that were dropped.
+        forgotten: about how many tokens of thinking and of answer were dropped.
         choices: the choices seen so far, by index.
         expected: how many choices were asked for (``n``).
         claimed: how many choices have claimed to be finished.
+        late_word: a word that means broken off, and came when all had been said.
         signs: how many typed events came that say nothing but that somebody is at work.
         counts: the last usage object that had any count, as it came.
         usage: the same as a value, once sealed.
@@ -219,6 +234,7 @@ class Transcript:
         "id",
         "items",
         "kinds",
+        "late_word",
         "model",
         "notes",
         "plain",
@@ -258,6 +274,7 @@ class Transcript:
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
         self.claimed = self.signs = 0
+        self.late_word = ""
         self._end = 0
         self.counts: Mapping[str, Any] | None = None
         self.usage: Usage | None = None
@@ -345,6 +362,18 @@ class Transcript:
                 return text
         return "".join(compress(self.items, map(wanted.__eq__, kinds)))
 
+    def text_between(self, wanted: int, start: int, end: int) -> str:
+        """Join the text of one kind from an entry on, up to another, as far as it was kept."""
+        at, texts = max(start, self.first), []
+        while at < min(end, self.base):
+            block, place = divmod(at - self.first, BLOCK)
+            stop = min(BLOCK, place + end - at)
+            texts.append(self._packed[block].text(wanted, place, stop))
+            at += stop - place
+        here = slice(max(at - self.base, 0), max(end - self.base, 0))
+        texts.extend(compress(self.items[here], map(wanted.__eq__, self.kinds[here])))
+        return "".join(texts)
+
     def has(self, kinds: Container[int]) -> bool:
         """Say whether there is an entry of one of these kinds."""
         if self.first:
@@ -373,12 +402,13 @@ class Transcript:
 
     def forget(self, before: int) -> None:
         """Drop the packed blocks before a place, but for what is no text in them."""
+        from aiotokengate.wire.tokens import estimate_text  # noqa: PLC0415 - for few streams
+
         count = (before - self.first) // BLOCK
         for block in self._packed[:count]:
             self._kept += block.others.values()
             for kind in {kind for kind in block.kinds if kind % KINDS < BREAK}:
-                size = len(block.text(kind).encode("utf-8", "replace"))
-                self.forgotten[min(kind % KINDS, ANSWER)] += size
+                self.forgotten[min(kind % KINDS, ANSWER)] += estimate_text(block.text(kind))
         self.first += BLOCK * len(self._packed[:count])
         del self._packed[:count]
 
@@ -456,10 +486,18 @@ class Transcript:
             self.claimed += 1
         else:
             self._doubt(state)
+            if ending == "broken" and self._stands(state):
+                self.late_word = reason
+                return
         state.finish_reason, state.ending, state.word = reason, ending, word or reason
         spoke = state.said or self.spoke(state.index, state.spoke_from)
         state.bare = ending in _MAY_BE_NONE and not spoke
         state.claimed_at = len(self)
+
+    def _stands(self, state: ChoiceState) -> bool:
+        """Whether a claim is good, and nothing was said since: what breaks then breaks nothing."""
+        good = state.ending != "broken" and not state.bare
+        return good and not self.spoke(state.index, state.claimed_at)
 
     def _doubt(self, state: ChoiceState) -> None:
         state.doubtful = state.doubtful or self.spoke(state.index, state.claimed_at)
@@ -567,7 +605,10 @@ class Transcript:
         if news is None:
             return
         self.plain = False
-        self.put(state.index, BREAK, ToolCallDelta(state.index, *news))
+        if any(news[1:]):
+            self.put(state.index, BREAK, ToolCallDelta(state.index, *news))
+        else:
+            self.signs += 1
         call.spoke_at = len(self)
 
     def tool_calls(self, state: ChoiceState) -> tuple[ToolCall, ...]:

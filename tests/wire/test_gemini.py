@@ -21,7 +21,8 @@ from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import fold
-from aiotokengate.wire.gemini import GeminiDecoder, encode_gemini
+from aiotokengate.wire.gemini import encode_gemini
+from aiotokengate.wire.gemini_reply import GeminiDecoder
 from aiotokengate.wire.problems import find_problem
 from aiotokengate.wire.question import Question
 from aiotokengate.wire.transcript import Transcript
@@ -142,7 +143,7 @@ def test_all_of_it_goes_back_part_by_part() -> None:
     ]
 
 
-def test_text_in_pieces_is_one_part_up_to_its_signature() -> None:
+def test_text_in_pieces_is_one_part_and_a_signature_stays_where_it_came() -> None:
     frames = [
         chunk({"text": "你"}),
         chunk({"text": "好"}, {}, {"thoughtSignature": "s1", "text": ""}),
@@ -152,7 +153,8 @@ def test_text_in_pieces_is_one_part_up_to_its_signature() -> None:
     assert choice.answer == "你好！"
     assert choice.native is not None
     assert choice.native["content"] == [
-        {"text": "你好", "thoughtSignature": "s1"},
+        {"text": "你好"},
+        {"text": "", "thoughtSignature": "s1"},
         {"text": "！"},
     ]
 
@@ -197,8 +199,8 @@ def test_several_candidates() -> None:
     }
     assert deltas(two) == [
         AnswerDelta("甲", 0),
-        FinishDelta(0, "stop"),
         AnswerDelta("乙", 1),
+        FinishDelta(0, "stop"),
         FinishDelta(1, "stop"),
     ]
 

@@ -20,7 +20,8 @@ from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
 from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import fold
-from aiotokengate.wire.messages import MessagesDecoder, encode_messages
+from aiotokengate.wire.messages import encode_messages
+from aiotokengate.wire.messages_reply import MessagesDecoder
 from aiotokengate.wire.problems import find_problem
 from aiotokengate.wire.question import Question
 from aiotokengate.wire.sse import SSEDecoder
@@ -188,7 +189,8 @@ def check_recorded(decoder: MessagesDecoder) -> None:
     usage = reply.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (534, 119, 100)
     assert usage.total_tokens == 653
-    assert reply.choices[0].native == {"protocol": "messages", "content": BLOCKS}
+    native = {"protocol": "messages", "content": BLOCKS, "asked": "", "model": MODEL}
+    assert reply.choices[0].native == native
     assert decoder.done
 
 
@@ -243,7 +245,7 @@ def test_a_summary_after_the_deltas_repeats_nothing() -> None:
         ("max_tokens", "length"),
         ("refusal", "content_filter"),
         ("pause_turn", "pause_turn"),
-        ("model_context_window_exceeded", "model_context_window_exceeded"),
+        ("model_context_window_exceeded", "length"),
     ],
 )
 def test_stop_reasons(word: str, reason: str) -> None:
@@ -296,7 +298,10 @@ def test_what_nobody_knows_is_kept() -> None:
         )
     )
     assert reply.tool_calls == ()
-    assert reply.choices[0].extra["deltas"] == [{"type": "odd_delta", "x": 1}]
+    assert [(one.type, one.data) for one in reply.choices[0].unknown] == [
+        ("odd_delta", {"type": "odd_delta", "x": 1}),
+        ("some_day", {"type": "some_day", "x": 1}),
+    ]
     assert reply.message()["native"]["content"] == [{**search, "input": {"q": "天气"}}, found]
 
 
@@ -367,7 +372,9 @@ def test_nothing_on_the_wire_raises(frame: object) -> None:
 
 def test_halves_of_a_pair_are_mended() -> None:
     data = rb'{"type":"content_block_delta","delta":{"type":"text_delta","text":"a\ud83d"}}'
-    assert deltas(data) == [AnswerDelta("a\ufffd")]
+    decoder = read(data, ending("end_turn"))
+    assert decoder.transcript.text(0, 1) == "a\ufffd"
+    assert folded(decoder).message()["native"]["content"] == [{"type": "text", "text": "a\ufffd"}]
 
 
 def test_a_stream_without_its_beginning() -> None:

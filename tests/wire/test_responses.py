@@ -16,7 +16,8 @@ from aiotokengate.wire.dialects import DIALECTS
 from aiotokengate.wire.fold import fold
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.question import Question
-from aiotokengate.wire.responses import ResponsesDecoder, encode_responses
+from aiotokengate.wire.responses import encode_responses
+from aiotokengate.wire.responses_reply import ResponsesDecoder
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import Transcript
 
@@ -95,7 +96,9 @@ EVENTS: list[dict[str, Any]] = [
     ev("output_item.added", output_index=1, item={**CALL, "arguments": ""}),
     ev("function_call_arguments.delta", item_id="fc_1", output_index=1, delta='{"city":"北'),
     ev("function_call_arguments.delta", item_id="fc_1", output_index=1, delta='京"}'),
-    ev("function_call_arguments.done", item_id="fc_1", output_index=1, arguments="…"),
+    ev(
+        "function_call_arguments.done", item_id="fc_1", output_index=1, arguments=CALL["arguments"]
+    ),
     ev("output_item.done", output_index=1, item=CALL),
     ev("completed", response=response("completed", REASONING, CALL)),
 ]
@@ -133,7 +136,12 @@ def check_recorded(decoder: ResponsesDecoder) -> None:
     usage = reply.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (30, 50, 80)
     assert (usage.reasoning_tokens, usage.cached_tokens) == (40, 10)
-    assert reply.choices[0].native == {"protocol": "responses", "content": [REASONING, CALL]}
+    assert reply.choices[0].native == {
+        "protocol": "responses",
+        "content": [REASONING, CALL],
+        "asked": "",
+        "model": MODEL,
+    }
     assert decoder.done
 
 
@@ -173,7 +181,7 @@ def test_items_that_end_in_another_order() -> None:
         ev("output_item.added", output_index=1, item={**MESSAGE, "content": []}),
         words("你好！"),
         ev("output_item.done", output_index=1, item=MESSAGE),
-        summary(0, "不要"),
+        {**summary(0, "不要"), "item_id": "rs_tmp"},
         ev("output_item.done", output_index=0, item=whole),
         ev("completed", response=response("completed", {**whole, "id": "x"}, MESSAGE)),
         b"[DONE]",
@@ -357,9 +365,12 @@ def test_nothing_on_the_wire_raises(frame: object) -> None:
 
 
 def test_halves_of_a_pair_are_mended() -> None:
-    assert deltas(rb'{"type":"response.output_text.delta","delta":"a\ud83d"}') == [
-        AnswerDelta("a\ufffd")
-    ]
+    first = rb'{"type":"response.output_text.delta","delta":"a\ud83d"}'
+    second = rb'{"type":"response.output_text.delta","delta":"\udc40b"}'
+    assert deltas(first) == [AnswerDelta("a"), AnswerDelta("\ufffd")]
+    assert deltas(first, second) == [AnswerDelta("a"), AnswerDelta("👀b")]
+    whole = ev("output_text.done", text="a👀b")
+    assert deltas(first, whole) == [AnswerDelta("a"), AnswerDelta("👀b")]
 
 
 def test_deltas_in_order() -> None:

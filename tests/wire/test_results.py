@@ -135,7 +135,7 @@ SEARCH = item("tool_search_call", execution="client", arguments={})
         (
             item("local_shell_call", action={"type": "exec"}),
             "甲.txt",
-            {"type": "local_shell_call_output", "call_id": "c", "id": "it_1", "output": "甲.txt"},
+            {"type": "local_shell_call_output", "call_id": "c", "id": "c", "output": "甲.txt"},
         ),
         (
             COMPUTER,

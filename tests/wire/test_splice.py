@@ -29,8 +29,8 @@ from splice_rates import LEAST, SHAPES, Said, rate, replies
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.messages import MessagesDecoder
-from aiotokengate.wire.responses import ResponsesDecoder
+from aiotokengate.wire.messages_reply import MessagesDecoder
+from aiotokengate.wire.responses_reply import ResponsesDecoder
 from aiotokengate.wire.splice import FAIR_TRIAL, LONGEST, MOST_TEMPLATES, Append, Hole, Splicer
 from aiotokengate.wire.sse import SSEDecoder
 from aiotokengate.wire.transcript import ANSWER, ChoiceState, Transcript
@@ -44,22 +44,27 @@ Make: TypeAlias = Callable[[], Decoder]
 def known_of(state: ChoiceState) -> dict[str, Any]:
     details = {key: detail.whole() for key, detail in state.details.items()}
     told = {name: getattr(state, name) for name in ChoiceState.__slots__}
-    return {**told, "details": details}
+    calls = [(call.id, call.name, call.kind, call.arguments, call.extra) for call in state.calls]
+    return {**told, "details": details, "calls": calls}
 
 
 def known(decoder: Decoder) -> dict[str, Any]:
     """Give all that a decoder knows."""
     log = decoder.transcript
-    told = {name: getattr(log, name) for name in Transcript.__slots__ if name != "choices"}
+    names = set(Transcript.__slots__) - {"choices", "_make_id"}
+    told = {name: getattr(log, name) for name in sorted(names)}
     choices = {index: known_of(state) for index, state in log.choices.items()}
     # As text, in which 1, 1.0 and True are not the same.
     written = {"choices": repr(choices), "extra": repr(log.extra), "counts": repr(log.counts)}
+    written["items"] = repr(log.items)  # in which NaN is itself
     return {**told, **written, "done": decoder.done}
 
 
 def suspects_of_feeding(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
     suspects = []
     for place, data in enumerate(events):
+        if decoder.done:
+            break
         decoder.feed(data)
         if decoder.suspect is not None:
             suspects.append((place + 1, decoder.suspect))
@@ -69,7 +74,7 @@ def suspects_of_feeding(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
 
 def suspects_of_splicing(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
     suspects, at = [], 0
-    while at < len(events):
+    while at < len(events) and not decoder.done:
         at = decoder.feed_from(events, at)
         if decoder.suspect is not None:
             suspects.append((at, decoder.suspect))
@@ -563,7 +568,7 @@ def test_what_is_nested_too_deeply_to_be_compared(literal: str) -> None:
     """Nothing is raised, and what comes after it is taken."""
     frame = chunk(SAID, x=9).replace('"@text@"', literal).replace("9", "[" * 950 + "]" * 950)
     decoder = ChatCompletionsDecoder(DIALECTS["openai"], Transcript())
-    decoder.feed_from([*[frame.encode()] * 5, chunk({"content": "b"}).encode()], 0)
+    suspects_of_splicing(decoder, [*[frame.encode()] * 5, chunk({"content": "b"}).encode()])
     assert decoder.transcript.items[-1].endswith("b")
 
 

@@ -13,14 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate import Usage
 from aiotokengate.wire.tokens import (
     IMAGE,
     MESSAGE,
     estimate_messages,
     estimate_text,
     estimate_texts,
-    usage_of_texts,
 )
 
 COUNTED: list[dict[str, Any]] = orjson.loads(
@@ -117,13 +115,6 @@ def test_what_stands_beside_the_content() -> None:
     assert estimate_messages([thought]) == plain + estimate_text(CHINESE)
     result = {"role": "tool", "tool_call_id": "call_" + "7" * 90, "content": "hello"}
     assert estimate_messages([result]) == MESSAGE + 1
-
-
-def test_the_usage_of_a_reply_that_nobody_counted() -> None:
-    """Reasoning is a part of the completion, as everywhere."""
-    usage = usage_of_texts(5, ["你好", "hello"], iter(["hello"]))
-    assert usage == Usage(5, 3, 2, 0, 8, estimated=True)
-    assert usage_of_texts(0, [], []) == Usage(estimated=True)
 
 
 def test_tools_are_counted_with_their_json() -> None:

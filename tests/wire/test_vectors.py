@@ -41,6 +41,7 @@ from aiotokengate.types import (
     Timeline,
     ToolCall,
     ToolCallDelta,
+    UnknownDelta,
     UsageDelta,
 )
 from aiotokengate.watch import Watch
@@ -183,8 +184,10 @@ def described(delta: Delta) -> dict[str, Any]:
             told = {"citation": citation.url}
         case FinishDelta(choice, reason):
             told = {"finish": reason}
-        case UsageDelta():
-            return {"usage": True}
+        case UnknownDelta(choice, protocol, kind, _):
+            told = {"unknown": [protocol, kind]}
+        case _:
+            return {"usage": True} if isinstance(delta, UsageDelta) else {"other": repr(delta)}
     return {**told, "choice": choice} if choice else told
 
 
@@ -195,7 +198,8 @@ def counted(usage: Usage) -> dict[str, Any] | None:
 
 def called(call: ToolCall) -> dict[str, Any]:
     told = attrs.asdict(call)
-    return told if call.extra else {key: told[key] for key in told if key != "extra"}
+    usual = {"extra": {}, "kind": "function"}
+    return {key: value for key, value in told.items() if usual.get(key) != value}
 
 
 def told_of(reply: Reply, wanted: dict[str, Any]) -> dict[str, Any]:

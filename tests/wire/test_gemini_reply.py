@@ -1,0 +1,334 @@
+"""Gemini, as it and its bridges really send: calls in parts, ends that are none, what is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from support import About
+
+from aiotokengate import Reply, ToolCallDelta, UnknownDelta
+from aiotokengate.types import Delta
+from aiotokengate.wire.dialects import DIALECTS
+from aiotokengate.wire.fold import fold
+from aiotokengate.wire.gemini_reply import GeminiDecoder
+from aiotokengate.wire.transcript import Transcript
+
+Chunk = dict[str, Any]
+
+
+def read(*chunks: object, end: bool = True) -> GeminiDecoder:
+    decoder = GeminiDecoder(Transcript())
+    for chunk in chunks:
+        decoder.feed(chunk if isinstance(chunk, bytes) else orjson.dumps(chunk))
+    if end:
+        decoder.end()
+    return decoder
+
+
+def reply_of(*chunks: object) -> Reply:
+    log = read(*chunks).transcript
+    return fold(log, DIALECTS["gemini"], About("complete" if log.complete else "interrupted"))
+
+
+def native_of(*chunks: object) -> Any:
+    native = reply_of(*chunks).choices[0].native
+    return None if native is None else native["content"]
+
+
+def deltas(*chunks: object) -> list[Delta]:
+    log = read(*chunks).transcript
+    return [log.delta(at) for at in range(len(log))]
+
+
+def said(*parts: object, **more: object) -> Chunk:
+    return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, **more}]}
+
+
+def call(**fields: object) -> Chunk:
+    return {"functionCall": fields}
+
+
+STOP = said(finishReason="STOP")
+
+# --- calls --------------------------------------------------------------------------------------
+
+
+def test_calls_with_and_without_an_id() -> None:
+    chunks = [
+        said(call(name="查", id="fk-1", args={"n": 1}), call(name="查", args={"n": 2})),
+        said(call(name="现在"), finishReason="STOP"),
+    ]
+    reply = reply_of(*chunks)
+    assert [one.parse() for one in reply.tool_calls] == [{"n": 1}, {"n": 2}, {}]
+    assert reply.tool_calls[0].id == "fk-1"
+    assert len({one.id for one in reply.tool_calls}) == 3
+    assert reply.finish_reason == "tool_calls"
+    assert native_of(*chunks) == [
+        call(name="查", id="fk-1", args={"n": 1}),
+        call(name="查", args={"n": 2}),
+        call(name="现在"),
+    ]
+
+
+def test_a_known_id_again_is_the_same_call_or_another_one() -> None:
+    chunks = [said(call(name="查", id="同", args={"n": n})) for n in (1, 1, 2)]
+    reply = reply_of(*chunks, STOP)
+    assert [one.parse() for one in reply.tool_calls] == [{"n": 1}, {"n": 2}]
+    ids = [part["functionCall"]["id"] for part in native_of(*chunks, STOP)]
+    assert ids == [one.id for one in reply.tool_calls]
+    assert ids[0] == "同" != ids[1]
+
+
+def arg(path: str, **value: object) -> Chunk:
+    return {"jsonPath": path, **value}
+
+
+IN_PARTS = [
+    said({**call(name="订", id="fk-1", willContinue=True), "thoughtSignature": "S"}),
+    said(
+        call(partialArgs=[arg("$.城", stringValue="哈尔", willContinue=True)], willContinue=True)
+    ),
+    said(call(partialArgs=[arg("$.城", stringValue="滨 🌸")], willContinue=True)),
+    said(call(partialArgs=[arg("$.日[0]", numberValue=3), arg("$.急", boolValue=True)])),
+]
+ARGS = {"城": "哈尔滨 🌸", "日": [3], "急": True}
+
+
+@pytest.mark.parametrize("last", [said(call()), said(call(willContinue=False)), STOP])
+def test_a_call_in_parts_is_told_and_sent_back_once(last: Chunk) -> None:
+    chunks = [*IN_PARTS, last, STOP]
+    (one,) = reply_of(*chunks).tool_calls
+    assert (one.id, one.name, one.complete, one.parse()) == ("fk-1", "订", True, ARGS)
+    assert one.extra == {"extra_content": {"google": {"thought_signature": "S"}}}
+    told = [one.arguments for one in deltas(*chunks) if isinstance(one, ToolCallDelta)]
+    assert orjson.loads("".join(told)) == ARGS
+    assert native_of(*chunks) == [
+        {**call(name="订", id="fk-1", args=ARGS), "thoughtSignature": "S"}
+    ]
+
+
+def test_a_call_in_parts_that_was_cut_is_not_run() -> None:
+    (one,) = reply_of(*IN_PARTS).tool_calls
+    assert not one.complete
+    assert native_of(*IN_PARTS) is None
+    (spoken,) = reply_of(*IN_PARTS, said({"text": "…"})).tool_calls
+    assert not spoken.complete
+
+
+def test_several_calls_in_parts() -> None:
+    chunks = [
+        said(
+            call(name="甲", id="1", willContinue=True), call(name="乙", id="2", willContinue=True)
+        ),
+        said(call(id="1", partialArgs=[arg("$.n", numberValue=1)], willContinue=True)),
+        said(call(id="2", partialArgs=[arg("$.n", numberValue=2)], willContinue=True)),
+        said(call(id="1"), call()),
+        said(call(name="丙", willContinue=True)),
+        said(call(name="丁", args={"n": 4})),
+        STOP,
+    ]
+    calls = reply_of(*chunks).tool_calls
+    assert [(one.name, one.parse()) for one in calls] == [
+        ("甲", {"n": 1}),
+        ("乙", {"n": 2}),
+        ("丙", {}),
+        ("丁", {"n": 4}),
+    ]
+    assert all(one.complete for one in calls)
+
+
+def test_parts_of_no_call_are_told_as_unknown() -> None:
+    stray = said(call(partialArgs=[arg("$.n", numberValue=1)]), call())
+    found = [one for one in deltas(stray, STOP) if isinstance(one, UnknownDelta)]
+    assert [one.type for one in found] == ["candidates.content.parts.functionCall"] * 2
+    assert native_of(stray, STOP) is None
+
+
+def test_a_path_that_leads_nowhere_makes_the_call_incomplete() -> None:
+    bad = said(call(partialArgs=[arg("$..x", numberValue=1)], willContinue=False))
+    (one,) = reply_of(IN_PARTS[0], bad, STOP).tool_calls
+    assert not one.complete
+
+
+# --- ends ---------------------------------------------------------------------------------------
+
+
+def test_only_the_body_ends() -> None:
+    decoder = read(STOP, said({"text": "一"}, finishReason="STOP"), end=False)
+    assert not decoder.done
+    assert reply_of(
+        STOP, said({"text": "一"}), said({"text": "二"}, finishReason="STOP")
+    ).answer == ("一二")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"executableCode": {"language": "PYTHON", "code": "6*7"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42"}},
+        {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {}}},
+        {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "response": {}}},
+    ],
+)
+def test_a_stop_right_after_a_tool_of_the_server_settles_nothing(part: Chunk) -> None:
+    before = [said({"text": "算一下"}), said(part, finishReason="STOP")]
+    log = read(*before, end=False).transcript
+    assert not log.settled
+    assert log.signs == 1
+    assert read(*before, said({"text": "42"}, finishReason="STOP"), end=False).transcript.settled
+    assert reply_of(*before).status == "complete"
+    assert native_of(*before) == [{"text": "算一下"}, part]
+
+
+def test_to_be_continued_needs_a_token() -> None:
+    token = said({"text": "上"}, continuationToken="tok")
+    paused = reply_of(token, said(finishReason="CONTINUATION"))
+    assert (paused.choices[0].status, paused.choices[0].extra["continuationToken"]) == (
+        "paused",
+        "tok",
+    )
+    cut = reply_of(said({"text": "上"}, finishReason="CONTINUATION"))
+    assert (cut.status, cut.finish_reason) == ("complete", "length")
+
+
+def test_a_call_after_the_claim_makes_it_one_of_calls() -> None:
+    reply = reply_of(
+        said({"text": "好"}, finishReason="STOP"), said(call(name="查", args={"n": 1}))
+    )
+    assert (reply.finish_reason, len(reply.tool_calls)) == ("tool_calls", 1)
+
+
+def test_what_stands_beside_the_finish() -> None:
+    log = read(said({"text": "…"}, finishReason="SAFETY", finishMessage="不行")).transcript
+    assert log.text(0, 1) == "…"
+    assert log.choices[0].details_of_end == "不行"
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+def test_grounding_of_several_chunks_is_joined() -> None:
+    web = {"web": {"uri": "https://a.example", "title": "甲"}}
+    others = [
+        {"maps": {"uri": "https://m.example", "placeId": "p"}},
+        {"retrievedContext": {"uri": "gs://b/c", "text": "段"}},
+        {"image": {"sourceUri": "https://i.example", "imageUri": "https://i.example/1.png"}},
+    ]
+    chunks = [
+        said({"text": "花"}, groundingMetadata={"groundingChunks": [web]}),
+        said(
+            groundingMetadata={
+                "groundingChunks": [web, *others],
+                "searchEntryPoint": {"renderedContent": "<div>"},
+                "groundingSupports": [{"a": 1}],
+            }
+        ),
+        said(
+            groundingMetadata={
+                "groundingChunks": [],
+                "searchEntryPoint": {},
+                "groundingSupports": [{"b": 2}],
+            },
+            finishReason="STOP",
+        ),
+    ]
+    reply = reply_of(*chunks)
+    assert reply.choices[0].extra["groundingMetadata"] == {
+        "groundingChunks": [web, *others],
+        "searchEntryPoint": {"renderedContent": "<div>"},
+        "groundingSupports": [{"a": 1}, {"b": 2}],
+    }
+    assert [one.url for one in reply.citations] == [
+        "https://a.example",
+        "https://m.example",
+        "gs://b/c",
+        "https://i.example",
+    ]
+
+
+def test_quotes_are_sources_too() -> None:
+    quote = {"uri": "https://q.example", "license": "mit", "startIndex": 0, "endIndex": 6}
+    reply = reply_of(said({"text": "码"}, citationMetadata={"citations": [quote]}), STOP)
+    (cited,) = reply.citations
+    assert (cited.url, cited.extra["license"], cited.start) == ("https://q.example", "mit", None)
+    assert reply.choices[0].extra["citationMetadata"] == {"citations": [quote]}
+
+
+def test_log_probabilities_of_all_chunks() -> None:
+    results = [{"chosenCandidates": [{"token": one}]} for one in ("是", "的")]
+    chunks = [said({"text": "x"}, logprobsResult=one) for one in (*results, {})]
+    assert reply_of(*chunks, STOP).choices[0].logprobs == tuple(results)
+
+
+def test_fields_with_a_name_and_without() -> None:
+    chunk = said({"text": "好"}, safetyRatings=[{"a": 1}], tokenCount=3, mood="喜")
+    chunk |= {"modelStatus": {"modelStage": "STABLE"}, "createTime": "t", "later": "后"}
+    reply = reply_of(chunk, chunk, said(safetyRatings=[], finishReason="STOP"))
+    assert reply.extra == {
+        "modelStatus": {"modelStage": "STABLE"},
+        "createTime": "t",
+        "later": "后",
+    }
+    assert reply.choices[0].extra["safetyRatings"] == [{"a": 1}]
+    found = [(one.type, one.data) for one in reply.choices[0].unknown]
+    assert found == [("candidates.mood", "喜"), ("later", "后")]
+
+
+def test_signatures_stay_on_the_part_that_they_came_on() -> None:
+    parts: list[Chunk] = [
+        {"text": "想", "thought": True},
+        {"text": "一", "thought": True},
+        {"text": "好", "thoughtSignature": "A"},
+        {"text": "的"},
+        {"text": "！"},
+        {"text": ""},
+        {"text": "", "thoughtSignature": "B"},
+    ]
+    assert native_of(*[said(part) for part in parts], STOP) == [
+        {"text": "想一", "thought": True},
+        {"text": "好", "thoughtSignature": "A"},
+        {"text": "的！"},
+        {"text": "", "thoughtSignature": "B"},
+    ]
+
+
+def test_base64_of_the_alphabet_for_addresses() -> None:
+    part = {"inlineData": {"mimeType": "audio/l16", "data": "-_-_"}}
+    reply = reply_of(said(part), STOP)
+    assert reply.media[0].data == b"\xfb\xff\xbf"
+    assert native_of(said(part), STOP) == [part]
+
+
+def test_what_tools_read_is_counted_with_the_prompt_and_zeros_count_nothing() -> None:
+    counts = {
+        "promptTokenCount": 10,
+        "toolUsePromptTokenCount": 5,
+        "candidatesTokenCount": 4,
+        "thoughtsTokenCount": 3,
+        "totalTokenCount": 22,
+    }
+    later = {"promptTokenCount": 0, "candidatesTokenCount": 6, "totalTokenCount": 24}
+    chunks = [{**said({"text": "好"}), "usageMetadata": one} for one in (counts, later)]
+    usage = reply_of(*chunks, STOP).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens) == (15, 9, 3)
+    assert usage.total_tokens == 24
+
+
+def test_an_error_beside_content_or_amid_a_list_is_left_for_judgement() -> None:
+    error = {"error": {"code": 503, "message": "忙"}}
+    assert read({**said({"text": "好"}), **error}).suspect == {**said({"text": "好"}), **error}
+    decoder = GeminiDecoder(Transcript())
+    decoder.take([said({"text": "一"}), error, said({"text": "二"})])
+    assert decoder.suspect == [error, said({"text": "二"})]
+
+
+def test_a_character_cut_over_two_chunks() -> None:
+    cut = [
+        rb'{"candidates":[{"content":{"parts":[{"text":"a\ud83c"}]}}]}',
+        rb'{"candidates":[{"content":{"parts":[{"text":"\udf38"}]}}]}',
+    ]
+    assert reply_of(*cut, STOP).answer == "a🌸"
+    assert native_of(*cut, STOP) == [{"text": "a🌸"}]
+    assert native_of(cut[0], STOP) == [{"text": "a\ufffd"}]
