@@ -9,10 +9,12 @@ what a piece brings                                    the call that it belongs 
 =====================================================  ============================================
 an id that is known, at its own index or at none       that call
 the same with a name, at another index                 a new one, with an id of ours; unless the
-                                                       arguments there are begun and not whole
+                                                       arguments there are begun and not whole, or
+                                                       begin now under the same name
 the same without a name, at another index              that call: the index drifts
 a new id and a name at a known index                   a new one; unless it has the name of the
                                                        call there, whose arguments are not whole
+                                                       (two that have none are two)
 a new id without a name at a known index               the call there; its first id stays
 a name without an id at a known index                  a new one if the arguments there are whole
                                                        or begun under another name; else that call
@@ -110,6 +112,16 @@ class Call:
     def begun(self) -> bool:
         """Whether there are arguments, placeholders aside."""
         return bool(self._fragments)
+
+    @property
+    def held(self) -> bool:
+        """Whether there is a placeholder for arguments, and nothing else."""
+        return bool(self._held) and not self._fragments
+
+    @property
+    def bare(self) -> bool:
+        """Whether there are no arguments at all."""
+        return not self._fragments and not self._held
 
     @property
     def whole(self) -> bool:
@@ -344,6 +356,8 @@ def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Cal
     """Return the call of a known id that a piece belongs to, None for a new one."""
     if not name or (same.begun and not same.whole):
         return same
+    if name == same.name and fragment.strip() and same.bare:
+        return same
     if index is not None and same.index is not None and index != same.index:
         return None
     another = same.whole and fragment.strip() and not same.repeats(fragment)
@@ -354,11 +368,12 @@ def _is_another(known: Call, new_id: str, name: str, fragment: str) -> bool:
     """Whether a piece at the index of a call begins another one; its id is not known."""
     if not name:
         return False
+    again = known.held and isinstance(parsed(fragment), dict)
     if new_id and known.id:
-        return name != known.name or known.whole or known.closed
+        return name != known.name or known.whole or known.closed or again
     if known.whole:
         return name != known.name or bool(fragment.strip() and not known.repeats(fragment))
-    return known.begun and name != known.name
+    return name != known.name and (known.begun or again)
 
 
 def _word(value: object) -> str:

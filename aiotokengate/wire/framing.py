@@ -34,7 +34,7 @@ import attrs
 from aiotokengate.errors import TokenGateError, WireError
 from aiotokengate.types import Status
 from aiotokengate.wire.endings import broken_off
-from aiotokengate.wire.jsontext import loads
+from aiotokengate.wire.jsontext import is_deep, loads
 from aiotokengate.wire.problems import Problem, find_problem, status_error
 from aiotokengate.wire.question import Decoder
 from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
@@ -83,9 +83,13 @@ class Framing:
     """
 
     __slots__ = (
+        "_aside",
+        "_aside_size",
         "_certain",
         "_decoder",
+        "_depth",
         "_headers",
+        "_look_at",
         "_mode",
         "_most",
         "_received",
@@ -116,6 +120,8 @@ class Framing:
         self.log: Transcript = decoder.transcript
         self.failure: TokenGateError | None = None
         self.events = False
+        self._aside: list[bytes] = []  # bare lines, and how many bytes and open brackets they have
+        self._aside_size = self._depth = self._look_at = 0
         self._certain = False  # whether the failure stands, whatever was claimed
         self._decoder = decoder
         self._headers = headers
@@ -185,8 +191,8 @@ class Framing:
             frames = [loads(body)]
         except (ValueError, RecursionError):
             frames = [] if body.startswith(b"<") else list(frames_in(body))
-            if LOST in frames or not frames:
-                raise WireError(_not_json(body)) from None
+        if LOST in frames or not frames or any(map(is_deep, frames)):
+            raise WireError(_not_json(body))
         for frame in frames:
             self._take_frame(frame, body)
         if self.failure is None and not self.log.choices:
@@ -197,19 +203,28 @@ class Framing:
 
     def _take_events(self, sse: SSEDecoder, data: bytes) -> None:
         texts = sse.feed_data(data)
-        if sse.errors:
-            texts = self._until_error(sse, texts)
+        if sse.odd:
+            texts = self._take_odd(sse.odd, texts)
         if texts:
             self.events = True
-            self._take_texts(texts)
-        if sse.errors and not self.over:
-            self._named_error(sse.errors[0][1])
-        if sse.aside:
-            self._look_aside(sse, whole=bool(texts))
+            if self._aside:
+                self._close_aside()
+            if not self.over:
+                self._take_texts(texts)
 
-    def _until_error(self, sse: SSEDecoder, texts: list[bytes]) -> list[bytes]:
-        """Return the events before the first one that is named an error."""
-        return texts[: sse.errors[0][0]]
+    def _take_odd(self, odd: list[tuple[int, bool, bytes]], texts: list[bytes]) -> list[bytes]:
+        """Take events named an error, and bare lines, each in its turn; return what is left."""
+        at = 0
+        for place, named, data in odd:
+            if place > at or named:
+                self._close_aside()
+            if place > at:
+                self.events = True
+                self._take_texts(texts[at:place])
+                at = place
+            if not self.over:
+                (self._named_error if named else self._take_line)(data)
+        return [] if self.over else texts[at:]
 
     def _take_texts(self, texts: list[bytes]) -> None:
         decoder = self._decoder
@@ -247,9 +262,9 @@ class Framing:
             if self._decoder.suspect is not None:
                 self._judge(raw)
 
-    def _lose(self) -> None:
-        self.log.skipped += 1
-        if self._strict:
+    def _lose(self, count: int = 1) -> None:
+        self.log.skipped += count
+        if self._strict and count:
             error = WireError("a frame of the reply could not be read (strict=True)")
             error.retryable = True
             self._fail(error, certain=True)
@@ -257,35 +272,52 @@ class Framing:
     def _named_error(self, data: bytes) -> None:
         """Take an event whose name says that it is an error, whatever its data says."""
         self.events = True
-        frames = list(frames_in(data))
-        readable = [frame for frame in frames if frame is not LOST and frame is not END]
-        for frame in readable:
-            problem = find_problem(frame)
+        rest: list[object] = []
+        for frame in frames_in(data):
+            problem = None if frame is LOST or frame is END else find_problem(frame)
             if problem is not None:
+                self._lose(len(rest))
                 self._fail(status_error(None, data, self._headers, problem=problem))
-                return
-        if readable and isinstance(readable[0], dict) and readable[0].get("choices"):
-            self._take_frame(readable[0], data)  # its name is the lie
-            return
-        text = " ".join(data.decode("utf-8", "replace").split())
-        problem = Problem(text[:_CLIP] or "an event named error")
-        self._fail(status_error(None, data, self._headers, problem=problem))
+            elif frame is END or _is_of_a_reply(frame):
+                self._take_frame(frame, data)
+            else:
+                rest.append(frame)
+        if rest or not data.strip():  # else its name is the lie
+            text = " ".join(data.rpartition(b"\n")[2].decode("utf-8", "replace").split())
+            problem = Problem(text[:_CLIP] or "an event named error")
+            self._fail(status_error(None, data, self._headers, problem=problem))
 
-    def _look_aside(self, sse: SSEDecoder, *, whole: bool) -> None:
-        """Look at bare JSON: an error that came too late for a status, or a whole reply.
+    def _take_line(self, line: bytes) -> None:
+        """Take a bare line: of an error that came too late for a status, or of a whole reply.
 
-        It may stand on several lines; until it is whole, and as long as nothing else comes, it
-        is waited for.
+        JSON may stand on several lines; until its brackets are closed, and as long as nothing else
+        comes, it is waited for.
         """
-        text = b"\n".join(sse.aside)
-        if not (whole or len(text) > _MOST_ASIDE or text.rstrip().endswith(b"}")):
+        aside = self._aside
+        if not aside and not line.startswith((b"{", b"[{")) and line != b"[":
             return
-        frames = list(frames_in(text))
-        if LOST in frames and not whole and len(text) <= _MOST_ASIDE:
+        aside.append(line)
+        plain = _STRINGS.sub(b"", line)
+        self._depth += sum(map(plain.count, (b"{", b"["))) - sum(map(plain.count, (b"}", b"]")))
+        self._aside_size += len(line) + 1
+        if self._aside_size > _MOST_ASIDE:
+            self._close_aside()
+        elif self._depth <= 0 and self._aside_size >= self._look_at:
+            # Not after each line that may be the last, or that would take for ever.
+            self._look_at = 2 * self._aside_size
+            frames = list(frames_in(b"\n".join(aside)))
+            if LOST not in frames:
+                self._close_aside()
+
+    def _close_aside(self) -> None:
+        """Take what stood on bare lines, now that nothing more belongs to it."""
+        if not self._aside:
             return
-        sse.aside = []
+        text = b"\n".join(self._aside)
+        self._aside.clear()
+        self._aside_size = self._depth = self._look_at = 0
         self.events = True
-        for frame in frames:
+        for frame in frames_in(text):
             self._take_frame(frame, text)
 
     def _end_of_events(self, sse: SSEDecoder) -> None:
@@ -298,8 +330,9 @@ class Framing:
                 self._named_error(last.data)
             else:
                 self._take_texts([last.data])
-        if sse.aside and not self.over:
-            self._look_aside(sse, whole=True)
+        for _, _, line in sse.odd:
+            self._take_line(line)
+        self._close_aside()
         if not self.events and not sse.comments:
             message = f"expected an event stream or JSON, got {self._received} bytes of other text"
             raise WireError(message)
@@ -352,6 +385,7 @@ _MOST_TRIES: Final = 8
 _FRAME = re.compile(r'\[DONE\]|\{"(?:error|type|id|choices|code|candidates|object|event)"')
 """What begins a frame behind another that was cut: inside a string its quotes would be escaped."""
 
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _DATA = re.compile(r"(?:\s|data:)*")
 _EVENT_LINE = re.compile(r"(?:event|id|retry):[^{]*$")
 
@@ -362,22 +396,23 @@ def frames_in(data: bytes) -> Iterator[object]:
     """Return the frames of an event that is not one JSON text: parsed, ``END`` or ``LOST``.
 
     Each line is read by itself first, as engines end events with one newline.  A line that can't
-    be read may be the beginning of JSON over several; that is tried once.
+    be read may be the beginning of JSON over several; that is tried until it fails once.
     """
     text = data.decode("utf-8", "surrogateescape")
-    lines = text.split("\n")
-    at, tried = 0, False
-    while at < len(lines):
-        found = list(_frames_of_line(lines[at]))
-        if LOST in found and not tried and at + 1 < len(lines):
-            tried = True
-            count, frame = _over_lines(lines[at:])
-            if count:
+    at, end, hopeless = 0, len(text), False
+    while at <= end:
+        stop = text.find("\n", at)
+        stop = end if stop < 0 else stop
+        found = list(_frames_of_line(text[at:stop]))
+        if LOST in found and stop < end and not hopeless:
+            frame, after = _over_lines(text, at)
+            hopeless = not after
+            if after:
                 yield frame
-                at += count
+                at = after + 1
                 continue
         yield from found
-        at += 1
+        at = stop + 1
 
 
 def _frames_of_line(line: str) -> Iterator[object]:
@@ -421,21 +456,36 @@ def _frame_at(text: str, at: int) -> tuple[object, int]:
         return None, 0
 
 
-def _over_lines(lines: list[str]) -> tuple[int, object]:
-    """Return how many lines one JSON text takes, 0 if it is none; newlines end no string."""
-    text = "\n".join(lines)
-    start = _after_prefix(text, 0)
+def _over_lines(text: str, at: int) -> tuple[object, int]:
+    """Return the JSON text over several lines that begins at one, and where its last line ends.
+
+    Returns 0 for none; newlines end no string.
+    """
+    start = _after_prefix(text, at)
     if start >= len(text) or text[start] not in "{[":
-        return 0, None
+        return None, 0
     try:
         frame, end = _STRICT.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return 0, None
-    rest = text[end : text.find("\n", end) if "\n" in text[end:] else len(text)]
-    return (0, None) if rest.strip() else (text.count("\n", 0, end) + 1, frame)
+        return None, 0
+    stop = text.find("\n", end)
+    stop = len(text) if stop < 0 else stop
+    return (None, 0) if text[end:stop].strip() else (frame, stop)
 
 
 _STRICT = json.JSONDecoder()
+
+
+_OF_REPLIES = ("response.", "message_", "content_block_", "ping")
+
+
+def _is_of_a_reply(frame: object) -> bool:
+    """Whether a frame without a problem is of a reply, whatever its event is named."""
+    if not isinstance(frame, dict):
+        return False
+    name = frame.get("type")
+    typed = isinstance(name, str) and name.startswith(_OF_REPLIES)
+    return typed or bool(frame.get("choices") or frame.get("candidates"))
 
 
 def _described(frame: object) -> str:

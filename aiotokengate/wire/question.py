@@ -10,7 +10,7 @@ import attrs
 import orjson
 
 from aiotokengate.catalogue import UNKNOWN, Model
-from aiotokengate.wire.jsontext import lenient, mended
+from aiotokengate.wire.jsontext import is_deep, lenient, mended
 from aiotokengate.wire.splice import Splicer
 from aiotokengate.wire.transcript import BREAK, KINDS, ChoiceState, Transcript
 
@@ -122,8 +122,11 @@ class Decoder(Protocol):
         """Take the end of the stream: tell what was held back, and seal the transcript."""
 
 
+_MAY_BE_DEEP: Final = 400
+"""Bytes of a frame; no shorter one can be nested too deeply."""
+
 UNREADABLE: Final = b"?"
-"""Stands in ``suspect`` for a frame that is JSON, and no object."""
+"""Stands in ``suspect`` for a frame that is JSON, and no object, or nested too deeply."""
 
 
 class FrameDecoder:
@@ -169,6 +172,9 @@ class FrameDecoder:
         except orjson.JSONDecodeError:
             self._not_orjson(data)
             return
+        if len(data) > _MAY_BE_DEEP and is_deep(frame, data):
+            self.suspect = UNREADABLE
+            return
         log = self.transcript
         before = len(log.items)
         self.take(frame)
@@ -187,12 +193,10 @@ class FrameDecoder:
         """Take one frame whose texts may begin or end inside a character."""
         self.uneven = True
         self.splicer.forget()
-        try:
-            even = mended(frame, self.TEXTS)
-        except RecursionError:
+        if is_deep(frame):
             self.suspect = UNREADABLE
         else:
-            self.take(even)
+            self.take(mended(frame, self.TEXTS))
 
     def say(self, state: ChoiceState, kind: int, text: str) -> None:
         """Append a text."""

@@ -33,6 +33,7 @@ from aiotokengate.types import (
     Usage,
     UsageDelta,
 )
+from aiotokengate.wire.jsontext import written
 from aiotokengate.wire.question import dicts_in
 from aiotokengate.wire.transcript import ChoiceState, Transcript
 
@@ -80,7 +81,11 @@ class Relay:
         log = self._log
         head = {"id": log.id, "object": "chat.completion.chunk", "created": log.created}
         chunk = {**head, "model": log.model, "choices": choices, **more}
-        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+        try:
+            text = orjson.dumps(chunk)
+        except TypeError:  # numbers beyond 64 bits, which a vendor has sent
+            text = written(chunk).encode("utf-8", "replace")
+        return b"data: " + text + b"\n\n"
 
     def _frame(self, index: int, fields: dict[str, Any], reason: str | None = None) -> bytes:
         if index not in self._begun:

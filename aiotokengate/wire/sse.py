@@ -10,7 +10,8 @@ through the field rules.
 
 The one thing beside the standard: a line that begins with ``{`` is, by the rules, a field nobody
 knows.  Gateways write a bare error body there, on one line or over several, so such lines and the
-unknown ones after them are kept in :attr:`SSEDecoder.aside` for whoever wants to look
+unknown ones after them are kept for whoever wants to look: in :attr:`SSEDecoder.aside`, or in
+:attr:`SSEDecoder.odd` with their place among the events
 (https://html.spec.whatwg.org/multipage/server-sent-events.html, §9.2.6).
 """
 
@@ -63,10 +64,11 @@ class SSEDecoder:
 
     Attributes:
         max_event_bytes: the limit on one event: all lines since the blank one before it.
-        aside: lines that began like a JSON object where a field was expected, and those that go on
-            with it.
-        errors: of the last :meth:`feed_data`, the events named ``error``: how many others came
-            before each, and its data.
+        aside: of :meth:`feed`, lines that began like a JSON object where a field was expected,
+            and those that go on with it.
+        odd: of the last :meth:`feed_data`, or of :meth:`close` after it, in turn: how many events
+            came before, whether it is an event named ``error``, and its data; else it is a line
+            without a known field.
         comments: how many comment lines came (keep-alives).
     """
 
@@ -76,24 +78,28 @@ class SSEDecoder:
         "_buffer",
         "_data",
         "_event",
+        "_found",
         "_id",
         "_in_event",
+        "_late",
         "_retry",
         "_searched",
         "_size",
         "aside",
         "comments",
-        "errors",
         "max_event_bytes",
+        "odd",
     )
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Begin at the start of a body."""
         self.max_event_bytes = max_event_bytes
         self.aside: list[bytes] = []
-        self.errors: list[tuple[int, bytes]] = []
+        self.odd: list[tuple[int, bool, bytes]] = []
         self.comments = 0
         self._buffer = bytearray()
+        self._found: list[bytes] | None = None
+        self._late: list[bytes] = []  # lines without a known field, behind data of their event
         self._searched = 0
         self._at_start = True
         self._after_cr = False
@@ -123,20 +129,20 @@ class SSEDecoder:
     def feed_data(self, chunk: bytes) -> list[bytes]:
         """Do the same as :meth:`feed`, for protocols that need nothing but the events' data.
 
-        Events with the name ``error`` are put into ``errors``: their name says more than their
-        data, which may be plain text.
+        Events with the name ``error`` are put into ``odd``: their name says more than their data,
+        which may be plain text.
         """
-        if self.errors:
-            self.errors.clear()
+        if self.odd:
+            self.odd.clear()
         if not (self._buffer or self._in_event or self._after_cr or self._at_start):
             whole = None if _CR in chunk else self._plain(chunk)
             if whole is not None:
                 return whole
-        found: list[bytes] = []
+        found = self._found = []
 
         def give(event: ServerSentEvent) -> None:
             if event.event == "error":
-                self.errors.append((len(found), event.data))
+                self.odd.append((len(found), True, event.data))
             else:
                 found.append(event.data)
 
@@ -161,6 +167,7 @@ class SSEDecoder:
         Raises:
             WireError: that event is larger than ``max_event_bytes``.
         """
+        self.odd.clear()
         if self._buffer:
             self._line(bytes(self._buffer))
             self._buffer.clear()
@@ -261,11 +268,15 @@ class SSEDecoder:
             self.comments += 1
             return
         name, _, value = line.partition(b":")
-        if name not in _FIELDS:
-            if line.startswith(b"{") or self.aside:
-                self.aside.append(line)
-            return
-        self._field(name, value.removeprefix(b" "))
+        if name in _FIELDS:
+            self._field(name, value.removeprefix(b" "))
+        elif self._found is not None:
+            if self._data:
+                self._late.append(line)
+            else:
+                self.odd.append((len(self._found), False, line))
+        elif line.startswith(b"{") or self.aside:
+            self.aside.append(line)
 
     def _field(self, name: bytes, value: bytes) -> None:
         if name == b"data":
@@ -284,6 +295,10 @@ class SSEDecoder:
             data = b"\n".join(self._data)
             give(ServerSentEvent(self._event, data, self._id, self._retry))
             self._data.clear()
+        if self._late:
+            place = len(self._found or ())
+            self.odd += [(place, False, line) for line in self._late]
+            self._late.clear()
         self._in_event = False
         self._event = ""
         self._retry = None
