@@ -17,13 +17,13 @@ from pathlib import Path
 import pyte
 import pytest
 from rich.console import Console
+from support import pump_over
 
 from aiotokengate.cli import show
 from aiotokengate.pump import Guard
 from aiotokengate.stream import ChatStream
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
 from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING
-from tests.support import pump_over
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(
