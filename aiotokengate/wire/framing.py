@@ -30,6 +30,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import attrs
+import orjson
 
 from aiotokengate.errors import TokenGateError, WireError
 from aiotokengate.types import Status
@@ -188,16 +189,30 @@ class Framing:
     def _end_of_whole(self, body: bytes) -> None:
         """Read a body that is not a stream: a whole reply, an error, or HTML."""
         try:
+            frames = [orjson.loads(body)]
+        except orjson.JSONDecodeError:
+            frames = self._damaged_whole(body)
+            for frame in frames:
+                self._take_frame(frame, body)
+        else:
+            if is_deep(frames[0], body):
+                raise WireError(_not_json(body))
+            self._decoder.take(frames[0])
+            if self._decoder.suspect is not None:
+                self._judge(body)
+        if self.failure is None and not self.log.choices:
+            message = f"expected a reply, got a JSON {_described(frames[0])}"
+            raise WireError(message)
+
+    def _damaged_whole(self, body: bytes) -> list[object]:
+        """Return the frames of a body that is not one JSON text by the letter."""
+        try:
             frames = [loads(body)]
         except (ValueError, RecursionError):
             frames = [] if body.startswith(b"<") else list(frames_in(body))
         if LOST in frames or not frames or any(map(is_deep, frames)):
-            raise WireError(_not_json(body))
-        for frame in frames:
-            self._take_frame(frame, body)
-        if self.failure is None and not self.log.choices:
-            message = f"expected a reply, got a JSON {_described(frames[0])}"
-            raise WireError(message)
+            raise WireError(_not_json(body)) from None
+        return frames
 
     # --- events ---------------------------------------------------------------------------------
 
