@@ -34,7 +34,8 @@ __all__ = ["ChatCall", "ChatStream", "ChoiceView", "Phase", "TextStream"]
 Opener: TypeAlias = Callable[[bool], Awaitable[Pump]]
 """Sends, and gives the reply; told whether nothing is shown before it is whole."""
 
-Scope: TypeAlias = Literal["all", "phase"]
+Scope: TypeAlias = Literal["all", "phase", "leading"]
+"""All text of a kind; one run of it; or the first run, before which there may be white space."""
 
 
 class ChatCall(Coroutine[Any, Any, Reply]):
@@ -337,7 +338,7 @@ class ChoiceView:
     @property
     def reasoning(self) -> TextStream:
         """The thinking before the answer; ends the moment anything else begins."""
-        return TextStream(self._pump, self._guard, _Place(self._index, REASONING, "phase"))
+        return TextStream(self._pump, self._guard, _Place(self._index, REASONING, "leading"))
 
     @property
     def answer(self) -> TextStream:
@@ -405,7 +406,7 @@ class _Cursor:
 
     def _may_precede(self, at: int, kind: int) -> bool:
         """Whether an entry is white space of the answer, which gateways write before thoughts."""
-        answer = self._place.kind == REASONING and kind % KINDS == ANSWER
+        answer = self._place.scope == "leading" and kind % KINDS == ANSWER
         return answer and str(self._log.item(at)).isspace()
 
     def _next_of_phase(self) -> str | None:

@@ -100,7 +100,7 @@ def _stream(data: bytes) -> ChatStream:
         Pieces(data),
         ChatCompletionsDecoder(dialect, Transcript()),
         dialect,
-        Terms(clock, Timeout(), clock.now(), None, 1 << 30, 0),
+        Terms(clock, Timeout(), clock.now(), None, 1 << 30, int),
         Timeline(),
     )
     return ChatStream(pump, Guard(pump))

@@ -17,13 +17,13 @@ from pathlib import Path
 import pyte
 import pytest
 from rich.console import Console
+from support import pump_over
 
 from aiotokengate.cli import show
 from aiotokengate.pump import Guard
 from aiotokengate.stream import ChatStream
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
 from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING
-from tests.support import pump_over
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(
@@ -223,7 +223,7 @@ def chunk(text: str, reason: str | None = None) -> str:
 
 
 DAMAGED = frames(
-    chunk("付给张三 1"),
+    chunk("共付 1"),
     '{"choices":[{"index":0,"delta":{"content":"00 元',
     chunk(" 💰", "stop"),
     "[DONE]",
@@ -238,7 +238,7 @@ def test_a_damaged_reply_is_told_and_has_a_status_of_its_own(
     fake_gateway.script(Raw(body=DAMAGED))
     done = run(fake_gateway, "chat", MODEL, "付多少？", *options)
     assert done.returncode == 4
-    assert "付给张三 1" in done.stdout
+    assert "共付 1" in done.stdout
     assert "💰" in done.stdout
     assert "warning / 注意: 1 damaged frame(s) of the reply could not be read" in done.stderr
     assert "有 1 帧已损坏" in done.stderr

@@ -481,7 +481,7 @@ async def test_a_refusal_of_the_gateway_passes_through(
         TokenGate(api_key=KEY, base_url=recorder.base_url) as gate,
     ):
         with pytest.raises(BadRequest):
-            await gate.chat(MODEL, "嗨", n=200)
+            await gate.chat(MODEL, "嗨", extra_body={"n": 200})
     assert Recording.load(file).exchanges[0].status == 400
 
 

@@ -486,9 +486,9 @@ class ChatCompletionsDecoder(FrameDecoder):
     def _reasoning(self, choice: _Choice, field: str, text: str) -> None:
         if choice.state.reasoning_field is None:
             choice.state.reasoning_field = field
+        if choice.searching and choice.splitter is not None:
+            self._pieces(choice, choice.splitter.flush())
         if choice.searching and not choice.after_field:
-            if choice.splitter is not None:
-                self._pieces(choice, choice.splitter.switch_off())
             choice.splitter = TagSplitter(self._dialect, after_field=True)
             choice.after_field = True
         self._text(choice, REASONING, text)

@@ -189,14 +189,6 @@ class TagSplitter:
             self._held = ""
         return self._take()
 
-    def switch_off(self) -> list[Piece]:
-        """Stop looking for tags, because a field carries the reasoning; give what was held."""
-        pieces = self.flush()
-        self.inside = False
-        self._state = TagSplitter._after
-        self._newlines = 0
-        return pieces
-
     def _take(self) -> list[Piece]:
         out, self._out = self._out, []
         return out

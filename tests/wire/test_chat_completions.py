@@ -31,6 +31,7 @@ from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_ch
 from aiotokengate.wire.dialects import DIALECTS, Dialect
 from aiotokengate.wire.fold import fold
 from aiotokengate.wire.framing import Framing
+from aiotokengate.wire.problems import find_problem
 from aiotokengate.wire.question import Question
 from aiotokengate.wire.relay import Relay
 from aiotokengate.wire.transcript import Transcript
@@ -907,8 +908,8 @@ def test_what_may_be_an_error_is_left_to_be_judged(frame: object) -> None:
 
 @pytest.mark.parametrize("frame", [chunk({}), {"choices": []}, {"choices": None}], ids=str)
 def test_what_is_no_error(frame: object) -> None:
-    """A usual frame is not suspected."""
-    assert read(frame).suspect is None
+    """A usual frame is not suspected, or found to be without fault."""
+    assert find_problem(read(frame).suspect) is None
 
 
 # --- the short path and the long one ------------------------------------------------------------

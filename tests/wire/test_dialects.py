@@ -140,22 +140,15 @@ def test_what_the_splitter_says_of_itself() -> None:
     assert TagSplitter(OPEN).inside
 
 
-def test_a_field_with_reasoning_switches_it_off() -> None:
-    """What was held is given out, and whatever comes later is answer."""
-    splitter = TagSplitter(LEADING)
-    assert splitter.feed(" <th") == []
-    assert splitter.switch_off() == [("answer", " <th")]
-    assert splitter.feed("<think>x</think>\n\ny") == [("answer", "<think>x</think>\n\ny")]
+def test_after_thoughts_in_a_field() -> None:
+    """Only a closing tag at the very beginning is looked for, and dropped."""
+    splitter = TagSplitter(LEADING, after_field=True)
+    assert splitter.feed("\n</th") == []
+    assert splitter.feed("ink>\n\n好👋 </think> <think>") == [("answer", "好👋 </think> <think>")]
     assert splitter.decided
-
-
-def test_switched_off_inside_thinking() -> None:
-    """Thinking that was begun inline and goes on in a field leaves nothing behind."""
-    splitter = TagSplitter(LEADING)
-    splitter.feed("<think>a</thi")
-    assert splitter.switch_off() == [("reasoning", "</thi")]
-    assert not splitter.inside
-    assert splitter.feed("\nb") == [("answer", "\nb")]
+    splitter = TagSplitter(LEADING, after_field=True)
+    assert splitter.feed("<think>x</think>") == [("answer", "<think>x</think>")]
+    assert splitter.decided
 
 
 # --- any text, any cut --------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from aiotokengate.errors import (
 from aiotokengate.wire.framing import END, LOST, frames_in
 
 TEXTS = ("你好", "，世界🎉", "\n再见")
-ARGUMENTS = ('{"amount"', ':100,"to"', ':"小明"}')
+ARGUMENTS = ('{"amount"', ':100,"to"', ':"商店"}')
 SKIPPED_ONE = "frames skipped: 1 not readable as JSON objects"
 
 

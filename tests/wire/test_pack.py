@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate.types import RefusalDelta
 from aiotokengate.wire.pack import BLOCK, Packed
+from aiotokengate.wire.tokens import estimate_text
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 entries = st.tuples(
@@ -64,8 +66,9 @@ def test_what_is_forgotten() -> None:
     assert (log.first, log.base, len(log)) == (2 * BLOCK, 3 * BLOCK, 3 * BLOCK)
     left = BLOCK // 3
     assert log.text(0, REASONING) in ("想" * left, "想" * (left + 1))
-    assert log.forgotten[REASONING] // 3 + len(log.text(0, REASONING)) == BLOCK
-    assert log.forgotten[ANSWER] // 4 + len(log.text(0, ANSWER)) // 2 == BLOCK
+    thoughts, answers = BLOCK - len(log.text(0, REASONING)), BLOCK - len(log.text(0, ANSWER)) // 2
+    assert log.forgotten[REASONING] == pytest.approx(estimate_text("想" * thoughts), abs=2)
+    assert log.forgotten[ANSWER] == pytest.approx(estimate_text("好!" * answers), abs=2)
     assert log.others() == [RefusalDelta("不")] * BLOCK
     assert log.find(REASONING, 0) >= log.first
     assert log.has((REASONING,))
