@@ -238,13 +238,13 @@ class FrameDecoder:
                 self.take_damaged(frame)
 
 
-_MOST_CHOICES: Final = 256
-"""OpenAI takes ``n`` up to 128; what costs time for each choice must not grow with the bytes."""
+_MOST_INDEX: Final = (2**16 - KINDS) // KINDS
+"""The kinds of its entries are packed into 16 bits each."""
 
 
 def choice_in(index: object) -> int:
     """Return the number of a choice; one that has none that makes sense is the first."""
-    return index if type(index) is int and 0 <= index < _MOST_CHOICES else 0
+    return index if type(index) is int and 0 <= index <= _MOST_INDEX else 0
 
 
 def text_of(value: object) -> str:
