@@ -8,7 +8,8 @@ JSON that ignored ``stream``.
 
 *Damaged frames* are mended where that is certain, in :func:`frames_in`: several JSON texts in one
 event, ``data:`` written twice, something glued to a frame.  What can't be read is counted; it may
-have been text, a call, an end.  Undamaged frames never come here.
+have been text, a call, an end.  Undamaged frames never come here.  Bare lines and events named an
+error are taken in their turn among the events, so that it is all the same how a body was cut.
 
 *When a reply is over*: a finish reason is a claim, the protocol's own end is the fact (``[DONE]``,
 ``message_stop``, ``response.completed`` and its like, the end of the body).  Nothing after that

@@ -21,6 +21,7 @@ __all__ = [
     "FrameDecoder",
     "Question",
     "Reasoning",
+    "choice_in",
     "count_in",
     "dicts_in",
     "joined_text",
@@ -235,6 +236,15 @@ class FrameDecoder:
                 self.suspect = text
             else:
                 self.take_damaged(frame)
+
+
+_MOST_INDEX: Final = (2**16 - KINDS) // KINDS
+"""The kinds of its entries are packed into 16 bits each."""
+
+
+def choice_in(index: object) -> int:
+    """Return the number of a choice; one that has none that makes sense is the first."""
+    return index if type(index) is int and 0 <= index <= _MOST_INDEX else 0
 
 
 def text_of(value: object) -> str:

@@ -57,6 +57,8 @@ __all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", 
 
 REASONING, ANSWER, COMMENTARY, BREAK, NOTE = range(5)
 KINDS = 5
+_MOST_CHOICES = 256
+"""OpenAI takes ``n`` up to 128; what costs time for each choice must not grow with the bytes."""
 _TEXTS = (ReasoningDelta, AnswerDelta, CommentaryDelta)
 
 
@@ -304,8 +306,14 @@ class Transcript:
         return not self.has(kinds) and not any(one.said for one in self.choices.values())
 
     def choice(self, index: int) -> ChoiceState:
-        """Return the state of a choice, making it when it first appears."""
+        """Return the state of a choice, making it when it first appears.
+
+        Beyond a number that nobody asks for, new ones are the first.
+        """
         state = self.choices.get(index)
+        if state is None:
+            index = index if len(self.choices) < _MOST_CHOICES else min(self.choices)
+            state = self.choices.get(index)
         if state is None:
             state = self.choices[index] = ChoiceState(index, self._make_id)
         return state
