@@ -224,7 +224,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             for choice in choices:
                 if isinstance(choice, dict):
                     self._choice(choice)
-        if not choices or not _USUAL_CHUNK.issuperset(chunk):
+        if choices is None or not _USUAL_CHUNK.issuperset(chunk):
             self._unusual(chunk)
         if (usage := chunk.get("usage")) and isinstance(usage, dict):
             self.transcript.count(usage)

@@ -72,6 +72,8 @@ class Verdict:
     cause: TokenGateError | None = None
 
 
+_COMPLETE: Final = Verdict("complete")
+
 Mode: TypeAlias = Literal["unknown", "events", "whole"]
 
 
@@ -365,16 +367,17 @@ class Framing:
         Args:
             failure: what ended it from outside: the network, a clock.
         """
-        log, error = self.log, failure or self.failure
-        doubtful = log.doubtful
-        if any(state.calls.conflict for state in log.choices.values()):
-            error = WireError("a tool call went on after it was complete")
-            doubtful = True
-        if error is not None and (doubtful or self._certain):
+        log, error, paused = self.log, failure or self.failure, False
+        if error is not None and (self._certain or log.doubtful):
             log.disbelieve()
-        broken = next((one for one in log.choices.values() if one.ending == "broken"), None)
-        if broken is not None:
-            error = error or broken_off(broken.word, broken.details_of_end)
+        for state in log.choices.values():
+            if state.calls.conflict:
+                error = WireError("a tool call went on after it was complete")
+                log.disbelieve()
+            elif state.ending == "broken":
+                error = error or broken_off(state.word, state.details_of_end)
+            elif state.ending == "paused":
+                paused = True
         self._decoder.end()
         if not log.complete:
             return self._interrupted(error)
@@ -382,8 +385,7 @@ class Framing:
             log.notes.append(f"error after the finish: {error.message}")
         elif log.late_word:
             log.notes.append(f"error after the finish: finish reason {log.late_word!r}")
-        paused = any(state.ending == "paused" for state in log.choices.values())
-        return Verdict("paused" if paused else "complete")
+        return Verdict("paused") if paused else _COMPLETE
 
     def _interrupted(self, cause: TokenGateError | None) -> Verdict:
         if cause is not None:

@@ -126,6 +126,8 @@ class Decoder(Protocol):
 _MAY_BE_DEEP: Final = 400
 """Bytes of a frame; no shorter one can be nested too deeply."""
 
+_DONE: Final = b"[DONE]"
+
 UNREADABLE: Final = b"?"
 """Stands in ``suspect`` for a frame that is JSON, and no object, or nested too deeply."""
 
@@ -168,6 +170,9 @@ class FrameDecoder:
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
+        if data == _DONE:
+            self.done = True
+            return
         try:
             frame = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -227,7 +232,7 @@ class FrameDecoder:
     def _not_orjson(self, data: bytes) -> None:
         """Take blank data, ``[DONE]``, a comment wrapped in data, or JSON that only json reads."""
         text = data.strip()
-        if text.startswith(b"[DONE]"):
+        if text.startswith(_DONE):
             self.done = True
         elif text and not text.startswith(b":"):
             try:

@@ -523,9 +523,8 @@ class Transcript:
     @property
     def complete(self) -> bool:
         """Whether every choice seen has finished (a vendor may ignore ``n``)."""
-        return 0 < self.claimed == len(self.choices) and all(
-            map(self.is_finished, self.choices.values())
-        )
+        claimed = 0 < self.claimed == len(self.choices)
+        return claimed and all(map(self.is_finished, self.choices.values()))
 
     @property
     def settled(self) -> bool:
@@ -553,13 +552,13 @@ class Transcript:
         if self.sealed:
             return
         for state in self.choices.values():
-            self._flush(state)
+            if state.halves or state.calls.all:
+                self._flush(state)
         self.sealed, before = True, len(self)
         for index in sorted(self.choices):
             state = self.choices[index]
-            if self.is_finished(state):
-                reason = str(state.finish_reason)
-                self.put(index, NOTE, FinishDelta(index, reason))
+            if state.finish_reason is not None and self.is_finished(state):
+                self.put(index, NOTE, FinishDelta(index, state.finish_reason))
         if self.counts is not None:
             self.usage = usage_of(self.counts)
             self.put(0, NOTE, UsageDelta(self.usage))

@@ -925,7 +925,7 @@ def test_what_may_be_an_error_is_left_to_be_judged(frame: object) -> None:
 
 @pytest.mark.parametrize("frame", [chunk({}), {"choices": []}, {"choices": None}], ids=str)
 def test_what_is_no_error(frame: object) -> None:
-    """A usual frame is not suspected, or found to be without fault."""
+    """A usual frame is not suspected, or is found to be without fault."""
     assert find_problem(read(frame).suspect) is None
 
 
