@@ -313,7 +313,8 @@ class ToolCall:
         if self.kind == "custom":
             custom = {"name": self.name, "input": self.arguments}
             return {"id": self.id, "type": "custom", "custom": custom, **self.extra}
-        function = {"name": self.name, "arguments": self.arguments}
+        # Servers parse them, and "" is no JSON (SGLang answers with 400).
+        function = {"name": self.name, "arguments": self.arguments or "{}"}
         return {"id": self.id, "type": "function", "function": function, **self.extra}
 
 
