@@ -9,8 +9,8 @@ what a piece brings                                    the call that it belongs 
 =====================================================  ============================================
 an id that is known, at its own index or at none       that call
 the same with a name, at another index                 a new one, with an id of ours; unless the
-                                                       arguments there are begun and not whole, or
-                                                       begin now under the same name
+                                                       name is the same, and the arguments there
+                                                       are begun and not whole, or begin now
 the same without a name, at another index              that call: the index drifts
 a new id and a name at a known index                   a new one; unless it has the name of the
                                                        call there, whose arguments are not whole
@@ -354,11 +354,12 @@ class Calls:
 
 def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Call | None:
     """Return the call of a known id that a piece belongs to, None for a new one."""
-    if not name or (same.begun and not same.whole):
+    elsewhere = index is not None and same.index is not None and index != same.index
+    if not name or (same.begun and not same.whole and not (elsewhere and name != same.name)):
         return same
     if name == same.name and fragment.strip() and same.bare:
         return same
-    if index is not None and same.index is not None and index != same.index:
+    if elsewhere:
         return None
     another = same.whole and fragment.strip() and not same.repeats(fragment)
     return None if another else same

@@ -167,6 +167,13 @@ SITUATIONS: dict[str, tuple[list[Piece | str], list[Wanted]]] = {
         [piece(0, name="f", arguments="{}"), piece(0, name="g", arguments='{"x":2}')],
         [("f", "{}", ...), ("g", '{"x":2}', ...)],
     ),
+    "one id for two calls of other names, in turns": (
+        [
+            *(piece(0, "a", "f", '{"x":'), piece(1, "a", "g", '{"x":')),
+            *(piece(0, arguments="1}"), piece(1, arguments="2}")),
+        ],
+        [("f", '{"x":1}', "a"), ("g", '{"x":2}', ...)],
+    ),
     "index never seen": (
         [piece(0, "a", "f", ""), piece(1, arguments='{"x"'), piece(1, arguments=":1}")],
         [("f", '{"x":1}', "a")],
