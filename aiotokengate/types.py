@@ -449,7 +449,8 @@ class Choice:
     def message(self) -> dict[str, Json]:
         """Give the assistant message to append to the history; see :meth:`Reply.message`."""
         calls = [call.to_dict() for call in self.tool_calls if call.complete]
-        content = self.inline + self.answer
+        # A refusal goes back as plain text, which every vendor takes.
+        content = self.inline + self.answer or self.refusal
         message: dict[str, Json] = {"role": "assistant", "content": content}
         if calls:
             message["content"] = content or None

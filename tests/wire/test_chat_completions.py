@@ -624,6 +624,24 @@ def test_each_entry_of_a_whole_message_is_a_call(names: dict[str, Any]) -> None:
     assert len({call.id for call in made}) == len(made)
 
 
+def test_a_refusal_goes_back_as_text() -> None:
+    """Else the turn would be empty, which vendors refuse."""
+    assert reply_of(chunk({"refusal": "不行"}), chunk({}, "stop")).message()["content"] == "不行"
+
+
+def test_a_relay_tells_the_audio_of_a_choice() -> None:
+    decoder = read(
+        chunk({"audio": {"id": "au", "data": "QUI=", "transcript": "你"}}),
+        chunk({"audio": {"data": "Qw==", "transcript": "好"}}),
+        chunk({}, "stop"),
+    )
+    relay = Relay(decoder.transcript)
+    told = b"".join(map(relay.write, deltas(decoder)))
+    (frame,) = (orjson.loads(line[6:]) for line in told.split(b"\n\n") if line)
+    audio = {"id": "au", "data": "QUJD", "transcript": "你好"}
+    assert frame["choices"][0]["delta"] == {"role": "assistant", "audio": audio}
+
+
 # --- who signed it ------------------------------------------------------------------------------
 
 SIGNED: dict[str, dict[str, Any]] = {
