@@ -313,7 +313,8 @@ class ToolCall:
         if self.kind == "custom":
             custom = {"name": self.name, "input": self.arguments}
             return {"id": self.id, "type": "custom", "custom": custom, **self.extra}
-        function = {"name": self.name, "arguments": self.arguments}
+        # Servers parse them, and "" is no JSON (SGLang answers with 400).
+        function = {"name": self.name, "arguments": self.arguments or "{}"}
         return {"id": self.id, "type": "function", "function": function, **self.extra}
 
 
@@ -448,7 +449,8 @@ class Choice:
     def message(self) -> dict[str, Json]:
         """Give the assistant message to append to the history; see :meth:`Reply.message`."""
         calls = [call.to_dict() for call in self.tool_calls if call.complete]
-        content = self.inline + self.answer
+        # A refusal goes back as plain text, which every vendor takes.
+        content = self.inline + self.answer or self.refusal
         message: dict[str, Json] = {"role": "assistant", "content": content}
         if calls:
             message["content"] = content or None

@@ -152,6 +152,12 @@ def test_a_call_goes_back_as_it_came() -> None:
     }
 
 
+def test_a_call_without_parameters_goes_back_as_json() -> None:
+    """Servers parse what stands there, and an empty text is no JSON."""
+    call = ToolCall("c1", "now", "", complete=True)
+    assert call.to_dict()["function"] == {"name": "now", "arguments": "{}"}
+
+
 # --- media --------------------------------------------------------------------------------------
 
 

@@ -9,8 +9,8 @@ what a piece brings                                    the call that it belongs 
 =====================================================  ============================================
 an id that is known, at its own index or at none       that call
 the same with a name, at another index                 a new one, with an id of ours; unless the
-                                                       arguments there are begun and not whole, or
-                                                       begin now under the same name
+                                                       name is the same, and the arguments there
+                                                       are begun and not whole, or begin now
 the same without a name, at another index              that call: the index drifts
 a new id and a name at a known index                   a new one; unless it has the name of the
                                                        call there, whose arguments are not whole
@@ -25,7 +25,8 @@ anything else                                          a new one
 
 An index that is text is a number.  A name that comes in pieces is joined until arguments come;
 one that is repeated is not.  ``{}`` and ``null`` before other arguments are placeholders, which
-are held back until that is certain.  Whole arguments that are sent again are said once.
+are held back until that is certain.  Whole arguments that are sent again are said once.  Raw
+control characters inside their strings are escaped.
 
 Protocols with items and blocks know better: they :meth:`~Calls.begin` a call under a key of their
 own, :meth:`~Calls.add` to it, and close it with :meth:`~Calls.finish`.
@@ -36,6 +37,8 @@ it, or its item was closed, or the reply is over: then it may be run, and must n
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -51,6 +54,7 @@ __all__ = ["Call", "Calls", "News", "parsed"]
 
 _PLACEHOLDERS: Final = ("{}", "null")
 _NO_WORDS: Final = ("", "null", "None")
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
 _CALL_KEYS: Final = frozenset(("index", "id", "type", "function", "custom"))
 
 
@@ -131,9 +135,12 @@ class Call:
             partial = self._reader()
             for fragment in news:
                 partial.feed(fragment)
-            self._read = len(self._fragments)
-            self._whole = partial.whole and isinstance(parsed(self.arguments), dict)
+            self._judge(partial)
         return self._whole
+
+    def _judge(self, partial: PartialJson) -> None:
+        self._read = len(self._fragments)
+        self._whole = partial.whole and isinstance(parsed(self.arguments), dict)
 
     def _reader(self) -> PartialJson:
         if self._partial is None:
@@ -152,10 +159,30 @@ class Call:
                 return ""
         if self._half or not fragment.isascii():
             fragment, self._half = rejoined(self._half + fragment)
-        if fragment:
-            self._held = ""
-            self._fragments.append(fragment)
+        if not fragment:
+            return ""
+        self._held = ""
+        if self.kind not in FREE_TEXT and _CONTROL.search(fragment):
+            return self._take_controls(fragment)
+        self._fragments.append(fragment)
         return fragment
+
+    def _take_controls(self, fragment: str) -> str:
+        """Escape the control characters inside strings, which models write and JSON forbids."""
+        made: list[str] = []
+        at, partial, over = 0, self._reader(), self.whole  # which reads what came before
+        for found in _CONTROL.finditer(fragment):
+            before, control = fragment[at : found.start()], found[0]
+            partial.feed(before)
+            if partial.in_string and not over:
+                control = f"\\u{ord(control):04x}"
+            partial.feed(control)
+            made += [before, control]
+            at = found.end()
+        partial.feed(fragment[at:])
+        self._fragments.append("".join((*made, fragment[at:])))
+        self._judge(partial)
+        return self._fragments[-1]
 
     def repeats(self, fragment: str) -> bool:
         """Whether a fragment says the whole arguments once more."""
@@ -354,11 +381,12 @@ class Calls:
 
 def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Call | None:
     """Return the call of a known id that a piece belongs to, None for a new one."""
-    if not name or (same.begun and not same.whole):
+    elsewhere = index is not None and same.index is not None and index != same.index
+    if not name or (same.begun and not same.whole and not (elsewhere and name != same.name)):
         return same
     if name == same.name and fragment.strip() and same.bare:
         return same
-    if index is not None and same.index is not None and index != same.index:
+    if elsewhere:
         return None
     another = same.whole and fragment.strip() and not same.repeats(fragment)
     return None if another else same
@@ -398,8 +426,15 @@ def _fragment(value: object) -> str:
 
 
 def parsed(text: str) -> Any:  # noqa: ANN401 - parsed JSON
-    """Return the JSON of a text, None for what is none."""
+    """Return the JSON of a text, None for what is none; raw control characters are read."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
+        return _parsed_loosely(text) if _CONTROL.search(text) else None
+
+
+def _parsed_loosely(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
         return None

@@ -236,6 +236,24 @@ class ChatCompletionsDecoder(FrameDecoder):
         for choice in self._choices.values():
             self._flush(choice)
         super().end()
+        for state in self.transcript.choices.values():
+            self._name_signer(state)
+
+    def _name_signer(self, state: ChoiceState) -> None:
+        """Keep who signed what goes back; to another model it must not go."""
+        turn = {
+            "reasoning_details": [detail.whole() for detail in state.details.values()],
+            "thinking_blocks": state.extra.get(THINKING_BLOCKS),
+            "tool_calls": [call.extra for call in state.calls if call.extra],
+            "content": [part] if (part := state.extra.get(THINKING_PART)) else None,
+        }
+        if not any(turn.values()):
+            return
+        from aiotokengate.wire.signed import has_seals  # noqa: PLC0415 - for few replies
+
+        if has_seals(turn):
+            names = {"asked": self.transcript.asked, "model": self.transcript.model}
+            state.native = {"protocol": "chat", "content": [], **names}
 
     # --- frames ---------------------------------------------------------------------------------
 
@@ -371,7 +389,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         texts = (KINDS * state.index + REASONING, KINDS * state.index + ANSWER)
         if state.calls or log.has(texts):
             return
-        self._delta(choice, self._with_opening_tag(message))
+        self._delta(choice, _with_places(self._with_opening_tag(message)))
 
     def _with_opening_tag(self, message: dict[str, Any]) -> dict[str, Any]:
         """Give back the opening tag that a template swallowed, where the closing one is alone.
@@ -542,6 +560,18 @@ _WITHIN = ("text", "content", "thinking", "reasoning")
 
 
 # --- fields beside the text ---------------------------------------------------------------------
+
+
+def _with_places(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a whole message with its calls by place: each entry is one, whatever it is named."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    placed = [
+        {**call, "index": place} if isinstance(call, dict) else call
+        for place, call in enumerate(calls)
+    ]
+    return {**message, "tool_calls": placed}
 
 
 def _take_tool_call(log: Transcript, state: ChoiceState, piece: object) -> None:

@@ -211,9 +211,19 @@ def _turn(message: Mapping[str, Any], where: str) -> list[Any]:
         return [_result(message, where)]
     native = native_content(message, PROTOCOL)
     if native is not None:
-        return native
+        return [block for block in native if not _is_blank(block)]
     blocks = list(_blocks(message.get("content"), where))
+    if message["role"] == "assistant":
+        blocks = [block for block in blocks if not _is_blank(block)]
     return blocks + [_call(call, where) for call in message.get("tool_calls") or ()]
+
+
+def _is_blank(block: object) -> bool:
+    """Whether a block is a text of white space alone, which models write and Anthropic refuses."""
+    if not isinstance(block, Mapping) or block.get("type") != "text":
+        return False
+    text = block.get("text")
+    return isinstance(text, str) and not text.strip()
 
 
 def _result(message: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -456,13 +456,15 @@ class MessagesDecoder(FrameDecoder):
     def _stop(self, event: dict[str, Any]) -> None:
         self._count(event.get("usage"))
         self._keep(event, "message_stop")
+        if self._state is not None:
+            self._state.bare = False  # bridges claim first: the end makes it good
         self.done = True
 
     def _error(self, event: dict[str, Any]) -> None:
         self.suspect = event
 
     def _other_event(self, event: dict[str, Any]) -> None:
-        if "error" in event:
+        if "error" in event or event.get("object") == "error":  # the latter is vLLM's
             self.suspect = event
         else:
             self._unknown(event["type"], event)

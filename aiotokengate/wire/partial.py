@@ -69,6 +69,11 @@ class PartialJson:
             at = self._step(self, text, at)
 
     @property
+    def in_string(self) -> bool:
+        """Whether the text has ended inside a string, and not in the middle of an escape."""
+        return self._step is PartialJson._string and not self._escaped
+
+    @property
     def begun(self) -> bool:
         """Whether there is a value yet."""
         return self._root is not NOTHING

@@ -153,7 +153,7 @@ class Relay:
         return index < len(calls) and bool(calls[index].extra.keys() - call.extra.keys())
 
     def _kept(self, index: int) -> dict[str, Any]:
-        """Return what the next turn of this choice needs, beside its text."""
+        """Return what belongs to a choice beside its text, and is only known as a whole."""
         state = self._log.choices.get(index)
         if state is None:
             return {}
@@ -162,6 +162,8 @@ class Relay:
             fields["reasoning_details"] = [detail.whole() for detail in state.details.values()]
         if blocks := _blocks(state):
             fields[THINKING_BLOCKS] = blocks
+        if state.audio is not None:
+            fields["audio"] = state.audio.whole()
         return fields
 
 

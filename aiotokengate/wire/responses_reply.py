@@ -119,7 +119,7 @@ class ResponsesDecoder(TextsDecoder):
                 self._more_fields(frame)
         elif kind in _PINGS:
             return
-        elif frame.get("error"):
+        elif frame.get("error") or frame.get("object") == "error":  # the latter is vLLM's
             self.suspect = frame
         else:
             self._unknown(kind, frame)

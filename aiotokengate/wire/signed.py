@@ -18,8 +18,9 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from aiotokengate.catalogue import Model, ProtocolName, bare_name
+from aiotokengate.wire.question import joined_text
 
-__all__ = ["STAND_IN", "own_turns"]
+__all__ = ["STAND_IN", "has_seals", "own_turns"]
 
 Message: TypeAlias = Mapping[str, Any]
 
@@ -96,6 +97,8 @@ _SIGNS: Final = ("signature", "encrypted_content", "thoughtSignature")
 
 
 def _is_signed(message: Message) -> bool:
+    if message["native"].get("protocol") == "chat":
+        return has_seals(message)
     content = message["native"].get("content")
     blocks = content if isinstance(content, list | tuple) else ()
     return any(_bears_sign(block) for block in blocks)
@@ -167,8 +170,11 @@ _STRIPPED: Final[Mapping[str, Callable[[Sequence[Any]], Iterator[Any]]]] = Mappi
 
 
 def _unsigned_chat(message: Message) -> Message:
-    """Take out the signed entries beside the text, and the signatures of calls."""
+    """Take out the signed entries beside the text, thoughts in it, and the signatures of calls."""
     bare = dict(_unsigned_calls(message))
+    content = bare.get("content")
+    if isinstance(content, list | tuple) and any(map(_is_thought, content)):
+        bare["content"] = joined_text([part for part in content if not _is_thought(part)])
     for name in ("reasoning_details", "thinking_blocks"):
         entries = bare.get(name)
         if isinstance(entries, list | tuple):
@@ -177,6 +183,16 @@ def _unsigned_chat(message: Message) -> Message:
             if not kept:
                 del bare[name]
     return message if bare == message else bare
+
+
+def has_seals(message: Message) -> bool:
+    """Whether a turn in the form of Chat Completions holds anything that its model signed."""
+    return _unsigned_chat(message) is not message
+
+
+def _is_thought(part: object) -> bool:
+    """Whether a part of content is Mistral's form of thoughts, which others refuse."""
+    return isinstance(part, Mapping) and part.get("type") == "thinking"
 
 
 def _is_sealed(entry: object) -> bool:

@@ -167,6 +167,13 @@ SITUATIONS: dict[str, tuple[list[Piece | str], list[Wanted]]] = {
         [piece(0, name="f", arguments="{}"), piece(0, name="g", arguments='{"x":2}')],
         [("f", "{}", ...), ("g", '{"x":2}', ...)],
     ),
+    "one id for two calls of other names, in turns": (
+        [
+            *(piece(0, "a", "f", '{"x":'), piece(1, "a", "g", '{"x":')),
+            *(piece(0, arguments="1}"), piece(1, arguments="2}")),
+        ],
+        [("f", '{"x":1}', "a"), ("g", '{"x":2}', ...)],
+    ),
     "index never seen": (
         [piece(0, "a", "f", ""), piece(1, arguments='{"x"'), piece(1, arguments=":1}")],
         [("f", '{"x":1}', "a")],
@@ -351,6 +358,31 @@ def test_a_call_is_ready_once_something_else_comes() -> None:
     assert log.ready_call(state, 1) is None
     assert log.ready_call(state, 2) is None
     assert [call.complete for call in finished(log, state)] == [True, True]
+
+
+@pytest.mark.parametrize("cut", range(1, 22))
+def test_raw_control_characters_in_the_strings_of_arguments(cut: int) -> None:
+    """They are escaped, wherever the pieces are cut; those between the strings are white space."""
+    text = '{\n "x":\t"一\t二\n\\t\x01"\n}'
+    pieces: list[Piece | str] = [piece(0, "a", "f", text[:cut]), piece(0, arguments=text[cut:])]
+    log, state = log_of(pieces)
+    (call,) = finished(log, state)
+    assert (call.complete, call.parse()) == (True, {"x": "一\t二\n\t\x01"})
+    assert call.arguments == '{\n "x":\t"一\\u0009二\\u000a\\t\\u0001"\n}'
+    assert joined(log) == [["a", "f", call.arguments]]
+
+
+def test_raw_control_characters_are_no_contradiction() -> None:
+    """The whole arguments again, raw, are the same ones: as a piece, and in a closing event."""
+    raw = '{"x":"一\t二"}'
+    again: list[Piece | str] = [piece(0, "a", "f", raw), piece(0, arguments=raw)]
+    (call,) = finished(*log_of(again))
+    assert call.parse() == {"x": "一\t二"}
+    calls = Calls(str)
+    calls.begin("k", "a", "f")
+    calls.add("k", raw, lambda _: False)
+    calls.finish("k", raw)
+    assert not calls.all[0].doubted
 
 
 def test_half_a_call_is_never_ready() -> None:

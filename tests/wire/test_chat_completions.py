@@ -632,6 +632,65 @@ def test_a_last_frame_after_a_call() -> None:
     assert [call.id for call in reply.tool_calls] == ["c"]
 
 
+@pytest.mark.parametrize("names", [{}, {"id": "c"}, {"id": "c", "index": 0}], ids=str)
+def test_each_entry_of_a_whole_message_is_a_call(names: dict[str, Any]) -> None:
+    """Whatever they are named: equal entries are equal calls, and not one said twice."""
+    calls = [{**names, "function": {"name": "f", "arguments": '{"a":1}'}}] * 2
+    made = reply_of(whole("tool_calls", tool_calls=calls)).tool_calls
+    assert [call.parse() for call in made] == [{"a": 1}, {"a": 1}]
+    assert len({call.id for call in made}) == len(made)
+
+
+def test_a_refusal_goes_back_as_text() -> None:
+    """Else the turn would be empty, which vendors refuse."""
+    assert reply_of(chunk({"refusal": "不行"}), chunk({}, "stop")).message()["content"] == "不行"
+
+
+def test_a_relay_tells_the_audio_of_a_choice() -> None:
+    decoder = read(
+        chunk({"audio": {"id": "au", "data": "QUI=", "transcript": "你"}}),
+        chunk({"audio": {"data": "Qw==", "transcript": "好"}}),
+        chunk({}, "stop"),
+    )
+    relay = Relay(decoder.transcript)
+    told = b"".join(map(relay.write, deltas(decoder)))
+    (frame,) = (orjson.loads(line[6:]) for line in told.split(b"\n\n") if line)
+    audio = {"id": "au", "data": "QUJD", "transcript": "你好"}
+    assert frame["choices"][0]["delta"] == {"role": "assistant", "audio": audio}
+
+
+# --- who signed it ------------------------------------------------------------------------------
+
+SIGNED: dict[str, dict[str, Any]] = {
+    "details": {"reasoning_details": [{"type": "reasoning.text", "text": "想", "signature": "S"}]},
+    "encrypted": {"reasoning_details": [{"type": "reasoning.encrypted", "data": "S"}]},
+    "blocks": {"thinking_blocks": [{"type": "thinking", "thinking": "想", "signature": "S"}]},
+    "parts": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "想"}]}]},
+    "calls": {
+        "tool_calls": [
+            {
+                "id": "c",
+                "function": {"name": "f", "arguments": "{}"},
+                "extra_content": {"google": {"thought_signature": "S"}},
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_what_is_signed_names_its_model(name: str) -> None:
+    """So that it stays behind when the history goes to another one."""
+    native = reply_of(chunk(SIGNED[name]), chunk({}, "stop")).message()["native"]
+    assert native == {"protocol": "chat", "content": [], "asked": "", "model": "m"}
+
+
+def test_what_is_not_signed_names_nobody() -> None:
+    details = [{"type": "reasoning.text", "text": "想"}]
+    reply = reply_of(chunk({"reasoning_details": details}), chunk({}, "stop"))
+    assert "native" not in reply.message()
+
+
 # --- tool calls ---------------------------------------------------------------------------------
 
 UNSET = object()

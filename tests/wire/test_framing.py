@@ -298,6 +298,10 @@ ERRORS: dict[str, tuple[str, Told]] = {
         'data: {"object":"error","message":"挤","code":500}',
         (ServerFailed, "500", 500, "挤"),
     ),
+    "object, typed": (
+        'data: {"object":"error","message":"挤","type":"InternalServerError","code":500}',
+        (ServerFailed, "500", 500, "挤"),
+    ),
     "detail": ('data: {"detail":"挤"}', UNKNOWN),
     "base_resp": (
         'data: {"base_resp":{"status_code":1002,"status_msg":"挤"}}',

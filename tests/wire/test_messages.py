@@ -411,6 +411,18 @@ def test_a_text_alone_is_sent_as_it_is() -> None:
     assert [turn["content"] for turn in sent["messages"]] == ["你好 👋", "好 🌱", "再说"]
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_text_of_white_space_alone_does_not_go_back(native: bool) -> None:
+    """Claude writes one before a call, and Anthropic refuses it."""
+    blank, use = {"type": "text", "text": "\n\n"}, {"type": "tool_use", "id": "c", "name": "f"}
+    call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+    turn: dict[str, Any] = {"role": "assistant", "content": "\n\n", "tool_calls": [call]}
+    if native:
+        turn["native"] = {"protocol": "messages", "content": [blank, use | {"input": {}}]}
+    messages = [{"role": "user", "content": "好 🙂"}, turn]
+    assert body(messages)["messages"][1]["content"] == [use | {"input": {}}]
+
+
 def test_what_is_more_than_text_is_sent_as_blocks() -> None:
     cached = {"type": "text", "text": "你好 👋", "cache_control": {"type": "ephemeral"}}
     turns: list[Any] = [

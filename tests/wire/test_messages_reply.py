@@ -358,6 +358,13 @@ def test_a_claim_is_no_end() -> None:
     assert reply_of(*early, *END).status == "complete"
 
 
+def test_a_claim_before_all_counts_at_the_end_alone() -> None:
+    """Bridges send it first; only the protocol's own end says that it was no mistake."""
+    early = [END[0], text("一")]
+    assert reply_of(*early, END[1]).status == "complete"
+    assert reply_of(*early).status == "interrupted"
+
+
 def counted(*usages: object) -> dict[str, int]:
     begun = {"type": "message_start", "message": {"usage": usages[0]}}
     more = [{"type": "message_delta", "delta": {}, "usage": usage} for usage in usages[1:]]

@@ -162,6 +162,24 @@ def test_over_chat_the_signed_details_stay_behind() -> None:
     assert notes == [NOTE]
 
 
+def test_over_chat_thoughts_in_parts_stay_behind() -> None:
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "晴"}]
+    names = turn("chat", asked="magistral-medium")
+    body, notes = sent("gpt-5.2", "chat", {**names, "content": parts})
+    assert body["messages"][1]["content"] == "晴"
+    assert notes == [NOTE]
+    body, notes = sent("magistral-medium", "chat", {**names, "content": parts})
+    assert body["messages"][1]["content"] == parts
+    assert notes == []
+
+
+def test_what_was_signed_over_chat_is_missed_over_another_protocol() -> None:
+    details = [{"type": "reasoning.encrypted", "data": "SIG"}]
+    middle = {**turn("chat", asked="openai/gpt-5.5"), "reasoning_details": details}
+    _, notes = sent("claude-opus-4-8", "messages", middle)
+    assert notes == [NOTE]
+
+
 @pytest.mark.parametrize("content", [None, "?", [], ["?", 7], [{}], {"type": "thinking"}])
 @pytest.mark.parametrize("protocol", ["chat", "responses", "messages", "gemini"])
 def test_odd_native_content_raises_nothing(content: Any, protocol: Any) -> None:
