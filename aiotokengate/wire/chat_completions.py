@@ -237,7 +237,8 @@ class ChatCompletionsDecoder(FrameDecoder):
             self._flush(choice)
         super().end()
         for state in self.transcript.choices.values():
-            self._name_signer(state)
+            if state.details or state.extra or state.calls.all:
+                self._name_signer(state)
 
     def _name_signer(self, state: ChoiceState) -> None:
         """Keep who signed what goes back; to another model it must not go."""
