@@ -325,9 +325,12 @@ class Pump:
         """End now and keep what came; nothing happens when it has ended already."""
         if self.ended:
             return
-        if self.log.settled:
+        doubtful = self.log.doubtful
+        if self.log.settled and not doubtful:
             self._conclude()
             return
+        if doubtful:
+            self.log.disbelieve()
         self._framing.conclude()
         self._end("stopped")
         self._body.close()

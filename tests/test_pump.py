@@ -103,6 +103,18 @@ async def test_stopped_after_the_finish_is_complete() -> None:
     assert (pump.status, pump.reply().finish_reason) == ("complete", "stop")
 
 
+async def test_stopped_where_every_chunk_claims_to_be_the_last() -> None:
+    """Claims that were followed by text say nothing of what is still to come."""
+    claim = CHUNK.replace(b'"}}]}', b'"},"finish_reason":"stop"}]}')
+    pump = pump_over([claim, claim, Pause(1000)], clock=VirtualClock())
+    await pump.pull()
+    await pump.pull()
+    pump.stop()
+    reply = pump.reply()
+    assert (pump.status, reply.answer, reply.finish_reason) == ("stopped", "好好", None)
+    assert reply.choices[0].status == "stopped"
+
+
 async def test_bytes_after_the_end_are_nobodys() -> None:
     """What a read brings after the stream was stopped changes nothing."""
     clock = VirtualClock()
