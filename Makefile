@@ -6,6 +6,8 @@ VENV ?= .venv
 WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 600
+FUZZ_ARGS ?=
 
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base-stamp
@@ -28,7 +30,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test check lint format types imports docs wheel \
+.PHONY: help demo test fuzz check lint format types imports docs wheel \
   bench bench-quick bench-smoke bench-pool instructions newest clean
 
 help: ## show this list / 显示本列表
@@ -48,6 +50,9 @@ test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
 	  total=$$($$report --format=total) || { $$report; exit 1; }; \
 	  summary="$$summary, $$total % of $$part"; \
 	done; echo "$$summary"
+
+fuzz: $(DEV) ## attack the decoders with odd values, ten minutes at most / 模糊测试解码器
+	PYTHONPATH=tests $(BIN)/python tests/fuzz_decoders.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 check: lint types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
 

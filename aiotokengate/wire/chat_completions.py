@@ -28,6 +28,7 @@ from aiotokengate.wire.question import (
     Encoded,
     FrameDecoder,
     Question,
+    choice_in,
     merged,
 )
 from aiotokengate.wire.splice import Append, Hole
@@ -170,7 +171,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         if len(choices) != 1 or not _only_texts(choices[0]) or not self._says_no_more(frame):
             return
         delta = choices[0]["delta"]
-        known = self._choices[_index_of(choices[0])]
+        known = self._choices[choice_in(choices[0].get("index"))]
         texts = self._texts(known, delta)
         if texts is None:
             return
@@ -223,7 +224,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             for choice in choices:
                 if isinstance(choice, dict):
                     self._choice(choice)
-        if not choices or not _USUAL_CHUNK.issuperset(chunk):
+        if choices is None or not _USUAL_CHUNK.issuperset(chunk):
             self._unusual(chunk)
         if (usage := chunk.get("usage")) and isinstance(usage, dict):
             self.transcript.count(usage)
@@ -236,7 +237,8 @@ class ChatCompletionsDecoder(FrameDecoder):
             self._flush(choice)
         super().end()
         for state in self.transcript.choices.values():
-            self._name_signer(state)
+            if state.details or state.extra or state.calls.all:
+                self._name_signer(state)
 
     def _name_signer(self, state: ChoiceState) -> None:
         """Keep who signed what goes back; to another model it must not go."""
@@ -282,7 +284,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         index = choice.get("index")
         known = self._choices.get(index) if type(index) is int else None
         if known is None:
-            known = self._known(_index_of(choice))
+            known = self._known(choice_in(index))
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._delta(known, delta)
@@ -444,7 +446,8 @@ class ChatCompletionsDecoder(FrameDecoder):
         """Take content in parts: text and images (vllm-omni), thoughts and text (Mistral)."""
         for part in parts:
             if isinstance(part, str):
-                self._content(choice, part)
+                if part:
+                    self._content(choice, part)
             elif not isinstance(part, dict):
                 _keep(choice.state, "parts", part)
             elif part.get("type") == "thinking" or "thinking" in part:
@@ -664,12 +667,6 @@ _TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
     "thinking_blocks": _take_thinking_block,
     "reasoning_details": _ignore,
 }
-
-
-def _index_of(choice: Mapping[str, Any]) -> int:
-    """Give the number of a choice; one that names none is the first."""
-    index = choice.get("index")
-    return index if isinstance(index, int) and index >= 0 else 0
 
 
 def _only_texts(choice: Mapping[str, Any]) -> bool:

@@ -8,7 +8,8 @@ JSON that ignored ``stream``.
 
 *Damaged frames* are mended where that is certain, in :func:`frames_in`: several JSON texts in one
 event, ``data:`` written twice, something glued to a frame.  What can't be read is counted; it may
-have been text, a call, an end.  Undamaged frames never come here.
+have been text, a call, an end.  Undamaged frames never come here.  Bare lines and events named an
+error are taken in their turn among the events, so that it is all the same how a body was cut.
 
 *When a reply is over*: a finish reason is a claim, the protocol's own end is the fact (``[DONE]``,
 ``message_stop``, ``response.completed`` and its like, the end of the body).  Nothing after that
@@ -30,6 +31,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import attrs
+import orjson
 
 from aiotokengate.errors import TokenGateError, WireError
 from aiotokengate.types import Status
@@ -69,6 +71,8 @@ class Verdict:
     message: str = ""
     cause: TokenGateError | None = None
 
+
+_COMPLETE: Final = Verdict("complete")
 
 Mode: TypeAlias = Literal["unknown", "events", "whole"]
 
@@ -188,16 +192,30 @@ class Framing:
     def _end_of_whole(self, body: bytes) -> None:
         """Read a body that is not a stream: a whole reply, an error, or HTML."""
         try:
+            frames = [orjson.loads(body)]
+        except orjson.JSONDecodeError:
+            frames = self._damaged_whole(body)
+            for frame in frames:
+                self._take_frame(frame, body)
+        else:
+            if is_deep(frames[0], body):
+                raise WireError(_not_json(body))
+            self._decoder.take(frames[0])
+            if self._decoder.suspect is not None:
+                self._judge(body)
+        if self.failure is None and not self.log.choices:
+            message = f"expected a reply, got a JSON {_described(frames[0])}"
+            raise WireError(message)
+
+    def _damaged_whole(self, body: bytes) -> list[object]:
+        """Return the frames of a body that is not one JSON text by the letter."""
+        try:
             frames = [loads(body)]
         except (ValueError, RecursionError):
             frames = [] if body.startswith(b"<") else list(frames_in(body))
         if LOST in frames or not frames or any(map(is_deep, frames)):
-            raise WireError(_not_json(body))
-        for frame in frames:
-            self._take_frame(frame, body)
-        if self.failure is None and not self.log.choices:
-            message = f"expected a reply, got a JSON {_described(frames[0])}"
-            raise WireError(message)
+            raise WireError(_not_json(body)) from None
+        return frames
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -349,16 +367,17 @@ class Framing:
         Args:
             failure: what ended it from outside: the network, a clock.
         """
-        log, error = self.log, failure or self.failure
-        doubtful = log.doubtful
-        if any(state.calls.conflict for state in log.choices.values()):
-            error = WireError("a tool call went on after it was complete")
-            doubtful = True
-        if error is not None and (doubtful or self._certain):
+        log, error, paused = self.log, failure or self.failure, False
+        if error is not None and (self._certain or log.doubtful):
             log.disbelieve()
-        broken = next((one for one in log.choices.values() if one.ending == "broken"), None)
-        if broken is not None:
-            error = error or broken_off(broken.word, broken.details_of_end)
+        for state in log.choices.values():
+            if state.calls.conflict:
+                error = WireError("a tool call went on after it was complete")
+                log.disbelieve()
+            elif state.ending == "broken":
+                error = error or broken_off(state.word, state.details_of_end)
+            elif state.ending == "paused":
+                paused = True
         self._decoder.end()
         if not log.complete:
             return self._interrupted(error)
@@ -366,8 +385,7 @@ class Framing:
             log.notes.append(f"error after the finish: {error.message}")
         elif log.late_word:
             log.notes.append(f"error after the finish: finish reason {log.late_word!r}")
-        paused = any(state.ending == "paused" for state in log.choices.values())
-        return Verdict("paused" if paused else "complete")
+        return Verdict("paused") if paused else _COMPLETE
 
     def _interrupted(self, cause: TokenGateError | None) -> Verdict:
         if cause is not None:

@@ -30,7 +30,7 @@ from aiotokengate.wire.calls import Call
 from aiotokengate.wire.endings import details_in, ending_of, reason_of
 from aiotokengate.wire.jsontext import mended, same, written
 from aiotokengate.wire.partial_args import PartialArgs
-from aiotokengate.wire.question import FrameDecoder, count_in, dicts_in, text_of
+from aiotokengate.wire.question import FrameDecoder, choice_in, count_in, dicts_in, text_of
 from aiotokengate.wire.transcript import ANSWER, REASONING, ChoiceState, Transcript
 from aiotokengate.wire.usage import merged_counts
 
@@ -227,8 +227,7 @@ class GeminiDecoder(FrameDecoder):
             self.transcript.unknown(choice, PROTOCOL, path, value)
 
     def _candidate(self, fields: Mapping[str, Any]) -> None:
-        index = fields.get("index")
-        candidate = self._find(index if type(index) is int and index >= 0 else 0)
+        candidate = self._find(choice_in(fields.get("index")))
         content = fields.get("content")
         if isinstance(content, dict):
             for part in dicts_in(content.get("parts")):

@@ -21,6 +21,7 @@ __all__ = [
     "FrameDecoder",
     "Question",
     "Reasoning",
+    "choice_in",
     "count_in",
     "dicts_in",
     "joined_text",
@@ -125,6 +126,8 @@ class Decoder(Protocol):
 _MAY_BE_DEEP: Final = 400
 """Bytes of a frame; no shorter one can be nested too deeply."""
 
+_DONE: Final = b"[DONE]"
+
 UNREADABLE: Final = b"?"
 """Stands in ``suspect`` for a frame that is JSON, and no object, or nested too deeply."""
 
@@ -167,6 +170,9 @@ class FrameDecoder:
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
+        if data == _DONE:
+            self.done = True
+            return
         try:
             frame = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -226,7 +232,7 @@ class FrameDecoder:
     def _not_orjson(self, data: bytes) -> None:
         """Take blank data, ``[DONE]``, a comment wrapped in data, or JSON that only json reads."""
         text = data.strip()
-        if text.startswith(b"[DONE]"):
+        if text.startswith(_DONE):
             self.done = True
         elif text and not text.startswith(b":"):
             try:
@@ -235,6 +241,15 @@ class FrameDecoder:
                 self.suspect = text
             else:
                 self.take_damaged(frame)
+
+
+_MOST_INDEX: Final = (2**16 - KINDS) // KINDS
+"""The kinds of its entries are packed into 16 bits each."""
+
+
+def choice_in(index: object) -> int:
+    """Return the number of a choice; one that has none that makes sense is the first."""
+    return index if type(index) is int and 0 <= index <= _MOST_INDEX else 0
 
 
 def text_of(value: object) -> str:

@@ -157,6 +157,7 @@ class SSEDecoder:
         else:
             found += plain
             self._lines(text[end:])
+        self._found = []  # of the next read: these would be kept alive for nothing
         if self._buffer:
             self._check(self._size + len(self._buffer))
         return found

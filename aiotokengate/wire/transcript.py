@@ -57,6 +57,8 @@ __all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", 
 
 REASONING, ANSWER, COMMENTARY, BREAK, NOTE = range(5)
 KINDS = 5
+_MOST_CHOICES = 256
+"""OpenAI takes ``n`` up to 128; what costs time for each choice must not grow with the bytes."""
 _TEXTS = (ReasoningDelta, AnswerDelta, CommentaryDelta)
 
 
@@ -304,8 +306,14 @@ class Transcript:
         return not self.has(kinds) and not any(one.said for one in self.choices.values())
 
     def choice(self, index: int) -> ChoiceState:
-        """Return the state of a choice, making it when it first appears."""
+        """Return the state of a choice, making it when it first appears.
+
+        Beyond a number that nobody asks for, new ones are the first.
+        """
         state = self.choices.get(index)
+        if state is None:
+            index = index if len(self.choices) < _MOST_CHOICES else min(self.choices)
+            state = self.choices.get(index)
         if state is None:
             state = self.choices[index] = ChoiceState(index, self._make_id)
         return state
@@ -515,9 +523,8 @@ class Transcript:
     @property
     def complete(self) -> bool:
         """Whether every choice seen has finished (a vendor may ignore ``n``)."""
-        return 0 < self.claimed == len(self.choices) and all(
-            map(self.is_finished, self.choices.values())
-        )
+        claimed = 0 < self.claimed == len(self.choices)
+        return claimed and all(map(self.is_finished, self.choices.values()))
 
     @property
     def settled(self) -> bool:
@@ -545,13 +552,13 @@ class Transcript:
         if self.sealed:
             return
         for state in self.choices.values():
-            self._flush(state)
+            if state.halves or state.calls.all:
+                self._flush(state)
         self.sealed, before = True, len(self)
         for index in sorted(self.choices):
             state = self.choices[index]
-            if self.is_finished(state):
-                reason = str(state.finish_reason)
-                self.put(index, NOTE, FinishDelta(index, reason))
+            if state.finish_reason is not None and self.is_finished(state):
+                self.put(index, NOTE, FinishDelta(index, state.finish_reason))
         if self.counts is not None:
             self.usage = usage_of(self.counts)
             self.put(0, NOTE, UsageDelta(self.usage))

@@ -31,10 +31,11 @@ from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_ch
 from aiotokengate.wire.dialects import DIALECTS, Dialect
 from aiotokengate.wire.fold import fold
 from aiotokengate.wire.framing import Framing
+from aiotokengate.wire.pack import BLOCK
 from aiotokengate.wire.problems import find_problem
 from aiotokengate.wire.question import Question
 from aiotokengate.wire.relay import Relay
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate.wire.transcript import ANSWER, Transcript
 
 PLAIN = DIALECTS["openai-compatible"]
 
@@ -193,18 +194,34 @@ def test_an_index_that_is_none(index: object) -> None:
     assert said(chunk({"content": "甲"}, index=index)) == [AnswerDelta("甲")]
 
 
-@pytest.mark.parametrize("index", [1, 127, 16383], ids=repr)
+@pytest.mark.parametrize("index", [1, 127, 13106], ids=repr)
 def test_an_index_of_its_own(index: int) -> None:
     """An index is the vendor's, with or without those before it."""
     frames = [chunk({"content": "甲"}, index=index), chunk({}, "stop", index=index)]
     assert said(*frames) == [AnswerDelta("甲", index), FinishDelta(index, "stop")]
 
 
-@pytest.mark.parametrize("index", [16384, 2**31, 2**63], ids=repr)
+@pytest.mark.parametrize("index", [13107, 16384, 2**31, 2**63], ids=repr)
 def test_an_index_of_any_size(index: int) -> None:
-    """A choice that nobody asked for breaks nothing, whatever is made of its number."""
+    """A choice that nobody asked for breaks nothing: it is the first."""
     frames = [chunk({"content": "甲"}, index=index), chunk({}, "stop", index=index)]
-    assert [type(delta) for delta in said(*frames)] == [AnswerDelta, FinishDelta]
+    assert said(*frames) == [AnswerDelta("甲"), FinishDelta(0, "stop")]
+
+
+@pytest.mark.parametrize("index", [13106, 13107, 16384], ids=repr)
+def test_choices_of_any_index_are_packed(index: int) -> None:
+    """A long reply of theirs, too."""
+    log = read(*[chunk({"content": "甲"}, index=index)] * (3 * BLOCK)).transcript
+    log.pack()
+    assert log.text(min(log.choices), ANSWER) == "甲" * 3 * BLOCK
+
+
+def test_more_choices_than_anybody_asks_for() -> None:
+    """The rest is the first one's; what costs time for each choice stays bounded."""
+    frames = [chunk({"content": "甲"}, index=index) for index in range(1000)]
+    log = read(*frames).transcript
+    assert len(log.choices) == 256
+    assert log.text(0, ANSWER) == "甲" * 745
 
 
 @pytest.mark.parametrize("reason", [None, "", "null"], ids=repr)
@@ -975,7 +992,7 @@ def test_what_may_be_an_error_is_left_to_be_judged(frame: object) -> None:
 
 @pytest.mark.parametrize("frame", [chunk({}), {"choices": []}, {"choices": None}], ids=str)
 def test_what_is_no_error(frame: object) -> None:
-    """A usual frame is not suspected, or found to be without fault."""
+    """A usual frame is not suspected, or is found to be without fault."""
     assert find_problem(read(frame).suspect) is None
 
 
