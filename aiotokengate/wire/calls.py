@@ -50,7 +50,7 @@ from aiotokengate.wire.jsontext import rejoined, written
 if TYPE_CHECKING:
     from aiotokengate.wire.partial import PartialJson
 
-__all__ = ["Call", "Calls", "News", "parsed"]
+__all__ = ["Call", "Calls", "News", "is_loose", "parsed"]
 
 _PLACEHOLDERS: Final = ("{}", "null")
 _NO_WORDS: Final = ("", "null", "None")
@@ -427,10 +427,20 @@ def _fragment(value: object) -> str:
 
 def parsed(text: str) -> Any:  # noqa: ANN401 - parsed JSON
     """Return the JSON of a text, None for what is none; raw control characters are read."""
+    whole = _strictly(text)
+    return _parsed_loosely(text) if whole is None and _CONTROL.search(text) else whole
+
+
+def _strictly(text: str) -> Any:  # noqa: ANN401 - parsed JSON
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _parsed_loosely(text) if _CONTROL.search(text) else None
+        return None
+
+
+def is_loose(text: str) -> bool:
+    """Whether a text is JSON for :func:`parsed` alone."""
+    return _CONTROL.search(text) is not None and _strictly(text) is None
 
 
 def _parsed_loosely(text: str) -> Any:  # noqa: ANN401 - parsed JSON

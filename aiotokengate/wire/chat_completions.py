@@ -576,8 +576,18 @@ def _with_places(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _take_tool_call(log: Transcript, state: ChoiceState, piece: object) -> None:
-    if isinstance(piece, dict):
-        log.tool_piece(state, piece)
+    if not isinstance(piece, dict):
+        return
+    for kind in ("function", "custom"):
+        inner = piece.get(kind)
+        if isinstance(inner, dict) and not _OF_CALL.issuperset(inner):
+            rest = {key: inner[key] for key in inner.keys() - _OF_CALL if inner[key] is not None}
+            if rest:
+                log.unknown(state.index, "chat", f"tool_calls.{kind}", mended(rest, frozenset()))
+    log.tool_piece(state, piece)
+
+
+_OF_CALL = frozenset(("name", "arguments", "input"))
 
 
 def _take_function_call(log: Transcript, state: ChoiceState, function: object) -> None:

@@ -53,6 +53,10 @@ def fitted(question: Question, protocol: ProtocolName) -> Question:
         said += (*lost, *(_moved(messages, row) if protocol == "messages" else ()))
         messages = _with_reasoning(messages, fit)
         messages = [_spoken_anew(message, protocol) for message in messages]
+        if protocol == "chat" and "tral" in question.model.lower():
+            from aiotokengate.wire.short_ids import with_short_ids  # noqa: PLC0415 - for Mistral
+
+            messages = with_short_ids(messages, question.model)
     return Question(
         question.model,
         messages,

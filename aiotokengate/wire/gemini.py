@@ -149,6 +149,8 @@ def _contents(
         names.update(_call_names(message))
         ids.update(_vendor_ids(message))
         parts = _turn(message, f"messages[{place}]", names, ids)
+        if not parts:
+            continue  # Google refuses a turn without any
         speaker = "model" if role == "assistant" else "user"
         if turns and turns[-1]["role"] == speaker:
             turns[-1]["parts"] += parts

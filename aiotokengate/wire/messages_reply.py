@@ -289,6 +289,7 @@ class MessagesDecoder(FrameDecoder):
             self._cite(citation)
 
     def _end_block(self, event: dict[str, Any]) -> None:
+        self._keep(event, "content_block_stop")
         block = self._begun.get(_place(event.get("index")))
         if block is not None:
             self._close(block)

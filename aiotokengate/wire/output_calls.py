@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from aiotokengate.types import FREE_TEXT
-from aiotokengate.wire.calls import Call, parsed
+from aiotokengate.wire.calls import Call, is_loose, parsed
 from aiotokengate.wire.jsontext import written
 from aiotokengate.wire.output_items import Item, Items
 from aiotokengate.wire.question import text_of
@@ -283,4 +283,6 @@ def _say_same(text: object, call: Call) -> bool:
         return False
     if text == call.arguments:
         return True
-    return call.kind not in FREE_TEXT and parsed(text or "{}") == parsed(call.arguments or "{}")
+    if call.kind in FREE_TEXT or is_loose(text):
+        return False
+    return bool(parsed(text or "{}") == parsed(call.arguments or "{}"))

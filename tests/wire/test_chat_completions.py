@@ -659,6 +659,14 @@ def test_a_relay_tells_the_audio_of_a_choice() -> None:
     assert frame["choices"][0]["delta"] == {"role": "assistant", "audio": audio}
 
 
+def test_a_field_within_a_function_is_told() -> None:
+    """A null says nothing; the fields beside the function are the call's own extra."""
+    function = {"name": "f", "arguments": "{}", "new": "新", "none": None}
+    reply = reply_of(chunk({"tool_calls": [{"index": 0, "id": "c", "function": function}]}))
+    (unknown,) = reply.choices[0].unknown
+    assert (unknown.type, unknown.data) == ("tool_calls.function", {"new": "新"})
+
+
 # --- who signed it ------------------------------------------------------------------------------
 
 SIGNED: dict[str, dict[str, Any]] = {

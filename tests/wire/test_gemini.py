@@ -105,6 +105,14 @@ def body(messages: list[dict[str, Any]], *, stream: bool = True, **params: objec
     return orjson.loads(encode_gemini(Question(MODEL, messages, params, stream, row=row)).body)
 
 
+def test_an_empty_turn_is_left_out() -> None:
+    """As a reply that finished without a word leaves one; Google refuses it."""
+    asked, again = {"role": "user", "content": "问 🙂"}, {"role": "user", "content": "再问"}
+    empty = {"role": "assistant", "content": ""}
+    texts = [{"text": "问 🙂"}, {"text": "再问"}]
+    assert body([asked, empty, again])["contents"] == [{"role": "user", "parts": texts}]
+
+
 # --- the reply ----------------------------------------------------------------------------------
 
 

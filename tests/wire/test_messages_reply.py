@@ -315,6 +315,12 @@ def test_what_no_table_knows_is_told_and_kept() -> None:
     assert native_of(*events)[0] == {"type": "future_block", "payload": {"a": 1}}
 
 
+def test_what_stands_at_the_end_of_a_block_is_kept() -> None:
+    stopped = {"type": "content_block_stop", "index": 0, "new": "新"}
+    reply = reply_of(start("text"), text("好"), stopped, *END)
+    assert reply.extra["new"] == "新"
+
+
 def test_sources_of_documents_are_told_each() -> None:
     cited = [
         {"type": "char_location", "cited_text": one, "document_title": "书"} for one in "甲乙甲"

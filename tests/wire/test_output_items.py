@@ -49,6 +49,14 @@ def message(text: str, **more: Any) -> dict[str, Any]:
     return {**MESSAGE, "content": [part], **more}
 
 
+def test_arguments_with_raw_control_characters_go_back_as_json() -> None:
+    item = call(1, '{"x":"一\t二"}')
+    reply = reply_to(added(call(1)), done(item), listed(item))
+    assert reply.tool_calls[0].parse() == {"x": "一\t二"}
+    (back,) = native_of(reply)
+    assert orjson.loads(back["arguments"]) == {"x": "一\t二"}
+
+
 # --- which item an event belongs to -------------------------------------------------------------
 
 

@@ -1,0 +1,48 @@
+"""Ids of calls in a history that goes to Mistral."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.wire.fitting import fitted
+from aiotokengate.wire.protocols import find_protocol
+from aiotokengate.wire.question import Question
+
+ASKED = {"role": "user", "content": "天气？ 🌦️"}
+
+
+def sent(model: str, *ids: Any) -> list[dict[str, Any]]:
+    function = {"name": "f", "arguments": "{}"}
+    calls = [{"id": own, "type": "function", "function": function} for own in ids]
+    results = [{"role": "tool", "tool_call_id": own, "content": "晴 ☀️"} for own in ids]
+    turn = {"role": "assistant", "content": None, "tool_calls": calls}
+    question = Question(model, [ASKED, turn, *results], row=CATALOGUE.find(model))
+    body = find_protocol("chat").encode(fitted(question, "chat")).body
+    told: list[dict[str, Any]] = orjson.loads(body)["messages"]
+    return told
+
+
+@pytest.mark.parametrize("model", ["mistral-large-latest", "mistralai/Devstral-2", "open-mixtral"])
+def test_ids_have_nine_letters_or_digits(model: str) -> None:
+    _, turn, *results = sent(model, "call_1", "functions.f:0", "aB3dE6gH9", "工具")
+    ids = [call["id"] for call in turn["tool_calls"]]
+    assert all(re.fullmatch("[A-Za-z0-9]{9}", own) for own in ids)
+    assert len(set(ids)) == len(ids)
+    assert ids[2] == "aB3dE6gH9"
+    assert [result["tool_call_id"] for result in results] == ids
+    assert sent(model, "call_1")[1]["tool_calls"][0]["id"] == ids[0]
+
+
+@pytest.mark.parametrize("model", ["gpt-5.2", "glm-5.2", "dolphin-mistral", "austral-1"])
+def test_ids_go_to_others_as_they_came(model: str) -> None:
+    _, turn, result = sent(model, "call_1")
+    assert (turn["tool_calls"][0]["id"], result["tool_call_id"]) == ("call_1", "call_1")
+
+
+def test_odd_calls_raise_nothing() -> None:
+    assert sent("mistral-small", 7, None)[1]["tool_calls"][0]["id"] == 7
