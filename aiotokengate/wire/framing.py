@@ -28,6 +28,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -36,7 +38,7 @@ import orjson
 from aiotokengate.errors import TokenGateError, WireError
 from aiotokengate.types import Status
 from aiotokengate.wire.endings import broken_off
-from aiotokengate.wire.jsontext import is_deep, loads
+from aiotokengate.wire.jsontext import is_deep, lenient, loads
 from aiotokengate.wire.problems import Problem, find_problem, status_error
 from aiotokengate.wire.question import Decoder
 from aiotokengate.wire.sse import MAX_EVENT_BYTES, SSEDecoder
@@ -233,7 +235,7 @@ class Framing:
     def _take_odd(self, odd: list[tuple[int, bool, bytes]], texts: list[bytes]) -> list[bytes]:
         """Take events named an error, and bare lines, each in its turn; return what is left."""
         at = 0
-        for place, named, data in odd:
+        for place, named, data in _rejoined(odd, texts):
             if place > at or named:
                 self._close_aside()
             if place > at:
@@ -396,6 +398,34 @@ class Framing:
 
 
 # --- mending ------------------------------------------------------------------------------------
+
+
+def _rejoined(
+    odd: list[tuple[int, bool, bytes]], texts: list[bytes]
+) -> list[tuple[int, bool, bytes]]:
+    """Put the lines of an event together that a raw newline in a string has cut; return the rest.
+
+    That is certain where the event alone is no JSON, and with the lines behind it is.
+    """
+    rest: list[tuple[int, bool, bytes]] = []
+    for place, group in groupby(odd, key=itemgetter(0)):
+        lines = list(group)
+        if place and not any(named for _, named, _ in lines):
+            whole = b"\n".join((texts[place - 1], *(line for _, _, line in lines)))
+            if not _is_json(texts[place - 1]) and _is_json(whole):
+                texts[place - 1] = whole
+                continue
+        rest += lines
+    return rest
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        lenient(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
 
 _MOST_TRIES: Final = 8
 """How often a frame is looked for behind something unreadable, in one event."""

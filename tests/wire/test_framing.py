@@ -133,7 +133,7 @@ def test_bare_json_lines_are_a_reply_too(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("control", ["\t", "\x01", "\x1f", "\x7f"], ids=repr)
+@pytest.mark.parametrize("control", ["\t", "\x01", "\x1f", "\x7f", "\n", "\n甲: 乙\n丙"], ids=repr)
 def test_raw_control_characters_in_a_string(protocol: str, control: str) -> None:
     """JSON forbids what some engines send; it is text."""
     data = body(saying(protocol, "左右", "🎉")).replace("左".encode(), f"左{control}".encode())
