@@ -83,11 +83,21 @@ class Answer:
         at_end: whether ``read`` would give b"" at once.
     """
 
-    __slots__ = ("_response", "at_end", "headers", "read", "status")
+    __slots__ = ("_draining", "_response", "at_end", "headers", "read", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse | Response) -> None:
-        """Take over a response that nobody has read."""
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse | Response,
+        draining: set[aiohttp.ClientResponse | Response],
+    ) -> None:
+        """Take over a response that nobody has read.
+
+        Args:
+            response: as aiohttp has it.
+            draining: holds those that wait for their last bytes, to be closed with the session.
+        """
         self._response = response
+        self._draining = draining
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers.copy()
         self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
@@ -142,8 +152,18 @@ class Answer:
 
     def release(self) -> None:
         """Close unless the end of the body arrives very soon, which frees the connection."""
-        if not self._response.closed:
-            asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._response.close)
+        response, draining = self._response, self._draining
+        if not response.closed:
+            draining.add(response)
+            asyncio.get_running_loop().call_later(DRAIN_SECONDS, _drained, response, draining)
+
+
+def _drained(
+    response: aiohttp.ClientResponse | Response,
+    draining: set[aiohttp.ClientResponse | Response],
+) -> None:
+    draining.discard(response)
+    response.close()
 
 
 class Transport:
@@ -210,7 +230,8 @@ class Transport:
         else:
             elsewhere = _elsewhere(response) if method == "GET" else None
             if elsewhere is None or not url.startswith(self._host):
-                return Answer(response)
+                sessions = self._open.get(asyncio.get_running_loop())
+                return Answer(response, sessions.draining if sessions else set())
             response.close()
             return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
@@ -314,6 +335,7 @@ class _LoopSessions:
         self._fresh: aiohttp.ClientSession | None = None
         self._foreign: aiohttp.ClientSession | None = None
         self._keeper = self._keep()
+        self.draining: set[aiohttp.ClientResponse | Response] = set()
         self.ended = False
 
     async def open(self) -> None:
@@ -350,6 +372,8 @@ class _LoopSessions:
             yield
         finally:
             self.ended = True
+            for response in self.draining:
+                response.close()
             for session in (self.kept, self._fresh, self._foreign):
                 if session is not None:
                     await session.close()

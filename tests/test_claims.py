@@ -1,6 +1,8 @@
 """What the session does of a reply that is empty, damaged, paused, or slow to say anything."""
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -252,6 +254,22 @@ async def test_the_protocols_end_is_not_waited_on(
     reply = await timed.chat(MODEL, "嗨")
     assert (reply.answer, reply.notes) == ("好", ())
     assert clock.now() == 0
+
+
+def test_a_session_that_closes_while_an_answer_drains(fake_gateway: FakeGateway) -> None:
+    """Its connection is closed with the session, without a warning when the loop is gone."""
+    fake_gateway.script(Raw(body=chunk({"content": "好"}) + STOP, end="hang"))
+
+    async def ask() -> None:
+        settings: Any = {"api_key": fake_gateway.api_key, "base_url": fake_gateway.base_url}
+        async with TokenGate(**settings) as gate:
+            assert (await gate.chat(MODEL, "嗨")).answer == "好"
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(ask())
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 # --- clocks -------------------------------------------------------------------------------------
