@@ -173,7 +173,7 @@ def text_of(came: Read) -> int:
 def calls_back(message: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """Return the calls of a message as they go back: id, name, arguments."""
     native = message.get("native")
-    if native is None:
+    if native is None or native["protocol"] == "chat":
         return [
             (call["id"], call["function"]["name"], call["function"]["arguments"])
             for call in message.get("tool_calls", ())
