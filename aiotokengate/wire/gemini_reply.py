@@ -401,7 +401,7 @@ class GeminiDecoder(FrameDecoder):
 
 
 def _sign(call: Call | None, fields: Mapping[str, Any]) -> None:
-    """Give a call the signature of its part, in the form that it has over Chat Completions."""
+    """Add the signature of its part to a call, in the form that Chat Completions has."""
     signature = fields.get("thoughtSignature")
     if call is not None and signature:
         call.extra["extra_content"] = {"google": {"thought_signature": signature}}
@@ -505,7 +505,7 @@ def _counts(usage: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _blocked(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Give a blocked prompt the form of an error."""
+    """Return a blocked prompt in the form of an error, None where none was blocked."""
     feedback = chunk.get("promptFeedback")
     reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
     if not reason:

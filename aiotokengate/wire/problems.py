@@ -427,7 +427,7 @@ def _without_object(error: object, body: Mapping[str, Any]) -> Problem:
 
 
 def _reasons(details: object) -> Iterator[str]:
-    """Give what Google says of an error beside its status; a day's allowance first."""
+    """Return what Google says of an error beside its status; a day's allowance first."""
     rows = dicts_in(details)
     for row in rows:
         for violation in dicts_in(row.get("violations")):
@@ -497,7 +497,7 @@ def _problem(message: str, body: Mapping[str, Any]) -> Problem:
 
 
 def _first_text(body: object) -> str:
-    """Give the first message that is one, a message's own message where it is an object."""
+    """Return the first message that is one, a message's own message where it is an object."""
     return _message(body, MAX_DEPTH) if isinstance(body, Mapping) else ""
 
 
@@ -635,7 +635,7 @@ def _title(body: bytes, lower: bytes) -> bytes | None:
 
 
 def _between_tags(body: bytes, lower: bytes) -> Iterator[bytes]:
-    """Give the text of a page; each byte is looked at a fixed number of times."""
+    """Return the text of a page; each byte is looked at a fixed number of times."""
     at = 0
     while (begin := body.find(b"<", at)) >= 0:
         yield body[at:begin]
