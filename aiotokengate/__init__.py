@@ -31,6 +31,7 @@ from aiotokengate.errors import (
     TimedOut,
     TokenGateError,
     TransportError,
+    Unanswered,
     WireError,
 )
 from aiotokengate.policy.limits import Limits
@@ -101,6 +102,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "TransportError",
+    "Unanswered",
     "UnknownDelta",
     "Usage",
     "UsageDelta",

@@ -15,7 +15,8 @@
     │   ├── Overloaded              no room right now (503, 529, full queue); retried
     │   └── ServerFailed            the gateway or a vendor broke (500, 502, 504 ...); retried
     ├── TransportError              the network broke before an answer; retried
-    │   ├── ConnectFailed           no connection, or it died before any byte of an answer
+    │   ├── ConnectFailed           no connection; certainly nothing was sent
+    │   ├── Unanswered              the request had left and got no answer: perhaps it was begun
     │   └── TimedOut                a clock ran out; ``.phase`` says which
     ├── StreamInterrupted           an answer began and did not finish; ``.partial`` has what came
     ├── ResponseInvalid             a whole answer that does not fit the type asked for
@@ -24,7 +25,8 @@
     ├── WireError                   the peer sent what is not the protocol
     └── CallerError                 the call itself is wrong; nothing was sent
 
-``TimedOut`` is also a builtin :class:`TimeoutError`, ``ConnectFailed`` a :class:`ConnectionError`.
+``TimedOut`` is also a builtin :class:`TimeoutError`; ``ConnectFailed`` and ``Unanswered`` are each
+also a :class:`ConnectionError`.
 Once a delta was handed out, the error is always :class:`StreamInterrupted`, its cause being
 ``__cause__``.  No error ever holds an API key or a prompt.
 """
@@ -60,6 +62,7 @@ __all__ = [
     "TimedOut",
     "TokenGateError",
     "TransportError",
+    "Unanswered",
     "WireError",
 ]
 
@@ -310,11 +313,26 @@ class TransportError(TokenGateError):
 
 
 class ConnectFailed(TransportError, ConnectionError):
-    """No connection could be made, or it died before any byte of an answer."""
+    """No connection could be made: the request certainly never left."""
 
     default_hint = (
         "hint: check the network, the proxy, and TOKENGATE_BASE_URL\n"
         "提示：请检查网络、代理与 TOKENGATE_BASE_URL"
+    )
+
+
+class Unanswered(TransportError, ConnectionError):
+    """The request had left, and no answer came: what was asked for may have been begun.
+
+    Attributes:
+        reconnectable: whether it went on a kept connection that died before any byte of an
+            answer, so that a fresh one may take its place.
+    """
+
+    reconnectable: bool = False
+    default_hint = (
+        "hint: it may have been done and paid for; look before you ask for the same again\n"
+        "提示：请求可能已被执行并计费，重试前请先确认"
     )
 
 

@@ -370,7 +370,8 @@ class Attempt:
     ``started`` and ``seconds`` count from the beginning of the call; ``error`` is the class name
     of the error that ended the attempt, None for the one that answered; ``wait`` is the pause
     after it before the next one, in seconds; ``queued`` is how long it waited in the pool before
-    it was sent; ``endpoint`` names the key and address where there are several, masked.
+    it was sent; ``endpoint`` names the key and address where there are several, masked;
+    ``reconnected`` is true where a kept connection had died and a fresh one took its place.
     """
 
     model: str
@@ -383,6 +384,7 @@ class Attempt:
     wait: float | None = None
     queued: float = 0.0
     endpoint: str | None = None
+    reconnected: bool = False
 
 
 @attrs.define

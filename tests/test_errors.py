@@ -33,6 +33,7 @@ from aiotokengate.errors import (
     TimedOut,
     TokenGateError,
     TransportError,
+    Unanswered,
     WireError,
 )
 from aiotokengate.types import Attempt, Choice, Reply
@@ -52,6 +53,7 @@ PARENTS: dict[type[TokenGateError], type[TokenGateError]] = {
     ServerFailed: StatusError,
     TransportError: TokenGateError,
     ConnectFailed: TransportError,
+    Unanswered: TransportError,
     TimedOut: TransportError,
     StreamInterrupted: TokenGateError,
     ResponseInvalid: TokenGateError,
@@ -84,9 +86,19 @@ def test_builtin_errors() -> None:
     """Code that knows nothing of us catches timeouts and lost connections all the same."""
     assert issubclass(TimedOut, TimeoutError)
     assert issubclass(ConnectFailed, ConnectionError)
+    assert issubclass(Unanswered, ConnectionError)
+    assert not issubclass(Unanswered, ConnectFailed)
 
 
-RETRIED = {RateLimited, Overloaded, ServerFailed, TransportError, ConnectFailed, StreamInterrupted}
+RETRIED = {
+    RateLimited,
+    Overloaded,
+    ServerFailed,
+    TransportError,
+    ConnectFailed,
+    Unanswered,
+    StreamInterrupted,
+}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PARENTS if kind is not TimedOut])
