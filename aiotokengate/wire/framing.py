@@ -52,9 +52,16 @@ END: Final = object()
 LOST: Final = object()
 """Stands for what could not be read."""
 
+Odd: TypeAlias = list[tuple[int, bool, bytes]]
+"""Lines without a field, and events named an error, as the SSE decoder gives them: after how many
+events, whether named, and the text."""
+
 _BOM = b"\xef\xbb\xbf"
 _MOST_ASIDE: Final = 64 * 1024
 """Bytes of a bare JSON object over several lines; errors are shorter."""
+
+_MOST_TORN: Final = 64
+"""Lines behind an event that may belong to it, and as many KiB."""
 
 _CLIP: Final = 500
 
@@ -101,6 +108,7 @@ class Framing:
         "_received",
         "_sse",
         "_strict",
+        "_torn",
         "_whole",
         "events",
         "failure",
@@ -136,6 +144,7 @@ class Framing:
         self._received = 0
         self._sse: SSEDecoder | None = None
         self._strict = strict
+        self._torn: list[bytes] = []  # the last event, if it is no JSON, and the lines behind it
         self._whole: list[bytes] = []
 
     @property
@@ -222,34 +231,53 @@ class Framing:
     # --- events ---------------------------------------------------------------------------------
 
     def _take_events(self, sse: SSEDecoder, data: bytes) -> None:
-        texts = sse.feed_data(data)
-        if sse.odd:
-            texts = self._take_odd(sse.odd, texts)
+        texts, odd = sse.feed_data(data), sse.odd
+        if self._torn and (texts or odd):
+            texts, odd = self._with_torn(texts, odd)
+        if odd:
+            texts = self._take_odd(odd, texts)
         if texts:
             self.events = True
             if self._aside:
                 self._close_aside()
             if not self.over:
-                self._take_texts(texts)
+                self._take_texts(texts, last=not self._torn)
 
-    def _take_odd(self, odd: list[tuple[int, bool, bytes]], texts: list[bytes]) -> list[bytes]:
+    def _with_torn(self, texts: list[bytes], odd: Odd) -> tuple[list[bytes], Odd]:
+        """Put back before what came now what was kept because it may go on."""
+        torn, *lines = self._torn
+        self._torn = []
+        kept = [(1, False, line) for line in lines]
+        return [torn, *texts], kept + [(place + 1, named, line) for place, named, line in odd]
+
+    def _take_odd(self, odd: Odd, texts: list[bytes]) -> list[bytes]:
         """Take events named an error, and bare lines, each in its turn; return what is left."""
-        at = 0
-        for place, named, data in _rejoined(odd, texts):
+        at, rest = 0, _rejoined(odd, texts)
+        if _goes_on(rest, texts):
+            lines = [line for place, _, line in rest if place == len(texts)]
+            rest = rest[: len(rest) - len(lines)]
+            self._torn = [texts.pop(), *lines]
+        for place, named, data in rest:
+            if self.over:
+                break
             if place > at or named:
                 self._close_aside()
             if place > at:
                 self.events = True
                 self._take_texts(texts[at:place])
                 at = place
-            if not self.over:
+            if not self.over:  # which those events may have ended
                 (self._named_error if named else self._take_line)(data)
         return [] if self.over else texts[at:]
 
-    def _take_texts(self, texts: list[bytes]) -> None:
+    def _take_texts(self, texts: list[bytes], *, last: bool = False) -> None:
+        """Take events; the ``last`` that came may go on in the next bytes, if it is no JSON."""
         decoder = self._decoder
         at = decoder.feed_from(texts, 0)
         while decoder.suspect is not None:
+            if last and at == len(texts) and _is_torn(decoder.suspect):
+                self._torn, decoder.suspect = [texts[-1]], None
+                return
             self._judge(texts[at - 1])
             if self.over:
                 return
@@ -340,17 +368,31 @@ class Framing:
         for frame in frames_in(text):
             self._take_frame(frame, text)
 
+    def _close_torn(self, odd: Odd) -> None:
+        """Take what was kept, and the lines that came last, now that nothing more comes."""
+        texts, odd = self._with_torn([], odd)
+        self.events = True
+        rest = _rejoined(odd, texts)
+        self._take_texts(texts)
+        for _, _, line in rest:
+            self._take_line(line)
+
     def _end_of_events(self, sse: SSEDecoder) -> None:
         if self.over:
             return
-        last = sse.close()
+        last, odd = sse.close(), sse.odd
+        if self._torn:
+            self._close_torn(odd if last is None else [])
+            odd = odd if last is not None else []
+        if self.over:
+            return
         if last is not None:
             self.events = True
             if last.event == "error":
                 self._named_error(last.data)
             else:
                 self._take_texts([last.data])
-        for _, _, line in sse.odd:
+        for _, _, line in odd:
             self._take_line(line)
         self._close_aside()
         if not self.events and not sse.comments:
@@ -400,23 +442,46 @@ class Framing:
 # --- mending ------------------------------------------------------------------------------------
 
 
-def _rejoined(
-    odd: list[tuple[int, bool, bytes]], texts: list[bytes]
-) -> list[tuple[int, bool, bytes]]:
+def _rejoined(odd: Odd, texts: list[bytes]) -> Odd:
     """Put the lines of an event together that a raw newline in a string has cut; return the rest.
 
     That is certain where the event alone is no JSON, and with the lines behind it is.
     """
-    rest: list[tuple[int, bool, bytes]] = []
+    rest: Odd = []
     for place, group in groupby(odd, key=itemgetter(0)):
         lines = list(group)
-        if place and not any(named for _, named, _ in lines):
-            whole = b"\n".join((texts[place - 1], *(line for _, _, line in lines)))
-            if not _is_json(texts[place - 1]) and _is_json(whole):
-                texts[place - 1] = whole
-                continue
+        if place and not any(named for _, named, _ in lines) and not _is_json(texts[place - 1]):
+            used, whole = _with_lines(texts[place - 1], [line for _, _, line in lines])
+            texts[place - 1] = whole
+            lines = lines[used:]
         rest += lines
     return rest
+
+
+def _with_lines(text: bytes, lines: list[bytes]) -> tuple[int, bytes]:
+    """Return how many lines make an event JSON, and what that is; no lines if none do."""
+    whole = text
+    for used, line in enumerate(lines[:_MOST_TORN], 1):
+        whole = b"%b\n%b" % (whole, line)
+        if len(whole) - len(text) > _MOST_ASIDE:
+            break
+        if _is_json(whole):
+            return used, whole
+    return 0, text
+
+
+def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
+    """Whether the last event is no JSON, and may become so with what comes next."""
+    lines = [(named, line) for place, named, line in rest if place == len(texts)]
+    few = 0 < len(lines) <= _MOST_TORN and sum(len(line) for _, line in lines) < _MOST_ASIDE
+    if not (few and texts) or any(named for named, _ in lines):
+        return False
+    return not _is_json(texts[-1]) and LOST in frames_in(texts[-1])
+
+
+def _is_torn(suspect: object) -> bool:
+    """Whether a decoder has put aside an event that is no JSON, nor several."""
+    return isinstance(suspect, bytes) and LOST in frames_in(suspect)
 
 
 def _is_json(data: bytes) -> bool:

@@ -162,6 +162,25 @@ def test_a_character_whose_rest_never_comes() -> None:
     assert "damaged characters" in " ".join(found.notes)
 
 
+@pytest.mark.parametrize("behind", ["", "\x00\n\n", "data: {\n\n"])
+def test_a_raw_empty_line_in_a_string_however_it_is_cut(behind: str) -> None:
+    """A frame that a raw empty line cut is put together, also when its rest comes later."""
+    whole = "".join(map(event, saying("chat", "你好", "一<>二", "🎉再见")))
+    before, after = whole.split("<>")
+    rest, _, later = after.partition("\n\n")
+    came = same_however_cut("chat", f"{before}\n\n{rest}\n\n{behind}{later}".encode())
+    assert came.answer == "你好一\n二🎉再见"
+    assert came.skipped == (1 if behind.startswith("data") else 0)
+
+
+def test_what_comes_with_an_error_and_after_it_is_not_taken() -> None:
+    """Nothing counts after an error, be it in the same bytes."""
+    error = "event: error\ndata: 出错了\n\n"
+    later = "".join(map(event, saying("chat", "太晚")[:-2]))
+    came = same_however_cut("chat", f"{error}{later}}}\n\n".encode())
+    assert (came.status, came.answer, came.begun) == ("interrupted", "", False)
+
+
 def test_pretty_json_that_is_no_frame_after_one() -> None:
     """What can't be read over several lines is not tried again for each of them."""
     text = b'{"a":\n1}\n{"b":\n' + b'{"c":\n' * 2000
