@@ -1416,6 +1416,40 @@ def ready_address(process: subprocess.Popen[str]) -> str:
     return line.removeprefix("listening on ").strip()
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_that_is_none(share: float) -> None:
+    """How unreliable a gateway is, is a share."""
+    with pytest.raises(ValueError, match="expected unreliable as a share from 0 to 1"):
+        FakeGateway(unreliable=share)
+
+
+async def unreliable_outcomes() -> list[str]:
+    """Ask an unreliable gateway a hundred times, and say how each answer ended."""
+    seen = []
+    async with FakeGateway(unreliable=0.5) as gateway, aiohttp.ClientSession() as http:
+        url = f"{gateway.base_url}/chat/completions"
+        headers = {"Authorization": f"Bearer {gateway.api_key}"}
+        body = {"model": "glm-5.1", "stream": True, "messages": GREETING}
+        for _ in range(100):
+            try:
+                async with http.post(url, json=body, headers=headers) as response:
+                    text = await response.text()
+            except aiohttp.ClientError as error:
+                seen.append(type(error).__name__)
+            else:
+                seen.append("whole" if text.endswith(f"{DONE}\n\n") else str(response.status))
+    return seen
+
+
+async def test_an_unreliable_gateway_fails_as_often_as_it_was_told() -> None:
+    """A quarter gets no answer, a quarter of the others a part of one; every time the same."""
+    seen = await unreliable_outcomes()
+    counts = {word: seen.count(word) for word in seen}
+    assert 45 <= counts.pop("whole") <= 70
+    assert {"429", "503", "500", "ClientPayloadError", "ServerDisconnectedError"} <= {*counts}
+    assert await unreliable_outcomes() == seen
+
+
 async def test_the_command_serves_any_key(command: subprocess.Popen[str]) -> None:
     url = f"{await asyncio.to_thread(ready_address, command)}/chat/completions"
     body = {"model": "glm-5.1", "stream": True, "messages": GREETING}
@@ -1460,6 +1494,7 @@ def test_a_port_in_use_is_one_clear_line(command: subprocess.Popen[str]) -> None
         (("--api-key", ""), "expected printable ASCII characters without spaces"),
         (("--api-key", "密钥"), "expected printable ASCII characters without spaces"),
         (("--keep-alive", "nan"), "expected seconds above 0, got 'nan'"),
+        (("--unreliable", "1.5"), "expected a share from 0 to 1, got '1.5'"),
         (("--pace", "slow"), "choose from"),
     ],
 )

@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-key", type=_key, metavar="KEY", help=_KEY_HELP)
     parser.add_argument("--pace", choices=_PACES, default="real", help=_PACE_HELP)
     parser.add_argument("--keep-alive", type=_seconds, metavar="SECONDS", help=_KEEP_ALIVE_HELP)
+    parser.add_argument("--unreliable", type=_share, default=0.0, help=_UNRELIABLE_HELP)
     parser.add_argument("--quiet", action="store_true", help=_QUIET_HELP)
     _add_recordings(parser.add_argument_group(_RECORDINGS_TITLE))
     _add_limits(parser.add_argument_group(_LIMITS_TITLE, _LIMITS_ABOUT))
@@ -119,6 +120,7 @@ _HOST_HELP = "address to listen on (127.0.0.1) / 监听地址，默认 127.0.0.1
 _KEY_HELP = "the only key that is good / 唯一有效的密钥"
 _PACE_HELP = "speed of the models: real (0.4 s, then 60 tokens/s) or fast / 输出速度"
 _KEEP_ALIVE_HELP = "send ': PING' after so much silence / 静默多少秒后发送 ': PING'"
+_UNRELIABLE_HELP = "share of requests that fail, 0 to 1 / 出错请求的比例，0 到 1"
 _QUIET_HELP = "print nothing but the ready line / 只打印就绪信息"
 _RECORDINGS_TITLE = "recordings / 录制与回放"
 _RECORD_HELP = "pass everything on to --to, write it to FILE, keys masked / 转发并录制（隐去密钥）"
@@ -136,6 +138,14 @@ def _amount(text: str) -> float:
         if 0 < float(text) < float("inf"):
             return float(text)
     message = f"expected a number above 0, got {text!r}"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    message = f"expected a share from 0 to 1, got {text!r}"
     raise argparse.ArgumentTypeError(message)
 
 
@@ -202,6 +212,7 @@ def _gateway(options: argparse.Namespace) -> FakeGateway:
         host=options.host,
         port=options.port,
         keep_requests=0,
+        unreliable=options.unreliable,
         log=None if options.quiet else _tell,
     )
     if options.replay:

@@ -42,6 +42,7 @@ from aiotokengate.testing.responses import ResponsesForm
 from aiotokengate.testing.script import KeepAlive, Pace, Pause, Raw, Script, ScriptedReply, Thought
 from aiotokengate.testing.signals import Level
 from aiotokengate.testing.thread import LoopThread
+from aiotokengate.testing.trouble import Trouble
 
 __all__ = ["FakeGateway"]
 
@@ -98,6 +99,7 @@ class FakeGateway:
         now: Callable[[], float] = time.monotonic,
         jobs: JobPlan | None = None,
         keep_requests: int = 10_000,
+        unreliable: float = 0.0,
         log: Callable[[str], object] | None = None,
     ) -> None:
         """Describe a gateway; it runs inside ``async with``, ``with``, or from ``start()``.
@@ -118,10 +120,13 @@ class FakeGateway:
             jobs: how long videos and music take, see :class:`JobPlan`.
             keep_requests: how many of the last requests ``requests`` keeps, and of the last
                 decisions the enforcer's ``history``.
+            unreliable: share of the requests that fail, from 0 to 1, in ways that were met in the
+                field: half of them get no answer, half a part of one; always the same ones.
             log: called with one line for each answered request, without key or content.
 
         Raises:
-            ValueError: ``api_key`` and ``api_keys`` are both given, or the latter are no keys.
+            ValueError: ``api_key`` and ``api_keys`` are both given, or the latter are no keys; or
+                ``unreliable`` is no share.
             TypeError: ``limits`` are none.
         """
         self.api_keys = _good_keys(api_key, api_keys)
@@ -138,6 +143,7 @@ class FakeGateway:
         self._port = port
         self._ssl = ssl
         self._keep_requests = keep_requests
+        self._trouble = Trouble(unreliable)
         self._log = log
         self._scripts: dict[str | None, deque[Script]] = {}
         self._replay: Replay | None = None
@@ -477,6 +483,8 @@ class FakeGateway:
     async def _route(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         if self._replay is not None:
             return await self._raw(request, record, self._replay.answer(record))
+        if record.method == "POST" and (fault := self._trouble.instead()) is not None:
+            return await self._raw(request, record, fault)
         form = self._form(record)
         queue = self._scripts.get(record.path) or (self._scripts.get(None) if form else None)
         if queue:
@@ -540,7 +548,13 @@ class FakeGateway:
             # DeepSeek sends blank lines before a plain answer that is not ready yet.
             steps = plain(dialect, replies, usage)
             silence = b"\n" if self._silence else b""
-        await self._player.play(output, self._door.metered(record, steps, spoken), silence)
+        metered = self._door.metered(record, steps, spoken)
+        if (cut := self._trouble.cut()) is not None:
+            await self._player.play(output, itertools.islice(metered, cut[0]), silence)
+            connection = self._connections[request.protocol]
+            await _end_early(output, connection, record, Raw(end=cut[1]))
+            return response
+        await self._player.play(output, metered, silence)
         if keep is not None:
             # Before the end leaves: the next request may come sooner than this one is done.
             keep(whole(form.dialect(exchange, asked, record), replies, usage))
