@@ -1,4 +1,4 @@
-"""Every odd value at every place of every recorded stream: ``make fuzz``.
+"""Every odd value at every place of every recorded stream: ``make attack``.
 
 Runs through all attacks in a random order until they are done or the time is up, and prints how
 far it is.  What fails is printed so that it can be repeated, and the exit code is 1.
