@@ -8,12 +8,15 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
+SOAK_SECONDS ?= 600
+SOAK_ARGS ?=
 
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base-stamp
 DEMO := $(VENV)/.demo-stamp
 DEV := $(VENV)/.dev-stamp
 BENCH := $(VENV)-bench/.stamp
+FUZZ := $(VENV)-fuzz/.stamp
 OTHERS := $(VENV)-others/.stamp
 PIP := $(BIN)/python -m pip install --quiet
 TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/make_picture.py docs/tables.py .ci/try_wheel.py)
@@ -30,8 +33,8 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test fuzz check lint format types imports docs wheel \
-  bench bench-quick bench-smoke bench-pool instructions newest clean
+.PHONY: help demo test fuzz attack check lint format types imports docs wheel \
+  bench bench-quick bench-smoke compare-faults soak bench-pool instructions newest clean
 
 help: ## show this list / 显示本列表
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +54,15 @@ test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
 	  summary="$$summary, $$total % of $$part"; \
 	done; echo "$$summary"
 
-fuzz: $(DEV) ## attack the decoders with odd values, ten minutes at most / 模糊测试解码器
+fuzz: $(FUZZ) ## search for bytes on which the decoders break, ten minutes / 模糊测试解码器
+	PYTHONPATH=tests $(VENV)-fuzz/bin/python tests/fuzz_wire.py \
+	  -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=8192 $(FUZZ_ARGS)
+
+attack: $(DEV) ## odd values at every place of every stream, ten minutes at most / 逐处替换异常值
 	PYTHONPATH=tests $(BIN)/python tests/fuzz_decoders.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
+
+soak: $(DEV) ## a busy service on a gateway that fails, ten minutes / 高负载与故障长测
+	PYTHONPATH=tests $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS) $(SOAK_ARGS)
 
 check: lint types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
 
@@ -90,6 +100,9 @@ bench: $(BENCH) $(OTHERS) ## what the library costs, and what others do, a quart
 bench-quick: $(BENCH) ## the same in three minutes, without the slow ones / 快速性能对比
 	$(VENV)-bench/bin/python benchmarks/bench.py --quick $(BENCH_ARGS)
 
+compare-faults: $(BENCH) $(OTHERS) ## what users are told under each fault, ours and others / 各种故障下的对比
+	$(VENV)-bench/bin/python benchmarks/compare_faults.py --others $(VENV)-others/bin/python --write
+
 bench-smoke: $(DEV) ## whether the benchmarks work, and roughly what they say / 性能测试自检
 	$(BIN)/python benchmarks/bench.py --smoke
 
@@ -104,7 +117,7 @@ newest: ## whether the newest vendors' packages know types that we lose / 最新
 	$(VENV)-newest/bin/python -m pytest -s $(wildcard tests/test_known_types_*.py)
 
 clean: ## remove everything that was made here / 清除生成的文件
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-newest $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-fuzz $(VENV)-newest $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -123,6 +136,12 @@ $(DEMO): $(BASE) pyproject.toml
 $(DEV): $(BASE) pyproject.toml
 	@$(PIP) --editable '.[cli,fast,redis,structured]' --group dev
 	@touch $(DEMO) $@
+
+$(FUZZ): pyproject.toml
+	@$(PYTHON) -m venv --clear $(VENV)-fuzz
+	@$(VENV)-fuzz/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)-fuzz/bin/python -m pip install --quiet --editable . --group fuzz
+	@touch $@
 
 # What the library is compared with has environments of its own: it pins what we don't.
 $(BENCH): pyproject.toml
