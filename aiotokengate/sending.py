@@ -334,6 +334,7 @@ class _Sending:
             request.prompt or int,
             request.parse,
             request.strict,
+            self._secrets,
         )
         decoder = request.decoder(request.dialect, log)
         return Pump(answer, decoder, request.dialect, terms, self._timeline)
@@ -535,7 +536,7 @@ class _Sending:
 
     def _secrets(self) -> tuple[str, ...]:
         keys = (route.key for route in self._sender.admission.routes.all)
-        return (*keys, *self._request.secrets())
+        return (*keys, *self._request.texts())
 
     def _left(self) -> float | None:
         """Give the seconds until the deadline."""

@@ -14,7 +14,7 @@ from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import check_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from aiotokengate.catalogue import Catalogue
     from aiotokengate.download import Download
@@ -127,7 +127,7 @@ class Request:
         max_tokens: the most that the reply may have, all choices together.
         tokens: what it costs in all, if that is known.
         prompt: estimates the tokens of the prompt; None where its texts are all that there is.
-        secrets: gives the prompt's texts, to be blanked in an error that echoes them.
+        secrets: gives the prompt's texts; see :meth:`texts`.
     """
 
     method: str
@@ -155,6 +155,17 @@ class Request:
     fair_key: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: Callable[[], Iterable[str]] = tuple
+
+    def texts(self) -> Iterator[str]:
+        """Return all that the user sends, to be blanked in an error that echoes it."""
+        from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate.wire.jsontext import loads  # noqa: PLC0415 - the same
+
+        yield from self.secrets()
+        if self.form is not None:
+            yield from self.form.texts()
+        elif self.body:
+            yield from texts_in(loads(self.body))
 
 
 class Requester(Protocol):
