@@ -33,10 +33,13 @@ Once a delta was handed out, the error is always :class:`StreamInterrupted`, its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from functools import wraps
+from inspect import iscoroutinefunction
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from aiotokengate.types import Attempt, Reply
 
@@ -64,6 +67,9 @@ __all__ = [
     "Unanswered",
     "WireError",
 ]
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+_C = TypeVar("_C", bound=type)
 
 Phase = Literal["connect", "first_event", "stall", "total", "deadline"]
 
@@ -452,3 +458,59 @@ class WireError(TokenGateError):
 
 class CallerError(TokenGateError):
     """The call itself is wrong: a bad argument, a wrong use of an object; nothing was sent."""
+
+
+# --- what a traceback shows ---------------------------------------------------------------------
+
+
+def bare(error: BaseException) -> None:
+    """Take from an error the frames that it came through, and what ``from None`` hides."""
+    error.__traceback__ = None
+    if error.__suppress_context__:
+        error.__context__ = None
+
+
+def sealed(function: _F) -> _F:
+    """Have errors leave a function without its frame and those below.
+
+    Programs that show a traceback with its locals (pytest, rich, crash reporters) would show what
+    those frames hold: the key, the prompt, the body.
+    """
+    made: _F = (_sealed_async if iscoroutinefunction(function) else _sealed)(function)
+    return made
+
+
+def _sealed(function: Any) -> Any:  # noqa: ANN401 - of the same type
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        try:
+            return function(*args, **kwargs)
+        except TokenGateError as error:
+            bare(error)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def _sealed_async(function: Any) -> Any:  # noqa: ANN401 - of the same type
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        try:
+            return await function(*args, **kwargs)
+        except TokenGateError as error:
+            bare(error)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def sealed_class(cls: _C) -> _C:
+    """Seal what is public of a class, and its making; see :func:`sealed`."""
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, FunctionType) and (name == "__init__" or name[0] != "_"):
+            setattr(cls, name, sealed(value))
+    return cls

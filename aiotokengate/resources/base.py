@@ -134,7 +134,7 @@ class Request:
     path: str
     timeout: Timeout
     retry: Retry
-    body: bytes | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
     form: Form | None = None
     model: str = ""
     dialect: Dialect | None = None

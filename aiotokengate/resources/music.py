@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed_class
 from aiotokengate.jobs import Job
 from aiotokengate.resources.base import Options, Request, checked_options
 from aiotokengate.resources.tasks import (
@@ -197,6 +197,7 @@ class MusicSystem:
         return request
 
 
+@sealed_class
 class Music:
     """Makes music: ``gate.music``.  Every method gives a :class:`~aiotokengate.jobs.Job`.
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed_class
 from aiotokengate.jobs import Job
 from aiotokengate.resources.base import Options, Request, checked_options
 from aiotokengate.resources.tasks import (
@@ -169,6 +169,7 @@ class VideoSystem:
         return attrs.evolve(report, result=JobResult((file,), extra=report.result.extra))
 
 
+@sealed_class
 class Videos:
     """Makes videos: ``gate.videos``."""
 
@@ -277,7 +278,7 @@ class Videos:
         return VideoSystem(self._requester, self._defaults, dialect)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Order:
     """A video on its way to the gateway."""
 
