@@ -107,6 +107,10 @@ class Sender:
         sending = _Sending(self, request)
         return sending.until_answered(sending.fetch_once)
 
+    def keys(self) -> tuple[str, ...]:
+        """Return every key of the session, to be blanked in an error that echoes one."""
+        return tuple(route.key for route in self.admission.routes.all)
+
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
         self.closed = True
@@ -315,8 +319,7 @@ class _Sending:
             fresh=self._fresh,
         )
         timeline.headers = self._now() - self._began
-        keys = (route.key for route in sender.admission.routes.all)
-        answer.headers = without_echoes(answer.headers, keys, request.texts)
+        answer.headers = without_echoes(answer.headers, sender.keys(), request.texts)
         if not _OK <= answer.status < _REDIRECT:
             raise await _refusal(answer)
         self._turn.answered(answer.headers)
@@ -541,8 +544,7 @@ class _Sending:
         emit(self._sender.hooks, event)
 
     def _secrets(self) -> tuple[str, ...]:
-        keys = (route.key for route in self._sender.admission.routes.all)
-        return (*keys, *self._request.texts())
+        return (*self._sender.keys(), *self._request.texts())
 
     def _left(self) -> float | None:
         """Give the seconds until the deadline."""

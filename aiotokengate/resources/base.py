@@ -171,6 +171,9 @@ class Request:
 class Requester(Protocol):
     """The session, as the resources know it."""
 
+    def keys(self) -> Iterable[str]:
+        """Return every key of the session, to be blanked in an error that echoes one."""
+
     async def open(self, request: Request, *, whole: bool = False) -> Pump:
         """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
 

@@ -6,6 +6,7 @@ The names of the actions in Chinese are those of TokenGate's page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
@@ -413,7 +414,8 @@ class Music:
         """
         check_text("the id of a job", task)
         system = attrs.evolve(self._system, endpoint=endpoint)
-        return Job(system, self._pollers, task=task, deadline=self._options.deadline)
+        deadline, keys = self._options.deadline, system.requester.keys
+        return Job(system, self._pollers, task=task, deadline=deadline, secrets=keys)
 
     def _song(
         self,
@@ -437,7 +439,12 @@ class Music:
             return await system.send(attrs.evolve(request, deadline=left))
 
         deadline = options.deadline
-        return Job(system, self._pollers, submit=send, deadline=deadline, secrets=prompts)
+        secrets = partial(_secrets, system.requester, request)
+        return Job(system, self._pollers, submit=send, deadline=deadline, secrets=secrets)
+
+
+def _secrets(requester: Requester, request: Request) -> tuple[str, ...]:
+    return (*requester.keys(), *request.texts())
 
 
 def _given(params: Mapping[str, Any]) -> dict[str, Any]:

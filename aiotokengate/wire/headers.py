@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -75,7 +75,7 @@ _USUAL: Final = frozenset(
 
 
 def without_echoes(
-    headers: Mapping[str, str], keys: Iterable[str], texts: Callable[[], Iterable[str]]
+    headers: Mapping[str, str], keys: Sequence[str], texts: Callable[[], Iterable[str]]
 ) -> Mapping[str, str]:
     """Return headers whose values echo neither a key nor the prompt; nearly always the same.
 
@@ -84,17 +84,16 @@ def without_echoes(
         keys: of the session.
         texts: gives those of the request, where a value may be one of them.
     """
-    known = tuple(keys)
-    if not any(_may_echo(name, value, known) for name, value in headers.items()):
+    if not any(_may_echo(name, value, keys) for name, value in headers.items()):
         return headers
     from aiotokengate.redaction import blanked  # noqa: PLC0415 - for few answers
 
-    values = blanked(list(headers.values()), (*known, *texts()))
+    values = blanked(list(headers.values()), (*keys, *texts()))
     make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)
     return make(list(zip(headers, values, strict=True)))
 
 
-def _may_echo(name: str, value: str, keys: tuple[str, ...]) -> bool:
+def _may_echo(name: str, value: str, keys: Sequence[str]) -> bool:
     """Whether a value is worth a closer look: no id, no date, no list of tokens."""
     if any(key in value for key in keys):
         return True
