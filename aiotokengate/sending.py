@@ -109,7 +109,9 @@ class Sender:
 
     def keys(self) -> tuple[str, ...]:
         """Return every key of the session, to be blanked in an error that echoes one."""
-        return tuple(route.key for route in self.admission.routes.all)
+        routes = self.admission.routes.all
+        proxies = (secret for route in routes for secret in route.transport.secrets)
+        return (*(route.key for route in routes), *proxies)
 
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""

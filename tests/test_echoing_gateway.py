@@ -1,12 +1,14 @@
 """A gateway that echoes what it was sent: no call tells it on, in no text that anybody sees."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 import pytest
 from echoes import FORMS
+from frames import frames_with
 from uses import KEY, MARKS, PROMPT, USES, http, server
 
 from aiotokengate import Retry, StreamInterrupted, TokenGate, TokenGateError
@@ -140,3 +142,17 @@ async def test_hooks_see_paths_without_queries() -> None:
         assert not [mark for mark in MARKS if mark in repr(call)]
         await call
     assert not marks_in(events)
+
+
+async def test_a_proxy_that_echoes_its_password() -> None:
+    """The proxy's password is blanked, as it is and as it was sent."""
+    sent = b64encode(b"user:proxypassw0rd").decode()
+    answer = http(400, f"refused: proxypassw0rd, Basic {sent}".encode(), "text/plain")
+    async with server(answer) as url:
+        proxy = url.replace("://", "://user:proxypassw0rd@").removesuffix("/v1")
+        gate = TokenGate(api_key=KEY, base_url="http://gateway.test/v1", proxy=proxy)
+        async with gate:
+            with pytest.raises(TokenGateError) as raised:
+                await gate.chat("m", PROMPT)
+    assert raised.value.message == "refused: […], Basic […]"
+    assert not frames_with(raised.value, ("proxypassw0rd", sent))
