@@ -65,7 +65,7 @@ class Form:
         """Return what of it is the user's, to be blanked in an error that echoes it."""
         from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
 
-        yield from texts_in(dict(self.fields))
+        yield from texts_in([{name: text} for name, text in self.fields])
         for file in self.files:
             yield file.filename
             if isinstance(file.source, Path):

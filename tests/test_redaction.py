@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from aiotokengate import Retry, Timeout
 from aiotokengate.errors import ServerFailed, StatusError, WireError
 from aiotokengate.redaction import blanked, mask_keys, texts_in
+from aiotokengate.resources.base import Request
 from aiotokengate.wire.headers import without_echoes
 from aiotokengate.wire.problems import status_error
 
@@ -195,7 +197,9 @@ def test_the_texts_of_a_request() -> None:
 def test_a_picture_is_known_by_its_beginning() -> None:
     """Megabytes of base64 are not walked through for each error."""
     picture = "data:image/png;base64," + "QUJD" * 100_000
-    (text,) = texts_in({"url": picture})
+    body = json.dumps({"model": "m", "messages": [{"content": [{"url": picture}]}]}).encode()
+    request = Request("POST", "/x", Timeout(), Retry(), body, secrets=lambda: [picture])
+    (text,) = request.texts()
     assert len(text) < 100_000
     assert left(f"can't read {picture[:300]}", text) == "can't read […]"
 

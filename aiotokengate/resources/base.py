@@ -161,11 +161,12 @@ class Request:
         from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
         from aiotokengate.wire.jsontext import loads  # noqa: PLC0415 - the same
 
-        yield from self.secrets()
         if self.form is not None:
             yield from self.form.texts()
         elif self.body:
             yield from texts_in(loads(self.body))
+        else:
+            yield from self.secrets()
 
 
 class Requester(Protocol):
