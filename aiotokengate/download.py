@@ -26,6 +26,8 @@ from aiotokengate.errors import (
     TokenGateError,
     TransportError,
     WireError,
+    bare,
+    sealed_class,
 )
 from aiotokengate.pump import Guard, raise_if
 from aiotokengate.watch import run_out
@@ -188,6 +190,7 @@ class _Flow:
         return again
 
 
+@sealed_class
 class Download:
     """An answer whose headers have come: read it in one of five ways.
 
@@ -512,12 +515,14 @@ class _Pieces(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         try:
-            data = await self._flow.read()
-            if not data:
-                raise StopAsyncIteration
-            return data
+            if data := await self._flow.read():
+                return data
+        except TokenGateError as error:
+            bare(error)
+            raise
         finally:
             del self
+        raise StopAsyncIteration
 
 
 class _Events(AsyncIterator[ServerSentEvent]):
@@ -541,6 +546,9 @@ class _Events(AsyncIterator[ServerSentEvent]):
                     raise StopAsyncIteration
                 await self._more(self._decoder)
             return self._events.pop(0)
+        except TokenGateError as error:
+            bare(error)
+            raise
         finally:
             del self
 

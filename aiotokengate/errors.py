@@ -33,11 +33,13 @@ Once a delta was handed out, the error is always :class:`StreamInterrupted`, its
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, ClassVar, Literal
+from functools import wraps
+from inspect import iscoroutinefunction
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from aiotokengate.types import Attempt, Reply
 
@@ -66,14 +68,10 @@ __all__ = [
     "WireError",
 ]
 
+_F = TypeVar("_F", bound="Callable[..., Any]")
+_C = TypeVar("_C", bound=type)
+
 Phase = Literal["connect", "first_event", "stall", "total", "deadline"]
-
-SHORTEST_SECRET = 4
-"""Texts of fewer UTF-8 bytes are not looked for: blanking every ``hi`` would garble messages."""
-
-
-CUT_SECRET = 24
-"""Characters of a longer text that are enough to know it by, where an error was cut."""
 
 
 class TokenGateError(Exception):
@@ -131,40 +129,78 @@ class TokenGateError(Exception):
         return f"{type(self).__name__}({self.message!r})"
 
     def redact(self, secrets: Iterable[str]) -> None:
-        """Blank each secret (the key, the prompt) wherever a peer echoed it."""
-        secrets = sorted(set(secrets), key=len, reverse=True)
-        for secret in secrets:
-            if len(secret.encode("utf-8", "replace")) >= SHORTEST_SECRET:
-                for form in _forms(secret):
-                    self._blank(form)
-        self.args = (self.message,)
-        if isinstance(self.__cause__, TokenGateError):
-            self.__cause__.redact(secrets)
+        """Blank what a peer echoed of each secret (the key, the prompt), in whatever form.
 
-    def _blank(self, secret: str) -> None:
-        self.message = _blanked(self.message, secret)
-        if self.code is not None:
-            self.code = _blanked(self.code, secret)
+        In every text of this error and of those that it came of; one of another library that
+        echoes something is dropped, and so is one that ``raise ... from None`` hides.
+        """
+        chain = _chain(self)
+        texts = [text for error in chain for text in _texts_of(error)]
+        from aiotokengate.redaction import blanked  # noqa: PLC0415 - for errors only
 
-
-def _forms(secret: str) -> set[str]:
-    """Give the ways in which an error may quote a text: as it is, on one line, as JSON."""
-    one_line = " ".join(secret.split())
-    escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    return {secret, one_line, *escaped}
+        rest = iter(blanked(texts, secrets))
+        foul = {id(error) for error in chain if not _take(error, rest)}
+        for error in chain:
+            _unlink(error, foul)
 
 
-def _blanked(text: str, secret: str) -> str:
-    """Blank a secret, and the beginning of one that was cut short."""
-    head = secret[:CUT_SECRET]
-    at = text.find(head)
-    while at >= 0 and head:
-        end = at + len(head)
-        while end < len(text) and end - at < len(secret) and text[end] == secret[end - at]:
-            end += 1
-        text = f"{text[:at]}[…]{text[end:]}"
-        at = text.find(head, at + 1)
-    return text
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and those that it came of, each once."""
+    found: dict[int, BaseException] = {}
+    rest: list[BaseException | None] = [error]
+    while rest:
+        one = rest.pop()
+        if one is None or id(one) in found:
+            continue
+        found[id(one)] = one
+        rest.append(one.__cause__)
+        if one.__suppress_context__:
+            one.__context__ = None
+        rest.append(one.__context__)
+    return list(found.values())
+
+
+_OUR_OWN = ("hint", "phase")
+"""Texts that the library wrote itself."""
+
+
+def _fields(error: BaseException) -> dict[str, str]:
+    fields = vars(error).items()
+    return {name: text for name, text in fields if isinstance(text, str) and name not in _OUR_OWN}
+
+
+def _texts_of(error: BaseException) -> list[str]:
+    """Return each text of an error; of another library's all that could be shown."""
+    notes = map(str, getattr(error, "__notes__", ()))
+    if isinstance(error, TokenGateError):
+        return [*_fields(error).values(), *notes]
+    held = (*error.args, *vars(error).values())
+    return [str(error), *(_shown(value) for value in held), *notes]
+
+
+def _shown(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _take(error: BaseException, blanked: Iterator[str]) -> bool:
+    """Take over the texts as they are now; say whether the error may stay."""
+    before = _texts_of(error)
+    after = [next(blanked) for _ in before]
+    if not isinstance(error, TokenGateError):
+        return before == after
+    names = list(_fields(error))
+    vars(error).update(zip(names, after, strict=False))
+    if notes := after[len(names) :]:
+        error.__notes__ = notes
+    error.args = (error.message,)
+    return True
+
+
+def _unlink(error: BaseException, foul: set[int]) -> None:
+    if id(error.__cause__) in foul:
+        error.__cause__ = None
+    if id(error.__context__) in foul:
+        error.__context__ = None
 
 
 class StatusError(TokenGateError):
@@ -197,10 +233,6 @@ class StatusError(TokenGateError):
         self.retry_after = retry_after
         if retryable is not None:
             self.retryable = retryable
-
-    def _blank(self, secret: str) -> None:
-        super()._blank(secret)
-        self.body = _blanked(self.body, secret)
 
 
 class RateLimited(StatusError):
@@ -426,3 +458,59 @@ class WireError(TokenGateError):
 
 class CallerError(TokenGateError):
     """The call itself is wrong: a bad argument, a wrong use of an object; nothing was sent."""
+
+
+# --- what a traceback shows ---------------------------------------------------------------------
+
+
+def bare(error: BaseException) -> None:
+    """Take from an error the frames that it came through, and what ``from None`` hides."""
+    error.__traceback__ = None
+    if error.__suppress_context__:
+        error.__context__ = None
+
+
+def sealed(function: _F) -> _F:
+    """Have errors leave a function without its frame and those below.
+
+    Programs that show a traceback with its locals (pytest, rich, crash reporters) would show what
+    those frames hold: the key, the prompt, the body.
+    """
+    made: _F = (_sealed_async if iscoroutinefunction(function) else _sealed)(function)
+    return made
+
+
+def _sealed(function: Any) -> Any:  # noqa: ANN401 - of the same type
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        try:
+            return function(*args, **kwargs)
+        except TokenGateError as error:
+            bare(error)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def _sealed_async(function: Any) -> Any:  # noqa: ANN401 - of the same type
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        try:
+            return await function(*args, **kwargs)
+        except TokenGateError as error:
+            bare(error)
+            raise
+        finally:
+            del args, kwargs
+
+    return call
+
+
+def sealed_class(cls: _C) -> _C:
+    """Seal what is public of a class, and its making; see :func:`sealed`."""
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, FunctionType) and (name == "__init__" or name[0] != "_"):
+            setattr(cls, name, sealed(value))
+    return cls

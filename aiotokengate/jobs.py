@@ -22,6 +22,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
+import attrs
+
 from aiotokengate.errors import (
     BadRequest,
     CallerError,
@@ -35,7 +37,6 @@ from aiotokengate.errors import (
 )
 from aiotokengate.policy.polling import PollPlan
 from aiotokengate.wire.jobs import FileKind, JobFile, JobReport, JobResult, JobState, JobStatus
-from aiotokengate.wire.problems import mask_keys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -127,7 +128,7 @@ class Job:
         task: str = "",
         submit: Submit | None = None,
         deadline: float | None = None,
-        secrets: Iterable[str] = (),
+        secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """Describe a job: one to be submitted, or one that the gateway has already.
 
@@ -137,9 +138,9 @@ class Job:
             task: the gateway's id of it, if it has one.
             submit: sends it.
             deadline: seconds for everything together, from the first use on.
-            secrets: texts to be blanked in an error that echoes them.
+            secrets: gives the texts to be blanked in an error, or a status, that echoes them.
         """
-        tracked = _Tracked(system, pollers, deadline, tuple(secrets))
+        tracked = _Tracked(system, pollers, deadline, secrets)
         tracked.task, tracked.submit = task, submit
         self._tracked = tracked
 
@@ -309,7 +310,7 @@ class _Tracked:
         system: JobSystem,
         pollers: Pollers,
         deadline: float | None,
-        secrets: tuple[str, ...],
+        secrets: Callable[[], Iterable[str]],
     ) -> None:
         self.system = system
         self.task = ""
@@ -421,6 +422,7 @@ class _Tracked:
 
     def heard(self, report: JobReport) -> None:
         """Take what was said of it."""
+        report = self._without_echoes(report)
         before, self.report = self.status, report
         self._failures = 0
         self.changes += report.status != before
@@ -431,10 +433,21 @@ class _Tracked:
             if not parked.done():
                 parked.set_result(None)
 
+    def _without_echoes(self, report: JobReport) -> JobReport:
+        """Blank what a status echoes of the prompt, or of a key."""
+        status = report.status
+        if not status.message and not status.code:
+            return report
+        from aiotokengate.redaction import blanked  # noqa: PLC0415 - for failures only
+
+        message, code = blanked([status.message, status.code or ""], self._secrets())
+        clean = attrs.evolve(status, message=message, code=code or status.code)
+        return attrs.evolve(report, status=clean)
+
     def missed(self, error: TokenGateError) -> None:
         """Take that it could not be asked after; some failures in a row are borne."""
         self._failures += 1
-        error.redact(self._secrets)
+        error.redact(self._secrets())
         self.plan()
         if self._failures < MOST_FAILURES and _may_pass(error):
             return
@@ -456,12 +469,10 @@ class _Tracked:
             self.due = ceil(self.due / GRID) * GRID
 
     def _failure(self, status: JobStatus) -> JobFailed:
-        reason = mask_keys(status.message) or "no reason was given"
+        reason = status.message or "no reason was given"
         name = self.name if self.task else ""
         said = f"the job failed: {reason}"
-        error = JobFailed(said, code=status.code, job=name, word=status.word)
-        error.redact(self._secrets)
-        return error
+        return JobFailed(said, code=status.code, job=name, word=status.word)
 
 
 class _Statuses(AsyncIterator[JobStatus]):

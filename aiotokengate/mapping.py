@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from aiotokengate.admission import ADMITTED
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, TokenGateError, bare
 from aiotokengate.pump import Guard
 from aiotokengate.types import Outcome
 
@@ -175,6 +175,8 @@ class _Run(Generic[T]):
         try:
             outcome = Outcome(request, reply=await self._make(request))
         except Exception as error:  # noqa: BLE001 - one failure never ends the others
+            if isinstance(error, TokenGateError):
+                bare(error)  # this frame holds the request
             outcome = Outcome(request, error=error)
         finally:
             admitted.set()

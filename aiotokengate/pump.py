@@ -40,12 +40,12 @@ from aiotokengate.errors import (
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 from aiotokengate.watch import run_out
 from aiotokengate.wire.fold import fold
-from aiotokengate.wire.framing import Framing
+from aiotokengate.wire.framing import Framing, Verdict
 from aiotokengate.wire.pack import BLOCK
 from aiotokengate.wire.transcript import ANSWER, REASONING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from aiotokengate.clock import Clock, Timer
@@ -109,7 +109,8 @@ class Terms:
     ended, in seconds since then, with the phase and the setting to name when it has not;
     ``prompt_tokens`` estimates the prompt;
     ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`; ``strict``:
-    whether a frame that can't be read ends the reply.
+    whether a frame that can't be read ends the reply; ``secrets`` gives what is blanked where an
+    error echoes it.
     """
 
     clock: Clock
@@ -120,6 +121,7 @@ class Terms:
     prompt_tokens: Callable[[], int]
     parse: Callable[[str], Any] | None = None
     strict: bool = False
+    secrets: Callable[[], Iterable[str]] = tuple
 
 
 class Abandonable(Protocol):
@@ -331,7 +333,7 @@ class Pump:
             return
         if doubtful:
             self.log.disbelieve()
-        self._framing.conclude()
+        self._verdict()
         self._end("stopped")
         self._body.close()
 
@@ -459,7 +461,7 @@ class Pump:
         """
         if self.ended:
             return
-        verdict = self._framing.conclude(failure)
+        verdict = self._verdict(failure)
         if verdict.status != "interrupted":
             self._end(verdict.status)
             # Its last bytes may arrive, within a bound, so that the connection serves again.
@@ -474,6 +476,17 @@ class Pump:
             error.attempts = self.attempts
             self._end("interrupted", error)
             self._body.close()
+
+    def _verdict(self, failure: TokenGateError | None = None) -> Verdict:
+        """Return what the reply comes to; what its notes echo is blanked."""
+        notes = self.log.notes
+        known = len(notes)
+        verdict = self._framing.conclude(failure)
+        if len(notes) > known:
+            from aiotokengate.redaction import blanked  # noqa: PLC0415 - for errors only
+
+            notes[known:] = blanked(notes[known:], self._terms.secrets())
+        return verdict
 
     def _break(self, error: Exception) -> None:
         """Take what the transport raised; what had arrived before it is not lost."""

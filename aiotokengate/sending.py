@@ -33,6 +33,7 @@ from aiotokengate.errors import (
     TimedOut,
     TokenGateError,
     WireError,
+    bare,
 )
 from aiotokengate.hooks import (
     FirstDelta,
@@ -47,6 +48,7 @@ from aiotokengate.policy.retry import RetryBudget, next_wait
 from aiotokengate.pump import Pump, Terms
 from aiotokengate.types import Attempt, Timeline
 from aiotokengate.watch import Watch
+from aiotokengate.wire.headers import without_echoes
 from aiotokengate.wire.jsontext import loads
 from aiotokengate.wire.problems import find_problem, status_error
 from aiotokengate.wire.transcript import Transcript
@@ -104,6 +106,12 @@ class Sender:
         """Send, and give the answer once its headers have come, whatever it is."""
         sending = _Sending(self, request)
         return sending.until_answered(sending.fetch_once)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return every key of the session, to be blanked in an error that echoes one."""
+        routes = self.admission.routes.all
+        proxies = (secret for route in routes for secret in route.transport.secrets)
+        return (*(route.key for route in routes), *proxies)
 
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
@@ -205,6 +213,7 @@ class _Sending:
                     self._succeeded(result, started)
                     return result
         except TokenGateError as error:
+            bare(error)
             error.attempts = error.attempts or tuple(self._attempts)
             self._finished(error)
             raise
@@ -300,7 +309,7 @@ class _Sending:
         sender, request, timeline = self._sender, self._request, self._timeline
         if sender.hooks:
             attempt = len(self._attempts) + 1
-            self._tell(RequestStarted(self._number, request.model, request.path, attempt))
+            self._tell(RequestStarted(self._number, request.model, _public(request.path), attempt))
         timeline.sent = self._now() - self._began
         route, path = self._turn.route, request.path
         answer = await route.transport.send(
@@ -312,6 +321,7 @@ class _Sending:
             fresh=self._fresh,
         )
         timeline.headers = self._now() - self._began
+        answer.headers = without_echoes(answer.headers, sender.keys(), request.texts)
         if not _OK <= answer.status < _REDIRECT:
             raise await _refusal(answer)
         self._turn.answered(answer.headers)
@@ -334,6 +344,7 @@ class _Sending:
             request.prompt or int,
             request.parse,
             request.strict,
+            self._secrets,
         )
         decoder = request.decoder(request.dialect, log)
         return Pump(answer, decoder, request.dialect, terms, self._timeline)
@@ -409,6 +420,7 @@ class _Sending:
         That is raised where it was caught: a frame that had it in a name would be held by it.
         """
         error.redact(self._secrets())
+        bare(error)  # the frames below hold the key and the body
         refused = isinstance(error, RateLimited)
         wait = self._after_refusal(error) if refused else self._after_failure(error)
         left = self._left()
@@ -534,8 +546,7 @@ class _Sending:
         emit(self._sender.hooks, event)
 
     def _secrets(self) -> tuple[str, ...]:
-        keys = (route.key for route in self._sender.admission.routes.all)
-        return (*keys, *self._request.secrets())
+        return (*self._sender.keys(), *self._request.texts())
 
     def _left(self) -> float | None:
         """Give the seconds until the deadline."""
@@ -553,6 +564,11 @@ def _address(base_url: str, path: str) -> str:
     if path.startswith("../"):
         return base_url.removesuffix("/v1") + path[2:]
     return path
+
+
+def _public(path: str) -> str:
+    """Return a path without its query, which may hold anything, and sign an address."""
+    return path.partition("?")[0]
 
 
 def _total_tokens(parsed: object) -> float | None:

@@ -12,7 +12,7 @@ from aiotokengate.admission import Admission
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.endpoints import Endpoint, Route, Routes
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed, sealed_class
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
@@ -70,6 +70,7 @@ _NO_KEY = (
 )
 
 
+@sealed_class
 class TokenGate:
     """A session with the gateway: makes calls, keeps connections, applies the policies.
 
@@ -314,6 +315,7 @@ class TokenGate:
         bounds = checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
 
+        @sealed
         def ask(history: Sequence[Mapping[str, Any]]) -> ChatCall:
             return self.chat(model, history, tools=listed, **options)
 

@@ -91,7 +91,10 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 
     def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
         """Raise inside, as a cancelled task does."""
-        return self._begun().throw(*error)
+        try:
+            return self._begun().throw(*error)
+        finally:
+            del error  # which may quote what came
 
     def close(self) -> None:
         """Give up; a call that never ran stays silent."""

@@ -18,12 +18,13 @@ import os
 import socket
 import urllib.request
 import weakref
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -171,6 +172,7 @@ class Transport:
 
     Attributes:
         headers: that go with every request to that host, and to no other.
+        secrets: of the proxy, to be blanked in an error that echoes them.
     """
 
     def __init__(
@@ -185,6 +187,7 @@ class Transport:
         self.headers = headers
         self._host = _origin(base_url)
         self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
+        self.secrets = _credentials(self._proxy)
         self._ssl = ssl
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
@@ -406,6 +409,16 @@ class _LoopSessions:
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
 _MOVED = frozenset((301, 302, 303, 307, 308))
 _OURS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key")
+
+
+def _credentials(proxy: str | None) -> tuple[str, ...]:
+    """Return a proxy's password, as it stands in the address and as it is sent."""
+    before, at, _ = (proxy or "").partition("://")[2].rpartition("@")
+    user, colon, password = before.partition(":")
+    if not (at and colon and password):
+        return ()
+    sent = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return (password, sent)
 
 
 def _origin(url: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -60,6 +60,16 @@ class Form:
         """Whether a part was read that can't be read again."""
         sources = (part.source for part in self.files)
         return any(isinstance(source, OneTimeStream) and source.begun for source in sources)
+
+    def texts(self) -> Iterator[str]:
+        """Return what of it is the user's, to be blanked in an error that echoes it."""
+        from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
+
+        yield from texts_in([{name: text} for name, text in self.fields])
+        for file in self.files:
+            yield file.filename
+            if isinstance(file.source, Path):
+                yield str(file.source)
 
 
 def file_part(

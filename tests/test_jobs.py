@@ -358,6 +358,26 @@ async def test_a_prompt_is_not_in_what_a_poll_says(
     assert PROMPT not in str(caught.value)
 
 
+async def test_neither_key_nor_prompt_is_in_the_status_of_a_failed_job(
+    clock: VirtualClock,
+) -> None:
+    """A vendor's reason may quote both, in whatever form; a status is told, too."""
+    key, image = "a-key-like-no-other-0123456789", "https://zebra.test/a.png"
+    async with (
+        FakeGateway(api_key=key) as gateway,
+        TokenGate(api_key=key, base_url=gateway.base_url, clock=clock) as gate,
+    ):
+        job = await gate.videos.create("wan-t2v", PROMPT, image=image).submit()
+        said = orjson.dumps(f"{PROMPT} {key} {image}").decode()
+        body = orjson.dumps({"id": job.task, "status": "failed", "error": {"message": said}})
+        gateway.script(Raw(body=body, headers=JSON), path=f"/v1/videos/{job.task}")
+        with pytest.raises(JobFailed) as caught:
+            await soon(clock, job)
+    told = f"{caught.value!r} {job.status}"
+    assert "[…]" in told
+    assert not [mark for mark in (PROMPT, key, "zebra") if mark in told]
+
+
 async def test_a_key_that_is_revoked_is_told_at_once(
     gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
 ) -> None:

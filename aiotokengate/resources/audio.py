@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import orjson
 
 from aiotokengate.download import Download, make_room, write_whole
-from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
+from aiotokengate.errors import (
+    CallerError,
+    TokenGateError,
+    TransportError,
+    WireError,
+    bare,
+    sealed,
+    sealed_class,
+)
 from aiotokengate.resources.base import Request, parted_options
 from aiotokengate.resources.once import Fetched, Once
 from aiotokengate.uploads import Source, file_part, form_of
@@ -71,6 +79,7 @@ class SpeechCall(Fetched[bytes]):
             return await write_whole(_Sounds(download), path)
 
 
+@sealed
 async def _whole(requester: Requester, request: Request) -> bytes:
     async with await requester.fetch(request) as download:
         await download.expect(_SOUND)
@@ -99,6 +108,9 @@ class _Pieces(AsyncIterator[bytes]):
                 await download.expect(_SOUND)
                 self._pieces = _Sounds(download) if _is_stream(download) else aiter(download)
             return await anext(self._pieces)
+        except TokenGateError as error:
+            bare(error)
+            raise
         finally:
             del self
 
@@ -123,8 +135,10 @@ class _Sounds(AsyncIterator[bytes]):
                 raise StopAsyncIteration
             message = "the stream ended before the sound was whole"
             raise TransportError(message, request_id=self._download.request_id)
-        except TokenGateError:
+        except TokenGateError as error:
             self._download.close()
+            bare(error)
+            event = None
             raise
         finally:
             del self
@@ -149,6 +163,7 @@ class _Sounds(AsyncIterator[bytes]):
         return bytes_of(audio) if isinstance(audio, str) else b""
 
 
+@sealed_class
 class Audio:
     """Speaks and listens: ``gate.audio``."""
 
@@ -249,6 +264,7 @@ def _usual_name(file: object) -> str | None:
     return None if isinstance(file, str) or hasattr(file, "__fspath__") else "audio.wav"
 
 
+@sealed
 async def _transcription(
     requester: Requester, request: Request, response_format: str
 ) -> Transcription:

@@ -14,7 +14,7 @@ from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import check_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from aiotokengate.catalogue import Catalogue
     from aiotokengate.download import Download
@@ -127,14 +127,14 @@ class Request:
         max_tokens: the most that the reply may have, all choices together.
         tokens: what it costs in all, if that is known.
         prompt: estimates the tokens of the prompt; None where its texts are all that there is.
-        secrets: gives the prompt's texts, to be blanked in an error that echoes them.
+        secrets: gives the prompt's texts; see :meth:`texts`.
     """
 
     method: str
     path: str
     timeout: Timeout
     retry: Retry
-    body: bytes | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
     form: Form | None = None
     model: str = ""
     dialect: Dialect | None = None
@@ -156,9 +156,24 @@ class Request:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: Callable[[], Iterable[str]] = tuple
 
+    def texts(self) -> Iterator[str]:
+        """Return all that the user sends, to be blanked in an error that echoes it."""
+        from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate.wire.jsontext import loads  # noqa: PLC0415 - the same
+
+        if self.form is not None:
+            yield from self.form.texts()
+        elif self.body:
+            yield from texts_in(loads(self.body))
+        else:
+            yield from self.secrets()
+
 
 class Requester(Protocol):
     """The session, as the resources know it."""
+
+    def keys(self) -> Iterable[str]:
+        """Return every key of the session, to be blanked in an error that echoes one."""
 
     async def open(self, request: Request, *, whole: bool = False) -> Pump:
         """Send, and give the reply once its first delta is there; or ``whole``, all of it."""

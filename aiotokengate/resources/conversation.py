@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import orjson
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed, sealed_class
 from aiotokengate.resources.chat import check_retained
 from aiotokengate.stream import ChatCall
 from aiotokengate.wire.history import says_nothing
@@ -37,6 +37,7 @@ Content: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 VERSION = 1
 
 
+@sealed_class
 class Conversation:
     """A bot's history for one user.
 
@@ -179,6 +180,7 @@ class Conversation:
     # --- inside ---------------------------------------------------------------------------------
 
     def _call(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
+        @sealed
         async def opener(whole: bool) -> Pump:  # noqa: FBT001 - see Opener
             return await self._open(said, {**self._options, **options}, whole=whole)
 

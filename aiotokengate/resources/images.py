@@ -15,7 +15,14 @@ import attrs
 import orjson
 
 from aiotokengate.download import make_room
-from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
+from aiotokengate.errors import (
+    CallerError,
+    TokenGateError,
+    TransportError,
+    WireError,
+    bare,
+    sealed_class,
+)
 from aiotokengate.resources.base import Options, Request, parted_options
 from aiotokengate.resources.once import Once
 from aiotokengate.types import Usage
@@ -197,9 +204,10 @@ class _Sketches(AsyncIterator[Sketch]):
             while not self._found:
                 await self._more()
             return self._found.popleft()
-        except TokenGateError:
+        except TokenGateError as error:
             if self._download is not None:
                 self._download.close()
+            bare(error)
             raise
         finally:
             del self
@@ -248,6 +256,7 @@ class _Sketches(AsyncIterator[Sketch]):
         self._found.extend(Sketch(self._maker.image(image)) for image in images_of(body))
 
 
+@sealed_class
 class ImagesMaker:
     """Makes and edits images: ``gate.images``."""
 

@@ -6,12 +6,13 @@ The names of the actions in Chinese are those of TokenGate's page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed_class
 from aiotokengate.jobs import Job
 from aiotokengate.resources.base import Options, Request, checked_options
 from aiotokengate.resources.tasks import (
@@ -197,6 +198,7 @@ class MusicSystem:
         return request
 
 
+@sealed_class
 class Music:
     """Makes music: ``gate.music``.  Every method gives a :class:`~aiotokengate.jobs.Job`.
 
@@ -412,7 +414,8 @@ class Music:
         """
         check_text("the id of a job", task)
         system = attrs.evolve(self._system, endpoint=endpoint)
-        return Job(system, self._pollers, task=task, deadline=self._options.deadline)
+        deadline, keys = self._options.deadline, system.requester.keys
+        return Job(system, self._pollers, task=task, deadline=deadline, secrets=keys)
 
     def _song(
         self,
@@ -436,7 +439,12 @@ class Music:
             return await system.send(attrs.evolve(request, deadline=left))
 
         deadline = options.deadline
-        return Job(system, self._pollers, submit=send, deadline=deadline, secrets=prompts)
+        secrets = partial(_secrets, system.requester, request)
+        return Job(system, self._pollers, submit=send, deadline=deadline, secrets=secrets)
+
+
+def _secrets(requester: Requester, request: Request) -> tuple[str, ...]:
+    return (*requester.keys(), *request.texts())
 
 
 def _given(params: Mapping[str, Any]) -> dict[str, Any]:

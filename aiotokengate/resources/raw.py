@@ -72,7 +72,7 @@ def make_raw_call(
         pooled=method != "GET",
         **options.asked(defaults, _model_of(body)),
     )
-    name = f"{method} {path}"
+    name = f"{method} {path.partition('?')[0]}"
     return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)
 
 

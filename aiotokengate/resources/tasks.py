@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from aiotokengate.errors import CallerError, WireError
+from aiotokengate.errors import CallerError, WireError, sealed
 from aiotokengate.resources.base import Request
 from aiotokengate.wire.jobs import JobFile, JobReport, JobResult, JobStatus
 from aiotokengate.wire.jsontext import loads
@@ -40,6 +40,7 @@ _MP4 = b"ftyp"
 Read: TypeAlias = Callable[[object], tuple[JobReport, ...]]
 
 
+@sealed
 async def reports(
     requester: Requester, request: Request, read: Read
 ) -> tuple[tuple[JobReport, ...], str]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed_class
 from aiotokengate.jobs import Job
 from aiotokengate.resources.base import Options, Request, checked_options
 from aiotokengate.resources.tasks import (
@@ -169,6 +169,7 @@ class VideoSystem:
         return attrs.evolve(report, result=JobResult((file,), extra=report.result.extra))
 
 
+@sealed_class
 class Videos:
     """Makes videos: ``gate.videos``."""
 
@@ -242,8 +243,9 @@ class Videos:
         )
         request = submission(checked_options(options), self._defaults, system.path, model, prompt)
         order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))
-        submit, secrets = order.send, (prompt,)
-        return Job(system, self._pollers, submit=submit, deadline=deadline, secrets=secrets)
+        return Job(
+            system, self._pollers, submit=order.send, deadline=deadline, secrets=order.secrets
+        )
 
     def job(
         self,
@@ -267,7 +269,8 @@ class Videos:
         check_text("the id of a job", task)
         system = attrs.evolve(self._system(dialect), endpoint=endpoint)
         left = checked_options(Options(deadline=deadline)).deadline
-        return Job(system, self._pollers, task=task, deadline=left)
+        keys = self._requester.keys
+        return Job(system, self._pollers, task=task, deadline=left, secrets=keys)
 
     def _system(self, name: str) -> VideoSystem:
         dialect = _DIALECTS.get(name)
@@ -277,7 +280,7 @@ class Videos:
         return VideoSystem(self._requester, self._defaults, dialect)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Order:
     """A video on its way to the gateway."""
 
@@ -285,6 +288,14 @@ class _Order:
     request: Request
     fields: Mapping[str, Any]
     image: Source | None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what is blanked in an error that echoes it."""
+        from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
+
+        image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
+        fields = texts_in({**self.fields, "image": image})
+        return (*self.system.requester.keys(), *self.request.secrets(), *fields)
 
     async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:
         """Submit it, within so many seconds."""

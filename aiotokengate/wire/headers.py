@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import attrs
 
-__all__ = ["Remaining", "remaining", "request_id", "retry_after", "should_retry"]
+__all__ = [
+    "Remaining",
+    "remaining",
+    "request_id",
+    "retry_after",
+    "should_retry",
+    "without_echoes",
+]
 
 LONGEST: Final = 128
 """Characters of a number or a date; nothing that is longer is one."""
@@ -53,6 +61,43 @@ def request_id(headers: Mapping[str, str]) -> str | None:
         if found := headers.get(name):
             return found if found.isascii() else ascii(found)[1:-1]
     return None
+
+
+_ID = re.compile(r"[\w\-.:/+=]*", re.ASCII)
+_SHORT: Final = 24
+_USUAL: Final = frozenset(
+    (
+        *("cache-control", "content-type", "date", "server", "set-cookie", "vary", "via"),
+        *("access-control-allow-headers", "access-control-expose-headers", "alt-svc"),
+        *("content-security-policy", "nel", "report-to", "strict-transport-security"),
+    )
+)
+
+
+def without_echoes(
+    headers: Mapping[str, str], keys: Sequence[str], texts: Callable[[], Iterable[str]]
+) -> Mapping[str, str]:
+    """Return headers whose values echo neither a key nor the prompt; nearly always the same.
+
+    Args:
+        headers: of an answer.
+        keys: of the session.
+        texts: gives those of the request, where a value may be one of them.
+    """
+    if not any(_may_echo(name, value, keys) for name, value in headers.items()):
+        return headers
+    from aiotokengate.redaction import blanked  # noqa: PLC0415 - for few answers
+
+    values = blanked(list(headers.values()), (*keys, *texts()))
+    make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)
+    return make(list(zip(headers, values, strict=True)))
+
+
+def _may_echo(name: str, value: str, keys: Sequence[str]) -> bool:
+    """Whether a value is worth a closer look: no id, no date, no list of tokens."""
+    if any(key in value for key in keys):
+        return True
+    return len(value) >= _SHORT and not (_ID.fullmatch(value) or name.lower() in _USUAL)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
