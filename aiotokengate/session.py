@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -11,8 +18,10 @@ from urllib.parse import urlsplit
 from aiotokengate.admission import Admission
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.copying import Shared
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
+from aiotokengate.forgotten import hand_over
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
@@ -70,7 +79,7 @@ _NO_KEY = (
 )
 
 
-class TokenGate:
+class TokenGate(Shared):
     """A session with the gateway: makes calls, keeps connections, applies the policies.
 
     It may be a module global: it opens connections lazily for each running event loop, and a call
@@ -102,6 +111,11 @@ class TokenGate:
     Raises:
         CallerError: no key, or an argument is wrong.
     """
+
+    _instead = (
+        "a TokenGate holds a key and connections: make one in each process, and share the limits "
+        "with Pool(backend=aiotokengate.redis.RedisBackend(...))"
+    )
 
     def __init__(  # noqa: PLR0913 - the session's settings
         self,
@@ -417,16 +431,20 @@ class TokenGate:
         Raises:
             CallerError: an argument is wrong.
         """
+        from aiotokengate.mapping import Outcomes  # noqa: PLC0415 - a chat need not wait for it
+
         if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
+            hand_over(requests if isinstance(requests, Collection) else ())
             message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
             raise CallerError(message)
-        from aiotokengate.mapping import Outcomes  # noqa: PLC0415 - a chat need not wait for it
 
         return Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
 
     def _asked(self, request: ChatCall | Mapping[str, Any]) -> ChatCall:
         if isinstance(request, ChatCall):
             return request
+        if not isinstance(request, Mapping):
+            hand_over((request,))  # it is refused, and not forgotten
         if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
             message = "expected a dict with 'model' and 'messages', or a call made by chat()"
             raise CallerError(message)

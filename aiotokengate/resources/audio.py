@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 
+from aiotokengate.copying import Shared
 from aiotokengate.download import Download, make_room, write_whole
 from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
-from aiotokengate.resources.base import Request, parted_options
+from aiotokengate.resources.base import OF_A_SESSION, Request, parted_options
 from aiotokengate.resources.once import Fetched, Once
 from aiotokengate.uploads import Source, file_part, form_of
 from aiotokengate.wire.jsontext import dumps, loads
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiotokengate.resources.base import Defaults, Requester
 
-__all__ = ["Audio", "SpeechCall", "TranscriptFormat"]
+__all__ = ["Audio", "SpeechCall", "TranscriptFormat", "TranscriptionCall"]
 
 TranscriptFormat: TypeAlias = Literal["json", "verbose_json", "text", "srt", "vtt"]
 
@@ -53,7 +54,7 @@ class SpeechCall(Fetched[bytes]):
         self._taken()
         return _Pieces(self._fetch)
 
-    async def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Coroutine[Any, Any, Path]:
         """Send, and write the sound to a file, which appears when it is whole.
 
         Directories are made.
@@ -63,12 +64,21 @@ class SpeechCall(Fetched[bytes]):
             OSError: the file can't be written.
         """
         self._taken()
+        return self._saved(path)
+
+    async def _saved(self, path: str | os.PathLike[str]) -> Path:
         await asyncio.to_thread(make_room, Path(path))  # before it costs anything
         async with await self._fetch() as download:
             await download.expect(_SOUND)
             if not _is_stream(download):
                 return await download.save(path)
             return await write_whole(_Sounds(download), path)
+
+
+class TranscriptionCall(Once[Transcription]):
+    """Speech to be written down; await it."""
+
+    __slots__ = ()
 
 
 async def _whole(requester: Requester, request: Request) -> bytes:
@@ -149,10 +159,12 @@ class _Sounds(AsyncIterator[bytes]):
         return bytes_of(audio) if isinstance(audio, str) else b""
 
 
-class Audio:
+class Audio(Shared):
     """Speaks and listens: ``gate.audio``."""
 
     __slots__ = ("_defaults", "_requester")
+
+    _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
         """Do both over a session."""
@@ -207,7 +219,7 @@ class Audio:
         response_format: TranscriptFormat = "json",
         timestamps: Sequence[Literal["word", "segment"]] = (),
         **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
-    ) -> Once[Transcription]:
+    ) -> TranscriptionCall:
         """Write down what is said; await it.
 
         Args:
@@ -241,7 +253,7 @@ class Audio:
             **options.asked(self._defaults, model),
         )
         listen = partial(_transcription, self._requester, request, response_format)
-        return Once(listen, model)
+        return TranscriptionCall(listen, model)
 
 
 def _usual_name(file: object) -> str | None:

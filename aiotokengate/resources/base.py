@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiotokengate.wire.transcript import Transcript
 
 __all__ = [
+    "OF_A_SESSION",
     "PATH_NAMES",
     "Defaults",
     "Options",
@@ -53,6 +54,9 @@ PATH_NAMES = (
 )
 """What the session's ``paths`` can set; each resource says where it stands by default."""
 
+
+OF_A_SESSION = "it is a part of TokenGate, of which each process makes its own"
+"""Why what makes images, and the like, is not pickled."""
 
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no field of HTTP may hold (RFC 9110, 5.5), or cannot be sent at all."""

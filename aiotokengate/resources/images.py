@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 import orjson
 
+from aiotokengate.copying import Shared
 from aiotokengate.download import make_room
 from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
-from aiotokengate.resources.base import Options, Request, parted_options
+from aiotokengate.resources.base import OF_A_SESSION, Options, Request, parted_options
 from aiotokengate.resources.once import Once
 from aiotokengate.types import Usage
 from aiotokengate.uploads import Form, Source, file_part, form_of
@@ -39,7 +40,7 @@ _DASHSCOPE = "../api/v1/services/aigc/multimodal-generation/generation"
 _DONE = b"[DONE]"
 
 
-class Image:
+class Image(Shared):
     """An image: its bytes, or an address that is fetched when they are wanted.
 
     Attributes:
@@ -49,6 +50,10 @@ class Image:
     """
 
     __slots__ = ("_data", "_fetch", "mime", "revised_prompt", "url")
+
+    _instead = (
+        "an Image may have to be fetched by its session; its bytes can be, await image.read()"
+    )
 
     def __init__(
         self, image: ImageData, fetch: Callable[[str], Coroutine[Any, Any, Download]]
@@ -248,10 +253,12 @@ class _Sketches(AsyncIterator[Sketch]):
         self._found.extend(Sketch(self._maker.image(image)) for image in images_of(body))
 
 
-class ImagesMaker:
+class ImagesMaker(Shared):
     """Makes and edits images: ``gate.images``."""
 
     __slots__ = ("_defaults", "requester")
+
+    _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
         """Make them over a session."""

@@ -11,9 +11,10 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Options, Request, checked_options
+from aiotokengate.resources.base import OF_A_SESSION, Options, Request, checked_options
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -197,7 +198,7 @@ class MusicSystem:
         return request
 
 
-class Music:
+class Music(Shared):
     """Makes music: ``gate.music``.  Every method gives a :class:`~aiotokengate.jobs.Job`.
 
     ::
@@ -208,6 +209,8 @@ class Music:
 
     A clip is given as its id or as the :class:`~aiotokengate.wire.jobs.Clip`.
     """
+
+    _instead = OF_A_SESSION
 
     def __init__(
         self,

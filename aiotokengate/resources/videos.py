@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 import attrs
 
+from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Options, Request, checked_options
+from aiotokengate.resources.base import OF_A_SESSION, Options, Request, checked_options
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -169,8 +170,10 @@ class VideoSystem:
         return attrs.evolve(report, result=JobResult((file,), extra=report.result.extra))
 
 
-class Videos:
+class Videos(Shared):
     """Makes videos: ``gate.videos``."""
+
+    _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults, pollers: Pollers) -> None:
         """Make them over a session."""
