@@ -7,12 +7,12 @@ tracemalloc), because a look at the stack costs as much as the rest of the call.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from linecache import getline
 from sys import get_coroutine_origin_tracking_depth, is_finalizing
 from traceback import format_list
-from tracemalloc import is_tracing
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -28,12 +28,15 @@ _DEPTH: Final = 10
 """As many frames as asyncio keeps of a coroutine in its debug mode."""
 
 _OURS: Final = f"{__name__.partition('.')[0]}."
-_DEV: Final = sys.flags.dev_mode
+_ALWAYS: Final = sys.flags.dev_mode or bool(
+    sys._xoptions.get("tracemalloc") or os.environ.get("PYTHONTRACEMALLOC", "0").strip("0")  # noqa: SLF001 - documented
+)
+"""Whether Python was begun so that it tells where things are made."""
 
 
 def origin() -> Origin | None:
     """Return where a call is being made, outside of the library, if such places are kept."""
-    if not (_DEV or get_coroutine_origin_tracking_depth() or is_tracing()):
+    if not (_ALWAYS or get_coroutine_origin_tracking_depth() or _is_tracing()):
         return None
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(_OURS):
@@ -43,6 +46,12 @@ def origin() -> Origin | None:
         places.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
         frame = frame.f_back
     return tuple(places)
+
+
+def _is_tracing() -> bool:
+    """Whether tracemalloc was started; it is not imported for the question."""
+    tracemalloc = sys.modules.get("tracemalloc")
+    return tracemalloc is not None and tracemalloc.is_tracing()
 
 
 def hand_over(calls: Iterable[object]) -> None:

@@ -20,6 +20,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from aiotokengate.admission import ADMITTED
@@ -32,7 +33,7 @@ from aiotokengate.types import Outcome
 if TYPE_CHECKING:
     from aiotokengate.stream import ChatCall
 
-__all__ = ["Outcomes"]
+__all__ = ["Outcomes", "unfit"]
 
 T = TypeVar("T")
 
@@ -210,6 +211,19 @@ class _Run(Generic[T]):
     def _notify(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
+
+
+def unfit(request: object) -> CallerError:
+    """Return the error of what is neither a request nor a call."""
+    message = "expected a dict with 'model' and 'messages', or a call made by chat()"
+    if not isinstance(request, Mapping):
+        hand_over((request,))  # it is refused, and not forgotten
+        return CallerError(f"{message}, got {type(request).__name__}")
+    for name in ("model", "messages"):
+        near = get_close_matches(name, [key for key in request if isinstance(key, str)], n=1)
+        if name not in request and near:
+            return CallerError(f"{message}, is {near[0]!r} meant as {name!r}?")
+    return CallerError(message)
 
 
 def _source(requests: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

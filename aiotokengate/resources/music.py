@@ -6,7 +6,8 @@ The names of the actions in Chinese are those of TokenGate's page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -14,7 +15,14 @@ import attrs
 from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import OF_A_SESSION, Options, Request, checked_options
+from aiotokengate.resources.base import (
+    OF_A_SESSION,
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+)
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -63,6 +71,8 @@ wrapped ("" for none, dots for several), and the root of Suno-API."""
 
 TOGETHER = 20
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
 _SHORT_PROMPT = 400
 _TITLE = 80
 _PROMPT: Mapping[str, int] = {"v40": 3_000}
@@ -85,6 +95,7 @@ class SongParams(TypedDict, total=False):
         vocal_gender: "m" or "f".
         style_weight: how much the style counts, from 0 to 1; ``weirdness_constraint`` and
             ``audio_weight`` likewise.
+        extra_body: fields that are sent as they are.
     """
 
     model: str
@@ -97,6 +108,7 @@ class SongParams(TypedDict, total=False):
     style_weight: float
     weirdness_constraint: float
     audio_weight: float
+    extra_body: Mapping[str, Any]
 
 
 class MusicOptions(TypedDict, total=False):
@@ -111,6 +123,7 @@ class MusicOptions(TypedDict, total=False):
 
 
 _PARAMS = frozenset(SongParams.__annotations__)
+_OPTIONS = frozenset(MusicOptions.__annotations__)
 
 
 @attrs.frozen
@@ -155,7 +168,12 @@ class MusicSystem:
         return await fetch_file(self.requester, self.defaults, file, self.endpoint)
 
     def submission(
-        self, action: str, fields: Mapping[str, Any], options: Options, *prompts: str
+        self,
+        action: str,
+        fields: Mapping[str, Any],
+        options: Options,
+        *prompts: str,
+        extra: Mapping[str, Any] = _NOTHING,
     ) -> Request:
         """Give the request of an action.
 
@@ -172,7 +190,7 @@ class MusicSystem:
         options = attrs.evolve(options, timeout=patient(options.timeout, self.defaults))
         request = submission(options, self.defaults, path, MODEL, *prompts)
         request.method = "GET" if body is None else "POST"
-        request.body = None if body is None else dumps(body)
+        request.body = None if body is None else dumps({**body, **extra})
         return request
 
     def path(self, name: str) -> str:
@@ -237,6 +255,8 @@ class Music(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
+        way = "what a song is asked with goes to create() and the like"
+        check_names(options, _OPTIONS, "dialect", way=way)
         system = self._system
         known = system.dialect if dialect is None else _DIALECTS.get(dialect)
         if known is None:
@@ -425,15 +445,23 @@ class Music(Shared):
         more: Mapping[str, Any] | None = None,
     ) -> Job:
         fields = {"model": "v50", **_given(params)}
+        extra = fields.pop("extra_body", {})
+        check_extra_body(extra)
         custom = fields.setdefault("custom_mode", bool(fields.keys() & {"tags", "title"}))
         _check_song(prompt, fields, custom=bool(custom))
         check_numbers(more or {}, ("continue_at",))
-        return self._job(action, {"prompt": prompt, **fields, **(more or {})}, prompt)
+        return self._job(action, {"prompt": prompt, **fields, **(more or {})}, prompt, extra=extra)
 
-    def _job(self, action: str, fields: Mapping[str, Any], *prompts: str) -> Job:
+    def _job(
+        self,
+        action: str,
+        fields: Mapping[str, Any],
+        *prompts: str,
+        extra: Mapping[str, Any] = _NOTHING,
+    ) -> Job:
         system, options = self._system, self._options
         given = {name: value for name, value in fields.items() if value != ""}
-        request = system.submission(action, given, options, *prompts)
+        request = system.submission(action, given, options, *prompts, extra=extra)
 
         async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
             return await system.send(attrs.evolve(request, deadline=left))
@@ -443,9 +471,11 @@ class Music(Shared):
 
 
 def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    for name in params.keys() - _PARAMS:
-        message = f"unknown parameter {name!r}, expected one of {', '.join(sorted(_PARAMS))}"
-        raise CallerError(message)
+    for name in params:
+        if name in _OPTIONS:
+            message = f"expected {name!r} with the options of calls: gate.music.using({name}=...)"
+            raise CallerError(message)
+    check_names(params, _PARAMS, "prompt", "continue_at")
     return {name: value for name, value in params.items() if value is not None}
 
 

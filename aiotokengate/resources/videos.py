@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote
 
 import attrs
@@ -16,7 +16,15 @@ import attrs
 from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import OF_A_SESSION, Options, Request, checked_options
+from aiotokengate.resources.base import (
+    OF_A_SESSION,
+    CallOptions,
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+)
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -92,6 +100,8 @@ class VideoParams(TypedDict, total=False):
 
 
 _PARAMS = frozenset(VideoParams.__annotations__)
+_OPTIONS = (*CallOptions.__annotations__, "image", "dialect", "prompt")
+"""What else :meth:`Videos.create` takes, for who misspells it."""
 _NUMBERS = (
     "seconds",
     "width",
@@ -228,6 +238,7 @@ class Videos(Shared):
             CallerError: an argument is wrong.
         """
         _check(model, prompt, params)
+        check_extra_body(extra_body or {})
         system = self._system(dialect)
         wan = self._defaults.catalogue.find(model).family == "Wan"
         given = {name: value for name, value in params.items() if value is not None}
@@ -255,6 +266,7 @@ class Videos(Shared):
         dialect: str = "sora",
         deadline: float | None = None,
         endpoint: str = "",
+        **unknown: Never,
     ) -> Job:
         """Come back to a job by the gateway's own id.
 
@@ -263,10 +275,12 @@ class Videos(Shared):
             dialect: as for :meth:`create`.
             deadline: seconds until it must be done.
             endpoint: which of several keys it was made with.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: there is no such dialect.
         """
+        check_names(unknown, ("dialect", "deadline", "endpoint"), way="leave it out")
         check_text("the id of a job", task)
         system = attrs.evolve(self._system(dialect), endpoint=endpoint)
         left = checked_options(Options(deadline=deadline)).deadline
@@ -360,7 +374,5 @@ async def _base64(image: Source) -> str:
 def _check(model: object, prompt: object, params: Mapping[str, Any]) -> None:
     check_text("model", model)
     check_text("prompt", prompt)
-    for name in params.keys() - _PARAMS:
-        message = f"unknown parameter {name!r} (extra_body={{...}} sends it as it is)"
-        raise CallerError(message)
+    check_names(params, _PARAMS, *_OPTIONS)
     check_numbers(params, _NUMBERS)
