@@ -565,16 +565,18 @@ class TokenGate(Shared):
 
         return Music(self._sender, self._defaults, self._pollers)
 
-    def job(self, id: str, *, deadline: float | None = None) -> Job:  # noqa: A002 - as job.id
+    def job(self, id: str, *, deadline: float | None = None, **unknown: Never) -> Job:  # noqa: A002 - as job.id
         """Come back to a job that this session, or another one, has submitted.
 
         Args:
             id: the ``job.id`` of then.
             deadline: seconds until it must be done, from the first use on.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: that is no such id.
         """
+        check_names(unknown, ("deadline",), way="leave it out")
         system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
         words, _, task = rest.partition(":")
         dialect, _, endpoint = words.partition("@")
