@@ -146,7 +146,7 @@ async def test_what_a_map_refuses(gate: TokenGate) -> None:
         with pytest.raises(CallerError, match="at_once"):
             gate.map([gate.chat(MODEL, PROMPT)], at_once=0)
         with pytest.raises(CallerError, match="did you mean 'ordered'"):
-            gate.map([gate.chat(MODEL, PROMPT)], orderd=True)
+            gate.map([gate.chat(MODEL, PROMPT)], orderd=True)  # type: ignore[arg-type]
         with pytest.raises(CallerError, match="got one ChatCall"):
             gate.map(gate.chat(MODEL, PROMPT))  # type: ignore[type-var]
         given: Any = [gate.request("GET", "/models"), gate.videos.create("wan-t2v", PROMPT)]

@@ -48,6 +48,9 @@ VERSION = 1
 _SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|sign|token", re.IGNORECASE)
 """What the names of headers hold whose values are not written into a file."""
 
+_SECRET_VALUE = re.compile(r"\s*(bearer\s|basic\s|sk-)", re.IGNORECASE)
+"""How values begin that are keys, whatever the header is called."""
+
 
 class Conversation(Unique):
     """A bot's history for one user.
@@ -169,7 +172,7 @@ class Conversation(Unique):
 
         The options of its calls are in it, also ``timeout`` and ``retry``, as far as JSON can hold
         them: give those again that it can't, which are ``response_type`` and ``tools`` with a
-        Python function among them.  Headers whose names sound secret are left out as well.
+        Python function among them.  Headers that sound secret are left out as well.
         """
         return dumps(
             {
@@ -314,18 +317,24 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Timeout | Retry):
             stored[name] = {key: _finite(part) for key, part in attrs.asdict(value).items()}
         elif name == "extra_headers" and value:
-            stored[name] = {key: text for key, text in value.items() if not _SECRET.search(key)}
+            stored[name] = {key: text for key, text in value.items() if not _is_secret(key, text)}
         elif name != "response_type" and value is not None:
             with suppress(CallerError):
                 stored[name] = orjson.loads(dumps(value))
     return stored
 
 
+def _is_secret(name: str, value: str) -> bool:
+    return bool(_SECRET.search(name) or _SECRET_VALUE.match(value))
+
+
 def _finite(value: object) -> object:
     return str(value) if value == inf else value
 
 
-def _endless(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _endless(fields: object) -> dict[str, Any]:
+    if not isinstance(fields, dict):
+        raise TypeError
     return {name: inf if (part := fields[name]) == "inf" else part for name in fields}
 
 
