@@ -31,9 +31,9 @@ from aiotokengate.resources.base import (
     Options,
     check_extra_body,
     check_headers,
-    check_names,
     check_policies,
     checked_options,
+    refuse,
 )
 from aiotokengate.resources.chat import (
     RUN_OPTIONS,
@@ -469,7 +469,7 @@ class TokenGate(Shared):
         if wrong or unknown:
             hand_over(requests if isinstance(requests, Collection) else ())
             way = "what a call is asked with stands in its request"
-            check_names(unknown, ("requests", "ordered", "at_once"), way=way)
+            refuse(unknown, self.map, way)
             message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
             raise CallerError(message)
 
@@ -576,7 +576,7 @@ class TokenGate(Shared):
         Raises:
             CallerError: that is no such id.
         """
-        check_names(unknown, ("deadline",), way="leave it out")
+        refuse(unknown, self.job, "leave it out")
         system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
         words, _, task = rest.partition(":")
         dialect, _, endpoint = words.partition("@")
@@ -623,9 +623,9 @@ class TokenGate(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate.resources.raw import OPTIONS, make_raw_call  # noqa: PLC0415 - a chat need not wait for it
+        from aiotokengate.resources.raw import make_raw_call  # noqa: PLC0415 - a chat need not wait for it
 
-        check_names(unknown, OPTIONS, way="what is to be sent goes into json={...}")
+        refuse(unknown, self.request, "what is to be sent goes into json={...}")
         self._sender.check_open()
         options = Options(
             timeout=timeout,

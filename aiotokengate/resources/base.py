@@ -39,6 +39,7 @@ __all__ = [
     "check_policies",
     "checked_options",
     "parted_options",
+    "refuse",
 ]
 
 PATH_NAMES = (
@@ -232,6 +233,24 @@ def check_names(
             from aiotokengate.resources.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
 
             raise unknown(name, {*known, *also}, way or AS_IT_IS)
+
+
+def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> None:
+    """Refuse what a method does not take, for methods that take nothing but their arguments.
+
+    Args:
+        given: names.
+        method: it is.
+        way: what to do if it was no mistake.
+
+    Raises:
+        CallerError: there is one; the error says what was probably meant.
+    """
+    if given:
+        from inspect import signature  # noqa: PLC0415 - only for a mistake
+
+        own = [name for name in signature(method).parameters if name not in ("self", "unknown")]
+        check_names(given, own, way=way)
 
 
 def checked_options(options: Options) -> Options:

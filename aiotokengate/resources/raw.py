@@ -15,12 +15,9 @@ from aiotokengate.wire.jsontext import dumps
 if TYPE_CHECKING:
     from aiotokengate.resources.base import Defaults, Options, Requester
 
-__all__ = ["OPTIONS", "Method", "RawCall", "make_raw_call"]
+__all__ = ["Method", "RawCall", "make_raw_call"]
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-OPTIONS = ("json", "form", "retry", "timeout", "deadline", "priority", "fair_key", "extra_headers")
-"""What :meth:`aiotokengate.TokenGate.request` takes, for who misspells it."""
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -24,6 +24,7 @@ from aiotokengate.resources.base import (
     check_extra_body,
     check_names,
     checked_options,
+    refuse,
 )
 from aiotokengate.resources.tasks import (
     check_numbers,
@@ -280,7 +281,7 @@ class Videos(Shared):
         Raises:
             CallerError: there is no such dialect.
         """
-        check_names(unknown, ("dialect", "deadline", "endpoint"), way="leave it out")
+        refuse(unknown, self.job, "leave it out")
         check_text("the id of a job", task)
         system = attrs.evolve(self._system(dialect), endpoint=endpoint)
         left = checked_options(Options(deadline=deadline)).deadline
