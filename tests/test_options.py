@@ -59,6 +59,19 @@ METHODS: Mapping[str, Callable[..., Any]] = {
     "job": lambda gate, **wrong: gate.job("video:sora:task_1", **wrong),
 }
 
+PARTS: Mapping[str, Callable[..., Any]] = {
+    "section": lambda m, **wrong: m.replace_section("job", "clip", "词", start=1, end=2, **wrong),
+    "merge": lambda m, **wrong: m.replace_merge("clip", "session", **wrong),
+    "stems": lambda m, **wrong: m.stems("clip", **wrong),
+    "all stems": lambda m, **wrong: m.all_stems("clip", **wrong),
+    "lyrics": lambda m, **wrong: m.lyrics(PROMPT, **wrong),
+    "mp4": lambda m, **wrong: m.mp4("clip", **wrong),
+    "wav": lambda m, **wrong: m.wav("clip", **wrong),
+    "timeline": lambda m, **wrong: m.timeline("clip", **wrong),
+    "beats": lambda m, **wrong: m.beats("clip", **wrong),
+    "tags": lambda m, **wrong: m.tags(PROMPT, **wrong),
+}
+
 CHAT = ("chat", "run_tools", "conversation", "say", "map")
 CALLS = (*CHAT, "embed", "generate", "edit", "speak", "transcribe", "video", "request")
 
@@ -171,6 +184,17 @@ async def test_requests_of_a_map(gate: TokenGate) -> None:
 async def test_what_a_check_has_no_need_of(gate: TokenGate) -> None:
     with pytest.raises(CallerError, match="no 'stream' here: it changes nothing"):
         gate.check(MODEL, PROMPT, stream=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_parts_of_songs(gate: TokenGate, part: str) -> None:
+    with pytest.raises(CallerError, match=r"unknown parameter 'xyzzy' \(options of calls go"):
+        PARTS[part](gate.music, xyzzy=5)
+    with pytest.raises(CallerError, match=r"gate\.music\.using\(deadline="):
+        PARTS[part](gate.music, deadline=5)
+    if part == "section":
+        with pytest.raises(CallerError, match="did you mean 'title'"):
+            PARTS[part](gate.music, titel="题")
 
 
 async def test_where_the_options_of_a_song_go(gate: TokenGate) -> None:
@@ -287,12 +311,13 @@ async def main(gate: TokenGate) -> None:
     gate.videos.create("m", "x", seconds=4, extra_body={{"a": 1}}, {0})
     gate.music.create("x", title="t", extra_body={{"a": 1}}, {0})
     gate.music.using(deadline=5, {0})
+    gate.music.stems("clip", {0})
     gate.request("GET", "/x", deadline=5, {0})
     gate.map([{{"model": "m", "messages": "x"}}], ordered=True, {0})
     gate.job("video:sora:a", deadline=5, {0})
     gate.videos.job("a", deadline=5, {0})
 """
-FIRST, LAST = 6, 22
+FIRST, LAST = 6, 23
 
 
 def lines_refused(tmp_path: Path, wrong: str) -> set[int]:

@@ -5,9 +5,9 @@ The names of the actions in Chinese are those of TokenGate's page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -22,6 +22,7 @@ from aiotokengate.resources.base import (
     check_extra_body,
     check_names,
     checked_options,
+    refuse,
 )
 from aiotokengate.resources.tasks import (
     check_numbers,
@@ -330,6 +331,7 @@ class Music(Shared):
         end: float,
         tags: str = "",
         title: str = "",
+        **unknown: Never,
     ) -> Job:
         """修改音乐片段: sing the seconds from ``start`` to ``end`` of a song with other lyrics.
 
@@ -341,10 +343,12 @@ class Music(Shared):
             end: seconds.
             tags: the style.
             title: at most 80 characters.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: an argument is wrong.
         """
+        _refuse(unknown, self.replace_section)
         check_text("lyrics", lyrics, _LATER_PROMPT)
         _check_length("tags", tags, _LATER_STYLE)
         _check_length("title", title, _TITLE)
@@ -356,48 +360,57 @@ class Music(Shared):
         more = {"tags": tags, "title": title, "start": start, "end": end}
         return self._job("replace_section", {**fields, **more}, lyrics)
 
-    def replace_merge(self, clip: Clip | str, edit_session: str) -> Job:
+    def replace_merge(self, clip: Clip | str, edit_session: str, **unknown: Never) -> Job:
         """音乐片段合并: put a replaced section and its song together.
 
         Raises:
             CallerError: an argument is wrong.
         """
+        _refuse(unknown, self.replace_merge)
         check_text("edit_session", edit_session)
         return self._job("replace_merge", {"clip": _clip_id(clip), "edit_session": edit_session})
 
-    def stems(self, clip: Clip | str) -> Job:
+    def stems(self, clip: Clip | str, **unknown: Never) -> Job:
         """生成人声和伴奏: take the voice and the instruments apart."""
+        _refuse(unknown, self.stems)
         return self._job("gen_stem_two", {"clip": _clip_id(clip)})
 
-    def all_stems(self, clip: Clip | str) -> Job:
+    def all_stems(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取音轨（MIDI）: take every instrument apart, as MIDI."""
+        _refuse(unknown, self.all_stems)
         return self._job("gen_stem_all", {"clip": _clip_id(clip)})
 
     # --- what belongs to songs ------------------------------------------------------------------
 
-    def lyrics(self, prompt: str) -> Job:
+    def lyrics(self, prompt: str, **unknown: Never) -> Job:
         """获取歌词: write lyrics; they are in ``result.extra``."""
+        _refuse(unknown, self.lyrics)
         check_text("prompt", prompt)
         return self._job("lyrics", {"prompt": prompt}, prompt)
 
-    def mp4(self, clip: Clip | str) -> Job:
+    def mp4(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取 MP4: make a video of a song."""
+        _refuse(unknown, self.mp4)
         return self._job("mp4", {"clip": _clip_id(clip)})
 
-    def wav(self, clip: Clip | str) -> Job:
+    def wav(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取 WAV: give a song without loss."""
+        _refuse(unknown, self.wav)
         return self._job("wav", {"clip": _clip_id(clip)})
 
-    def timeline(self, clip: Clip | str) -> Job:
+    def timeline(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取歌词/音频时间线: say when each word is sung; it is in ``result.extra``."""
+        _refuse(unknown, self.timeline)
         return self._job("timeline", {"clip": _clip_id(clip)})
 
-    def beats(self, clip: Clip | str) -> Job:
+    def beats(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取节拍: say when each bar begins; it is in ``result.extra``."""
+        _refuse(unknown, self.beats)
         return self._job("downbeats", {"clip": _clip_id(clip)})
 
-    def tags(self, prompt: str) -> Job:
+    def tags(self, prompt: str, **unknown: Never) -> Job:
         """获取 tags: describe a style more fully; the tags are in ``result.extra``."""
+        _refuse(unknown, self.tags)
         check_text("prompt", prompt)
         return self._job("upsample_tags", {"prompt": prompt}, prompt)
 
@@ -470,11 +483,20 @@ class Music(Shared):
         return Job(system, self._pollers, submit=send, deadline=deadline, secrets=prompts)
 
 
-def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    for name in params:
+def _refuse(unknown: Mapping[str, Any], method: Callable[..., object]) -> None:
+    _check_no_option(unknown)
+    refuse(unknown, method, "options of calls go to gate.music.using()")
+
+
+def _check_no_option(names: Iterable[str]) -> None:
+    for name in names:
         if name in _OPTIONS:
             message = f"expected {name!r} with the options of calls: gate.music.using({name}=...)"
             raise CallerError(message)
+
+
+def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+    _check_no_option(params)
     check_names(params, _PARAMS, "prompt", "continue_at")
     return {name: value for name, value in params.items() if value is not None}
 
