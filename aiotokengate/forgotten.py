@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from linecache import getline
-from sys import get_coroutine_origin_tracking_depth, is_finalizing
+from sys import get_coroutine_origin_tracking_depth
 from traceback import format_list
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -78,10 +78,5 @@ def warn_unused(what: str, made: Origin | None) -> None:
         lines = [(*place, getline(*place[:2])) for place in reversed(made)]
         told = "".join(format_list(lines)).rstrip()
         message = f"{message}\nIt was made at (most recent call last)\n{told}"
-    try:
-        # Without source=: that would keep the call alive.
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-    except Exception:
-        # What warns may be gone already when the interpreter ends.
-        if not is_finalizing():
-            raise
+    # Without source=: that would keep the call alive.
+    warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -209,6 +209,7 @@ def test_the_nearest_is_the_best() -> None:
     )
     assert nearest("top-p", ("top_k", "top_p", "stop")) == "top_p"
     assert nearest("TEMPERATURE", ChatParams.__annotations__) == "temperature"
+    assert nearest("maxNewTokens", ("max_new_tokens", "stream")) == "max_new_tokens"
     assert nearest("你好", ChatParams.__annotations__) is None
 
 
