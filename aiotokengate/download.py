@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
+from aiotokengate.copying import Unique
 from aiotokengate.errors import (
     CallerError,
     StatusError,
@@ -191,7 +192,7 @@ class _Flow:
 
 
 @sealed_class
-class Download:
+class Download(Unique):
     """An answer whose headers have come: read it in one of five ways.
 
     ::
@@ -211,6 +212,8 @@ class Download:
     """
 
     __slots__ = ("__weakref__", "_flow", "_guard", "endpoint", "headers", "request_id", "status")
+
+    _instead = "it is still arriving; its bytes can be, `await download.read()`"
 
     def __init__(
         self,

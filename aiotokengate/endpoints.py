@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from aiotokengate.copying import Shared
 from aiotokengate.errors import (
     AuthenticationFailed,
     CallerError,
@@ -32,7 +33,7 @@ EVERY_MODEL: Final = ""
 
 
 @attrs.frozen(kw_only=True)
-class Endpoint:
+class Endpoint(Shared):
     """One of several keys, or addresses, that a session may use.
 
     Attributes:
@@ -43,6 +44,11 @@ class Endpoint:
     Raises:
         CallerError: a weight that is not above 0.
     """
+
+    _instead = (
+        "an Endpoint holds a key, which is not written into pickles: make it in each process, "
+        "of a key from its environment"
+    )
 
     api_key: str = attrs.field(repr=False)
     base_url: str | None = None

@@ -14,7 +14,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -24,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 import attrs
 
+from aiotokengate.copying import Shared
 from aiotokengate.errors import (
     BadRequest,
     CallerError,
@@ -35,6 +44,7 @@ from aiotokengate.errors import (
     TransportError,
     WireError,
 )
+from aiotokengate.forgotten import origin, warn_unused
 from aiotokengate.policy.polling import PollPlan
 from aiotokengate.wire.jobs import FileKind, JobFile, JobReport, JobResult, JobState, JobStatus
 
@@ -101,7 +111,7 @@ class JobSystem(Protocol):
         """Begin to fetch a file."""
 
 
-class Job:
+class Job(Shared):
     """A video or a song in the making; nothing is sent until it is awaited or iterated.
 
     ::
@@ -115,10 +125,13 @@ class Job:
         print(result.clips[0].title)
 
     Awaited or iterated any number of times, by any number of tasks; for ``create_task`` there is
-    :meth:`result`.
+    :meth:`result`.  One that is dropped before anything was done with it warns, as a coroutine
+    does.
     """
 
-    __slots__ = ("__weakref__", "_tracked")
+    __slots__ = ("__weakref__", "_origin", "_tracked", "_unused")
+
+    _instead = "a Job belongs to its session; its id can be, gate.job(job.id) comes back to it"
 
     def __init__(
         self,
@@ -143,6 +156,13 @@ class Job:
         tracked = _Tracked(system, pollers, deadline, secrets)
         tracked.task, tracked.submit = task, submit
         self._tracked = tracked
+        self._origin = origin()
+        self._unused = submit is not None
+
+    def __del__(self) -> None:
+        """Warn if nothing was done with it, and so it was never submitted."""
+        if self._unused:
+            warn_unused(f"Job {self._tracked.name!r}", self._origin)
 
     def __repr__(self) -> str:
         """Say which it is and how far."""
@@ -196,9 +216,16 @@ class Job:
 
     def __aiter__(self) -> AsyncIterator[JobStatus]:
         """Give each change of its status, the last one being "done"."""
+        self._unused = False
         return _Statuses(self._tracked)
 
-    async def result(self) -> JobResult:
+    def hand_over(self) -> None:
+        """Take it that somebody else was to use it: it may still be used, and does not warn."""
+        self._unused = False
+
+    # Used from here on, and not from a first step on that may be cancelled before it is made.
+
+    def result(self) -> Coroutine[Any, Any, JobResult]:
         """Submit the job if that was not done, and give its result once it is there.
 
         Raises:
@@ -206,6 +233,10 @@ class Job:
             TimedOut: the deadline passed; the job goes on at the gateway.
             TokenGateError: it could not be submitted, or asked after.
         """
+        self._unused = False
+        return self._result()
+
+    async def _result(self) -> JobResult:
         tracked = self._tracked
         await tracked.submitted()
         while not tracked.ended:
@@ -213,31 +244,39 @@ class Job:
         tracked.raise_failure()
         return self.so_far
 
-    async def submit(self) -> Self:
+    def submit(self) -> Coroutine[Any, Any, Self]:
         """Submit the job, if that was not done; then it has an ``id`` to come back with.
 
         Raises:
             TokenGateError: the gateway did not take it.
         """
+        self._unused = False
+        return self._submit()
+
+    async def _submit(self) -> Self:
         await self._tracked.submitted()
         return self
 
-    async def cancel(self) -> None:
+    def cancel(self) -> Coroutine[Any, Any, None]:
         """Call the job off at the gateway; harmless when it has ended.
 
         Raises:
             CallerError: it has no id yet, or its system has no way to.
             TokenGateError: the gateway refused.
         """
+        self._unused = False
+        return self._cancel()
+
+    async def _cancel(self) -> None:
         if self.ended:
             return
         _ = self.id
         await self._tracked.system.cancel(self.task)
         self._tracked.heard(JobReport(self.task, _CANCELLED))
 
-    async def save(
+    def save(
         self, path: str | os.PathLike[str], *, kind: FileKind | None = None
-    ) -> tuple[Path, ...]:
+    ) -> Coroutine[Any, Any, tuple[Path, ...]]:
         """Wait for the result, and write its files; each appears when it is whole, never before.
 
         A download that is cut goes on where it was.
@@ -252,6 +291,10 @@ class Job:
             TokenGateError: as :meth:`result`, or a file could not be fetched.
             OSError: a file can't be written.
         """
+        self._unused = False
+        return self._save(path, kind)
+
+    async def _save(self, path: str | os.PathLike[str], kind: FileKind | None) -> tuple[Path, ...]:
         result = await self.result()
         files = [file for file in result.files if kind in (None, file.kind)]
         if not files:

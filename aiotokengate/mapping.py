@@ -10,23 +10,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from aiotokengate.admission import ADMITTED
+from aiotokengate.copying import Unique
 from aiotokengate.errors import CallerError, TokenGateError, bare
+from aiotokengate.forgotten import hand_over
 from aiotokengate.pump import Guard
 from aiotokengate.types import Outcome
 
 if TYPE_CHECKING:
     from aiotokengate.stream import ChatCall
 
-__all__ = ["Outcomes"]
+__all__ = ["Outcomes", "unfit"]
 
 T = TypeVar("T")
 
 
-class Outcomes(AsyncIterator[Outcome[T]]):
+class Outcomes(Unique, AsyncIterator[Outcome[T]]):
     """The outcomes of many calls, as they are there, or in the order of the requests.
 
     Leaving the loop early cancels what runs and takes nothing more from the input; use
@@ -34,6 +46,8 @@ class Outcomes(AsyncIterator[Outcome[T]]):
     """
 
     __slots__ = ("_guard", "_run")
+
+    _instead = "what comes is taken once, make another one with map()"
 
     def __init__(
         self,
@@ -95,6 +109,7 @@ class _Run(Generic[T]):
         self.failure: Exception | None = None
         self._make = make
         self._source = _source(requests)
+        self._is_collection = isinstance(requests, Collection)
         self._ordered = ordered
         self._at_once = at_once
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,6 +158,8 @@ class _Run(Generic[T]):
             self._feeder.cancel()
         for task in self._tasks:
             task.cancel()
+        if self._is_collection and isinstance(self._source, _Stepped):
+            hand_over(self._source.rest())  # what it makes by itself must not be made for this
 
     # --- pulling --------------------------------------------------------------------------------
 
@@ -168,6 +185,7 @@ class _Run(Generic[T]):
         self._pulled += 1
         self._tasks.add(task)
         task.add_done_callback(self._gone)
+        task.add_done_callback(lambda _: hand_over((request,)))  # if it was cancelled at once
         await admitted.wait()
 
     async def _one(self, number: int, request: T, admitted: asyncio.Event) -> None:
@@ -197,7 +215,24 @@ class _Run(Generic[T]):
             self._changed.set_result(None)
 
 
+def unfit(request: object) -> CallerError:
+    """Return the error of what is neither a request nor a call."""
+    message = "expected a dict with 'model' and 'messages', or a call made by chat()"
+    if not isinstance(request, Mapping):
+        hand_over((request,))  # it is refused, and not forgotten
+        return CallerError(f"{message}, got {type(request).__name__}")
+    for name in ("model", "messages"):
+        near = get_close_matches(name, [key for key in request if isinstance(key, str)], n=1)
+        if name not in request and near:
+            return CallerError(f"{message}, is {near[0]!r} meant as {name!r}?")
+    return CallerError(message)
+
+
 def _source(requests: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(requests, Coroutine):
+        hand_over((requests,))
+        message = f"expected an iterable of requests, got one {type(requests).__name__}: [call]"
+        raise CallerError(message)
     if isinstance(requests, AsyncIterable):
         return aiter(requests)
     if isinstance(requests, Iterable) and not isinstance(requests, str | bytes | Mapping):
@@ -216,3 +251,7 @@ class _Stepped(AsyncIterator[T]):
         for item in self._iterator:
             return item
         raise StopAsyncIteration
+
+    def rest(self) -> Iterator[T]:
+        """Return the iterator itself."""
+        return self._iterator

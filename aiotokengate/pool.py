@@ -22,6 +22,7 @@ import attrs
 
 from aiotokengate.backend import Backend, BackendLane, LocalBackend
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.copying import Shared, Unique
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
 from aiotokengate.hooks import logger
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
@@ -86,7 +87,7 @@ LONG_KEY: Final = 20
 _OPEN = Limits()
 
 
-class Pool:
+class Pool(Shared):
     """Lets calls go as fast as the quota allows, in a fair order, and no faster.
 
     A session makes one for itself; give it one to set limits, or to share it between sessions.  It
@@ -114,6 +115,11 @@ class Pool:
     Raises:
         CallerError: an argument is wrong; or the pool is used from a second running event loop.
     """
+
+    _instead = (
+        "a Pool belongs to its process: make one in each, and share the limits with "
+        "Pool(backend=aiotokengate.redis.RedisBackend(...))"
+    )
 
     def __init__(
         self,
@@ -409,7 +415,7 @@ def _estimated(call: Call) -> int:
     return call.prompt() if call.prompt is not None else estimate_tokens(call.body or b"")
 
 
-class Slot:
+class Slot(Unique):
     """A place in the pool: waited for on entering, given back on leaving.
 
     Without :meth:`settle`, leaving counts what was expected; after an exception, what
@@ -417,6 +423,8 @@ class Slot:
     """
 
     __slots__ = ("_deadline", "_future", "_lane", "_pool", "_ticket", "_used")
+
+    _instead = "a slot is entered once, ask the pool for another one"
 
     def __init__(
         self, pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None

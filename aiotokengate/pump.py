@@ -30,6 +30,7 @@ from weakref import WeakSet
 
 import attrs
 
+from aiotokengate.copying import Unique
 from aiotokengate.errors import (
     CallerError,
     ResponseInvalid,
@@ -131,10 +132,12 @@ class Abandonable(Protocol):
         """Let go."""
 
 
-class Guard:
+class Guard(Unique):
     """Held by everyone who may still read; when the last holder is gone, the target is let go."""
 
     __slots__ = ("target",)
+
+    _instead = "a second one would let go of what the first one still holds"
 
     def __init__(self, target: Abandonable) -> None:
         self.target = target

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import attrs
 
 from aiotokengate.admission import Admission, Turn
+from aiotokengate.copying import Shared
 from aiotokengate.errors import (
     CallerError,
     ConnectFailed,
@@ -79,8 +80,10 @@ _OK, _REDIRECT, _REFUSED = 200, 300, 400
 
 
 @attrs.define(eq=False, repr=False)
-class Sender:
+class Sender(Shared):
     """What all requests of a session share, and how they are sent."""
+
+    _instead = "it is a part of TokenGate, of which each process makes its own"
 
     admission: Admission
     hooks: tuple[Hook, ...]

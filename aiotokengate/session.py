@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from aiotokengate.admission import Admission
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.copying import Shared
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError, sealed, sealed_class
+from aiotokengate.forgotten import hand_over
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
@@ -24,9 +33,16 @@ from aiotokengate.resources.base import (
     check_headers,
     check_policies,
     checked_options,
-    parted_options,
+    refuse,
 )
-from aiotokengate.resources.chat import check_call, check_retained, make_call, message_list
+from aiotokengate.resources.chat import (
+    RUN_OPTIONS,
+    TURN_OPTIONS,
+    check_call,
+    check_turn,
+    make_call,
+    message_list,
+)
 from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
@@ -43,9 +59,21 @@ if TYPE_CHECKING:
     from aiotokengate.mapping import Outcomes
     from aiotokengate.policy.queue import Priority
     from aiotokengate.resources.audio import Audio
-    from aiotokengate.resources.chat import ChatOptions, CheckOptions, Messages, Tools
+    from aiotokengate.resources.chat import (
+        ChatOptions,
+        CheckOptions,
+        Messages,
+        RunOptions,
+        Tools,
+        TurnOptions,
+    )
     from aiotokengate.resources.conversation import Conversation
-    from aiotokengate.resources.embeddings import EmbeddingInput, Embeddings, Split
+    from aiotokengate.resources.embeddings import (
+        EmbeddingInput,
+        EmbeddingParams,
+        Embeddings,
+        Split,
+    )
     from aiotokengate.resources.images import ImagesMaker
     from aiotokengate.resources.models import ModelInfo
     from aiotokengate.resources.music import Music
@@ -71,7 +99,7 @@ _NO_KEY = (
 
 
 @sealed_class
-class TokenGate:
+class TokenGate(Shared):
     """A session with the gateway: makes calls, keeps connections, applies the policies.
 
     It may be a module global: it opens connections lazily for each running event loop, and a call
@@ -103,6 +131,11 @@ class TokenGate:
     Raises:
         CallerError: no key, or an argument is wrong.
     """
+
+    _instead = (
+        "a TokenGate holds a key and connections: make one in each process, and share the limits "
+        "with Pool(backend=aiotokengate.redis.RedisBackend(...))"
+    )
 
     def __init__(  # noqa: PLR0913 - the session's settings
         self,
@@ -281,7 +314,7 @@ class TokenGate:
         rounds: int = 10,
         at_once: int = 8,
         tool_timeout: float | None = None,
-        **options: Any,  # noqa: ANN401 - those of chat()
+        **options: Unpack[RunOptions],
     ) -> ToolCalls:
         """Let a model call Python functions until it answers (extra ``structured``).
 
@@ -310,7 +343,7 @@ class TokenGate:
         """
         from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
 
-        check_retained("run_tools", retain=options.get("retain", True))
+        check_turn("run_tools", options, RUN_OPTIONS, "rounds", "at_once", "tool_timeout")
         named = checked_tools(tools)
         bounds = checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
@@ -329,7 +362,7 @@ class TokenGate:
         max_tokens_kept: int | None = None,
         keep_partial: bool = False,
         stored: str | None = None,
-        **options: Any,  # noqa: ANN401 - those of chat()
+        **options: Unpack[TurnOptions],
     ) -> Conversation:
         """Begin a bot's conversation with one user, or go on with one that was stored.
 
@@ -340,7 +373,8 @@ class TokenGate:
                 forgotten first.
             keep_partial: whether the text of a reply that was stopped, cut or cancelled is
                 recorded; else such a turn leaves no trace.
-            stored: what a conversation's ``to_json()`` gave; it brings the four above along.
+            stored: what a conversation's ``to_json()`` gave; it brings the four above and the
+                options along, and those that are given here go over them.
             options: those of :meth:`chat`, for every turn.
 
         Raises:
@@ -348,8 +382,18 @@ class TokenGate:
         """
         from aiotokengate.resources.conversation import Conversation  # noqa: PLC0415 - a chat need not wait for it
 
+        own = ("model", "system", "max_tokens_kept", "keep_partial", "stored")
+        check_turn("a conversation", options, TURN_OPTIONS, *own)
         if stored is not None:
-            return Conversation.from_json(self.chat, stored, options)
+            return Conversation.from_json(
+                self.chat,
+                stored,
+                options,
+                model=model,
+                system=system,
+                max_tokens_kept=max_tokens_kept,
+                keep_partial=keep_partial,
+            )
         if not model:
             message = "expected a model, or a stored conversation"
             raise CallerError(message)
@@ -400,6 +444,7 @@ class TokenGate:
         *,
         ordered: bool = False,
         at_once: int = 1_000,
+        **unknown: Never,
     ) -> Outcomes[_Asked]:
         """Make many calls, as fast as the pool lets them in, and give the outcome of each.
 
@@ -415,14 +460,20 @@ class TokenGate:
             ordered: give the outcomes in the order of the requests, and not as they come.
             at_once: how many may be on their way, or done and not taken yet, whatever the pool
                 allows.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: an argument is wrong.
         """
-        if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
+        from aiotokengate.mapping import Outcomes  # noqa: PLC0415 - a chat need not wait for it
+
+        wrong = not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1
+        if wrong or unknown:
+            hand_over(requests if isinstance(requests, Collection) else ())
+            way = "what a call is asked with stands in its request"
+            refuse(unknown, self.map, way)
             message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
             raise CallerError(message)
-        from aiotokengate.mapping import Outcomes  # noqa: PLC0415 - a chat need not wait for it
 
         return Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
 
@@ -430,8 +481,9 @@ class TokenGate:
         if isinstance(request, ChatCall):
             return request
         if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
-            message = "expected a dict with 'model' and 'messages', or a call made by chat()"
-            raise CallerError(message)
+            from aiotokengate.mapping import unfit  # noqa: PLC0415 - only for a mistake
+
+            raise unfit(request)
         return self.chat(**request)
 
     async def models(self) -> tuple[ModelInfo, ...]:
@@ -450,7 +502,7 @@ class TokenGate:
         inputs: EmbeddingInput | Iterable[EmbeddingInput],
         *,
         split: Split | None = None,
-        **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
+        **params: Unpack[EmbeddingParams],
     ) -> Embeddings:
         """Give vectors of texts, in their order.
 
@@ -464,8 +516,8 @@ class TokenGate:
             inputs: a text or many, each as ``str`` or as a list of its tokens; more than fit into
                 one request are sent in several, side by side.
             split: how many inputs and tokens go into a request.
-            params: the API's own (``dimensions``, ``user``), sent as they are; and ``timeout``,
-                ``retry``, ``deadline``, ``priority``, ``fair_key``, ``extra_headers`` as for
+            params: the API's own (``dimensions``, ``user``); and ``timeout``, ``retry``,
+                ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
                 :meth:`chat`.
 
         Raises:
@@ -475,9 +527,8 @@ class TokenGate:
         from aiotokengate.resources.embeddings import Split, embed  # noqa: PLC0415 - a chat need not wait for it
 
         self._sender.check_open()
-        options, fields = parted_options(params)
         parts = split or Split()
-        return await embed(self._sender, self._defaults, model, inputs, fields, options, parts)
+        return await embed(self._sender, self._defaults, model, inputs, params, parts)
 
     @property
     def images(self) -> ImagesMaker:
@@ -516,16 +567,18 @@ class TokenGate:
 
         return Music(self._sender, self._defaults, self._pollers)
 
-    def job(self, id: str, *, deadline: float | None = None) -> Job:  # noqa: A002 - as job.id
+    def job(self, id: str, *, deadline: float | None = None, **unknown: Never) -> Job:  # noqa: A002 - as job.id
         """Come back to a job that this session, or another one, has submitted.
 
         Args:
             id: the ``job.id`` of then.
             deadline: seconds until it must be done, from the first use on.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: that is no such id.
         """
+        refuse(unknown, self.job, "leave it out")
         system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
         words, _, task = rest.partition(":")
         dialect, _, endpoint = words.partition("@")
@@ -551,6 +604,7 @@ class TokenGate:
         priority: Priority = "interactive",
         fair_key: str | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        **unknown: Never,
     ) -> RawCall:
         """Ask for anything else on the gateway: through the same pool, retries and errors.
 
@@ -566,12 +620,14 @@ class TokenGate:
             priority: as for :meth:`chat`.
             fair_key: as for :meth:`chat`.
             extra_headers: sent along.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: an argument is wrong.
         """
         from aiotokengate.resources.raw import make_raw_call  # noqa: PLC0415 - a chat need not wait for it
 
+        refuse(unknown, self.request, "what is to be sent goes into json={...}")
         self._sender.check_open()
         options = Options(
             timeout=timeout,

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 
+from aiotokengate.copying import Unique
 from aiotokengate.errors import CallerError, TokenGateError
+from aiotokengate.forgotten import origin, warn_unused
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
 from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
@@ -37,8 +39,10 @@ Opener: TypeAlias = Callable[[bool], Awaitable[Pump]]
 Scope: TypeAlias = Literal["all", "phase", "leading"]
 """All text of a kind; one run of it; or the first run, before which there may be white space."""
 
+_UNUSED: Final = "unused"
 
-class ChatCall(Coroutine[Any, Any, Reply]):
+
+class ChatCall(Unique, Coroutine[Any, Any, Reply]):
     """One call, not yet sent.  Use it once, in one of three ways.
 
     ::
@@ -48,25 +52,39 @@ class ChatCall(Coroutine[Any, Any, Reply]):
         async with gate.chat(...) as stream: ...         # the stream itself
 
     It is a coroutine object, so ``create_task``, ``gather``, ``wait_for`` and the like take it.
+    One that is dropped unused warns, as a coroutine does; ``close()`` says that it is not wanted.
 
     Raises:
         CallerError: it is used a second time.
         TokenGateError: see :mod:`aiotokengate.errors`.
     """
 
-    __slots__ = ("__weakref__", "_coroutine", "_model", "_opener", "_pump", "_use")
+    __slots__ = ("__weakref__", "_coroutine", "_model", "_opener", "_origin", "_pump", "_use")
+
+    _instead = "a call is used once, make another one with chat()"
 
     def __init__(self, opener: Opener, model: str = "") -> None:
         """Keep how to open the call; nothing is sent."""
         self._opener: Opener | None = opener
         self._model = model
-        self._use = "unused"
+        self._use = _UNUSED
         self._coroutine: Coroutine[Any, Any, Reply] | None = None
         self._pump: Pump | None = None
+        self._origin = origin()
+
+    def __del__(self) -> None:
+        """Warn if it was never used."""
+        if self._use is _UNUSED:
+            warn_unused(f"ChatCall {self._model!r}", self._origin)
 
     def __repr__(self) -> str:
         """Name the model and the state; never the messages."""
         return f"<ChatCall {self._model} {self._use}>"
+
+    def hand_over(self) -> None:
+        """Take it that somebody else was to use it: it may still be used, and does not warn."""
+        if self._use is _UNUSED:
+            self._use = "handed over"
 
     def opened(self, *, whole: bool) -> Awaitable[Pump]:
         """Send, and give the reply's pump; for calls that are made of others."""
@@ -98,7 +116,8 @@ class ChatCall(Coroutine[Any, Any, Reply]):
 
     def close(self) -> None:
         """Give up; a call that never ran stays silent."""
-        self._opener = None
+        if self._opener is not None:
+            self._opener, self._use = None, "closed"
         if self._coroutine is not None:
             self._coroutine.close()
 
@@ -113,9 +132,13 @@ class ChatCall(Coroutine[Any, Any, Reply]):
         """Send at the first step, and give the deltas."""
         return _Deltas(None, None, self._take("iterated"))
 
-    async def __aenter__(self) -> ChatStream:
+    def __aenter__(self) -> Coroutine[Any, Any, ChatStream]:
         """Send, and give the stream once its first delta is there."""
-        pump = await self._take("entered")(False)  # noqa: FBT003 - see Opener
+        # Taken here, and not by a first step that may be cancelled before it is made.
+        return self._entered(self._take("entered"))
+
+    async def _entered(self, opener: Opener) -> ChatStream:
+        pump = await opener(False)  # noqa: FBT003 - see Opener
         self._pump = pump
         return ChatStream(pump, Guard(pump))
 
@@ -234,13 +257,15 @@ class _Deltas(AsyncIterator[Delta]):
             del self
 
 
-class ChatStream:
+class ChatStream(Unique):
     """A reply that is arriving.
 
     Iterate it for deltas, or read its views: in any order, late, twice, or several at a time.
     """
 
     __slots__ = ("__weakref__", "_guard", "_pump")
+
+    _instead = "it is still arriving; its reply can be, `await stream.reply()`"
 
     def __init__(self, pump: Pump, guard: Guard) -> None:
         """Stand at the beginning."""
@@ -327,10 +352,12 @@ class ChatStream:
             del self
 
 
-class ChoiceView:
+class ChoiceView(Unique):
     """The views of one choice of a stream; see :class:`ChatStream`."""
 
     __slots__ = ("_guard", "_index", "_pump")
+
+    _instead = "it is still arriving; the reply can be, `await stream.reply()`"
 
     def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
         """Look at choice ``index``."""
@@ -431,13 +458,15 @@ _KINDS: Final = ("reasoning", "answer", "commentary")
 """What the kinds of text are called, in the order of their numbers."""
 
 
-class TextStream:
+class TextStream(Unique):
     """One stream of text: iterate it for the pieces as they come.
 
     Every use begins at its first piece: late and repeated reading gives all of it.
     """
 
     __slots__ = ("_guard", "_place", "_pump")
+
+    _instead = "it is still arriving; its text can be, `await` it"
 
     def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
         """Show a place of the transcript."""

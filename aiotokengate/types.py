@@ -103,11 +103,13 @@ class ChatParams(TypedDict, total=False):
     max_tokens: int
     metadata: Mapping[str, Json]
     modalities: Sequence[str]
+    moderation: Mapping[str, Json]
     n: int
     parallel_tool_calls: bool
     prediction: Mapping[str, Json]
     presence_penalty: float
     prompt_cache_key: str
+    prompt_cache_options: Mapping[str, Json]
     prompt_cache_retention: str
     reasoning_effort: str
     reasoning_split: bool

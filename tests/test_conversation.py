@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aiotokengate import CallerError, ResponseInvalid, ServerFailed, StreamInterrupted, TokenGate
+from aiotokengate import (
+    CallerError,
+    ResponseInvalid,
+    Retry,
+    ServerFailed,
+    StreamInterrupted,
+    Timeout,
+    TokenGate,
+)
+from aiotokengate.resources.conversation import Conversation
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-plus"
+TOOL = {
+    "type": "function",
+    "function": {"name": "天气", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+@attrs.frozen
+class City:
+    """What an answer may have to be."""
+
+    name: str
 
 
 async def test_turns_are_recorded(gateway: FakeGateway, gate: TokenGate) -> None:
@@ -84,10 +109,6 @@ async def test_a_reply_that_says_nothing_leaves_no_trace(
 async def test_an_answer_that_does_not_fit_its_type_leaves_no_trace(
     gateway: FakeGateway, gate: TokenGate
 ) -> None:
-    @attrs.frozen
-    class City:
-        name: str
-
     talk = gate.conversation(MODEL, response_type=City)
     gateway.script(ScriptedReply(answer="北京"), ScriptedReply(answer='{"name": "北京 🏯"}'))
     with pytest.raises(ResponseInvalid):
@@ -187,6 +208,141 @@ STORED = '{"version":1,"model":"m","system":"","max_tokens_kept":null,"messages"
 )
 def test_what_was_not_stored(gate: TokenGate, stored: str) -> None:
     with pytest.raises(CallerError, match="expected"):
+        gate.conversation(stored=stored)
+
+
+async def body_of(gateway: FakeGateway, talk: Conversation) -> Mapping[str, Any]:
+    """Give what a turn asks with, beside the messages."""
+    await talk.say("继续 🌱")
+    body = gateway.requests[-1].json
+    return {name: value for name, value in body.items() if name != "messages"}
+
+
+async def test_options_come_back(gateway: FakeGateway, gate: TokenGate) -> None:
+    talk = gate.conversation(
+        MODEL,
+        temperature=0.25,
+        max_tokens=77,
+        stop=("停", "🛑"),
+        reasoning="low",
+        deadline=60,
+        priority="bulk",
+        fair_key="小明",
+        extra_body={"深": {"a": [1, None]}},
+        extra_headers={"X-Team": "a"},
+        tools=[TOOL],
+    )
+    asked = await body_of(gateway, talk)
+    again = gate.conversation(stored=talk.to_json())
+    assert await body_of(gateway, again) == asked
+    assert asked["temperature"] == 0.25
+    assert asked["tools"] == [TOOL]
+    assert gateway.requests[-1].headers["X-Team"] == "a"
+    assert orjson.loads(again.to_json())["options"] == orjson.loads(talk.to_json())["options"]
+
+
+async def test_the_new_options_go_over_the_stored_ones(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    talk = gate.conversation(MODEL, system="旧", temperature=0.25, max_tokens=77)
+    nothing: Any = None
+    again = gate.conversation(stored=talk.to_json(), temperature=0.5, max_tokens=nothing)
+    asked = await body_of(gateway, again)
+    assert asked["temperature"] == 0.5
+    assert "max_tokens" not in asked
+    other = gate.conversation(
+        "glm-5.1", system="新", max_tokens_kept=900, keep_partial=True, stored=talk.to_json()
+    )
+    assert (other.model, other.system, other.max_tokens_kept) == ("glm-5.1", "新", 900)
+    assert other.keep_partial
+    with pytest.raises(CallerError, match="max_tokens_kept as a whole number"):
+        gate.conversation(stored=talk.to_json(), max_tokens_kept=0)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "retry"),
+    [
+        (Timeout(connect=1, stall=None, total=9.5), Retry(attempts=7, max_wait=1.5, empty=True)),
+        (Timeout(total=math.inf), Retry(max_wait=math.inf)),
+        (Timeout(), Retry()),
+    ],
+)
+def test_clocks_come_back(gate: TokenGate, timeout: Timeout, retry: Retry) -> None:
+    talk = gate.conversation(MODEL, timeout=timeout, retry=retry)
+    again = gate.conversation(stored=talk.to_json())
+    assert again._options == {"timeout": timeout, "retry": retry}
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "temperature": st.floats(0, 2),
+            "stop": st.text(st.characters(codec="utf-8")),
+            "max_tokens": st.integers(1, 2**53),
+            "extra_body": st.dictionaries(
+                st.text(st.characters(codec="utf-8")),
+                st.none() | st.booleans() | st.lists(st.text(st.characters(codec="utf-8"))),
+            ),
+            "deadline": st.floats(0.001, 1e9),
+            "stream": st.booleans(),
+        },
+    )
+)
+def test_what_json_can_hold_comes_back(options: Any) -> None:
+    gate = TokenGate(api_key="sk-test", base_url="http://127.0.0.1:1/v1")
+    talk = gate.conversation(MODEL, **options)
+    assert gate.conversation(stored=talk.to_json())._options == options
+
+
+def weather(city: str) -> str:
+    """Say what the weather is."""
+    return city
+
+
+def test_what_json_cannot_hold_is_left_out(gate: TokenGate) -> None:
+    talk = gate.conversation(
+        MODEL,
+        tools=[TOOL, weather],
+        response_type=City,
+        deadline=math.inf,
+        metadata={"at": object()},
+        temperature=0.5,
+        extra_headers={"Authorization": "Bearer sk-secret", "X-Api-Key": "sk-secret", "X-A": "a"},
+    )
+    stored = talk.to_json()
+    assert "sk-secret" not in stored
+    assert orjson.loads(stored)["options"] == {
+        "temperature": 0.5,
+        "extra_headers": {"X-A": "a"},
+    }
+
+
+@pytest.mark.parametrize("secret", ["Bearer abcdefgh", "Basic abcdefgh", "sk-abcdefgh"])
+def test_headers_that_look_like_keys_are_left_out(gate: TokenGate, secret: str) -> None:
+    talk = gate.conversation(MODEL, extra_headers={"X-Upstream": secret, "X-A": "a"})
+    assert secret not in talk.to_json()
+    assert orjson.loads(talk.to_json())["options"] == {"extra_headers": {"X-A": "a"}}
+
+
+def test_texts_of_before_options_were_stored(gate: TokenGate) -> None:
+    for old in (
+        STORED % "[]",
+        STORED.replace('"messages"', '"keep_partial":true,"messages"') % "[]",
+    ):
+        assert gate.conversation(stored=old, temperature=0.5)._options == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("1", '"你好"', "[1]", '{"timeout": 3}', '{"retry": {"attempt": 1}}', '{"retry": []}'),
+        *('{"temprature": 1}', '{"timeout": {"total": -1}}', '{"extra_body": [1]}'),
+    ],
+)
+def test_options_that_were_not_stored(gate: TokenGate, options: str) -> None:
+    stored = STORED.replace('"messages"', f'"options":{options},"messages"') % "[]"
+    with pytest.raises(CallerError):
         gate.conversation(stored=stored)
 
 

@@ -186,7 +186,7 @@ async def test_where_things_are_saved(
 
 def test_an_edit_has_one_face(gate: TokenGate) -> None:
     with pytest.raises(CallerError, match=r"no face= here, only generate\(\) has it"):
-        gate.images.edit("qwen-image-edit", "戴帽子 🎩", b"png", face="dashscope")
+        gate.images.edit("qwen-image-edit", "戴帽子 🎩", b"png", face="dashscope")  # type: ignore[call-arg]
 
 
 def test_nothing_to_be_said(gate: TokenGate) -> None:

@@ -588,11 +588,12 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
 
 def test_loops_and_forks_get_connections_of_their_own(shared: RedisServer, prefix: str) -> None:
     program = """
-        import asyncio, os
+        import asyncio, gc, os
         from aiotokengate.policy.limits import Limits
         from aiotokengate.pool import Pool
         from aiotokengate.redis import RedisBackend
 
+        gc.freeze()  # a sweep of all modules after the fork is a slow callback, which is printed
         backend = RedisBackend(os.environ["URL"], prefix=os.environ["PREFIX"])
         pool = Pool(Limits(concurrency=2), backend=backend)
 

@@ -384,8 +384,7 @@ async def test_a_call_is_a_coroutine_for_asyncio(gateway: FakeGateway, gate: Tok
 
 
 async def test_an_unused_call_sends_nothing(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Making a call and dropping or closing it is silent."""
-    gate.chat(MODEL, "算了")
+    """Nor does one that is closed."""
     call = gate.chat(MODEL, "算了")
     call.close()
     with pytest.raises(CallerError):

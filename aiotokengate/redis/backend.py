@@ -14,6 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 
 from aiotokengate.backend import LocalBackend
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError, ConnectFailed
 from aiotokengate.redis.lane import RedisLane
 from aiotokengate.redis.link import TROUBLE, Link, connect, copied, evaluate, text
@@ -35,7 +36,7 @@ LONGEST_RETRY: Final = 1.0
 SCHEMES: Final = ("redis", "rediss", "unix")
 
 
-class RedisBackend:
+class RedisBackend(Shared):
     """Keeps the lanes of a pool in Redis or Valkey, for all processes that use the same one.
 
     The processes of a lane give the same limits; where they differ, those of the latest call hold.
@@ -63,6 +64,11 @@ class RedisBackend:
     Raises:
         CallerError: an argument is wrong.
     """
+
+    _instead = (
+        "a RedisBackend holds connections, and perhaps a password: make one in each process, "
+        "for the same address and prefix"
+    )
 
     def __init__(
         self,

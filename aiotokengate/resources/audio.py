@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack
 
 import orjson
 
+from aiotokengate.copying import Shared
 from aiotokengate.download import Download, make_room, write_whole
 from aiotokengate.errors import (
     CallerError,
@@ -20,7 +21,7 @@ from aiotokengate.errors import (
     sealed,
     sealed_class,
 )
-from aiotokengate.resources.base import Request, parted_options
+from aiotokengate.resources.base import OF_A_SESSION, CallOptions, Request, parted_options
 from aiotokengate.resources.once import Fetched, Once
 from aiotokengate.uploads import Source, file_part, form_of
 from aiotokengate.wire.jsontext import dumps, loads
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
 
     from aiotokengate.resources.base import Defaults, Requester
 
-__all__ = ["Audio", "SpeechCall", "TranscriptFormat"]
+__all__ = [
+    "Audio",
+    "SpeechCall",
+    "SpeechParams",
+    "TranscriptFormat",
+    "TranscriptParams",
+    "TranscriptionCall",
+]
 
 TranscriptFormat: TypeAlias = Literal["json", "verbose_json", "text", "srt", "vtt"]
 
@@ -39,6 +47,48 @@ _JSON: Final = ("json", "verbose_json")
 _FORMATS: Final = (*_JSON, "text", "srt", "vtt")
 _DONE: Final = b"[DONE]"
 _SOUND: Final = "a sound"
+
+
+class SpeechParams(CallOptions, total=False):
+    """What speech may be asked with, and the options of every call.
+
+    Sources: OpenAI's Speech reference; and for Qwen3-TTS vllm-omni's (``language`` to ``stream``).
+    """
+
+    instructions: str
+    response_format: str
+    speed: float
+    stream_format: str
+    language: str
+    max_new_tokens: int
+    ref_audio: str
+    ref_text: str
+    task_type: str
+    x_vector_only_mode: bool
+    stream: bool
+
+
+class TranscriptParams(CallOptions, total=False):
+    """What may be said of a recording, and the options of every call.
+
+    Source: OpenAI's Transcriptions reference, its newest client's too; ``filename`` is ours.
+    """
+
+    chunking_strategy: Any
+    filename: str
+    include: Sequence[str]
+    keywords: Sequence[str]
+    known_speaker_names: Sequence[str]
+    known_speaker_references: Sequence[str]
+    language: str
+    languages: Sequence[str]
+    prompt: str
+    temperature: float
+
+
+_SPEECH = frozenset(SpeechParams.__annotations__)
+_TRANSCRIPT = frozenset(TranscriptParams.__annotations__)
+_LISTS = ("include", "keywords", "known_speaker_names", "known_speaker_references", "languages")
 
 
 class SpeechCall(Fetched[bytes]):
@@ -61,7 +111,7 @@ class SpeechCall(Fetched[bytes]):
         self._taken()
         return _Pieces(self._fetch)
 
-    async def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Coroutine[Any, Any, Path]:
         """Send, and write the sound to a file, which appears when it is whole.
 
         Directories are made.
@@ -71,12 +121,21 @@ class SpeechCall(Fetched[bytes]):
             OSError: the file can't be written.
         """
         self._taken()
+        return self._saved(path)
+
+    async def _saved(self, path: str | os.PathLike[str]) -> Path:
         await asyncio.to_thread(make_room, Path(path))  # before it costs anything
         async with await self._fetch() as download:
             await download.expect(_SOUND)
             if not _is_stream(download):
                 return await download.save(path)
             return await write_whole(_Sounds(download), path)
+
+
+class TranscriptionCall(Once[Transcription]):
+    """Speech to be written down; await it."""
+
+    __slots__ = ()
 
 
 @sealed
@@ -164,10 +223,12 @@ class _Sounds(AsyncIterator[bytes]):
 
 
 @sealed_class
-class Audio:
+class Audio(Shared):
     """Speaks and listens: ``gate.audio``."""
 
     __slots__ = ("_defaults", "_requester")
+
+    _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
         """Do both over a session."""
@@ -180,7 +241,7 @@ class Audio:
         text: str,
         *,
         voice: str | None = None,
-        **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
+        **params: Unpack[SpeechParams],
     ) -> SpeechCall:
         """Describe speech to be made.
 
@@ -188,9 +249,9 @@ class Audio:
             model: such as "tts-1-hd" or "Qwen3-TTS-12Hz-1.7B-CustomVoice".
             text: what is to be said; OpenAI's models take 4,096 characters.
             voice: "alloy" and others of OpenAI's, which want one; "vivian" and others of Qwen's.
-            params: the API's own (``response_format``, ``speed``, ``instructions``, ``language``,
-                ``stream_format`` ...), sent as they are; and ``timeout``, ``retry``, ``deadline``,
-                ``priority``, ``fair_key``, ``extra_headers`` as for :meth:`TokenGate.chat`.
+            params: the API's own, see :class:`SpeechParams`; and ``timeout``, ``retry``,
+                ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
+                :meth:`TokenGate.chat`.
 
         Raises:
             CallerError: an argument is wrong.
@@ -200,13 +261,13 @@ class Audio:
                 got = "an empty one" if isinstance(value, str) else type(value).__name__
                 message = f"expected {name} as a text, got {got}"
                 raise CallerError(message)
-        options, fields = parted_options(params)
+        options, fields, extra = parted_options(params, _SPEECH, "voice", "text")
         spoken = {"voice": voice} if voice is not None else {}
         path = self._defaults.paths.get("audio_speech", "/audio/speech")
         request = Request(
             "POST",
             path,
-            body=dumps({"model": model, "input": text, **spoken, **fields}),
+            body=dumps({"model": model, "input": text, **spoken, **fields, **extra}),
             pooled=True,
             secrets=lambda: (text,),
             **options.asked(self._defaults, model),
@@ -221,8 +282,8 @@ class Audio:
         *,
         response_format: TranscriptFormat = "json",
         timestamps: Sequence[Literal["word", "segment"]] = (),
-        **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
-    ) -> Once[Transcription]:
+        **params: Unpack[TranscriptParams],
+    ) -> TranscriptionCall:
         """Write down what is said; await it.
 
         Args:
@@ -231,8 +292,8 @@ class Audio:
                 while it is sent.
             response_format: "verbose_json" gives segments, "srt" and "vtt" subtitles.
             timestamps: of words or segments, with "verbose_json".
-            params: the API's own (``language``, ``prompt``, ``temperature`` ...), ``filename``
-                where the file has no name of its own; and the options of :meth:`speak`.
+            params: the API's own, see :class:`TranscriptParams`, ``filename`` where the file has
+                no name of its own; and the options of :meth:`speak`.
 
         Raises:
             CallerError: an argument is wrong.
@@ -240,23 +301,27 @@ class Audio:
         if response_format not in _FORMATS:
             message = f"expected response_format as one of {', '.join(_FORMATS)}"
             raise CallerError(message)
-        options, fields = parted_options(params)
+        own = ("file", "response_format", "timestamps")
+        options, fields, extra = parted_options(params, _TRANSCRIPT, *own)
         name = fields.pop("filename", None) or _usual_name(file)
         part = file_part("file", file, name)
-        texts = {"model": model, "response_format": response_format, **fields}
+        lists = {"timestamp_granularities": timestamps}
+        lists |= {name: fields.pop(name) for name in _LISTS if name in fields}
+        texts = {"model": model, "response_format": response_format, **fields, **extra}
         form = form_of(texts, (part,))
-        granular = tuple(("timestamp_granularities[]", one) for one in timestamps)
+        # As OpenAI's own client writes lists into a form.
+        several = tuple((f"{name}[]", str(one)) for name, all_ in lists.items() for one in all_)
         path = self._defaults.paths.get("audio_transcriptions", "/audio/transcriptions")
         request = Request(
             "POST",
             path,
-            form=type(form)((*form.fields, *granular), form.files),
+            form=type(form)((*form.fields, *several), form.files),
             pooled=True,
             secrets=lambda: (str(fields.get("prompt") or ""),),
             **options.asked(self._defaults, model),
         )
         listen = partial(_transcription, self._requester, request, response_format)
-        return Once(listen, model)
+        return TranscriptionCall(listen, model)
 
 
 def _usual_name(file: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import attrs
 
@@ -14,7 +14,7 @@ from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import check_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from aiotokengate.catalogue import Catalogue
     from aiotokengate.download import Download
@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from aiotokengate.wire.transcript import Transcript
 
 __all__ = [
+    "OF_A_SESSION",
     "PATH_NAMES",
+    "CallOptions",
     "Defaults",
     "Options",
     "Request",
     "Requester",
     "check_extra_body",
     "check_headers",
+    "check_names",
     "check_policies",
     "checked_options",
     "parted_options",
+    "refuse",
 ]
 
 PATH_NAMES = (
@@ -53,6 +57,9 @@ PATH_NAMES = (
 )
 """What the session's ``paths`` can set; each resource says where it stands by default."""
 
+
+OF_A_SESSION = "it is a part of TokenGate, of which each process makes its own"
+"""Why what makes images, and the like, is not pickled."""
 
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no field of HTTP may hold (RFC 9110, 5.5), or cannot be sent at all."""
@@ -185,16 +192,80 @@ class Requester(Protocol):
         """Send, and give the answer once its headers have come, whatever it is."""
 
 
-def parted_options(params: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+class CallOptions(TypedDict, total=False):
+    """The options of every call, for type checkers; see :meth:`aiotokengate.TokenGate.chat`."""
+
+    timeout: Timeout | None
+    retry: Retry | None
+    deadline: float | None
+    priority: Priority
+    fair_key: str | None
+    extra_headers: Mapping[str, str] | None
+    extra_body: Mapping[str, Any] | None
+
+
+def parted_options(
+    params: Mapping[str, Any], known: Collection[str], *also: str
+) -> tuple[Options, dict[str, Any], Mapping[str, Any]]:
     """Part the options of every call from the API's own parameters; None is left out.
 
+    Args:
+        params: all that was given.
+        known: the API's own parameters.
+        also: arguments of the method that may have been meant, too.
+
+    Returns:
+        The options; the parameters; and ``extra_body``, which goes over all.
+
     Raises:
-        CallerError: an option is wrong.
+        CallerError: an option is wrong, or there is none of that name.
     """
+    check_names(params, {*known, *_OPTIONS, "extra_body"}, *also)
     own = {name: value for name, value in params.items() if name in _OPTIONS}
     given = {name: value for name, value in params.items() if value is not None}
+    extra = given.pop("extra_body", {})
+    check_extra_body(extra)
     rest = {name: value for name, value in given.items() if name not in _OPTIONS}
-    return checked_options(Options(**own)), rest
+    return checked_options(Options(**own)), rest, extra
+
+
+def check_names(
+    given: Iterable[str], known: Collection[str], *also: str, way: str | None = None
+) -> None:
+    """Refuse names that do not exist.
+
+    Args:
+        given: names.
+        known: those that exist.
+        also: names that may have been meant, too.
+        way: what to do if it was no mistake.
+
+    Raises:
+        CallerError: there is one; the error says what was probably meant.
+    """
+    for name in given:
+        if name not in known:
+            from aiotokengate.resources.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
+
+            raise unknown(name, {*known, *also}, way or AS_IT_IS)
+
+
+def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> None:
+    """Refuse what a method does not take, for methods that take nothing but their arguments.
+
+    Args:
+        given: names.
+        method: it is.
+        way: what to do if it was no mistake.
+
+    Raises:
+        CallerError: there is one; the error says what was probably meant.
+    """
+    if given:
+        from inspect import signature  # noqa: PLC0415 - only for a mistake
+
+        own = [name for name in signature(method).parameters if name not in ("self", "unknown")]
+        check_names(given, own, way=way)
 
 
 def checked_options(options: Options) -> Options:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from aiotokengate.errors import CallerError
-from aiotokengate.resources.base import Request
+from aiotokengate.resources.base import (
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+)
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
 from aiotokengate.wire.dialects import DIALECTS
@@ -22,12 +28,17 @@ if TYPE_CHECKING:
     from aiotokengate.structured import Shape, Tool
 
 __all__ = [
+    "RUN_OPTIONS",
+    "TURN_OPTIONS",
     "ChatOptions",
     "CheckOptions",
     "Messages",
+    "RunOptions",
     "Tools",
+    "TurnOptions",
     "check_call",
     "check_retained",
+    "check_turn",
     "make_call",
     "message_list",
 ]
@@ -61,6 +72,36 @@ class ChatOptions(TypedDict):
     extra_headers: Mapping[str, str] | None
 
 
+class RunOptions(ChatParams, total=False):
+    """What each turn of a run may be told: parameters and options of chat(), but for tools."""
+
+    stream: bool
+    retain: bool
+    strict: bool | None
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    response_type: Any
+    fallback: None
+    resume: None
+    retry: Retry | None
+    timeout: Timeout | None
+    deadline: float | None
+    priority: Priority
+    fair_key: str | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+
+
+class TurnOptions(RunOptions, total=False):
+    """What each turn of a conversation may be told: parameters and options of chat()."""
+
+    tools: Tools | None
+
+
+RUN_OPTIONS = frozenset(RunOptions.__annotations__)
+TURN_OPTIONS = frozenset(TurnOptions.__annotations__)
+
+
 class CheckOptions(TypedDict):
     """The options of a check; None takes the model's own way."""
 
@@ -83,8 +124,8 @@ def make_call(
         CallerError: an argument is wrong; the error says which, and what was expected.
     """
     _check_model(model)
-    if params:
-        _check_params(params)
+    if not _PARAMS.issuperset(params):
+        check_names(params, _PARAMS, *TURN_OPTIONS)
     listed = message_list(messages)
     row = defaults.catalogue.find(model)
     protocol = options["protocol"] or _chosen_protocol(row, options["tools"])
@@ -143,7 +184,11 @@ def check_call(
     from aiotokengate.wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
 
     _check_model(model)
-    _check_params(params)
+    for name in params:
+        if name in TURN_OPTIONS and name not in _PARAMS:
+            message = f"expected no {name!r} here: it changes nothing of what check() says"
+            raise CallerError(message)
+    check_names(params, _PARAMS, *CheckOptions.__annotations__)
     row = defaults.catalogue.find(model)
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
@@ -240,15 +285,29 @@ def _check_model(model: object) -> None:
         raise CallerError(message)
 
 
-def _check_params(params: Mapping[str, Any]) -> None:
-    for name in params.keys() - _PARAMS:
-        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *also: str) -> None:
+    """Check what each turn of something is told, before the first.
 
-        near = get_close_matches(name, _PARAMS, n=1)
-        meant = f", did you mean {near[0]!r}?" if near else ""
-        way = "pass it in extra_body={...} to send it as it is"
-        message = f"unknown parameter {name!r}{meant} ({way})"
-        raise CallerError(message)
+    Args:
+        what: it is, for an error.
+        options: those of chat().
+        known: the names that there are.
+        also: names that may have been meant, too.
+
+    Raises:
+        CallerError: an option is wrong, or there is none of that name.
+    """
+    from aiotokengate.wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
+
+    check_names(options, known, *also)
+    check_retained(what, retain=options.get("retain", True))
+    checked_reasoning(options.get("reasoning"))
+    checked_protocol(options.get("protocol"))
+    if (tools := options.get("tools")) is not None:
+        _tool_dicts(tools)
+    check_extra_body(options.get("extra_body") or {})
+    own = ("timeout", "retry", "deadline", "priority", "fair_key", "extra_headers")
+    checked_options(Options(**{name: options[name] for name in own if name in options}))
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:

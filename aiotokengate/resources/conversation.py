@@ -14,13 +14,21 @@ wait for its turn, replace the one before, or be turned away.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from contextlib import suppress
+from copy import copy, deepcopy
+from math import inf
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
+import attrs
 import orjson
 
+from aiotokengate.copying import Unique
 from aiotokengate.errors import CallerError, sealed, sealed_class
-from aiotokengate.resources.chat import check_retained
+from aiotokengate.policy.retry import Retry
+from aiotokengate.policy.timeouts import Timeout
+from aiotokengate.resources.chat import TURN_OPTIONS, TurnOptions, check_turn
 from aiotokengate.stream import ChatCall
 from aiotokengate.wire.history import says_nothing
 from aiotokengate.wire.jsontext import dumps
@@ -35,10 +43,17 @@ Ask: TypeAlias = Callable[..., ChatCall]
 Content: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 
 VERSION = 1
+"""Of what is stored.  Texts of before options were stored are read as well."""
+
+_SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|sign|token", re.IGNORECASE)
+"""What the names of headers hold whose values are not written into a file."""
+
+_SECRET_VALUE = re.compile(r"\s*(bearer\s|basic\s|sk-)", re.IGNORECASE)
+"""How values begin that are keys, whatever the header is called."""
 
 
 @sealed_class
-class Conversation:
+class Conversation(Unique):
     """A bot's history for one user.
 
     ::
@@ -57,7 +72,11 @@ class Conversation:
             first; None keeps all.
         keep_partial: whether the text of a reply that was stopped, cut or cancelled is recorded,
             too, if there is any.
+
+    A copy has a history of its own and shares the session.
     """
+
+    _instead = "a Conversation goes on with its session; store talk.to_json()"
 
     def __init__(
         self,
@@ -76,14 +95,30 @@ class Conversation:
         self.max_tokens_kept = _checked_budget(max_tokens_kept)
         self.keep_partial = keep_partial
         self._ask = ask
-        self._options = options or {}
+        self._options = dict(options or {})
         self._busy = False
+
+    def __copy__(self) -> Self:
+        """Return a conversation that goes on by itself from here; without a turn on its way."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.messages = list(self.messages)
+        twin._options = dict(self._options)
+        twin._busy = False
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the same with messages of its own."""
+        twin = copy(self)
+        memo[id(self)] = twin
+        twin.messages = deepcopy(self.messages, memo)
+        return twin
 
     def __repr__(self) -> str:
         """Say how long it is; never what is in it."""
         return f"<Conversation {self.model} {len(self.messages)} messages>"
 
-    def say(self, content: Content, **options: Any) -> ChatCall:  # noqa: ANN401 - those of chat()
+    def say(self, content: Content, **options: Unpack[TurnOptions]) -> ChatCall:
         """Say something, and record both turns once the reply is whole.
 
         Args:
@@ -102,7 +137,7 @@ class Conversation:
     def answer_tools(
         self,
         results: Mapping[str, str],
-        **options: Any,  # noqa: ANN401 - those of chat()
+        **options: Unpack[TurnOptions],
     ) -> ChatCall:
         """Give the results of the tool calls of the last turn, by their ids.
 
@@ -136,7 +171,9 @@ class Conversation:
     def to_json(self) -> str:
         """Give all of it as text, to be stored; there is no key in it.
 
-        The options of its calls are not, they may hold functions: give them again.
+        The options of its calls are in it, also ``timeout`` and ``retry``, as far as JSON can hold
+        them: give those again that it can't, which are ``response_type`` and ``tools`` with a
+        Python function among them.  Headers that sound secret are left out as well.
         """
         return dumps(
             {
@@ -145,13 +182,27 @@ class Conversation:
                 "system": self.system,
                 "max_tokens_kept": self.max_tokens_kept,
                 "keep_partial": self.keep_partial,
+                "options": _stored_options(self._options),
                 "messages": self.messages,
             }
         ).decode()
 
     @classmethod
-    def from_json(cls, ask: Ask, stored: str, options: Mapping[str, Any] | None = None) -> Self:
+    def from_json(
+        cls,
+        ask: Ask,
+        stored: str,
+        options: Mapping[str, Any] | None = None,
+        **given: Any,  # noqa: ANN401 - checked by the constructor
+    ) -> Self:
         """Go on with what :meth:`to_json` gave.
+
+        Args:
+            ask: makes calls.
+            stored: the text.
+            options: go over those that were stored.
+            given: arguments of the constructor, which go over what was stored if they say
+                something.
 
         Raises:
             CallerError: it is none.
@@ -163,13 +214,14 @@ class Conversation:
                     f"expected a conversation of version {VERSION}, got {fields['version']!r}"
                 )
                 raise CallerError(message)
+            fields.update(part for part in given.items() if not _says_nothing(part[1]))
             talk = cls(
                 ask,
                 fields["model"],
                 system=fields["system"],
                 max_tokens_kept=fields["max_tokens_kept"],
                 keep_partial=fields.get("keep_partial", False),
-                options=options,
+                options={**_restored_options(fields.get("options", {})), **(options or {})},
             )
             talk.messages = [_stored(message) for message in fields["messages"]]
         except (KeyError, TypeError, ValueError) as error:
@@ -180,6 +232,8 @@ class Conversation:
     # --- inside ---------------------------------------------------------------------------------
 
     def _call(self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> ChatCall:
+        check_turn("a conversation", options, TURN_OPTIONS)
+
         @sealed
         async def opener(whole: bool) -> Pump:  # noqa: FBT001 - see Opener
             return await self._open(said, {**self._options, **options}, whole=whole)
@@ -205,7 +259,6 @@ class Conversation:
         self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, whole: bool
     ) -> Pump:
         self._check_turn(said)
-        check_retained("a conversation", retain=options.get("retain", True))
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
             keep = 0 if said[0]["role"] == "user" else 1
@@ -253,6 +306,55 @@ class Conversation:
             # Without its calls and thoughts, which are whole or worth nothing.
             return {"role": "assistant", "content": pump.reply().answer}
         return pump.reply().message() if whole and not pump.error else {}
+
+
+def _says_nothing(value: object) -> bool:
+    return value is None or value is False or value == ""
+
+
+def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as JSON, without those that JSON can't hold."""
+    stored: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, Timeout | Retry):
+            stored[name] = {key: _finite(part) for key, part in attrs.asdict(value).items()}
+        elif name == "extra_headers" and value:
+            stored[name] = {key: text for key, text in value.items() if not _is_secret(key, text)}
+        elif name != "response_type" and value is not None:
+            with suppress(CallerError):
+                stored[name] = orjson.loads(dumps(value))
+    return stored
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(_SECRET.search(name) or _SECRET_VALUE.match(value))
+
+
+def _finite(value: object) -> object:
+    return str(value) if value == inf else value
+
+
+def _endless(fields: object) -> dict[str, Any]:
+    if not isinstance(fields, dict):
+        raise TypeError
+    return {name: inf if (part := fields[name]) == "inf" else part for name in fields}
+
+
+def _restored_options(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as they were.
+
+    Raises:
+        CallerError: one is wrong.
+        TypeError: it is something else.
+        ValueError: it is something else.
+    """
+    options: dict[str, Any] = {**stored}
+    if "timeout" in options:
+        options["timeout"] = Timeout(**_endless(options["timeout"]))
+    if "retry" in options:
+        options["retry"] = Retry(**_endless(options["retry"]))
+    check_turn("a conversation", options, TURN_OPTIONS)
+    return options
 
 
 def _stored(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.policy.estimate import estimate_tokens
-from aiotokengate.resources.base import Request
+from aiotokengate.resources.base import CallOptions, Request, parted_options
 from aiotokengate.types import Usage
 from aiotokengate.wire.jsontext import dumps
 from aiotokengate.wire.media import usage_in, vectors_of
@@ -20,10 +20,25 @@ from aiotokengate.wire.question import text_of
 if TYPE_CHECKING:
     from aiotokengate.resources.base import Defaults, Options, Requester
 
-__all__ = ["EmbeddingInput", "Embeddings", "Split", "embed"]
+__all__ = ["EmbeddingInput", "EmbeddingParams", "Embeddings", "Split", "embed"]
 
 EmbeddingInput: TypeAlias = str | Sequence[int]
 """A text, or the tokens of one."""
+
+
+class EmbeddingParams(CallOptions, total=False):
+    """What embeddings may be asked with, and the options of every call.
+
+    Source: OpenAI's Embeddings reference; vectors come as base64 unless ``encoding_format`` says
+    otherwise.
+    """
+
+    dimensions: int
+    encoding_format: Literal["base64", "float"]
+    user: str
+
+
+_PARAMS = frozenset(EmbeddingParams.__annotations__)
 
 
 @attrs.frozen
@@ -83,7 +98,6 @@ async def embed(
     model: str,
     inputs: EmbeddingInput | Iterable[EmbeddingInput],
     params: Mapping[str, Any],
-    options: Options,
     split: Split,
 ) -> Embeddings:
     """Ask for vectors, in as many requests as it takes.
@@ -92,6 +106,8 @@ async def embed(
         CallerError: an input is wrong.
         TokenGateError: a request failed; the error says which inputs it was for.
     """
+    options, fields, extra = parted_options(params, _PARAMS, "inputs", "split")
+    fields = {**fields, **extra}
     listed = _listed(inputs)
     if not isinstance(split, Split):
         message = f"expected split=Split(inputs=...), got {type(split).__name__}"
@@ -100,7 +116,7 @@ async def embed(
 
     async def part(start: int, stop: int) -> tuple[list[array[float]], str, Usage]:
         async with room:
-            return await _part(requester, defaults, model, listed[start:stop], params, options)
+            return await _part(requester, defaults, model, listed[start:stop], fields, options)
 
     spans = list(_spans(listed, split))
     tasks = [asyncio.ensure_future(part(*span)) for span in spans]

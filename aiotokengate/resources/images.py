@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
 import attrs
 import orjson
 
+from aiotokengate.copying import Shared
 from aiotokengate.download import make_room
 from aiotokengate.errors import (
     CallerError,
@@ -23,7 +24,7 @@ from aiotokengate.errors import (
     bare,
     sealed_class,
 )
-from aiotokengate.resources.base import Options, Request, parted_options
+from aiotokengate.resources.base import OF_A_SESSION, CallOptions, Options, Request, parted_options
 from aiotokengate.resources.once import Once
 from aiotokengate.types import Usage
 from aiotokengate.uploads import Form, Source, file_part, form_of
@@ -37,16 +38,54 @@ if TYPE_CHECKING:
     from aiotokengate.resources.base import Defaults, Requester
     from aiotokengate.wire.sse import ServerSentEvent
 
-__all__ = ["Face", "Image", "ImageCall", "Images", "ImagesMaker", "Sketch"]
+__all__ = ["Face", "Image", "ImageCall", "ImageParams", "Images", "ImagesMaker", "Sketch"]
 
 Face: TypeAlias = Literal["openai", "dashscope"]
 """Which of the two forms that image gateways have."""
+
+
+class ImageParams(CallOptions, total=False):
+    """What images may be asked with, and the options of every call.
+
+    Sources: OpenAI's Images reference (its newest client's, too); what new-api passes on; and for
+    the Qwen models vllm-omni's and Alibaba's own (``negative_prompt`` to ``true_cfg_scale``,
+    ``prompt_extend``, ``watermark``).
+    """
+
+    background: str
+    complexity: str
+    frame_count: int
+    frame_duration_ms: int
+    guidance_scale: float
+    input_fidelity: str
+    markup: str
+    moderation: str
+    n: int
+    negative_prompt: str
+    num_inference_steps: int
+    output_compression: int
+    output_format: str
+    partial_images: int
+    prompt_extend: bool
+    quality: str
+    response_format: str
+    safety_identifier: str
+    seed: int
+    size: str
+    style: str
+    svg: Mapping[str, Any]
+    true_cfg_scale: float
+    user: str
+    watermark: bool
+
+
+_PARAMS = frozenset(ImageParams.__annotations__)
 
 _DASHSCOPE = "../api/v1/services/aigc/multimodal-generation/generation"
 _DONE = b"[DONE]"
 
 
-class Image:
+class Image(Shared):
     """An image: its bytes, or an address that is fetched when they are wanted.
 
     Attributes:
@@ -56,6 +95,10 @@ class Image:
     """
 
     __slots__ = ("_data", "_fetch", "mime", "revised_prompt", "url")
+
+    _instead = (
+        "an Image may have to be fetched by its session; its bytes can be, await image.read()"
+    )
 
     def __init__(
         self, image: ImageData, fetch: Callable[[str], Coroutine[Any, Any, Download]]
@@ -257,10 +300,12 @@ class _Sketches(AsyncIterator[Sketch]):
 
 
 @sealed_class
-class ImagesMaker:
+class ImagesMaker(Shared):
     """Makes and edits images: ``gate.images``."""
 
     __slots__ = ("_defaults", "requester")
+
+    _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
         """Make them over a session."""
@@ -273,7 +318,7 @@ class ImagesMaker:
         prompt: str,
         *,
         face: Face = "openai",
-        **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
+        **params: Unpack[ImageParams],
     ) -> ImageCall:
         """Describe images to be made.
 
@@ -281,28 +326,28 @@ class ImagesMaker:
             model: such as "gpt-image-2" or "qwen-image".
             prompt: what is to be seen.
             face: "dashscope" for a gateway that has Alibaba's form of this in place of OpenAI's.
-            params: the API's own (``n``, ``size``, ``quality``, ``background``,
-                ``output_format``, ``partial_images``, ``negative_prompt``, ``seed`` ...), sent as
-                they are; and ``timeout``, ``retry``, ``deadline``, ``priority``, ``fair_key``,
-                ``extra_headers`` as for :meth:`TokenGate.chat`.
+            params: the API's own, see :class:`ImageParams`; and ``timeout``, ``retry``,
+                ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
+                :meth:`TokenGate.chat`.
 
         Raises:
             CallerError: an argument is wrong.
         """
         _check(model, prompt)
-        options, fields = parted_options(params)
+        options, fields, extra = parted_options(params, _PARAMS, "face", "prompt")
         if face == "dashscope":
             usual = self._defaults.paths.get("images_dashscope", _DASHSCOPE)
             words = [{"role": "user", "content": [{"text": prompt}]}]
             body: dict[str, Any] = {"model": model, "input": {"messages": words}}
-            body["parameters"] = fields
+            body["parameters"] = {**fields, **extra.get("parameters", {})}
+            body.update({name: value for name, value in extra.items() if name != "parameters"})
             request = self._request(usual, options, model, prompt, body=dumps(body))
             return ImageCall(self, request, request)
         if face != "openai":
             message = f"expected face 'openai' or 'dashscope', got {face!r}"
             raise CallerError(message)
         path = self._defaults.paths.get("images_generations", "/images/generations")
-        body = {"model": model, "prompt": prompt, **fields}
+        body = {"model": model, "prompt": prompt, **fields, **extra}
         make = partial(self._request, path, options, model, prompt)
         return ImageCall(self, make(body=dumps(body)), make(body=dumps({**body, "stream": True})))
 
@@ -313,7 +358,7 @@ class ImagesMaker:
         image: Source | Sequence[Source],
         *,
         mask: Source | None = None,
-        **params: Any,  # noqa: ANN401 - the API's own, and the options of every call
+        **params: Unpack[ImageParams],
     ) -> ImageCall:
         """Describe what is to become of images.
 
@@ -328,16 +373,16 @@ class ImagesMaker:
             CallerError: an argument is wrong.
         """
         _check(model, prompt)
-        options, fields = parted_options(params)
-        if "face" in fields:
+        if "face" in params:
             message = "expected no face= here, only generate() has it"
             raise CallerError(message)
+        options, fields, extra = parted_options(params, _PARAMS, "image", "mask", "prompt")
         several = list(image) if isinstance(image, list | tuple) else [image]
         name = "image" if len(several) == 1 else "image[]"
         files = [file_part(name, one, _named(one)) for one in several]
         if mask is not None:
             files.append(file_part("mask", mask, _named(mask)))
-        texts = {"model": model, "prompt": prompt, **fields}
+        texts = {"model": model, "prompt": prompt, **fields, **extra}
         path = self._defaults.paths.get("images_edits", "/images/edits")
         make = partial(self._request, path, options, model, prompt)
         return ImageCall(

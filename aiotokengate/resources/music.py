@@ -5,16 +5,26 @@ The names of the actions in Chinese are those of TokenGate's page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
 import attrs
 
+from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError, sealed_class
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Options, Request, checked_options
+from aiotokengate.resources.base import (
+    OF_A_SESSION,
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+    refuse,
+)
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -63,6 +73,8 @@ wrapped ("" for none, dots for several), and the root of Suno-API."""
 
 TOGETHER = 20
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
 _SHORT_PROMPT = 400
 _TITLE = 80
 _PROMPT: Mapping[str, int] = {"v40": 3_000}
@@ -85,6 +97,7 @@ class SongParams(TypedDict, total=False):
         vocal_gender: "m" or "f".
         style_weight: how much the style counts, from 0 to 1; ``weirdness_constraint`` and
             ``audio_weight`` likewise.
+        extra_body: fields that are sent as they are.
     """
 
     model: str
@@ -97,6 +110,7 @@ class SongParams(TypedDict, total=False):
     style_weight: float
     weirdness_constraint: float
     audio_weight: float
+    extra_body: Mapping[str, Any]
 
 
 class MusicOptions(TypedDict, total=False):
@@ -111,6 +125,7 @@ class MusicOptions(TypedDict, total=False):
 
 
 _PARAMS = frozenset(SongParams.__annotations__)
+_OPTIONS = frozenset(MusicOptions.__annotations__)
 
 
 @attrs.frozen
@@ -155,7 +170,12 @@ class MusicSystem:
         return await fetch_file(self.requester, self.defaults, file, self.endpoint)
 
     def submission(
-        self, action: str, fields: Mapping[str, Any], options: Options, *prompts: str
+        self,
+        action: str,
+        fields: Mapping[str, Any],
+        options: Options,
+        *prompts: str,
+        extra: Mapping[str, Any] = _NOTHING,
     ) -> Request:
         """Give the request of an action.
 
@@ -172,7 +192,7 @@ class MusicSystem:
         options = attrs.evolve(options, timeout=patient(options.timeout, self.defaults))
         request = submission(options, self.defaults, path, MODEL, *prompts)
         request.method = "GET" if body is None else "POST"
-        request.body = None if body is None else dumps(body)
+        request.body = None if body is None else dumps({**body, **extra})
         return request
 
     def path(self, name: str) -> str:
@@ -199,7 +219,7 @@ class MusicSystem:
 
 
 @sealed_class
-class Music:
+class Music(Shared):
     """Makes music: ``gate.music``.  Every method gives a :class:`~aiotokengate.jobs.Job`.
 
     ::
@@ -210,6 +230,8 @@ class Music:
 
     A clip is given as its id or as the :class:`~aiotokengate.wire.jobs.Clip`.
     """
+
+    _instead = OF_A_SESSION
 
     def __init__(
         self,
@@ -236,6 +258,8 @@ class Music:
         Raises:
             CallerError: an argument is wrong.
         """
+        way = "what a song is asked with goes to create() and the like"
+        check_names(options, _OPTIONS, "dialect", way=way)
         system = self._system
         known = system.dialect if dialect is None else _DIALECTS.get(dialect)
         if known is None:
@@ -309,6 +333,7 @@ class Music:
         end: float,
         tags: str = "",
         title: str = "",
+        **unknown: Never,
     ) -> Job:
         """修改音乐片段: sing the seconds from ``start`` to ``end`` of a song with other lyrics.
 
@@ -320,10 +345,12 @@ class Music:
             end: seconds.
             tags: the style.
             title: at most 80 characters.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: an argument is wrong.
         """
+        _refuse(unknown, self.replace_section)
         check_text("lyrics", lyrics, _LATER_PROMPT)
         _check_length("tags", tags, _LATER_STYLE)
         _check_length("title", title, _TITLE)
@@ -335,48 +362,57 @@ class Music:
         more = {"tags": tags, "title": title, "start": start, "end": end}
         return self._job("replace_section", {**fields, **more}, lyrics)
 
-    def replace_merge(self, clip: Clip | str, edit_session: str) -> Job:
+    def replace_merge(self, clip: Clip | str, edit_session: str, **unknown: Never) -> Job:
         """音乐片段合并: put a replaced section and its song together.
 
         Raises:
             CallerError: an argument is wrong.
         """
+        _refuse(unknown, self.replace_merge)
         check_text("edit_session", edit_session)
         return self._job("replace_merge", {"clip": _clip_id(clip), "edit_session": edit_session})
 
-    def stems(self, clip: Clip | str) -> Job:
+    def stems(self, clip: Clip | str, **unknown: Never) -> Job:
         """生成人声和伴奏: take the voice and the instruments apart."""
+        _refuse(unknown, self.stems)
         return self._job("gen_stem_two", {"clip": _clip_id(clip)})
 
-    def all_stems(self, clip: Clip | str) -> Job:
+    def all_stems(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取音轨（MIDI）: take every instrument apart, as MIDI."""
+        _refuse(unknown, self.all_stems)
         return self._job("gen_stem_all", {"clip": _clip_id(clip)})
 
     # --- what belongs to songs ------------------------------------------------------------------
 
-    def lyrics(self, prompt: str) -> Job:
+    def lyrics(self, prompt: str, **unknown: Never) -> Job:
         """获取歌词: write lyrics; they are in ``result.extra``."""
+        _refuse(unknown, self.lyrics)
         check_text("prompt", prompt)
         return self._job("lyrics", {"prompt": prompt}, prompt)
 
-    def mp4(self, clip: Clip | str) -> Job:
+    def mp4(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取 MP4: make a video of a song."""
+        _refuse(unknown, self.mp4)
         return self._job("mp4", {"clip": _clip_id(clip)})
 
-    def wav(self, clip: Clip | str) -> Job:
+    def wav(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取 WAV: give a song without loss."""
+        _refuse(unknown, self.wav)
         return self._job("wav", {"clip": _clip_id(clip)})
 
-    def timeline(self, clip: Clip | str) -> Job:
+    def timeline(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取歌词/音频时间线: say when each word is sung; it is in ``result.extra``."""
+        _refuse(unknown, self.timeline)
         return self._job("timeline", {"clip": _clip_id(clip)})
 
-    def beats(self, clip: Clip | str) -> Job:
+    def beats(self, clip: Clip | str, **unknown: Never) -> Job:
         """获取节拍: say when each bar begins; it is in ``result.extra``."""
+        _refuse(unknown, self.beats)
         return self._job("downbeats", {"clip": _clip_id(clip)})
 
-    def tags(self, prompt: str) -> Job:
+    def tags(self, prompt: str, **unknown: Never) -> Job:
         """获取 tags: describe a style more fully; the tags are in ``result.extra``."""
+        _refuse(unknown, self.tags)
         check_text("prompt", prompt)
         return self._job("upsample_tags", {"prompt": prompt}, prompt)
 
@@ -425,15 +461,23 @@ class Music:
         more: Mapping[str, Any] | None = None,
     ) -> Job:
         fields = {"model": "v50", **_given(params)}
+        extra = fields.pop("extra_body", {})
+        check_extra_body(extra)
         custom = fields.setdefault("custom_mode", bool(fields.keys() & {"tags", "title"}))
         _check_song(prompt, fields, custom=bool(custom))
         check_numbers(more or {}, ("continue_at",))
-        return self._job(action, {"prompt": prompt, **fields, **(more or {})}, prompt)
+        return self._job(action, {"prompt": prompt, **fields, **(more or {})}, prompt, extra=extra)
 
-    def _job(self, action: str, fields: Mapping[str, Any], *prompts: str) -> Job:
+    def _job(
+        self,
+        action: str,
+        fields: Mapping[str, Any],
+        *prompts: str,
+        extra: Mapping[str, Any] = _NOTHING,
+    ) -> Job:
         system, options = self._system, self._options
         given = {name: value for name, value in fields.items() if value != ""}
-        request = system.submission(action, given, options, *prompts)
+        request = system.submission(action, given, options, *prompts, extra=extra)
 
         async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
             return await system.send(attrs.evolve(request, deadline=left))
@@ -447,10 +491,21 @@ def _secrets(requester: Requester, request: Request) -> tuple[str, ...]:
     return (*requester.keys(), *request.texts())
 
 
+def _refuse(unknown: Mapping[str, Any], method: Callable[..., object]) -> None:
+    _check_no_option(unknown)
+    refuse(unknown, method, "options of calls go to gate.music.using()")
+
+
+def _check_no_option(names: Iterable[str]) -> None:
+    for name in names:
+        if name in _OPTIONS:
+            message = f"expected {name!r} with the options of calls: gate.music.using({name}=...)"
+            raise CallerError(message)
+
+
 def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    for name in params.keys() - _PARAMS:
-        message = f"unknown parameter {name!r}, expected one of {', '.join(sorted(_PARAMS))}"
-        raise CallerError(message)
+    _check_no_option(params)
+    check_names(params, _PARAMS, "prompt", "continue_at")
     return {name: value for name, value in params.items() if value is not None}
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from aiotokengate.copying import Unique
 from aiotokengate.errors import CallerError
+from aiotokengate.forgotten import origin, warn_unused
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,20 +19,31 @@ __all__ = ["Fetched", "Once"]
 T = TypeVar("T")
 
 
-class Once(Coroutine[Any, Any, T], Generic[T]):
+class Once(Unique, Coroutine[Any, Any, T], Generic[T]):
     """A call, not yet sent; a coroutine object, so that ``create_task`` and the like take it.
+
+    One that is dropped unused warns, as a coroutine does.
 
     Raises:
         CallerError: it is used a second time.
     """
 
-    __slots__ = ("__weakref__", "_coroutine", "_make", "_name")
+    __slots__ = ("__weakref__", "_coroutine", "_make", "_name", "_origin", "_unused")
+
+    _instead = "a call is used once, make another one"
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, T]], name: str) -> None:
         """Keep how to make the call; nothing is sent."""
         self._make: Callable[[], Coroutine[Any, Any, T]] | None = make
         self._name = name
         self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._origin = origin()
+        self._unused = True
+
+    def __del__(self) -> None:
+        """Warn if it was never used."""
+        if self._unused and self._make is not None:
+            warn_unused(f"{type(self).__name__} {self._name!r}", self._origin)
 
     def __repr__(self) -> str:
         """Name what is asked for; never the prompt."""
@@ -56,6 +69,10 @@ class Once(Coroutine[Any, Any, T], Generic[T]):
         self._make = None
         if self._coroutine is not None:
             self._coroutine.close()
+
+    def hand_over(self) -> None:
+        """Take it that somebody else was to use it: it may still be used, and does not warn."""
+        self._unused = False
 
     def _taken(self) -> Callable[[], Coroutine[Any, Any, T]]:
         make, self._make = self._make, None
@@ -86,9 +103,13 @@ class Fetched(Once[T]):
         self._fetch = fetch
         self._download: Download | None = None
 
-    async def __aenter__(self) -> Download:
+    def __aenter__(self) -> Coroutine[Any, Any, Download]:
         """Send, and give the answer once its headers have come."""
+        # Taken here, and not by a first step that may be cancelled before it is made.
         self._taken()
+        return self._entered()
+
+    async def _entered(self) -> Download:
         download = self._download = await self._fetch()
         return download
 

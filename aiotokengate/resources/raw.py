@@ -72,8 +72,14 @@ def make_raw_call(
         pooled=method != "GET",
         **options.asked(defaults, _model_of(body)),
     )
-    name = f"{method} {path.partition('?')[0]}"
+    name = f"{method} {_shown(path)}"
     return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)
+
+
+def _shown(path: str) -> str:
+    """Return an address without what may be secret: a user's password, a signed query."""
+    start, _, rest = path.partition("?")[0].partition("#")[0].rpartition("@")
+    return f"{start.partition('//')[0]}//{rest}" if "//" in start else start + rest
 
 
 def _model_of(body: object) -> str:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import attrs
 
+from aiotokengate.copying import Unique
 from aiotokengate.errors import CallerError, ResponseInvalid
+from aiotokengate.forgotten import origin, warn_unused
 from aiotokengate.structured import Tool, result_text, tool_of
 from aiotokengate.types import Delta, Reply, ToolCall
 
@@ -85,12 +87,17 @@ class Bounds:
     seconds: float | None
 
 
-class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
+class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, ToolRun]):
     """A run, not yet begun: await it for its :class:`ToolRun`, or iterate it.
 
     Iterating gives the deltas of every turn and, between turns, each :class:`ToolOutcome`;
     afterwards ``result`` is the run.  Leaving the iteration, or dropping it, ends everything.
+
+    It is a coroutine object, so that ``create_task`` and the like take it; one that is dropped
+    unused warns, as a coroutine does.
     """
+
+    _instead = "a run is used once, make another one with run_tools()"
 
     def __init__(
         self,
@@ -112,10 +119,48 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
         self._call: ChatCall | None = None
         self._stream: ChatStream | None = None
         self._deltas: AsyncIterator[Delta] | None = None
+        self._coroutine: Coroutine[Any, Any, ToolRun] | None = None
+        self._unused = True
+        self._origin = origin()
+
+    def __del__(self) -> None:
+        """Warn if it was never used."""
+        if self._unused:
+            warn_unused("ToolCalls of run_tools()", self._origin)
 
     def __await__(self) -> Generator[Any, Any, ToolRun]:
         """Run to the end."""
+        self._unused = False
         return self._run().__await__()
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up; a run that never began stays silent."""
+        self._unused = False
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def hand_over(self) -> None:
+        """Take it that somebody else was to use it: it may still be used, and does not warn."""
+        self._unused = False
+
+    def _begun(self) -> Coroutine[Any, Any, ToolRun]:
+        self._unused = False
+        if self._coroutine is None:
+            self._coroutine = self._run()
+        return self._coroutine
+
+    def __aiter__(self) -> Self:
+        """Iterate it."""
+        self._unused = False
+        return self
 
     async def _run(self) -> ToolRun:
         async for _ in self:
@@ -125,6 +170,7 @@ class ToolCalls(AsyncIterator[Delta | ToolOutcome]):
 
     async def __anext__(self) -> Delta | ToolOutcome:
         """Give the next delta, or the next outcome."""
+        self._unused = False
         try:
             while True:
                 if self._waiting:

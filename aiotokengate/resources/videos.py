@@ -8,14 +8,24 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote
 
 import attrs
 
+from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError, sealed_class
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Options, Request, checked_options
+from aiotokengate.resources.base import (
+    OF_A_SESSION,
+    CallOptions,
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+    refuse,
+)
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -91,6 +101,8 @@ class VideoParams(TypedDict, total=False):
 
 
 _PARAMS = frozenset(VideoParams.__annotations__)
+_OPTIONS = (*CallOptions.__annotations__, "image", "dialect", "prompt")
+"""What else :meth:`Videos.create` takes, for who misspells it."""
 _NUMBERS = (
     "seconds",
     "width",
@@ -170,8 +182,10 @@ class VideoSystem:
 
 
 @sealed_class
-class Videos:
+class Videos(Shared):
     """Makes videos: ``gate.videos``."""
+
+    _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults, pollers: Pollers) -> None:
         """Make them over a session."""
@@ -226,6 +240,7 @@ class Videos:
             CallerError: an argument is wrong.
         """
         _check(model, prompt, params)
+        check_extra_body(extra_body or {})
         system = self._system(dialect)
         wan = self._defaults.catalogue.find(model).family == "Wan"
         given = {name: value for name, value in params.items() if value is not None}
@@ -254,6 +269,7 @@ class Videos:
         dialect: str = "sora",
         deadline: float | None = None,
         endpoint: str = "",
+        **unknown: Never,
     ) -> Job:
         """Come back to a job by the gateway's own id.
 
@@ -262,10 +278,12 @@ class Videos:
             dialect: as for :meth:`create`.
             deadline: seconds until it must be done.
             endpoint: which of several keys it was made with.
+            unknown: nothing else; a misspelt option is told.
 
         Raises:
             CallerError: there is no such dialect.
         """
+        refuse(unknown, self.job, "leave it out")
         check_text("the id of a job", task)
         system = attrs.evolve(self._system(dialect), endpoint=endpoint)
         left = checked_options(Options(deadline=deadline)).deadline
@@ -368,7 +386,5 @@ async def _base64(image: Source) -> str:
 def _check(model: object, prompt: object, params: Mapping[str, Any]) -> None:
     check_text("model", model)
     check_text("prompt", prompt)
-    for name in params.keys() - _PARAMS:
-        message = f"unknown parameter {name!r} (extra_body={{...}} sends it as it is)"
-        raise CallerError(message)
+    check_names(params, _PARAMS, *_OPTIONS)
     check_numbers(params, _NUMBERS)

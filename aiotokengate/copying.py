@@ -1,0 +1,52 @@
+"""What can't be copied or pickled, and says what to do in place of it.
+
+A session holds a key, connections and a place in the pool; a call can be used once.  Left alone,
+``pickle`` would write the key into a file, or fail deep inside with the name of a lock.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NoReturn, Self
+
+__all__ = ["Shared", "Unique"]
+
+
+class Unique:
+    """An object that is neither copied nor pickled."""
+
+    __slots__ = ()
+
+    _instead: ClassVar[str] = ""
+    """What to do in place of it, for the error."""
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            TypeError: always; it says what to do in place of it.
+        """
+        message = f"{type(self).__name__} can't be copied or pickled: {self._instead}"
+        raise TypeError(message)
+
+
+class Shared(Unique):
+    """An object of which a copy is the object itself, and which is never pickled."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        """Return the same object."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the same object."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            TypeError: always; it says what to do in place of it.
+        """
+        message = f"{type(self).__name__} can't be pickled: {self._instead}"
+        raise TypeError(message)
