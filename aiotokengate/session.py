@@ -22,7 +22,9 @@ from aiotokengate.resources.base import (
     Options,
     check_extra_body,
     check_headers,
+    check_key,
     check_policies,
+    check_several,
     checked_options,
     parted_options,
 )
@@ -129,8 +131,9 @@ class TokenGate:
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
+        own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
         self._defaults = Defaults(
-            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict, own_key
         )
         clock = clock or RealClock()
         hooks = _checked_hooks(hooks)
@@ -201,6 +204,7 @@ class TokenGate:
         fair_key: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | bool | None = None,
         **params: Unpack[ChatParams],
     ) -> ChatCall:
         """Ask a model: await the call, iterate it, or enter it.
@@ -233,6 +237,8 @@ class TokenGate:
             fair_key: the end user for whom this is; users take turns in the pool's queue.
             extra_body: merged into the body as it is.
             extra_headers: sent along.
+            idempotency_key: by which the gateway knows all attempts of this call: True makes one,
+                a text is sent as it is; by default there is none.
             params: the API's own parameters under their own names.
 
         Raises:
@@ -253,6 +259,8 @@ class TokenGate:
             check_extra_body(extra_body)
         if extra_headers:
             check_headers(extra_headers)
+        if idempotency_key is not None:
+            check_key(idempotency_key)
         options: ChatOptions = {
             "stream": stream,
             "retain": retain,
@@ -268,6 +276,7 @@ class TokenGate:
             "fair_key": fair_key,
             "extra_body": extra_body,
             "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
         }
         return make_call(self._sender, self._defaults, model, messages, options, params)
 
@@ -310,6 +319,7 @@ class TokenGate:
         from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
 
         check_retained("run_tools", retain=options.get("retain", True))
+        check_several("run_tools", options.get("idempotency_key"))
         named = checked_tools(tools)
         bounds = checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
@@ -346,6 +356,7 @@ class TokenGate:
         """
         from aiotokengate.resources.conversation import Conversation  # noqa: PLC0415 - a chat need not wait for it
 
+        check_several("a conversation", options.get("idempotency_key"))
         if stored is not None:
             return Conversation.from_json(self.chat, stored, options)
         if not model:
@@ -463,8 +474,8 @@ class TokenGate:
                 one request are sent in several, side by side.
             split: how many inputs and tokens go into a request.
             params: the API's own (``dimensions``, ``user``), sent as they are; and ``timeout``,
-                ``retry``, ``deadline``, ``priority``, ``fair_key``, ``extra_headers`` as for
-                :meth:`chat`.
+                ``retry``, ``deadline``, ``priority``, ``fair_key``, ``extra_headers``,
+                ``idempotency_key`` as for :meth:`chat`.
 
         Raises:
             CallerError: an argument is wrong.
@@ -549,6 +560,8 @@ class TokenGate:
         priority: Priority = "interactive",
         fair_key: str | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        costly: bool | None = None,
+        idempotency_key: str | bool | None = None,
     ) -> RawCall:
         """Ask for anything else on the gateway: through the same pool, retries and errors.
 
@@ -564,6 +577,10 @@ class TokenGate:
             priority: as for :meth:`chat`.
             fair_key: as for :meth:`chat`.
             extra_headers: sent along.
+            costly: whether it must not be done twice: it is then sent again only where it
+                certainly was not begun; by default so for all methods but GET.
+            idempotency_key: as for :meth:`chat`, but one is made by default for what is costly;
+                False sends none.
 
         Raises:
             CallerError: an argument is wrong.
@@ -578,10 +595,12 @@ class TokenGate:
             priority=priority,
             fair_key=fair_key,
             extra_headers=extra_headers,
+            idempotency_key=idempotency_key,
         )
         body = json if form is None else form
+        checked = checked_options(options)
         return make_raw_call(
-            self._sender, self._defaults, method, path, body, checked_options(options)
+            self._sender, self._defaults, method, path, body, checked, costly=costly
         )
 
 

@@ -175,7 +175,8 @@ class Audio:
             voice: "alloy" and others of OpenAI's, which want one; "vivian" and others of Qwen's.
             params: the API's own (``response_format``, ``speed``, ``instructions``, ``language``,
                 ``stream_format`` ...), sent as they are; and ``timeout``, ``retry``, ``deadline``,
-                ``priority``, ``fair_key``, ``extra_headers`` as for :meth:`TokenGate.chat`.
+                ``priority``, ``fair_key``, ``extra_headers`` as for :meth:`TokenGate.chat`, and
+                ``idempotency_key``, which is made by default.
 
         Raises:
             CallerError: an argument is wrong.
@@ -194,7 +195,7 @@ class Audio:
             body=dumps({"model": model, "input": text, **spoken, **fields}),
             pooled=True,
             secrets=lambda: (text,),
-            **options.asked(self._defaults, model),
+            **options.asked(self._defaults, model, costly=True),
         )
         fetch = partial(self._requester.fetch, request)
         return SpeechCall(partial(_whole, self._requester, request), fetch, model)
@@ -238,7 +239,7 @@ class Audio:
             form=type(form)((*form.fields, *granular), form.files),
             pooled=True,
             secrets=lambda: (str(fields.get("prompt") or ""),),
-            **options.asked(self._defaults, model),
+            **options.asked(self._defaults, model, costly=True),
         )
         listen = partial(_transcription, self._requester, request, response_format)
         return Once(listen, model)

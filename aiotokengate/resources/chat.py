@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from aiotokengate.errors import CallerError
-from aiotokengate.resources.base import Request
+from aiotokengate.resources.base import Request, keyed
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
 from aiotokengate.wire.dialects import DIALECTS
@@ -59,6 +59,7 @@ class ChatOptions(TypedDict):
     fair_key: str | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
+    idempotency_key: str | bool | None
 
 
 class CheckOptions(TypedDict):
@@ -173,6 +174,8 @@ def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Requ
     request.fair_key = options["fair_key"]
     extra = options["extra_headers"]
     request.headers = {**encoded.headers, **extra} if extra else encoded.headers
+    if (key := options["idempotency_key"]) and not defaults.keyed:
+        request.headers = keyed(request.headers, key=key)
     if (deadline := options["deadline"]) is not None:
         request.deadline = _checked_deadline(deadline)
     return request

@@ -275,7 +275,8 @@ class ImagesMaker:
             params: the API's own (``n``, ``size``, ``quality``, ``background``,
                 ``output_format``, ``partial_images``, ``negative_prompt``, ``seed`` ...), sent as
                 they are; and ``timeout``, ``retry``, ``deadline``, ``priority``, ``fair_key``,
-                ``extra_headers`` as for :meth:`TokenGate.chat`.
+                ``extra_headers`` as for :meth:`TokenGate.chat`, and ``idempotency_key``, which is
+                made by default.
 
         Raises:
             CallerError: an argument is wrong.
@@ -377,7 +378,7 @@ class ImagesMaker:
             form=form,
             pooled=True,
             secrets=lambda: (prompt,),
-            **options.asked(self._defaults, model),
+            **options.asked(self._defaults, model, costly=True),
         )
 
 
