@@ -267,14 +267,16 @@ class DirectRequests:
         """
         target = self._target(method, url, headers)
         connection, protocol = await self._clean_connection(target.request, timeout)
+        kept = protocol._parser is not None
         try:
             protocol.set_response_params(read_until_eof=True)
             _write(protocol, target.head_of(body), body or b"")
             message, content = await protocol.read()
             while message.code in _INTERIM:
                 message, content = await protocol.read()
-        except BaseException:
+        except BaseException as error:
             _drop(connection)
+            error.__dict__["kept"] = kept
             raise
         return Response(target.request.url, connection, message, content)
 

@@ -28,7 +28,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
+from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError, Unanswered
 from aiotokengate.shortcuts import KNOWN, DirectRequests, Response, reader_of
 from aiotokengate.wire.headers import request_id
 
@@ -450,14 +450,20 @@ def _unsent(error: Exception, connect: float | None) -> TransportError | CallerE
     if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
         return CallerError(f"expected base_url to be an http or https address: {_said(error)}")
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return ConnectFailed("the server closed the connection before it answered")
+        return _unanswered(error, "the server closed the connection before it answered")
     if isinstance(error, aiohttp.ClientConnectorError):
         return ConnectFailed(
             f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}"
         )
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return TransportError(f"the answer was not HTTP: {error.message}")
-    return ConnectFailed(f"the connection failed: {_said(error)}")
+    return _unanswered(error, f"the connection failed: {_said(error)}")
+
+
+def _unanswered(error: Exception, message: str) -> Unanswered:
+    unanswered = Unanswered(message)
+    unanswered.reconnectable = bool(error.__dict__.get("kept"))
+    return unanswered
 
 
 def _explained(error: Exception, kind: type[TransportError], what: str) -> TransportError:
