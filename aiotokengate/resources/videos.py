@@ -15,7 +15,7 @@ import attrs
 
 from aiotokengate.errors import CallerError
 from aiotokengate.jobs import Job
-from aiotokengate.resources.base import Options, Request, checked_options
+from aiotokengate.resources.base import Options, Request, checked_options, keyed
 from aiotokengate.resources.tasks import (
     check_numbers,
     check_text,
@@ -147,6 +147,8 @@ class VideoSystem:
             raise CallerError(message)
         request = self._about("DELETE", task)
         request.costly = True  # a second one would be told that there is no such video
+        if not self.defaults.keyed:
+            request.headers = keyed(request.headers, key=True)
         async with await self.requester.fetch(request) as download:
             if download.content_type.endswith("json"):
                 await download.json()
