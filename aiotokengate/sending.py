@@ -47,7 +47,6 @@ from aiotokengate.hooks import (
     RetryScheduled,
     emit,
 )
-from aiotokengate.policy.again import may_have_begun
 from aiotokengate.policy.retry import RetryBudget, named_hold, next_wait
 from aiotokengate.pump import Pump, Terms
 from aiotokengate.types import Attempt, Timeline
@@ -342,7 +341,7 @@ class _Sending:
             Unanswered: there was no fresh one to be had; the request had left all the same.
         """
         attempt, request = len(self._attempts) + 1, self._request
-        if self._reconnected == attempt and not may_have_begun(error):
+        if self._reconnected == attempt and not _may_have_begun(error):
             message = f"the connection died before an answer, and then: {error.message}"
             raise Unanswered(message) from None
         dead = isinstance(error, Unanswered) and error.reconnectable
@@ -497,7 +496,7 @@ class _Sending:
         if request.form is not None and request.form.spent:
             error.add_note("not tried again: the stream that was uploaded can be read once")
             return True
-        doubtful = request.costly and may_have_begun(error)
+        doubtful = request.costly and _may_have_begun(error)
         if doubtful and error.retryable:
             error.add_note("not tried again: what was asked for may have been begun")
         return doubtful
@@ -595,6 +594,12 @@ class _Sending:
         """Give the seconds until the deadline."""
         deadline = self._request.deadline
         return None if deadline is None else deadline - (self._now() - self._began)
+
+
+def _may_have_begun(error: TokenGateError) -> bool:
+    from aiotokengate.policy.again import may_have_begun  # noqa: PLC0415 - only for a failure
+
+    return may_have_begun(error)
 
 
 def _make_id() -> str:

@@ -12,7 +12,10 @@ from aiotokengate.testing import FakeGateway, Gate, RateLimit, Raw, ScriptedRepl
 from aiotokengate.testing.known_keys import KnownKeys
 
 VIDEO: dict[str, Any] = {"model": "wan-t2v", "prompt": "一只猫在弹钢琴 🎹"}
-CHAT: dict[str, Any] = {"model": "qwen3.6-plus", "messages": [{"role": "user", "content": "你好 👋"}]}
+CHAT: dict[str, Any] = {
+    "model": "qwen3.6-plus",
+    "messages": [{"role": "user", "content": "你好 👋"}],
+}
 FIRST, SECOND = "sk-first", "sk-second"
 
 
