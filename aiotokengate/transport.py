@@ -5,6 +5,7 @@
 * No cookies, no redirects (a key must not travel to another host), no compression (a proxy that
   compresses delays tokens), no silent second sending.
 * Proxies come from the environment once for each session; netrc is never read.
+* Headers go with each request, and never with aiohttp's session: that shows its own to proxies.
 * TCP keep-alive is on, because models think for minutes and middle boxes forget.
 
 One aiohttp session for each running event loop, made at its first call.  It is closed with the
@@ -28,8 +29,25 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
-from aiotokengate.shortcuts import KNOWN, DirectRequests, Response, reader_of
+from aiotokengate.connections import (
+    GUARDED,
+    GuardedConnector,
+    Headers,
+    Progress,
+    Proxy,
+    merged,
+    parsed,
+    progress_traces,
+)
+from aiotokengate.errors import CallerError, TokenGateError
+from aiotokengate.shortcuts import (
+    HEADER_LIMITS,
+    DirectRequests,
+    Response,
+    is_known,
+    reader_of,
+    salvaged,
+)
 from aiotokengate.wire.headers import request_id
 
 if TYPE_CHECKING:
@@ -46,6 +64,9 @@ DRAIN_SECONDS = 0.25
 """How long a finished reply's last bytes may take before its connection is given up."""
 
 ERROR_BYTES = 64 * 1024
+
+NETWORK = (aiohttp.ClientError, HttpProcessingError, OSError)
+"""What a broken network raises; anything else is a mistake of ours, and shown as it is."""
 
 _IDLE, _INTERVAL, _COUNT = 60, 15, 4
 
@@ -113,38 +134,51 @@ class Answer:
 
         Raises:
             TransportError: the connection broke.
+            WireError: what came can't be decoded.
         """
         parts: list[bytes] = []
         size = 0
+        failure: Exception | None = None
         try:
             while size < limit and (part := await self.read()):
                 parts.append(part)
                 size += len(part)
-        except (aiohttp.ClientError, OSError) as error:
-            raise self.explain(error) from _plain(error)
+        except NETWORK as error:
+            failure = error
         except BaseException:  # called off: what may still come is for nobody
             self.close()
             raise
         finally:
             self.release()
+        if failure is not None:
+            try:
+                raise self.explain(failure)
+            finally:
+                del failure  # whose frames hold this one
         return b"".join(parts)[:limit]
 
     async def error_body(self) -> bytes:
         """Read the body of an error: a part of it, and what came if the connection breaks."""
         try:
             return await self.whole(ERROR_BYTES)
-        except TransportError:
+        except TokenGateError:
             return self.salvage()
 
     def salvage(self) -> bytes:
-        """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
-        content = self._response.content
-        content._exception = None  # noqa: SLF001 - there is no public way to these bytes
-        return content.read_nowait()
+        """Give what was in the buffer when the connection broke."""
+        return salvaged(self._response.content)
 
-    def explain(self, error: Exception) -> TransportError:
-        """Translate what reading raised."""
-        return _explained(error, TransportError, "the connection broke")
+    def explain(self, error: Exception) -> TokenGateError:
+        """Translate what reading raised.
+
+        Raises:
+            Exception: it is no failure of the network, but a mistake of ours, and raised again.
+        """
+        if not isinstance(error, NETWORK):
+            raise error
+        from aiotokengate.failures import broken  # noqa: PLC0415 - most calls go well
+
+        return broken(error)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -184,7 +218,8 @@ class Transport:
         """Note where to and how; nothing is opened."""
         self.headers = headers
         self._host = _origin(base_url)
-        self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
+        proxy = environment_proxy(base_url) if proxy is None else proxy
+        self._proxy = Proxy(proxy) if proxy else None
         self._ssl = ssl
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
@@ -210,45 +245,44 @@ class Transport:
             headers: beside those that go with every request, and over them.
             data: the body, or a form.
             connect: seconds for the connection.
-            fresh: on a new connection, because a kept one has just died.
+            fresh: on a new connection, and not on one that was kept.
 
         Raises:
-            ConnectFailed: no connection, or it died before a byte of an answer.
+            ConnectFailed: nothing was sent; where a proxy refused, with its status.
+            Unanswered: it may have been sent, and no answer came.
             TimedOut: the connection took longer than ``connect``.
-            TransportError: anything else of the network.
+            WireError: the answer is not HTTP.
         """
-        body: bytes | aiohttp.MultipartWriter | None
-        if data is None or isinstance(data, bytes):
-            body = data
-        else:
-            body, headers = _multipart(data, headers)
-        failure: Exception
+        progress = Progress()
+        failure: Exception | None = None
         try:
-            response = await self._respond(method, url, headers, body, connect, fresh=fresh)
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            response = await self._respond(method, url, headers, data, connect, progress, fresh)
+        except NETWORK as error:
             failure = error
-        else:
-            elsewhere = _elsewhere(response) if method == "GET" else None
-            if elsewhere is None or not url.startswith(self._host):
-                sessions = self._open.get(asyncio.get_running_loop())
-                return Answer(response, sessions.draining if sessions else set())
-            response.close()
-            return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
-        try:
-            raise _unsent(failure, connect) from _plain(failure)
-        finally:
-            del failure  # whose frames hold this one
+        if failure is not None:
+            del headers, data  # of which no frame of the error's may tell
+            try:
+                raise _failed(failure, progress, connect)
+            finally:
+                del failure  # whose frames hold this one
+        self._check_proxy(response, url)
+        elsewhere = _elsewhere(response) if method == "GET" else None
+        if elsewhere is None or not url.startswith(self._host):
+            sessions = self._open.get(asyncio.get_running_loop())
+            return Answer(response, sessions.draining if sessions else set())
+        response.close()
+        return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
 
     async def _respond(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        body: bytes | aiohttp.MultipartWriter | None,
+        data: bytes | Form | None,
         connect: float | None,
-        *,
-        fresh: bool,
+        progress: Progress,
+        fresh: bool,  # noqa: FBT001 - of this class
     ) -> aiohttp.ClientResponse | Response:
         """Send, the short way if there is one."""
         sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
@@ -256,22 +290,48 @@ class Transport:
             message = "this event loop is ending, and has closed its connections"
             raise CallerError(message)
         ours = url.startswith(self._host)
-        kept = ours and not fresh
+        session = sessions.session(ours=ours, fresh=fresh)
+        lines = self.headers if ours else _FOREIGN_HEADERS
+        asked = (*lines.items(), *headers.items()) if headers else (*lines.items(),)
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
-        direct = sessions.direct if kept else None
-        if direct is not None and (body is None or isinstance(body, bytes)):
-            return await direct.send(method, url, body, headers, timeout)
-        session = sessions.kept if kept else sessions.other(ours=ours)
+        direct = sessions.direct(session) if ours else None
+        if direct is not None and (data is None or isinstance(data, bytes)):
+            return await direct.send(method, url, asked, data, timeout, progress)
         return await session.request(
             method,
-            url,
-            headers=headers,
-            # aiohttp warns of large bytes, which it would write at once.
-            data=BytesIO(body) if isinstance(body, bytes) else body,
-            proxy=self._proxy if ours else environment_proxy(url),
+            parsed(url),
+            **self._options(url, asked, data, ours=ours),
             allow_redirects=not ours,
             timeout=timeout,
+            trace_request_ctx=progress,
         )
+
+    def _options(
+        self, url: str, headers: Headers, data: bytes | Form | None, *, ours: bool
+    ) -> dict[str, Any]:
+        """Give headers, body and proxy of a request that goes aiohttp's own way."""
+        lines = merged(headers)
+        body: Any = data
+        if isinstance(data, bytes):
+            body = BytesIO(data)  # aiohttp warns of large bytes, which it would write at once
+        elif data is not None:
+            body = _multipart(data)
+            lines["Content-Type"] = body.content_type
+        if ours:
+            proxy = self._proxy
+        else:
+            named = environment_proxy(url)
+            proxy = Proxy(named) if named else None
+        options = {"headers": lines} if proxy is None else proxy.options(lines, url)
+        return {"data": body, **options}
+
+    def _check_proxy(self, response: aiohttp.ClientResponse | Response, url: str) -> None:
+        """Raise for a proxy that wants a password before it sends a plain request on."""
+        if response.status == _NO_PASSWORD and self._proxy and url.startswith("http:"):
+            from aiotokengate.failures import refused_by_proxy  # noqa: PLC0415 - seldom
+
+            response.close()
+            raise refused_by_proxy(response.status, "it wants a user and password")
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""
@@ -283,8 +343,7 @@ class Transport:
     async def _opened(self) -> _LoopSessions:
         """Open the sessions of the running loop."""
         self._forget_dead()
-        direct = self._proxy is None
-        sessions = _LoopSessions(self.headers, ssl=self._ssl, direct=direct)
+        sessions = _LoopSessions(ssl=self._ssl, proxy=self._proxy)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -320,20 +379,19 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 class _LoopSessions:
-    """The aiohttp sessions of one event loop.
+    """The aiohttp sessions of one event loop; none of them knows a key.
 
-    One keeps connections, one does not, and one knows no key: it is for other hosts.
+    One keeps connections, one does not, and one is for other hosts.
     """
 
-    def __init__(
-        self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool, direct: bool
-    ) -> None:
-        self._headers = headers
+    def __init__(self, *, ssl: ssl_module.SSLContext | bool, proxy: Proxy | None) -> None:
         self._ssl = ssl
-        self.kept = self._session(headers)
-        self.direct = DirectRequests(self.kept) if KNOWN and direct else None
+        self._proxy = proxy
+        self._known = is_known()
+        self._kept = self._session()
         self._fresh: aiohttp.ClientSession | None = None
         self._foreign: aiohttp.ClientSession | None = None
+        self._directs: dict[aiohttp.ClientSession, DirectRequests] = {}
         self._keeper = self._keep()
         self.draining: set[aiohttp.ClientResponse | Response] = set()
         self.ended = False
@@ -352,20 +410,30 @@ class _LoopSessions:
         The finaliser of a connector would take them out of a list of the kernel's (epoll) that
         child and parent share, and the parent would wait for ever.
         """
-        for session in (self.kept, self._fresh, self._foreign):
-            if session is not None and session.connector is not None:
-                session.connector._closed = True  # noqa: SLF001 - there is no public way
+        for session in (self._kept, self._fresh, self._foreign):
+            if session is not None and isinstance(session.connector, GuardedConnector):
+                session.connector.disowned = True
                 session.detach()
 
-    def other(self, *, ours: bool) -> aiohttp.ClientSession:
-        """Give the session for one request, or, to a foreign host, the one without the key."""
+    def session(self, *, ours: bool, fresh: bool) -> aiohttp.ClientSession:
+        """Give the session for a request: to a foreign host, on a new connection, or on any."""
         if not ours:
             if self._foreign is None:
-                self._foreign = self._session(_FOREIGN_HEADERS)
+                self._foreign = self._session()
             return self._foreign
+        if not fresh:
+            return self._kept
         if self._fresh is None:
-            self._fresh = self._session(self._headers, force_close=True)
+            self._fresh = self._session(force_close=True)
         return self._fresh
+
+    def direct(self, session: aiohttp.ClientSession) -> DirectRequests | None:
+        """Give the way around a session of ours, if aiohttp is built as known."""
+        direct = self._directs.get(session)
+        connector = session.connector
+        if direct is None and self._known and isinstance(connector, GuardedConnector):
+            direct = self._directs[session] = DirectRequests(session, connector, self._proxy)
+        return direct
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
@@ -374,29 +442,28 @@ class _LoopSessions:
             self.ended = True
             for response in self.draining:
                 response.close()
-            for session in (self.kept, self._fresh, self._foreign):
+            for session in (self._kept, self._fresh, self._foreign):
                 if session is not None:
                     await session.close()
 
-    def _session(
-        self,
-        headers: Mapping[str, str],
-        *,
-        force_close: bool = False,
-    ) -> aiohttp.ClientSession:
+    def _session(self, *, force_close: bool = False) -> aiohttp.ClientSession:
+        """Open a session without headers, which it would show to proxies."""
         keep: dict[str, Any] = (
-            {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
+            {"keepalive_timeout": KEEPALIVE_SECONDS}
+            if GUARDED and not force_close
+            else {"force_close": True}
         )
-        connector = aiohttp.TCPConnector(
+        connector = GuardedConnector(
             limit=0, ssl=self._ssl, socket_factory=keepalive_socket, **keep
         )
         session = aiohttp.ClientSession(
             connector=connector,
-            headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_NO_TIMEOUT,
             trust_env=False,
             raise_for_status=False,
+            trace_configs=[progress_traces()],
+            **HEADER_LIMITS,
         )
         # aiohttp sends idempotent requests again by itself; attempts are ours to count.
         session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
@@ -404,6 +471,7 @@ class _LoopSessions:
 
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
+_NO_PASSWORD = 407
 _MOVED = frozenset((301, 302, 303, 307, 308))
 _OURS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key")
 
@@ -428,9 +496,7 @@ def _fit(headers: Mapping[str, str] | None) -> Mapping[str, str]:
     return {name: value for name, value in (headers or {}).items() if name.lower() not in _OURS}
 
 
-def _multipart(
-    form: Form, headers: Mapping[str, str] | None
-) -> tuple[aiohttp.MultipartWriter, Mapping[str, str]]:
+def _multipart(form: Form) -> aiohttp.MultipartWriter:
     """Give a form as aiohttp sends it: files in pieces, their names as they are."""
     data = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
     for name, text in form.fields:
@@ -441,41 +507,10 @@ def _multipart(
         data.add_field(part.name, value, filename=part.filename, content_type=part.content_type)
     writer = data()
     assert isinstance(writer, aiohttp.MultipartWriter)  # noqa: S101 - for the type checker
-    return writer, {**(headers or {}), "Content-Type": writer.content_type}
+    return writer
 
 
-def _unsent(error: Exception, connect: float | None) -> TransportError | CallerError:
-    if isinstance(error, TimeoutError):
-        return TimedOut("connect", connect or 0.0)
-    if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
-        return CallerError(f"expected base_url to be an http or https address: {_said(error)}")
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return ConnectFailed("the server closed the connection before it answered")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectFailed(
-            f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}"
-        )
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return TransportError(f"the answer was not HTTP: {error.message}")
-    return ConnectFailed(f"the connection failed: {_said(error)}")
+def _failed(error: Exception, progress: Progress, connect: float | None) -> TokenGateError:
+    from aiotokengate.failures import failed  # noqa: PLC0415 - most calls go well
 
-
-def _explained(error: Exception, kind: type[TransportError], what: str) -> TransportError:
-    explained = kind(f"{what}: {_said(error)}")
-    explained.__cause__ = _plain(error)
-    return explained
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def _plain(error: Exception) -> BaseException | None:
-    """Give an error fit to be a cause: without frames that keep the stream alive, or a key.
-
-    aiohttp's response errors carry the request with its headers, and so the key; those of its
-    parser quote what came, which may be the key again.
-    """
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return None
-    return error.with_traceback(None)
+    return failed(error, progress, connect)
