@@ -15,20 +15,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
+from aiotokengate.certificates import Trust
+from aiotokengate.connectors import make_connector, through
+from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError, WireError
+from aiotokengate.perimeter import InsideError, Perimeter, refused_inside
+from aiotokengate.places import MOST_REDIRECTS, named, onward, origin, travelling
+from aiotokengate.proxies import Proxy, Ways
 from aiotokengate.shortcuts import KNOWN, DirectRequests, Response, reader_of
 from aiotokengate.wire.headers import request_id
 
@@ -46,30 +48,6 @@ DRAIN_SECONDS = 0.25
 """How long a finished reply's last bytes may take before its connection is given up."""
 
 ERROR_BYTES = 64 * 1024
-
-_IDLE, _INTERVAL, _COUNT = 60, 15, 4
-
-
-def environment_proxy(url: str) -> str | None:
-    """Give the proxy that the environment names for an address, heeding ``NO_PROXY``."""
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Make a socket whose silence is probed by the kernel."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {"TCP_KEEPIDLE": _IDLE, "TCP_KEEPINTVL": _INTERVAL, "TCP_KEEPCNT": _COUNT}
-    for name, value in options.items():
-        if hasattr(socket, name):  # macOS and Windows lack some
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
 
 
 class Answer:
@@ -102,6 +80,11 @@ class Answer:
         self.headers: Mapping[str, str] = response.headers.copy()
         self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
         self.at_end: Callable[[], bool] = response.content.at_eof
+
+    @property
+    def url(self) -> str:
+        """The address that was asked."""
+        return str(self._response.url)
 
     @property
     def request_id(self) -> str | None:
@@ -178,14 +161,28 @@ class Transport:
         base_url: str,
         *,
         headers: Mapping[str, str],
-        proxy: str | None,
-        ssl: ssl_module.SSLContext | bool,
+        proxy: Ways | str | None,
+        ssl: Trust | ssl_module.SSLContext | bool,
+        allow_private: bool = False,
     ) -> None:
-        """Note where to and how; nothing is opened."""
+        """Note where to and how; nothing is opened.
+
+        Args:
+            base_url: where requests of the session go.
+            headers: that go with them.
+            proxy: through which; None for the environment's, "" for none.
+            ssl: which certificates are trusted.
+            allow_private: whether downloads may stand inside, see :class:`Perimeter`.
+
+        Raises:
+            CallerError: the proxy is none that can be used.
+        """
         self.headers = headers
-        self._host = _origin(base_url)
-        self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
-        self._ssl = ssl
+        self._host = origin(base_url)
+        self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
+        self.proxy = self._ways.to(base_url)
+        self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
+        self._perimeter = Perimeter(base_url, proxied=self.proxy is not None, allow=allow_private)
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
         _transports.add(self)
@@ -196,9 +193,11 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        own: Mapping[str, str] | None = None,
         data: bytes | Form | None = None,
         connect: float | None = None,
         fresh: bool = False,
+        hops: int = 0,
     ) -> Answer:
         """Send a request and give the answer once its headers have come.
 
@@ -208,15 +207,23 @@ class Transport:
             method: of HTTP.
             url: whole.
             headers: beside those that go with every request, and over them.
+            own: more of those, for the gateway itself and nobody else.
             data: the body, or a form.
             connect: seconds for the connection.
             fresh: on a new connection, because a kept one has just died.
+            hops: redirects that led here; the gateway's own host gets no key after one.
 
         Raises:
+            CallerError: it is a download from inside, see :class:`Perimeter`.
             ConnectFailed: no connection, or it died before a byte of an answer.
             TimedOut: the connection took longer than ``connect``.
             TransportError: anything else of the network.
         """
+        ours = not hops and url.startswith(self._host)
+        if ours and own:
+            headers = {**own, **(headers or {})}
+        elif not ours and method == "GET":
+            await self._perimeter.admit(url)
         body: bytes | aiohttp.MultipartWriter | None
         if data is None or isinstance(data, bytes):
             body = data
@@ -224,19 +231,29 @@ class Transport:
             body, headers = _multipart(data, headers)
         failure: Exception
         try:
-            response = await self._respond(method, url, headers, body, connect, fresh=fresh)
+            response = await self._respond(
+                method, url, headers, body, connect, fresh=fresh, ours=ours
+            )
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             failure = error
         else:
-            elsewhere = _elsewhere(response) if method == "GET" else None
-            if elsewhere is None or not url.startswith(self._host):
+            location = response.headers.get("Location", "")
+            target = onward(method, url, response.status, location, ours=ours)
+            if target is None or not (data is None or isinstance(data, bytes)):
                 sessions = self._open.get(asyncio.get_running_loop())
                 return Answer(response, sessions.draining if sessions else set())
             response.close()
-            return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
+            if hops == MOST_REDIRECTS:
+                message = f"expected at most {MOST_REDIRECTS} redirects, got one more"
+                raise WireError(message)
+            goes = travelling(headers or {}) if origin(target) != origin(url) else headers
+            return await self.send(
+                method, target, headers=goes, data=data, connect=connect, hops=hops + 1
+            )
         # Raised out here, because an error's context is shown too, and may hold the headers.
         try:
-            raise _unsent(failure, connect) from _plain(failure)
+            barred = None if ours else _barred(failure, url)
+            raise barred or _unsent(failure, connect) from _plain(failure)
         finally:
             del failure  # whose frames hold this one
 
@@ -249,28 +266,28 @@ class Transport:
         connect: float | None,
         *,
         fresh: bool,
+        ours: bool,
     ) -> aiohttp.ClientResponse | Response:
         """Send, the short way if there is one."""
         sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
         if sessions.ended:
             message = "this event loop is ending, and has closed its connections"
             raise CallerError(message)
-        ours = url.startswith(self._host)
         kept = ours and not fresh
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
         direct = sessions.direct if kept else None
         if direct is not None and (body is None or isinstance(body, bytes)):
             return await direct.send(method, url, body, headers, timeout)
-        session = sessions.kept if kept else sessions.other(ours=ours)
+        proxy = self.proxy if ours else self._ways.to(url)
+        session = sessions.kept if kept else sessions.other(proxy, ours=ours)
         return await session.request(
             method,
             url,
-            headers=headers,
             # aiohttp warns of large bytes, which it would write at once.
             data=BytesIO(body) if isinstance(body, bytes) else body,
-            proxy=self._proxy if ours else environment_proxy(url),
-            allow_redirects=not ours,
+            allow_redirects=False,
             timeout=timeout,
+            **through(proxy, url, headers),
         )
 
     async def close(self) -> None:
@@ -282,9 +299,12 @@ class Transport:
 
     async def _opened(self) -> _LoopSessions:
         """Open the sessions of the running loop."""
+        self._ways.check()
         self._forget_dead()
-        direct = self._proxy is None
-        sessions = _LoopSessions(self.headers, ssl=self._ssl, direct=direct)
+        secure = self._host.startswith("https:")
+        sessions = _LoopSessions(
+            self.headers, self.proxy, self._trust, self._perimeter, secure=secure
+        )
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -326,14 +346,25 @@ class _LoopSessions:
     """
 
     def __init__(
-        self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool, direct: bool
+        self,
+        headers: Mapping[str, str],
+        proxy: Proxy | None,
+        trust: Trust,
+        perimeter: Perimeter,
+        *,
+        secure: bool,
     ) -> None:
         self._headers = headers
-        self._ssl = ssl
-        self.kept = self._session(headers)
+        self._proxy = proxy
+        self._trust = trust
+        self._perimeter = perimeter
+        # Reading the certificates takes a while, and who speaks plain HTTP needs none.
+        self._secure = secure or (proxy is not None and proxy.scheme == "https")
+        self.kept = self._own_session(keepalive_timeout=KEEPALIVE_SECONDS)
+        direct = proxy is None or proxy.is_socks
         self.direct = DirectRequests(self.kept) if KNOWN and direct else None
         self._fresh: aiohttp.ClientSession | None = None
-        self._foreign: aiohttp.ClientSession | None = None
+        self._foreign: dict[object, aiohttp.ClientSession] = {}
         self._keeper = self._keep()
         self.draining: set[aiohttp.ClientResponse | Response] = set()
         self.ended = False
@@ -352,20 +383,38 @@ class _LoopSessions:
         The finaliser of a connector would take them out of a list of the kernel's (epoll) that
         child and parent share, and the parent would wait for ever.
         """
-        for session in (self.kept, self._fresh, self._foreign):
+        for session in (self.kept, self._fresh, *self._foreign.values()):
             if session is not None and session.connector is not None:
                 session.connector._closed = True  # noqa: SLF001 - there is no public way
                 session.detach()
 
-    def other(self, *, ours: bool) -> aiohttp.ClientSession:
-        """Give the session for one request, or, to a foreign host, the one without the key."""
+    def other(self, proxy: Proxy | None, *, ours: bool) -> aiohttp.ClientSession:
+        """Give the session for one request, or, to a foreign host, one without the key."""
         if not ours:
-            if self._foreign is None:
-                self._foreign = self._session(_FOREIGN_HEADERS)
-            return self._foreign
+            return self._foreign_session(proxy)
         if self._fresh is None:
-            self._fresh = self._session(self._headers, force_close=True)
+            self._fresh = self._own_session(force_close=True)
         return self._fresh
+
+    def _foreign_session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
+        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not.
+        key = proxy if proxy is not None and proxy.is_socks else proxy is None
+        session = self._foreign.get(key)
+        if session is None:
+            connector = make_connector(
+                proxy,
+                self._perimeter.check,
+                ssl=self._trust.context(),
+                keepalive_timeout=KEEPALIVE_SECONDS,
+            )
+            session = self._foreign[key] = _session(connector, _FOREIGN_HEADERS)
+        return session
+
+    def _own_session(self, **keep: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - aiohttp's
+        perimeter = self._perimeter
+        look = perimeter.saw if self._proxy is None else str
+        ssl = self._trust.context() if self._secure else True
+        return _session(make_connector(self._proxy, look, ssl=ssl, **keep), self._headers)
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
@@ -374,58 +423,26 @@ class _LoopSessions:
             self.ended = True
             for response in self.draining:
                 response.close()
-            for session in (self.kept, self._fresh, self._foreign):
+            for session in (self.kept, self._fresh, *self._foreign.values()):
                 if session is not None:
                     await session.close()
 
-    def _session(
-        self,
-        headers: Mapping[str, str],
-        *,
-        force_close: bool = False,
-    ) -> aiohttp.ClientSession:
-        keep: dict[str, Any] = (
-            {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
-        )
-        connector = aiohttp.TCPConnector(
-            limit=0, ssl=self._ssl, socket_factory=keepalive_socket, **keep
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_NO_TIMEOUT,
-            trust_env=False,
-            raise_for_status=False,
-        )
-        # aiohttp sends idempotent requests again by itself; attempts are ours to count.
-        session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
-        return session
+
+def _session(connector: aiohttp.TCPConnector, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=connector,
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_NO_TIMEOUT,
+        trust_env=False,
+        raise_for_status=False,
+    )
+    # aiohttp sends idempotent requests again by itself; attempts are ours to count.
+    session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
+    return session
 
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
-_MOVED = frozenset((301, 302, 303, 307, 308))
-_OURS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key")
-
-
-def _origin(url: str) -> str:
-    """Give what all addresses of a host begin with."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}/"
-
-
-def _elsewhere(response: aiohttp.ClientResponse | Response) -> str | None:
-    """Give the address on another host where an answer stands; on ours it would carry the key."""
-    if response.status not in _MOVED:
-        return None
-    target = urljoin(str(response.url), response.headers.get("Location", ""))
-    is_web = target.startswith(("http://", "https://"))
-    return target if is_web and not target.startswith(_origin(str(response.url))) else None
-
-
-def _fit(headers: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Give those of a call's headers that another host may know."""
-    return {name: value for name, value in (headers or {}).items() if name.lower() not in _OURS}
 
 
 def _multipart(
@@ -442,6 +459,15 @@ def _multipart(
     writer = data()
     assert isinstance(writer, aiohttp.MultipartWriter)  # noqa: S101 - for the type checker
     return writer, {**(headers or {}), "Content-Type": writer.content_type}
+
+
+def _barred(error: Exception, url: str) -> CallerError | None:
+    """Say whether a download failed for where it was to come from."""
+    if isinstance(getattr(error, "os_error", None), InsideError):
+        return refused_inside(url)
+    if isinstance(error, aiohttp.InvalidURL):  # which is quoted, and may be signed
+        return CallerError(f"expected an http or https address, got {named(url)}")
+    return None
 
 
 def _unsent(error: Exception, connect: float | None) -> TransportError | CallerError:

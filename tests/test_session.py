@@ -121,7 +121,7 @@ def test_an_address_that_paths_cannot_be_added_to(address: str) -> None:
 
 
 WRONG_SETTINGS: list[tuple[dict[str, object], str]] = [
-    (dict(api_key=5), "expected api_key as str, got int"),
+    (dict(api_key=5), "expected api_key as str or callable, got int"),
     (dict(base_url=5), "expected base_url as str, got int"),
     (dict(timeout=5), r"expected timeout=Timeout\(total=...\), got int"),
     (dict(retry=3), r"expected retry=Retry\(attempts=...\), got int"),
@@ -133,7 +133,9 @@ WRONG_SETTINGS: list[tuple[dict[str, object], str]] = [
     (dict(paths={"video": "/videos"}), "expected paths named audio_speech, .*, got 'video'"),
     (dict(paths={"videos": None}), "expected paths as a dict of str to str"),
     (dict(proxy=3128), "expected proxy as str, got int"),
-    (dict(proxy="localhost:3128"), "expected proxy to begin with http:// or https://"),
+    (dict(proxy="localhost:3128"), "expected proxy to begin with http://, https:// or socks5"),
+    (dict(proxy="ftp://localhost:3128"), "expected proxy to begin with http://, https:// or"),
+    (dict(proxy="http://localhost:port"), "expected proxy as an address .* not a number"),
     (dict(ssl="company-ca.pem"), "expected ssl as an SSLContext or a bool, got str"),
 ]
 
