@@ -265,9 +265,13 @@ def _check_login(proxy: Proxy) -> None:
     Raises:
         ValueError: it can't.
     """
+    login = proxy.user + proxy.password
     if proxy.is_socks:
-        if max(len(proxy.user.encode()), len(proxy.password.encode())) > _LONGEST:
-            message = f"{_FORM} with a user name or password of more than {_LONGEST} bytes"
+        # RFC 1929 says bytes and no more; what speaks SOCKS for us says ASCII.
+        if max(map(len, (proxy.user, proxy.password))) > _LONGEST or not login.isascii():
+            message = (
+                f"{_FORM} with a user name and password of {_LONGEST} ASCII characters at most"
+            )
             raise ValueError(message)
     elif ":" in proxy.user:
         message = f"{_FORM} with a ':' in its user name, which HTTP can't say"

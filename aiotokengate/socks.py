@@ -35,6 +35,7 @@ _REFUSALS: Final = (
     aiohttp_socks.ProxyError,
     aiohttp_socks.ProxyConnectionError,
     aiohttp_socks.ProxyTimeoutError,
+    EOFError,  # the proxy closed the connection half-way
     AssertionError,  # python-socks: the proxy chose a way to log in that was not offered
     ValueError,  # python-socks: a host that the proxy's protocol can't say
 )
@@ -93,7 +94,7 @@ class SocksConnector(ProxyConnector):
             raise aiohttp.ClientConnectorError(key, error) from None
         except _REFUSALS as error:
             said = str(error) or "it does not speak SOCKS as expected"
-            failed = OSError(None, f"the proxy {self._name} made no connection: {said}")
+            failed = OSError(f"the proxy {self._name} made no connection: {said}")
             raise aiohttp.ClientConnectorError(key, failed) from None
 
     async def _connect_via_proxy(

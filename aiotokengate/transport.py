@@ -280,6 +280,8 @@ class Transport:
             return await direct.send(method, url, body, headers, timeout)
         proxy = self.proxy if ours else self._ways.to(url)
         session = sessions.kept if kept else sessions.other(proxy, ours=ours)
+        if proxy is not None and not proxy.is_socks:  # it would be told what the session has
+            headers = _over(self.headers if ours else _FOREIGN_HEADERS, headers or {})
         return await session.request(
             method,
             url,
@@ -407,14 +409,16 @@ class _LoopSessions:
                 ssl=self._trust.context(),
                 keepalive_timeout=KEEPALIVE_SECONDS,
             )
-            session = self._foreign[key] = _session(connector, _FOREIGN_HEADERS)
+            named = _FOREIGN_HEADERS if key else {}
+            session = self._foreign[key] = _session(connector, named)
         return session
 
     def _own_session(self, **keep: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - aiohttp's
         perimeter = self._perimeter
         look = perimeter.saw if self._proxy is None else str
         ssl = self._trust.context() if self._secure else True
-        return _session(make_connector(self._proxy, look, ssl=ssl, **keep), self._headers)
+        named = self._headers if self._proxy is None or self._proxy.is_socks else {}
+        return _session(make_connector(self._proxy, look, ssl=ssl, **keep), named)
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
@@ -443,6 +447,15 @@ def _session(connector: aiohttp.TCPConnector, headers: Mapping[str, str]) -> aio
 
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
+
+
+def _over(base: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
+    """Give headers over others, however their names are spelt."""
+    names = {name.lower() for name in headers}
+    return {
+        **{name: value for name, value in base.items() if name.lower() not in names},
+        **headers,
+    }
 
 
 def _multipart(

@@ -89,6 +89,7 @@ _LOCAL = frozenset(
 
 _ESCAPED = re.compile(r"%([0-9a-fA-F]{2})")
 _NUMBER = re.compile(r"0x[0-9a-f]{0,40}|[0-9]{1,40}")
+_NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _MOST_PARTS = 4
 
 
@@ -101,7 +102,7 @@ def names_inside(host: str) -> bool:
     plain = _plain(host)
     if ":" in plain:
         return is_inside(plain)
-    if _NUMBER.fullmatch(plain.rpartition(".")[2]):
+    if _NUMERIC.fullmatch(plain.rpartition(".")[2]):
         found = list(_readings(plain.split(".")))
         return not found or any(map(_is_inside, found))
     return not plain or plain in _LOCAL or plain.endswith(".localhost")
@@ -112,7 +113,7 @@ def _plain(host: str) -> str:
     host = host.strip().removeprefix("[").removesuffix("]")
     if ":" in host:
         return host.partition("%")[0]
-    host = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), host)
+    host = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), host).partition("%")[0]
     folded = unicodedata.normalize("NFKC", host).replace("。", ".").lower()
     return "".join(sign for sign in folded if not _is_invisible(sign)).strip(".")
 
