@@ -36,7 +36,10 @@ class Perimeter:
 
     def __init__(self, base_url: str, *, proxied: bool, allow: bool) -> None:
         parts = urlsplit(base_url)
-        self._host, self._port = parts.hostname or "", parts.port or parts.scheme
+        self._host, self._port = (
+            parts.hostname or "",
+            parts.port or {"http": 80}.get(parts.scheme, 443),
+        )
         self._proxied = proxied
         self._open = allow or names_inside(self._host)
         self._seen: set[str] = set()
@@ -75,7 +78,7 @@ class Perimeter:
             raise refused_inside(url)
 
 
-async def _resolved(host: str, port: int | str) -> set[str]:
+async def _resolved(host: str, port: int) -> set[str]:
     try:
         found: list[Any] = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM

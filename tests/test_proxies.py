@@ -243,8 +243,8 @@ async def test_a_given_proxy_is_for_downloads_too(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     png = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 3\r\n\r\npng"
     async with proxy_server(png) as (port, heads):
-        settings = {"base_url": "http://gateway.test/v1", "proxy": f"http://127.0.0.1:{port}"}
-        async with TokenGate(api_key="sk-test", **settings) as gate:
+        address, proxy = "http://gateway.test/v1", f"http://127.0.0.1:{port}"
+        async with TokenGate(api_key="sk-test", base_url=address, proxy=proxy) as gate:
             assert await gate.request("GET", "http://files.test/cat.png") == b"png"
     assert heads[0].startswith("GET http://files.test/cat.png HTTP/1.1\r\nHost: files.test\r\n")
     assert "sk-test" not in heads[0]

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from aiotokengate.connectors import make_connector, through
 from aiotokengate.errors import CallerError
+from aiotokengate.policy.addresses import stripped
 from aiotokengate.proxies import Proxy, environment_proxy
 from aiotokengate.testing.masking import Secrets, masked_place
 from aiotokengate.testing.recording import Exchange, Recording, private_file
@@ -73,6 +74,7 @@ class Recorder:
         Raises:
             ValueError: ``base_url`` is no address.
         """
+        base_url = stripped(base_url)
         if not base_url.startswith(("http://", "https://")):
             message = f"expected base_url to begin with http:// or https://, got {base_url!r}"
             raise ValueError(message)
