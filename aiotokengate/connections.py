@@ -13,7 +13,6 @@ Where aiohttp is not built as known here, no connection is kept at all.
 from __future__ import annotations
 
 import select
-from base64 import b64encode
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
@@ -25,6 +24,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from aiotokengate.errors import CallerError
+from aiotokengate.places import named
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,7 +37,6 @@ __all__ = [
     "GuardedConnector",
     "Headers",
     "Progress",
-    "Proxy",
     "has",
     "has_answered",
     "has_ended",
@@ -92,6 +91,11 @@ class Guarded:
     disowned = False
     """Whether the sockets are a parent process's, so that nothing may be written or closed."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - of the other part
+        """Take what the connector takes."""
+        self._handed_out = WeakSet()
+        super().__init__(*args, **options)
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
@@ -131,11 +135,6 @@ class Guarded:
 class GuardedConnector(Guarded, aiohttp.TCPConnector):
     """aiohttp's connector with a look at each kept connection."""
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
-        """Take aiohttp's options."""
-        super().__init__(**options)
-        self._handed_out = WeakSet()
-
 
 # --- what is sent -------------------------------------------------------------------------------
 
@@ -169,58 +168,8 @@ def parsed(url: str) -> URL:
     try:
         return URL(url)
     except ValueError as error:
-        message = f"expected base_url to be an http or https address: {error}"
+        message = f"expected an http or https address, got {named(url)}: {error}"
         raise CallerError(message) from None
-
-
-class Proxy:
-    """A proxy, apart from its user and password: aiohttp's errors show addresses.
-
-    Attributes:
-        address: without user and password.
-        credentials: the header that holds them, if there are any.
-    """
-
-    __slots__ = ("address", "credentials")
-
-    def __init__(self, address: str) -> None:
-        """Take an address such as ``http://user:password@host:port``.
-
-        Raises:
-            CallerError: it is none; it is not shown, as it may hold a password.
-        """
-        url = _url(address)
-        if url is None:  # said out here, because an error's context is shown, too
-            message = "expected proxy as http://host:port or https://host:port"
-            raise CallerError(message)
-        self.address = url.with_user(None)
-        self.credentials: dict[str, str] = {}
-        if url.user or url.password:
-            plain = f"{url.user or ''}:{url.password or ''}".encode()
-            self.credentials["Proxy-Authorization"] = f"Basic {b64encode(plain).decode()}"
-
-    def options(self, headers: CIMultiDict[str], url: str) -> dict[str, Any]:
-        """Give what aiohttp must know to send a request this way, its headers among that.
-
-        A request for http is the proxy's own, and so holds its credentials; one for https is
-        hidden from it, and CONNECT holds them.
-        """
-        options: dict[str, Any] = {"proxy": self.address, "headers": headers}
-        if self.credentials and url.startswith("https:"):
-            # With the host, which aiohttp would add later, and then not know the connection again.
-            host = headers.get("Host") or URL(url).host_port_subcomponent
-            options["proxy_headers"] = {"Host": host, **self.credentials}
-        elif self.credentials:
-            options["headers"] = headers = headers.copy()
-            headers.update(self.credentials)
-        return options
-
-
-def _url(address: str) -> URL | None:
-    try:
-        return URL(address)
-    except ValueError:
-        return None
 
 
 # --- looking at a connection --------------------------------------------------------------------

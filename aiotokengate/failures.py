@@ -25,6 +25,8 @@ from aiotokengate.errors import (
     Unanswered,
     WireError,
 )
+from aiotokengate.perimeter import InsideError, refused_inside
+from aiotokengate.places import named
 
 if TYPE_CHECKING:
     from aiotokengate.connections import Progress
@@ -63,8 +65,23 @@ _PROXY_HINT = (
 )
 
 
-def failed(error: Exception, progress: Progress, connect: float | None) -> TokenGateError:
-    """Give the error for a request to which no answer came."""
+def failed(
+    error: Exception, progress: Progress, connect: float | None, foreign: str = ""
+) -> TokenGateError:
+    """Give the error for a request to which no answer came.
+
+    Args:
+        error: what was raised.
+        progress: how far the request came.
+        connect: the limit for the connection.
+        foreign: the address, where another host than the gateway was asked.
+    """
+    if isinstance(error, TokenGateError):
+        return error.with_traceback(None)
+    if foreign and isinstance(getattr(error, "os_error", None), InsideError):
+        return refused_inside(foreign)
+    if foreign and isinstance(error, aiohttp.InvalidURL):  # which is quoted, and may be signed
+        return CallerError(f"expected an http or https address, got {named(foreign)}")
     told = _after_sending(error, progress) if progress.sent else _before_sending(error, connect)
     told.__cause__ = _plain(error)
     return told

@@ -33,13 +33,15 @@ from aiotokengate.connections import (
     merged,
     parsed,
 )
+from aiotokengate.connectors import through
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from multidict import CIMultiDict
 
-    from aiotokengate.connections import GuardedConnector, Headers, Progress, Proxy
+    from aiotokengate.connections import Headers, Progress
+    from aiotokengate.proxies import Proxy
 
 __all__ = [
     "HEADER_LIMITS",
@@ -186,7 +188,8 @@ def _has_attributes(loop: asyncio.AbstractEventLoop) -> bool:
     request = asked("GET", URL("http://localhost/"), loop=loop, session=None)
     return (
         has(ResponseHandler(loop), "_parser", "read", "should_close", "transport")
-        and has(request, "GET_METHODS", "connection_key", "headers", "is_ssl", "method", "url")
+        and has(request, "GET_METHODS", "connection_key", "headers", "is_ssl", "method")
+        and has(request, "proxy", "url")
         and has(HttpResponseParser, "feed_data", "feed_eof")
         and has(RawResponseMessage, "code", "headers")
         and has(Connection, "close", "protocol", "release", "transport")
@@ -210,7 +213,7 @@ class Response:
         self,
         url: URL,
         connection: Connection,
-        connector: GuardedConnector,
+        connector: Any,  # noqa: ANN401 - a guarded one
         message: RawResponseMessage,
         content: aiohttp.StreamReader,
     ) -> None:
@@ -288,11 +291,9 @@ class _Target:
             loop=asyncio.get_running_loop(),
             session=session,
         )
-        request = make(headers=headers)
-        path = request.url.raw_path_qs
-        if proxy is not None:
-            request = make(**proxy.options(headers, url))
-            path = path if request.is_ssl() else str(request.url)
+        request = make(**through(proxy, url, headers))
+        is_whole = request.proxy is not None and not request.is_ssl()
+        path = str(request.url) if is_whole else request.url.raw_path_qs
         request.headers.popall(CONTENT_LENGTH, None)
         lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         self.request: aiohttp.ClientRequest = request
@@ -313,13 +314,10 @@ class DirectRequests:
     clocks, traces, a second sending.
     """
 
-    def __init__(
-        self, session: aiohttp.ClientSession, connector: GuardedConnector, proxy: Proxy | None
-    ) -> None:
-        """Begin without targets."""
+    def __init__(self, session: aiohttp.ClientSession, connector: Any) -> None:  # noqa: ANN401
+        """Begin without targets; the connector is the session's, and guarded."""
         self._session = session
         self._connector = connector
-        self._proxy = proxy
         self._targets: dict[object, _Target] = {}
 
     async def send(
@@ -330,6 +328,7 @@ class DirectRequests:
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
         progress: Progress,
+        proxy: Proxy | None = None,
     ) -> Response:
         """Send, and give the answer once its head has come.
 
@@ -338,7 +337,7 @@ class DirectRequests:
             HttpProcessingError: the answer is not HTTP.
             TimeoutError: there was no connection in time.
         """
-        target = self._target(method, url, headers)
+        target = self._target(method, url, headers, proxy)
         connection, protocol = await self._written(target, body, timeout, progress)
         parser = protocol._parser
         try:
@@ -375,8 +374,8 @@ class DirectRequests:
                 message = "the connection was closed before the request was sent"
                 raise aiohttp.ServerDisconnectedError(message)
 
-    def _target(self, method: str, url: str, headers: Headers) -> _Target:
-        key = (method, url, headers)
+    def _target(self, method: str, url: str, headers: Headers, proxy: Proxy | None) -> _Target:
+        key = (method, url, headers, proxy)
         target = self._targets.get(key)
         if target is None:
             if len(self._targets) >= MOST_TARGETS:  # a caller's headers change with each call
@@ -384,7 +383,7 @@ class DirectRequests:
             lines = merged(headers)
             if self._connector.force_close:
                 lines["Connection"] = "close"
-            target = _Target(self._session, method, url, lines, self._proxy)
+            target = _Target(self._session, method, url, lines, proxy)
             self._targets[key] = target
         return target
 

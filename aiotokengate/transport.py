@@ -16,30 +16,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from aiotokengate.certificates import Trust
 from aiotokengate.connections import (
     GUARDED,
-    GuardedConnector,
+    Guarded,
     Headers,
     Progress,
-    Proxy,
     merged,
     parsed,
     progress_traces,
 )
-from aiotokengate.errors import CallerError, TokenGateError
+from aiotokengate.connectors import make_connector, through
+from aiotokengate.errors import CallerError, TokenGateError, WireError
+from aiotokengate.perimeter import Perimeter
+from aiotokengate.places import MOST_REDIRECTS, onward, origin, travelling
+from aiotokengate.proxies import Proxy, Ways
 from aiotokengate.shortcuts import (
     HEADER_LIMITS,
     DirectRequests,
@@ -67,30 +68,6 @@ ERROR_BYTES = 64 * 1024
 
 NETWORK = (aiohttp.ClientError, HttpProcessingError, OSError)
 """What a broken network raises; anything else is a mistake of ours, and shown as it is."""
-
-_IDLE, _INTERVAL, _COUNT = 60, 15, 4
-
-
-def environment_proxy(url: str) -> str | None:
-    """Give the proxy that the environment names for an address, heeding ``NO_PROXY``."""
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Make a socket whose silence is probed by the kernel."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {"TCP_KEEPIDLE": _IDLE, "TCP_KEEPINTVL": _INTERVAL, "TCP_KEEPCNT": _COUNT}
-    for name, value in options.items():
-        if hasattr(socket, name):  # macOS and Windows lack some
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
 
 
 class Answer:
@@ -123,6 +100,11 @@ class Answer:
         self.headers: Mapping[str, str] = response.headers.copy()
         self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
         self.at_end: Callable[[], bool] = response.content.at_eof
+
+    @property
+    def url(self) -> str:
+        """The address that was asked."""
+        return str(self._response.url)
 
     @property
     def request_id(self) -> str | None:
@@ -212,15 +194,28 @@ class Transport:
         base_url: str,
         *,
         headers: Mapping[str, str],
-        proxy: str | None,
-        ssl: ssl_module.SSLContext | bool,
+        proxy: Ways | str | None,
+        ssl: Trust | ssl_module.SSLContext | bool,
+        allow_private: bool = False,
     ) -> None:
-        """Note where to and how; nothing is opened."""
+        """Note where to and how; nothing is opened.
+
+        Args:
+            base_url: where requests of the session go.
+            headers: that go with them.
+            proxy: through which; None for the environment's, "" for none.
+            ssl: which certificates are trusted.
+            allow_private: whether downloads may stand inside, see :class:`Perimeter`.
+
+        Raises:
+            CallerError: the proxy is none that can be used.
+        """
         self.headers = headers
-        self._host = _origin(base_url)
-        proxy = environment_proxy(base_url) if proxy is None else proxy
-        self._proxy = Proxy(proxy) if proxy else None
-        self._ssl = ssl
+        self._host = origin(base_url)
+        self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
+        self.proxy = self._ways.to(base_url)
+        self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
+        self._perimeter = Perimeter(base_url, proxied=self.proxy is not None, allow=allow_private)
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
         _transports.add(self)
@@ -231,9 +226,11 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        own: Mapping[str, str] | None = None,
         data: bytes | Form | None = None,
         connect: float | None = None,
         fresh: bool = False,
+        hops: int = 0,
     ) -> Answer:
         """Send a request and give the answer once its headers have come.
 
@@ -243,91 +240,108 @@ class Transport:
             method: of HTTP.
             url: whole.
             headers: beside those that go with every request, and over them.
+            own: more of those, for the gateway itself and nobody else.
             data: the body, or a form.
             connect: seconds for the connection.
             fresh: on a new connection, and not on one that was kept.
+            hops: redirects that led here; the gateway's own host gets no key after one.
 
         Raises:
+            CallerError: it is a download from inside, see :class:`Perimeter`.
             ConnectFailed: nothing was sent; where a proxy refused, with its status.
             Unanswered: it may have been sent, and no answer came.
             TimedOut: the connection took longer than ``connect``.
             WireError: the answer is not HTTP.
         """
+        ours = not hops and url.startswith(self._host)
+        if not ours and method == "GET":
+            await self._perimeter.admit(url)
         progress = Progress()
         failure: Exception | None = None
+        lines = self._lines(headers, own, ours=ours)
+        body = data if data is None or isinstance(data, bytes) else _multipart(data)
         try:
-            response = await self._respond(method, url, headers, data, connect, progress, fresh)
-        except NETWORK as error:
+            response = await self._respond(
+                method, url, lines, body, connect, progress, fresh=fresh, ours=ours
+            )
+        except (*NETWORK, CallerError) as error:
             failure = error
         # Raised out here, because an error's context is shown too, and may hold the headers.
         if failure is not None:
-            del headers, data  # of which no frame of the error's may tell
+            del headers, own, lines, data, body  # of which no frame of the error's may tell
             try:
-                raise _failed(failure, progress, connect)
+                raise _failed(failure, progress, connect, "" if ours else url)
             finally:
                 del failure  # whose frames hold this one
-        self._check_proxy(response, url)
-        elsewhere = _elsewhere(response) if method == "GET" else None
-        if elsewhere is None or not url.startswith(self._host):
+        location = response.headers.get("Location", "")
+        target = onward(method, url, response.status, location, ours=ours)
+        if target is None or not (data is None or isinstance(data, bytes)):
+            self._check_proxy(response, url, ours=ours)
             sessions = self._open.get(asyncio.get_running_loop())
             return Answer(response, sessions.draining if sessions else set())
         response.close()
-        return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
+        if hops == MOST_REDIRECTS:
+            message = f"expected at most {MOST_REDIRECTS} redirects, got one more"
+            raise WireError(message)
+        goes = travelling(headers or {}) if origin(target) != origin(url) else headers
+        return await self.send(
+            method, target, headers=goes, data=data, connect=connect, hops=hops + 1
+        )
+
+    def _lines(
+        self, headers: Mapping[str, str] | None, own: Mapping[str, str] | None, *, ours: bool
+    ) -> Headers:
+        """Give the headers of a request, later ones over earlier ones."""
+        first = self.headers if ours else _FOREIGN_HEADERS
+        if not headers and not own:
+            return (*first.items(),)
+        known = own.items() if ours and own else ()
+        return (*first.items(), *known, *(headers or {}).items())
 
     async def _respond(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
-        data: bytes | Form | None,
+        headers: Headers,
+        body: bytes | aiohttp.MultipartWriter | None,
         connect: float | None,
         progress: Progress,
-        fresh: bool,  # noqa: FBT001 - of this class
+        *,
+        fresh: bool,
+        ours: bool,
     ) -> aiohttp.ClientResponse | Response:
         """Send, the short way if there is one."""
         sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
         if sessions.ended:
             message = "this event loop is ending, and has closed its connections"
             raise CallerError(message)
-        ours = url.startswith(self._host)
-        session = sessions.session(ours=ours, fresh=fresh)
-        lines = self.headers if ours else _FOREIGN_HEADERS
-        asked = (*lines.items(), *headers.items()) if headers else (*lines.items(),)
+        proxy = self.proxy if ours else self._ways.to(url)
+        session, direct = sessions.way(proxy, ours=ours, fresh=fresh)
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
-        direct = sessions.direct(session) if ours else None
-        if direct is not None and (data is None or isinstance(data, bytes)):
-            return await direct.send(method, url, asked, data, timeout, progress)
+        if direct is not None and (body is None or isinstance(body, bytes)):
+            return await direct.send(method, url, headers, body, timeout, progress, proxy)
+        lines = merged(headers)
+        if isinstance(body, aiohttp.MultipartWriter):
+            lines["Content-Type"] = body.content_type
         return await session.request(
             method,
             parsed(url),
-            **self._options(url, asked, data, ours=ours),
-            allow_redirects=not ours,
+            # aiohttp warns of large bytes, which it would write at once.
+            data=BytesIO(body) if isinstance(body, bytes) else body,
+            **through(proxy, url, lines),
+            allow_redirects=False,
             timeout=timeout,
             trace_request_ctx=progress,
         )
 
-    def _options(
-        self, url: str, headers: Headers, data: bytes | Form | None, *, ours: bool
-    ) -> dict[str, Any]:
-        """Give headers, body and proxy of a request that goes aiohttp's own way."""
-        lines = merged(headers)
-        body: Any = data
-        if isinstance(data, bytes):
-            body = BytesIO(data)  # aiohttp warns of large bytes, which it would write at once
-        elif data is not None:
-            body = _multipart(data)
-            lines["Content-Type"] = body.content_type
-        if ours:
-            proxy = self._proxy
-        else:
-            named = environment_proxy(url)
-            proxy = Proxy(named) if named else None
-        options = {"headers": lines} if proxy is None else proxy.options(lines, url)
-        return {"data": body, **options}
-
-    def _check_proxy(self, response: aiohttp.ClientResponse | Response, url: str) -> None:
+    def _check_proxy(
+        self, response: aiohttp.ClientResponse | Response, url: str, *, ours: bool
+    ) -> None:
         """Raise for a proxy that wants a password before it sends a plain request on."""
-        if response.status == _NO_PASSWORD and self._proxy and url.startswith("http:"):
+        if response.status != _NO_CREDENTIALS or not url.startswith("http:"):
+            return
+        proxy = self.proxy if ours else self._ways.to(url)
+        if proxy is not None and not proxy.is_socks:
             from aiotokengate.failures import refused_by_proxy  # noqa: PLC0415 - seldom
 
             response.close()
@@ -342,8 +356,10 @@ class Transport:
 
     async def _opened(self) -> _LoopSessions:
         """Open the sessions of the running loop."""
+        self._ways.check()
         self._forget_dead()
-        sessions = _LoopSessions(ssl=self._ssl, proxy=self._proxy)
+        secure = self._host.startswith("https:")
+        sessions = _LoopSessions(self.proxy, self._trust, self._perimeter, secure=secure)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -381,17 +397,21 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 class _LoopSessions:
     """The aiohttp sessions of one event loop; none of them knows a key.
 
-    One keeps connections, one does not, and one is for other hosts.
+    One keeps connections, one does not, and the others are for other hosts.
     """
 
-    def __init__(self, *, ssl: ssl_module.SSLContext | bool, proxy: Proxy | None) -> None:
-        self._ssl = ssl
+    def __init__(
+        self, proxy: Proxy | None, trust: Trust, perimeter: Perimeter, *, secure: bool
+    ) -> None:
         self._proxy = proxy
+        self._trust = trust
+        self._perimeter = perimeter
+        # Reading the certificates takes a while, and who speaks plain HTTP needs none.
+        self._secure = secure or (proxy is not None and proxy.scheme == "https")
         self._known = is_known()
-        self._kept = self._session()
-        self._fresh: aiohttp.ClientSession | None = None
-        self._foreign: aiohttp.ClientSession | None = None
-        self._directs: dict[aiohttp.ClientSession, DirectRequests] = {}
+        self._kept = self._own_session(fresh=False)
+        self._fresh: _Way | None = None
+        self._foreign: dict[object, _Way] = {}
         self._keeper = self._keep()
         self.draining: set[aiohttp.ClientResponse | Response] = set()
         self.ended = False
@@ -410,30 +430,49 @@ class _LoopSessions:
         The finaliser of a connector would take them out of a list of the kernel's (epoll) that
         child and parent share, and the parent would wait for ever.
         """
-        for session in (self._kept, self._fresh, self._foreign):
-            if session is not None and isinstance(session.connector, GuardedConnector):
+        for session in self._all():
+            if isinstance(session.connector, Guarded):
                 session.connector.disowned = True
+            if session.connector is not None:
                 session.detach()
 
-    def session(self, *, ours: bool, fresh: bool) -> aiohttp.ClientSession:
-        """Give the session for a request: to a foreign host, on a new connection, or on any."""
+    def way(self, proxy: Proxy | None, *, ours: bool, fresh: bool) -> _Way:
+        """Give what sends a request: to a foreign host, on a new connection, or on any."""
         if not ours:
-            if self._foreign is None:
-                self._foreign = self._session()
-            return self._foreign
+            return self._foreign_session(proxy)
         if not fresh:
             return self._kept
         if self._fresh is None:
-            self._fresh = self._session(force_close=True)
+            self._fresh = self._own_session(fresh=True)
         return self._fresh
 
-    def direct(self, session: aiohttp.ClientSession) -> DirectRequests | None:
-        """Give the way around a session of ours, if aiohttp is built as known."""
-        direct = self._directs.get(session)
-        connector = session.connector
-        if direct is None and self._known and isinstance(connector, GuardedConnector):
-            direct = self._directs[session] = DirectRequests(session, connector, self._proxy)
-        return direct
+    def _all(self) -> list[aiohttp.ClientSession]:
+        ways = (self._kept, self._fresh, *self._foreign.values())
+        return [way[0] for way in ways if way is not None]
+
+    def _foreign_session(self, proxy: Proxy | None) -> _Way:
+        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not.
+        key = proxy if proxy is not None and proxy.is_socks else proxy is None
+        way = self._foreign.get(key)
+        if way is None:
+            keep = _keeping(fresh=False)
+            ssl = self._trust.context()
+            connector = make_connector(proxy, self._perimeter.check, ssl=ssl, **keep)
+            way = self._foreign[key] = self._way(connector)
+        return way
+
+    def _own_session(self, *, fresh: bool) -> _Way:
+        look = self._perimeter.saw if self._proxy is None else str
+        ssl = self._trust.context() if self._secure else True
+        connector = make_connector(self._proxy, look, ssl=ssl, **_keeping(fresh=fresh))
+        return self._way(connector)
+
+    def _way(self, connector: aiohttp.TCPConnector) -> _Way:
+        """Give a session, and the way around it if aiohttp is built as known."""
+        session = _session(connector)
+        if self._known and isinstance(connector, Guarded):
+            return session, DirectRequests(session, connector)
+        return session, None
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
@@ -442,58 +481,37 @@ class _LoopSessions:
             self.ended = True
             for response in self.draining:
                 response.close()
-            for session in (self._kept, self._fresh, self._foreign):
-                if session is not None:
-                    await session.close()
+            for session in self._all():
+                await session.close()
 
-    def _session(self, *, force_close: bool = False) -> aiohttp.ClientSession:
-        """Open a session without headers, which it would show to proxies."""
-        keep: dict[str, Any] = (
-            {"keepalive_timeout": KEEPALIVE_SECONDS}
-            if GUARDED and not force_close
-            else {"force_close": True}
-        )
-        connector = GuardedConnector(
-            limit=0, ssl=self._ssl, socket_factory=keepalive_socket, **keep
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_NO_TIMEOUT,
-            trust_env=False,
-            raise_for_status=False,
-            trace_configs=[progress_traces()],
-            **HEADER_LIMITS,
-        )
-        # aiohttp sends idempotent requests again by itself; attempts are ours to count.
-        session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
-        return session
+
+_Way: TypeAlias = tuple[aiohttp.ClientSession, DirectRequests | None]
+
+
+def _keeping(*, fresh: bool) -> dict[str, Any]:
+    """Give what a connector is told of keeping connections; without a look at them, none are."""
+    keeps = GUARDED and not fresh
+    return {"keepalive_timeout": KEEPALIVE_SECONDS} if keeps else {"force_close": True}
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    """Open a session without headers, which it would show to proxies."""
+    session = aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_NO_TIMEOUT,
+        trust_env=False,
+        raise_for_status=False,
+        trace_configs=[progress_traces()],
+        **HEADER_LIMITS,
+    )
+    # aiohttp sends idempotent requests again by itself; attempts are ours to count.
+    session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
+    return session
 
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
-_NO_PASSWORD = 407
-_MOVED = frozenset((301, 302, 303, 307, 308))
-_OURS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key")
-
-
-def _origin(url: str) -> str:
-    """Give what all addresses of a host begin with."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}/"
-
-
-def _elsewhere(response: aiohttp.ClientResponse | Response) -> str | None:
-    """Give the address on another host where an answer stands; on ours it would carry the key."""
-    if response.status not in _MOVED:
-        return None
-    target = urljoin(str(response.url), response.headers.get("Location", ""))
-    is_web = target.startswith(("http://", "https://"))
-    return target if is_web and not target.startswith(_origin(str(response.url))) else None
-
-
-def _fit(headers: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Give those of a call's headers that another host may know."""
-    return {name: value for name, value in (headers or {}).items() if name.lower() not in _OURS}
+_NO_CREDENTIALS = 407
 
 
 def _multipart(form: Form) -> aiohttp.MultipartWriter:
@@ -510,7 +528,9 @@ def _multipart(form: Form) -> aiohttp.MultipartWriter:
     return writer
 
 
-def _failed(error: Exception, progress: Progress, connect: float | None) -> TokenGateError:
+def _failed(
+    error: Exception, progress: Progress, connect: float | None, foreign: str
+) -> TokenGateError:
     from aiotokengate.failures import failed  # noqa: PLC0415 - most calls go well
 
-    return failed(error, progress, connect)
+    return failed(error, progress, connect, foreign)
