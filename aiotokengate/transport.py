@@ -21,15 +21,13 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from aiotokengate.certificates import Trust
-from aiotokengate.connectors import make_connector, through
+from aiotokengate.connectors import Trust, make_connector, through
 from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError, WireError
-from aiotokengate.perimeter import InsideError, Perimeter, refused_inside
-from aiotokengate.places import MOST_REDIRECTS, named, onward, origin, travelling
 from aiotokengate.proxies import Proxy, Ways
 from aiotokengate.shortcuts import KNOWN, DirectRequests, Response, reader_of
 from aiotokengate.wire.headers import request_id
@@ -37,6 +35,7 @@ from aiotokengate.wire.headers import request_id
 if TYPE_CHECKING:
     import ssl as ssl_module
 
+    from aiotokengate.perimeter import Perimeter
     from aiotokengate.uploads import Form
 
 __all__ = ["Answer", "Transport"]
@@ -172,17 +171,20 @@ class Transport:
             headers: that go with them.
             proxy: through which; None for the environment's, "" for none.
             ssl: which certificates are trusted.
-            allow_private: whether downloads may stand inside, see :class:`Perimeter`.
+            allow_private: whether downloads may stand inside, see :mod:`aiotokengate.perimeter`.
 
         Raises:
             CallerError: the proxy is none that can be used.
         """
         self.headers = headers
-        self._host = origin(base_url)
+        self._base_url = base_url
+        self._host = _origin(base_url)
         self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
         self.proxy = self._ways.to(base_url)
         self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
-        self._perimeter = Perimeter(base_url, proxied=self.proxy is not None, allow=allow_private)
+        self._allow_private = allow_private
+        self._seen: set[str] = set()
+        self._perimeter: Perimeter | None = None
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
         _transports.add(self)
@@ -214,7 +216,7 @@ class Transport:
             hops: redirects that led here; the gateway's own host gets no key after one.
 
         Raises:
-            CallerError: it is a download from inside, see :class:`Perimeter`.
+            CallerError: it is a download from inside, see :mod:`aiotokengate.perimeter`.
             ConnectFailed: no connection, or it died before a byte of an answer.
             TimedOut: the connection took longer than ``connect``.
             TransportError: anything else of the network.
@@ -223,7 +225,7 @@ class Transport:
         if ours and own:
             headers = {**own, **(headers or {})}
         elif not ours and method == "GET":
-            await self._perimeter.admit(url)
+            await self._admit(url)
         body: bytes | aiohttp.MultipartWriter | None
         if data is None or isinstance(data, bytes):
             body = data
@@ -237,16 +239,16 @@ class Transport:
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             failure = error
         else:
-            location = response.headers.get("Location", "")
-            target = onward(method, url, response.status, location, ours=ours)
-            if target is None or not (data is None or isinstance(data, bytes)):
+            moved = response.status in _MOVED and isinstance(data, bytes | None)
+            target = _leads_on(method, url, response, ours=ours) if moved else None
+            if target is None:
                 sessions = self._open.get(asyncio.get_running_loop())
                 return Answer(response, sessions.draining if sessions else set())
             response.close()
             if hops == MOST_REDIRECTS:
                 message = f"expected at most {MOST_REDIRECTS} redirects, got one more"
                 raise WireError(message)
-            goes = travelling(headers or {}) if origin(target) != origin(url) else headers
+            goes = _fit(headers or {}) if _origin(target) != _origin(url) else headers
             return await self.send(
                 method, target, headers=goes, data=data, connect=connect, hops=hops + 1
             )
@@ -256,6 +258,20 @@ class Transport:
             raise barred or _unsent(failure, connect) from _plain(failure)
         finally:
             del failure  # whose frames hold this one
+
+    async def _admit(self, url: str) -> None:
+        """Look at a download from another host before it is asked for."""
+        from aiotokengate.perimeter import Perimeter  # noqa: PLC0415 - no chat needs it
+
+        if self._perimeter is None:
+            seen = self._seen if self.proxy is None else None
+            self._perimeter = Perimeter(self._base_url, seen, allow=self._allow_private)
+        await self._perimeter.admit(url)
+
+    def _look(self, address: str) -> None:
+        """Look at an address that is connected to for another host."""
+        if self._perimeter is not None:
+            self._perimeter.check(address)
 
     async def _respond(
         self,
@@ -279,7 +295,7 @@ class Transport:
         if direct is not None and (body is None or isinstance(body, bytes)):
             return await direct.send(method, url, body, headers, timeout)
         proxy = self.proxy if ours else self._ways.to(url)
-        session = sessions.kept if kept else sessions.other(proxy, ours=ours)
+        session = sessions.kept if kept else sessions.other(proxy, method, ours=ours)
         if proxy is not None and not proxy.is_socks:  # it would be told what the session has
             headers = _over(self.headers if ours else _FOREIGN_HEADERS, headers or {})
         return await session.request(
@@ -304,9 +320,8 @@ class Transport:
         self._ways.check()
         self._forget_dead()
         secure = self._host.startswith("https:")
-        sessions = _LoopSessions(
-            self.headers, self.proxy, self._trust, self._perimeter, secure=secure
-        )
+        looks = self._seen.add, self._look
+        sessions = _LoopSessions(self.headers, self.proxy, self._trust, looks, secure=secure)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -352,14 +367,14 @@ class _LoopSessions:
         headers: Mapping[str, str],
         proxy: Proxy | None,
         trust: Trust,
-        perimeter: Perimeter,
+        looks: tuple[Callable[[str], object], Callable[[str], object]],
         *,
         secure: bool,
     ) -> None:
         self._headers = headers
         self._proxy = proxy
         self._trust = trust
-        self._perimeter = perimeter
+        self._look_at_own, self._look_at_foreign = looks
         # Reading the certificates takes a while, and who speaks plain HTTP needs none.
         self._secure = secure or (proxy is not None and proxy.scheme == "https")
         self.kept = self._own_session(keepalive_timeout=KEEPALIVE_SECONDS)
@@ -390,34 +405,34 @@ class _LoopSessions:
                 session.connector._closed = True  # noqa: SLF001 - there is no public way
                 session.detach()
 
-    def other(self, proxy: Proxy | None, *, ours: bool) -> aiohttp.ClientSession:
+    def other(self, proxy: Proxy | None, method: str, *, ours: bool) -> aiohttp.ClientSession:
         """Give the session for one request, or, to a foreign host, one without the key."""
         if not ours:
-            return self._foreign_session(proxy)
+            return self._foreign_session(proxy, is_download=method == "GET")
         if self._fresh is None:
             self._fresh = self._own_session(force_close=True)
         return self._fresh
 
-    def _foreign_session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not.
-        key = proxy if proxy is not None and proxy.is_socks else proxy is None
-        session = self._foreign.get(key)
+    def _foreign_session(self, proxy: Proxy | None, *, is_download: bool) -> aiohttp.ClientSession:
+        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not;
+        # and one that nobody looked at is not for a download.
+        way = proxy if proxy is not None and proxy.is_socks else proxy is None
+        session = self._foreign.get((way, is_download))
         if session is None:
             connector = make_connector(
                 proxy,
-                self._perimeter.check,
+                self._look_at_foreign if is_download else str,
                 ssl=self._trust.context(),
                 keepalive_timeout=KEEPALIVE_SECONDS,
             )
-            named = _FOREIGN_HEADERS if key else {}
-            session = self._foreign[key] = _session(connector, named)
+            session = _session(connector, _FOREIGN_HEADERS if way else {})
+            self._foreign[way, is_download] = session
         return session
 
     def _own_session(self, **keep: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - aiohttp's
-        perimeter = self._perimeter
-        look = perimeter.saw if self._proxy is None else str
         ssl = self._trust.context() if self._secure else True
         named = self._headers if self._proxy is None or self._proxy.is_socks else {}
+        look = self._look_at_own
         return _session(make_connector(self._proxy, look, ssl=ssl, **keep), named)
 
     async def _keep(self) -> AsyncGenerator[None, None]:
@@ -449,6 +464,33 @@ def _session(connector: aiohttp.TCPConnector, headers: Mapping[str, str]) -> aio
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
 
 
+_MOVED = frozenset((301, 302, 303, 307, 308))
+MOST_REDIRECTS = 10
+
+
+def _origin(url: str) -> str:
+    """Give what all addresses of a host begin with."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _leads_on(
+    method: str, url: str, response: aiohttp.ClientResponse | Response, *, ours: bool
+) -> str | None:
+    """Give where an answer stands, if it is to be fetched there."""
+    from aiotokengate.places import onward  # noqa: PLC0415 - few answers do
+
+    location = response.headers.get("Location", "")
+    return onward(method, url, response.status, location, ours=ours)
+
+
+def _fit(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Give those of a call's headers that another host may know."""
+    from aiotokengate.places import travelling  # noqa: PLC0415 - the same
+
+    return travelling(headers)
+
+
 def _over(base: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
     """Give headers over others, however their names are spelt."""
     names = {name.lower() for name in headers}
@@ -476,6 +518,9 @@ def _multipart(
 
 def _barred(error: Exception, url: str) -> CallerError | None:
     """Say whether a download failed for where it was to come from."""
+    from aiotokengate.perimeter import InsideError, refused_inside  # noqa: PLC0415 - see above
+    from aiotokengate.places import named  # noqa: PLC0415 - the same
+
     if isinstance(getattr(error, "os_error", None), InsideError):
         return refused_inside(url)
     if isinstance(error, aiohttp.InvalidURL):  # which is quoted, and may be signed
