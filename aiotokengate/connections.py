@@ -24,7 +24,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from aiotokengate.errors import CallerError
-from aiotokengate.places import named
 
 if TYPE_CHECKING:
     import asyncio
@@ -168,6 +167,8 @@ def parsed(url: str) -> URL:
     try:
         return URL(url)
     except ValueError as error:
+        from aiotokengate.places import named  # noqa: PLC0415 - addresses are mostly good
+
         message = f"expected an http or https address, got {named(url)}: {error}"
         raise CallerError(message) from None
 

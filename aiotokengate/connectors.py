@@ -1,8 +1,14 @@
-"""Makes what opens connections: every socket is looked at first, and probed while it is silent."""
+"""Makes what opens connections: every socket is looked at first, and probed while it is silent.
+
+Certificates are read with the first connection that needs them.  aiohttp reads them when it is
+imported, and what a program sets after that (``SSL_CERT_FILE`` out of a ``.env``,
+``truststore.inject_into_ssl()``) would come too late.
+"""
 
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,9 +19,29 @@ from yarl import URL
 from aiotokengate.connections import GuardedConnector
 from aiotokengate.proxies import Proxy
 
-__all__ = ["keep_alive", "make_connector", "through"]
+__all__ = ["Trust", "keep_alive", "make_connector", "through"]
 
 _IDLE, _INTERVAL, _COUNT = 60, 15, 4
+
+
+class Trust:
+    """Which certificates a session trusts.
+
+    Args:
+        given: a context, True for the system's certificates, False for any.
+    """
+
+    def __init__(self, given: ssl.SSLContext | bool) -> None:  # noqa: FBT001 - as aiohttp has it
+        """Note it; nothing is read."""
+        self._context = given
+
+    def context(self) -> ssl.SSLContext | bool:
+        """Return what a connector takes; the certificates are read once for each session."""
+        if self._context is True:
+            made = ssl.create_default_context()
+            made.set_alpn_protocols(["http/1.1"])
+            self._context = made
+        return self._context
 
 
 def make_connector(

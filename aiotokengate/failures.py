@@ -25,8 +25,6 @@ from aiotokengate.errors import (
     Unanswered,
     WireError,
 )
-from aiotokengate.perimeter import InsideError, refused_inside
-from aiotokengate.places import named
 
 if TYPE_CHECKING:
     from aiotokengate.connections import Progress
@@ -78,13 +76,24 @@ def failed(
     """
     if isinstance(error, TokenGateError):
         return error.with_traceback(None)
-    if foreign and isinstance(getattr(error, "os_error", None), InsideError):
-        return refused_inside(foreign)
-    if foreign and isinstance(error, aiohttp.InvalidURL):  # which is quoted, and may be signed
-        return CallerError(f"expected an http or https address, got {named(foreign)}")
+    barred = _barred(error, foreign) if foreign else None
+    if barred is not None:
+        return barred
     told = _after_sending(error, progress) if progress.sent else _before_sending(error, connect)
     told.__cause__ = _plain(error)
     return told
+
+
+def _barred(error: Exception, url: str) -> CallerError | None:
+    """Say whether a download failed for where it was to come from."""
+    from aiotokengate.perimeter import InsideError, refused_inside  # noqa: PLC0415 - few need it
+    from aiotokengate.places import named  # noqa: PLC0415 - the same
+
+    if isinstance(getattr(error, "os_error", None), InsideError):
+        return refused_inside(url)
+    if isinstance(error, aiohttp.InvalidURL):  # which is quoted, and may be signed
+        return CallerError(f"expected an http or https address, got {named(url)}")
+    return None
 
 
 def broken(error: Exception) -> TokenGateError:

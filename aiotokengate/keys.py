@@ -1,4 +1,7 @@
-"""API keys: a text that stays, or a callable that is asked before each request."""
+"""API keys: a text that stays, or a callable that is asked before each request.
+
+Keys, and addresses, are copied from pages and read from files, and bring along what nobody sees.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,27 @@ from hashlib import blake2s
 from typing import Any, Final, TypeAlias
 
 from aiotokengate.errors import CallerError
-from aiotokengate.policy.addresses import stripped
 
-__all__ = ["ApiKey", "KeySource", "checked_key"]
+__all__ = ["ApiKey", "KeySource", "checked_key", "stripped"]
 
 ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
 _REMEMBERED: Final = 64
 """Keys of a source that errors are searched for: an answer may be late, and echo an old one."""
+
+
+def stripped(text: str) -> str:
+    """Take off blanks, control and zero-width characters and byte order marks at both ends."""
+    start, end = 0, len(text)
+    while start < end and not _is_visible(text[start]):
+        start += 1
+    while end > start and not _is_visible(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_visible(sign: str) -> bool:
+    return sign.isprintable() and not sign.isspace()
 
 
 def checked_key(key: str) -> str:

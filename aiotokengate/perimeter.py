@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -30,30 +31,26 @@ class Perimeter:
 
     Args:
         base_url: the session's own address.
-        proxied: whether that is asked through a proxy.
+        seen: the addresses to which the session's own connections were made, as they come; None
+            where a proxy makes them.
         allow: whether everything is allowed.
     """
 
-    def __init__(self, base_url: str, *, proxied: bool, allow: bool) -> None:
+    def __init__(self, base_url: str, seen: Collection[str] | None, *, allow: bool) -> None:
         parts = urlsplit(base_url)
         self._host, self._port = (
             parts.hostname or "",
             parts.port or {"http": 80}.get(parts.scheme, 443),
         )
-        self._proxied = proxied
         self._open = allow or names_inside(self._host)
-        self._seen: set[str] = set()
-        self._found: set[str] = set()
+        self._seen = seen
+        self._found: Collection[str] = ()
 
     @property
     def is_open(self) -> bool:
         """Whether what stands inside may be asked, as far as is known."""
         own = self._seen or self._found
         return self._open or (bool(own) and all(map(is_inside, own)))
-
-    def saw(self, address: str) -> None:
-        """Note an address to which the session's own connection is made."""
-        self._seen.add(address)
 
     def check(self, address: str) -> None:
         """Look at an address that is about to be connected to for a download.
@@ -72,19 +69,19 @@ class Perimeter:
             CallerError: it names a place inside, or is none.
         """
         host = urlsplit(checked_url(url)).hostname or ""
-        if not self.is_open and not self._seen and not self._proxied:
+        if self._seen is not None and not self._seen and not self._open:
             self._found = await _resolved(self._host, self._port)
         if not self.is_open and names_inside(host):
             raise refused_inside(url)
 
 
-async def _resolved(host: str, port: int) -> set[str]:
+async def _resolved(host: str, port: int) -> Collection[str]:
     try:
         found: list[Any] = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError):
-        return set()
+        return ()
     return {entry[4][0] for entry in found}
 
 

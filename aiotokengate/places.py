@@ -11,9 +11,7 @@ from aiotokengate.errors import CallerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MOST_REDIRECTS", "checked_url", "named", "onward", "origin", "refused", "travelling"]
-
-MOST_REDIRECTS: Final = 10
+__all__ = ["checked_url", "named", "onward", "refused", "travelling"]
 
 _MOVED: Final = frozenset((301, 302, 303, 307, 308))
 _UNCHANGED: Final = frozenset((307, 308))
@@ -32,12 +30,6 @@ _PLACE: Final = re.compile(
 )
 _SHOWN: Final = re.compile(r"[\w.\-:\[\]%]{1,255}")
 _LAST_PORT: Final = 65_535
-
-
-def origin(url: str) -> str:
-    """Return what all addresses of a host begin with."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}/"
 
 
 def travelling(headers: Mapping[str, str]) -> dict[str, str]:

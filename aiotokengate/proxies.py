@@ -10,13 +10,12 @@ import urllib.request
 from base64 import b64encode
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import attrs
 
 from aiotokengate.errors import CallerError
-from aiotokengate.policy.addresses import stripped
-from aiotokengate.policy.no_proxy import bypasses
+from aiotokengate.keys import stripped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,8 +165,7 @@ def environment_proxy(url: str) -> Proxy | None:
     kind = next((kind for kind in (parts.scheme, "all") if stripped(named.get(kind, ""))), None)
     if kind is None or not parts.hostname:
         return None
-    port = parts.port or PORTS.get(parts.scheme, 0)
-    if is_own and bypasses(named.get("no", ""), parts.scheme, parts.hostname, port):
+    if is_own and _is_excepted(named.get("no", ""), parts):
         return None
     if not is_own and urllib.request.proxy_bypass(parts.netloc):
         return None
@@ -177,6 +175,13 @@ def environment_proxy(url: str) -> Proxy | None:
         return parsed_proxy(whole, f"{kind}_proxy of the environment")
     finally:
         del named, address, whole
+
+
+def _is_excepted(listed: str, parts: SplitResult) -> bool:
+    from aiotokengate.policy.no_proxy import bypasses  # noqa: PLC0415 - where there is a proxy
+
+    port = parts.port or PORTS.get(parts.scheme, 0)
+    return bypasses(listed, parts.scheme, parts.hostname or "", port)
 
 
 def parsed_proxy(address: str, source: str) -> Proxy:

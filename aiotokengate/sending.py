@@ -43,7 +43,6 @@ from aiotokengate.hooks import (
     RetryScheduled,
     emit,
 )
-from aiotokengate.places import refused
 from aiotokengate.policy.retry import RetryBudget, next_wait
 from aiotokengate.pump import Pump, Terms
 from aiotokengate.types import Attempt, Timeline
@@ -571,6 +570,8 @@ async def _refusal(answer: Answer) -> StatusError:
     error = status_error(answer.status, body, answer.headers)
     location = answer.headers.get("Location")
     if location is not None and _REDIRECT <= answer.status < _REFUSED:
+        from aiotokengate.places import refused  # noqa: PLC0415 - no call that goes well needs it
+
         error.message, hint = refused(answer.url, answer.status, location)
         error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed
     return error

@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 
 from aiotokengate.admission import Admission
 from aiotokengate.catalogue import CATALOGUE, Catalogue
-from aiotokengate.certificates import Trust
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.connectors import Trust
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError
-from aiotokengate.keys import ApiKey, KeySource, checked_key
-from aiotokengate.policy.addresses import stripped
+from aiotokengate.keys import ApiKey, KeySource, checked_key, stripped
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place

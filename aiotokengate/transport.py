@@ -22,11 +22,11 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from aiotokengate.certificates import Trust
 from aiotokengate.connections import (
     GUARDED,
     Guarded,
@@ -36,10 +36,8 @@ from aiotokengate.connections import (
     parsed,
     progress_traces,
 )
-from aiotokengate.connectors import make_connector, through
+from aiotokengate.connectors import Trust, make_connector, through
 from aiotokengate.errors import CallerError, TokenGateError, WireError
-from aiotokengate.perimeter import Perimeter
-from aiotokengate.places import MOST_REDIRECTS, onward, origin, travelling
 from aiotokengate.proxies import Proxy, Ways
 from aiotokengate.shortcuts import (
     HEADER_LIMITS,
@@ -54,6 +52,7 @@ from aiotokengate.wire.headers import request_id
 if TYPE_CHECKING:
     import ssl as ssl_module
 
+    from aiotokengate.perimeter import Perimeter
     from aiotokengate.uploads import Form
 
 __all__ = ["Answer", "Transport"]
@@ -205,17 +204,20 @@ class Transport:
             headers: that go with them.
             proxy: through which; None for the environment's, "" for none.
             ssl: which certificates are trusted.
-            allow_private: whether downloads may stand inside, see :class:`Perimeter`.
+            allow_private: whether downloads may stand inside, see :mod:`aiotokengate.perimeter`.
 
         Raises:
             CallerError: the proxy is none that can be used.
         """
         self.headers = headers
-        self._host = origin(base_url)
+        self._base_url = base_url
+        self._host = _origin(base_url)
         self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
         self.proxy = self._ways.to(base_url)
         self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
-        self._perimeter = Perimeter(base_url, proxied=self.proxy is not None, allow=allow_private)
+        self._allow_private = allow_private
+        self._seen: set[str] = set()
+        self._perimeter: Perimeter | None = None
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
         _transports.add(self)
@@ -247,7 +249,7 @@ class Transport:
             hops: redirects that led here; the gateway's own host gets no key after one.
 
         Raises:
-            CallerError: it is a download from inside, see :class:`Perimeter`.
+            CallerError: it is a download from inside, see :mod:`aiotokengate.perimeter`.
             ConnectFailed: nothing was sent; where a proxy refused, with its status.
             Unanswered: it may have been sent, and no answer came.
             TimedOut: the connection took longer than ``connect``.
@@ -255,7 +257,7 @@ class Transport:
         """
         ours = not hops and url.startswith(self._host)
         if not ours and method == "GET":
-            await self._perimeter.admit(url)
+            await self._admit(url)
         progress = Progress()
         failure: Exception | None = None
         lines = self._lines(headers, own, ours=ours)
@@ -273,9 +275,9 @@ class Transport:
                 raise _failed(failure, progress, connect, "" if ours else url)
             finally:
                 del failure  # whose frames hold this one
-        location = response.headers.get("Location", "")
-        target = onward(method, url, response.status, location, ours=ours)
-        if target is None or not (data is None or isinstance(data, bytes)):
+        moved = response.status in _MOVED and isinstance(data, bytes | None)
+        target = _leads_on(method, url, response, ours=ours) if moved else None
+        if target is None:
             self._check_proxy(response, url, ours=ours)
             sessions = self._open.get(asyncio.get_running_loop())
             return Answer(response, sessions.draining if sessions else set())
@@ -283,10 +285,24 @@ class Transport:
         if hops == MOST_REDIRECTS:
             message = f"expected at most {MOST_REDIRECTS} redirects, got one more"
             raise WireError(message)
-        goes = travelling(headers or {}) if origin(target) != origin(url) else headers
+        goes = _fit(headers or {}) if _origin(target) != _origin(url) else headers
         return await self.send(
             method, target, headers=goes, data=data, connect=connect, hops=hops + 1
         )
+
+    async def _admit(self, url: str) -> None:
+        """Look at a download from another host before it is asked for."""
+        from aiotokengate.perimeter import Perimeter  # noqa: PLC0415 - no chat needs it
+
+        if self._perimeter is None:
+            seen = self._seen if self.proxy is None else None
+            self._perimeter = Perimeter(self._base_url, seen, allow=self._allow_private)
+        await self._perimeter.admit(url)
+
+    def _look(self, address: str) -> None:
+        """Look at an address that is connected to for another host."""
+        if self._perimeter is not None:
+            self._perimeter.check(address)
 
     def _lines(
         self, headers: Mapping[str, str] | None, own: Mapping[str, str] | None, *, ours: bool
@@ -316,7 +332,7 @@ class Transport:
             message = "this event loop is ending, and has closed its connections"
             raise CallerError(message)
         proxy = self.proxy if ours else self._ways.to(url)
-        session, direct = sessions.way(proxy, ours=ours, fresh=fresh)
+        session, direct = sessions.own(fresh=fresh) if ours else sessions.foreign(proxy, method)
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
         if direct is not None and (body is None or isinstance(body, bytes)):
             return await direct.send(method, url, headers, body, timeout, progress, proxy)
@@ -359,7 +375,8 @@ class Transport:
         self._ways.check()
         self._forget_dead()
         secure = self._host.startswith("https:")
-        sessions = _LoopSessions(self.proxy, self._trust, self._perimeter, secure=secure)
+        looks = self._seen.add, self._look
+        sessions = _LoopSessions(self.proxy, self._trust, looks, secure=secure)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -401,11 +418,16 @@ class _LoopSessions:
     """
 
     def __init__(
-        self, proxy: Proxy | None, trust: Trust, perimeter: Perimeter, *, secure: bool
+        self,
+        proxy: Proxy | None,
+        trust: Trust,
+        looks: tuple[Callable[[str], object], Callable[[str], object]],
+        *,
+        secure: bool,
     ) -> None:
         self._proxy = proxy
         self._trust = trust
-        self._perimeter = perimeter
+        self._look_at_own, self._look_at_foreign = looks
         # Reading the certificates takes a while, and who speaks plain HTTP needs none.
         self._secure = secure or (proxy is not None and proxy.scheme == "https")
         self._known = is_known()
@@ -436,36 +458,35 @@ class _LoopSessions:
             if session.connector is not None:
                 session.detach()
 
-    def way(self, proxy: Proxy | None, *, ours: bool, fresh: bool) -> _Way:
-        """Give what sends a request: to a foreign host, on a new connection, or on any."""
-        if not ours:
-            return self._foreign_session(proxy)
+    def own(self, *, fresh: bool) -> _Way:
+        """Give what sends to the gateway: on a new connection, or on any."""
         if not fresh:
             return self._kept
         if self._fresh is None:
             self._fresh = self._own_session(fresh=True)
         return self._fresh
 
+    def foreign(self, proxy: Proxy | None, method: str) -> _Way:
+        """Give what sends to another host."""
+        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not;
+        # and one that nobody looked at is not for a download.
+        is_download = method == "GET"
+        key = proxy if proxy is not None and proxy.is_socks else proxy is None, is_download
+        way = self._foreign.get(key)
+        if way is None:
+            look = self._look_at_foreign if is_download else str
+            settings = {"ssl": self._trust.context(), **_keeping(fresh=False)}
+            way = self._foreign[key] = self._way(make_connector(proxy, look, **settings))
+        return way
+
     def _all(self) -> list[aiohttp.ClientSession]:
         ways = (self._kept, self._fresh, *self._foreign.values())
         return [way[0] for way in ways if way is not None]
 
-    def _foreign_session(self, proxy: Proxy | None) -> _Way:
-        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not.
-        key = proxy if proxy is not None and proxy.is_socks else proxy is None
-        way = self._foreign.get(key)
-        if way is None:
-            keep = _keeping(fresh=False)
-            ssl = self._trust.context()
-            connector = make_connector(proxy, self._perimeter.check, ssl=ssl, **keep)
-            way = self._foreign[key] = self._way(connector)
-        return way
-
     def _own_session(self, *, fresh: bool) -> _Way:
-        look = self._perimeter.saw if self._proxy is None else str
         ssl = self._trust.context() if self._secure else True
-        connector = make_connector(self._proxy, look, ssl=ssl, **_keeping(fresh=fresh))
-        return self._way(connector)
+        settings = {"ssl": ssl, **_keeping(fresh=fresh)}
+        return self._way(make_connector(self._proxy, self._look_at_own, **settings))
 
     def _way(self, connector: aiohttp.TCPConnector) -> _Way:
         """Give a session, and the way around it if aiohttp is built as known."""
@@ -512,6 +533,31 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
 _NO_CREDENTIALS = 407
+_MOVED = frozenset((301, 302, 303, 307, 308))
+MOST_REDIRECTS = 10
+
+
+def _origin(url: str) -> str:
+    """Give what all addresses of a host begin with."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _leads_on(
+    method: str, url: str, response: aiohttp.ClientResponse | Response, *, ours: bool
+) -> str | None:
+    """Give where an answer stands, if it is to be fetched there."""
+    from aiotokengate.places import onward  # noqa: PLC0415 - few answers do
+
+    location = response.headers.get("Location", "")
+    return onward(method, url, response.status, location, ours=ours)
+
+
+def _fit(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Give those of a call's headers that another host may know."""
+    from aiotokengate.places import travelling  # noqa: PLC0415 - the same
+
+    return travelling(headers)
 
 
 def _multipart(form: Form) -> aiohttp.MultipartWriter:

@@ -9,10 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiotokengate import CallerError, Limits, Pool, Retry, TimedOut, Timeout, TokenGate
 from aiotokengate.endpoints import Endpoint
 from aiotokengate.hooks import HookEvent
+from aiotokengate.keys import stripped
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"
@@ -266,3 +269,20 @@ def test_a_coroutine_is_no_callable() -> None:
     with pytest.raises(CallerError, match="expected api_key as str or callable, got coroutine"):
         TokenGate(api_key=made)  # type: ignore[arg-type]
     made.close()
+
+
+# --- texts that were copied ---------------------------------------------------------------------
+
+INVISIBLE = " \t\r\n\u00a0\u3000\u200b\u200c\u200d\u200e\u2060\ufeff\u00ad\x00\u2028"
+
+
+@pytest.mark.parametrize("sign", INVISIBLE)
+def test_what_nobody_sees_is_taken_off(sign: str) -> None:
+    assert stripped(f"{sign}sk-密钥{sign}🔑{sign * 2}") == f"sk-密钥{sign}🔑"
+    assert stripped(sign * 3) == ""
+
+
+@given(st.text())
+def test_it_is_taken_off_once_and_for_all(text: str) -> None:
+    assert stripped(stripped(text)) == stripped(text)
+    assert stripped(text) in text

@@ -332,6 +332,26 @@ async def test_what_stands_inside_may_be_allowed(
                 assert await gate.request("GET", "/file") == b"png"
 
 
+async def test_who_writes_somewhere_inside_means_it(
+    names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is for no download, though."""
+    names["files.test"] = "127.0.0.1"
+    async with (
+        server(lambda _: file(b"png")) as (inside, told),
+        server(lambda _: b"") as (proxy, _),
+    ):
+        url = f"http://files.test:{inside.rpartition(':')[2]}/a"
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "files.test")
+        async with TokenGate(api_key="sk-test", base_url="http://gateway.test/v1") as gate:
+            for _ in range(2):
+                assert await gate.request("POST", url, json={}) == b"png"
+                with pytest.raises(CallerError, match="which is loopback"):
+                    await gate.request("GET", url)
+    assert ["POST /a" in head for head in told] == [True, True]
+
+
 async def test_an_image_that_the_gateway_places_inside(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

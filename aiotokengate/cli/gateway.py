@@ -16,7 +16,7 @@ from typing import get_args
 
 import attrs
 
-from aiotokengate.policy.addresses import stripped
+from aiotokengate.keys import stripped
 from aiotokengate.testing.gateway import FakeGateway
 from aiotokengate.testing.limits import Charge, Kind, Per, RateLimit, Style
 from aiotokengate.testing.record import Recorder

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_inside", "names_inside", "stripped"]
+__all__ = ["is_inside", "names_inside"]
 
 _Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -139,24 +139,5 @@ def _values(number: str) -> set[int]:
     return {int(number), int(number, 8)} if is_octal else {int(number)}
 
 
-# --- texts that were copied ---------------------------------------------------------------------
-
-
-def stripped(text: str) -> str:
-    """Take off blanks, control and zero-width characters and byte order marks at both ends.
-
-    A key or an address that was copied from a page or read from a file brings them along.
-    """
-    start, end = 0, len(text)
-    while start < end and _is_invisible(text[start]):
-        start += 1
-    while end > start and _is_invisible(text[end - 1]):
-        end -= 1
-    return text[start:end]
-
-
-_BLANK = frozenset(("Cc", "Cf", "Zl", "Zp", "Zs"))
-
-
 def _is_invisible(sign: str) -> bool:
-    return sign.isspace() or unicodedata.category(sign) in _BLANK
+    return sign.isspace() or unicodedata.category(sign) in ("Cc", "Cf")

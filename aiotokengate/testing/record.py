@@ -21,7 +21,7 @@ from aiohttp import web
 
 from aiotokengate.connectors import make_connector, through
 from aiotokengate.errors import CallerError
-from aiotokengate.policy.addresses import stripped
+from aiotokengate.keys import stripped
 from aiotokengate.proxies import Proxy, environment_proxy
 from aiotokengate.testing.masking import Secrets, masked_place
 from aiotokengate.testing.recording import Exchange, Recording, private_file

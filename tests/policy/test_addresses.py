@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.policy.addresses import is_inside, names_inside, stripped
+from aiotokengate.policy.addresses import is_inside, names_inside
 
 INSIDE = [
     *("0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255"),  # noqa: S104
@@ -113,20 +113,3 @@ def test_what_carries_an_address_inside_is_inside(address: IPv4Address) -> None:
 @given(st.text(max_size=40))
 def test_any_host_is_judged(host: str) -> None:
     assert names_inside(host) in (True, False)
-
-
-# --- texts that were copied ---------------------------------------------------------------------
-
-INVISIBLE = " \t\r\n\u00a0\u3000\u200b\u200c\u200d\u200e\u2060\ufeff\u00ad\x00\u2028"
-
-
-@pytest.mark.parametrize("sign", INVISIBLE)
-def test_what_nobody_sees_is_taken_off(sign: str) -> None:
-    assert stripped(f"{sign}sk-密钥{sign}🔑{sign * 2}") == f"sk-密钥{sign}🔑"
-    assert stripped(sign * 3) == ""
-
-
-@given(st.text())
-def test_it_is_taken_off_once_and_for_all(text: str) -> None:
-    assert stripped(stripped(text)) == stripped(text)
-    assert stripped(text) in text
