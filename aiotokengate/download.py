@@ -149,8 +149,9 @@ class _Flow:
             self._waited += self.terms.clock.now() - self._since
             raise
         except Exception as error:  # noqa: BLE001 - every way a transport can break
+            failure = self._body.explain(error)
             data = b"" if self.ended else self._body.salvage()
-            self.end(self._body.explain(error))
+            self.end(failure)
         finally:
             self._reading = False
         if not data:

@@ -312,14 +312,16 @@ class _Sending:
         if sender.hooks:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, request.path, attempt))
-        timeline.sent = self._now() - self._began
         route, path = self._turn.route, request.path
+        own = None if route.source is None else await route.signature()
+        timeline.sent = self._now() - self._began
         while True:
             try:
                 answer = await route.transport.send(
                     request.method,
                     route.base_url + path if path[0] == "/" else _address(route.base_url, path),
                     headers=request.headers or None,
+                    own=own,
                     data=request.body if request.form is None else request.form,
                     connect=request.timeout.connect,
                     fresh=self._fresh,
@@ -587,8 +589,9 @@ class _Sending:
         emit(self._sender.hooks, event)
 
     def _secrets(self) -> tuple[str, ...]:
-        keys = (route.key for route in self._sender.admission.routes.all)
-        return (*keys, *self._request.secrets())
+        routes = self._sender.admission.routes.all
+        known = (secret for route in routes for secret in route.secrets())
+        return (*known, *self._request.secrets())
 
     def _left(self) -> float | None:
         """Give the seconds until the deadline."""
@@ -624,8 +627,12 @@ def _total_tokens(parsed: object) -> float | None:
 async def _refusal(answer: Answer) -> StatusError:
     body = await answer.error_body()
     error = status_error(answer.status, body, answer.headers)
-    if _REDIRECT <= answer.status < _REFUSED:
-        error.message = f"redirect not followed, it would carry the key away ({answer.status})"
+    location = answer.headers.get("Location")
+    if location is not None and _REDIRECT <= answer.status < _REFUSED:
+        from aiotokengate.places import refused  # noqa: PLC0415 - no call that goes well needs it
+
+        error.message, hint = refused(answer.url, answer.status, location)
+        error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed
     return error
 
 
