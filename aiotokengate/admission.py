@@ -228,12 +228,20 @@ class Turn:
         if lane is not None and ticket is not None and self._leave():
             lane.settle(ticket, tokens)
 
-    def refused(self, error: TokenGateError, wait: float) -> float:
-        """Give the place back after a refusal for a limit; give for how long the lane holds."""
+    def refused(self, error: TokenGateError, wait: float, *, hinted: bool) -> float:
+        """Give the place back after a refusal for a limit; return for how long the lane holds.
+
+        Args:
+            error: the refusal.
+            wait: seconds: what the gateway named, made longer by chance, or else the back-off.
+            hinted: whether the gateway named it.
+        """
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return wait
-        return lane.refuse(ticket, wait, crowded=_names_concurrency(error.message))
+        # A lane that learns knows better than one call how long to hold, unless it was told.
+        named = wait if hinted or not lane.limits.learn else None
+        return lane.refuse(ticket, named, crowded=_names_concurrency(error.message))
 
     def failed(self, error: TokenGateError) -> bool:
         """Give the place back after any other failure; say whether another key is to be tried."""

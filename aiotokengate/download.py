@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import attrs
 
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "DownloadTerms", "make_room", "write_whole"]
 
+Again: TypeAlias = "Callable[[int, Mapping[str, str]], Awaitable[Download]]"
+
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 _PIECE = 1024 * 1024
@@ -57,8 +59,6 @@ _PARTIAL = 206
 _NOT_SATISFIABLE = 416
 _PAGES = ("text/html", "application/xhtml+xml")
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-")
-_MOST_RESUMES = 5
-"""How often in a row a download may be cut without a byte of progress."""
 
 
 @attrs.define(eq=False)
@@ -71,8 +71,9 @@ class DownloadTerms:
         limit: when the call must have ended, in seconds since then, with phase and setting.
         stall: seconds of silence that are too long.
         most: bytes that :meth:`Download.read` takes at most.
-        again: asks for the same once more with headers beside its own, or None where that can't
-            be done.
+        attempts: how often in all it may be asked for without a byte of progress.
+        again: asks for the same once more with headers beside its own, sending so many times at
+            most; or None where that can't be done.
         headers: of the answer.
         secrets: gives the texts to be blanked in an error that echoes them.
     """
@@ -82,7 +83,8 @@ class DownloadTerms:
     limit: tuple[float, Phase, float] | None
     stall: float | None
     most: int
-    again: Callable[[Mapping[str, str]], Awaitable[Download]] | None = None
+    attempts: int = 1
+    again: Again | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: Callable[[], Iterable[str]] = tuple
 
@@ -150,8 +152,9 @@ class _Flow:
             self._waited += self.terms.clock.now() - self._since
             raise
         except Exception as error:  # noqa: BLE001 - every way a transport can break
+            failure = self._body.explain(error)
             data = b"" if self.ended else self._body.salvage()
-            self.end(self._body.explain(error))
+            self.end(failure)
         finally:
             self._reading = False
         if not data:
@@ -435,8 +438,9 @@ class _Writer:
 
 async def _write_all(download: Download, writer: _Writer) -> None:
     """Write a download to a file, asking for the rest where it is cut."""
-    left, again = _MOST_RESUMES, download._flow.terms.again  # noqa: SLF001 - of this module
-    furthest, whole = 0, download.headers
+    terms = download._flow.terms  # noqa: SLF001 - of this module
+    most, again = terms.attempts - 1, terms.again
+    left, furthest, whole = most, 0, download.headers
     try:
         while True:
             try:
@@ -445,14 +449,15 @@ async def _write_all(download: Download, writer: _Writer) -> None:
             except TransportError as error:
                 await writer.flush()
                 # A server that begins anew each time, and is cut each time, makes no progress.
-                left = _MOST_RESUMES if writer.size > furthest else left - 1
+                left = most if writer.size > furthest else left
                 furthest = max(furthest, writer.size)
                 if again is None or not left or _is_over(error):
                     raise
             else:
                 await writer.flush()
                 return
-            download = await _rest_of(whole, again, writer)
+            download = await _rest_of(whole, partial(again, left), writer)
+            left -= 1
             whole = whole if download.status == _PARTIAL else download.headers
     finally:
         del download

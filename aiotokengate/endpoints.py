@@ -14,10 +14,11 @@ from aiotokengate.errors import (
     QuotaExhausted,
     TokenGateError,
 )
+from aiotokengate.keys import ApiKey, KeySource
 from aiotokengate.pool import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiotokengate.clock import Clock
     from aiotokengate.policy.lanes import Ticket
@@ -37,7 +38,7 @@ class Endpoint(Shared):
     """One of several keys, or addresses, that a session may use.
 
     Attributes:
-        api_key: the key.
+        api_key: the key, or a callable that returns it, see :class:`aiotokengate.TokenGate`.
         base_url: ends in ``/v1``; the session's by default.
         weight: how much more than the others it gets while all have room.
 
@@ -50,7 +51,7 @@ class Endpoint(Shared):
         "of a key from its environment"
     )
 
-    api_key: str = attrs.field(repr=False)
+    api_key: ApiKey = attrs.field(repr=False)
     base_url: str | None = None
     weight: float = attrs.field(default=1.0)
 
@@ -67,6 +68,7 @@ class Route:
     """A key at an address, and how busy it is.
 
     Attributes:
+        key: the key; "" where ``source`` is asked for it before each request.
         name: of the key, masked; what lanes and statistics call it.
         in_flight: calls of this session that use it.
         asides: until when it is set aside, for a model or for all.
@@ -79,10 +81,27 @@ class Route:
     in_flight: int = 0
     name: str = ""
     asides: dict[str, float] = attrs.field(factory=dict)
+    source: KeySource | None = None
 
     def __attrs_post_init__(self) -> None:
         """Name it."""
-        self.name = mask(self.key)
+        self.name = mask(self.key) if self.source is None else self.source.name
+
+    async def signature(self) -> Mapping[str, str] | None:
+        """Ask for the key, and return the header that shows it, to the gateway alone.
+
+        Raises:
+            CallerError: the callable failed, or returned no key.
+        """
+        if self.source is None or "authorization" in map(str.lower, self.transport.headers):
+            return None
+        return {"Authorization": f"Bearer {await self.source.key()}"}
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no error may show."""
+        keys = (self.key,) if self.source is None else self.source.given
+        proxy = self.transport.proxy
+        return keys if proxy is None else (*keys, *proxy.secrets)
 
     @property
     def digest(self) -> str:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ class Monitor:
             raise CallerError(message)
         self._path = os.fspath(path)
         self._lanes = lanes
+        self._ours: tuple[int, int] | None = None
         self._task: asyncio.Task[None] | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -53,9 +55,10 @@ class Monitor:
         """Listen in the running loop.
 
         Raises:
-            CallerError: somebody listens there already, or nobody can.
+            CallerError: something is in the way there, or no socket can be made.
         """
         listening = _bound(self._path)
+        self._ours = _identity(self._path)
         self._task = asyncio.get_running_loop().create_task(self._serve(listening))
 
     def close(self) -> None:
@@ -73,8 +76,9 @@ class Monitor:
             for writer in self._writers:
                 writer.close()
             listening.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)  # noqa: PTH108 - a path as it was given
+            with contextlib.suppress(OSError):
+                if _identity(self._path) == self._ours:  # and nothing that came after it
+                    os.unlink(self._path)  # noqa: PTH108 - a path as it was given
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -91,9 +95,9 @@ class Monitor:
 
 
 def _bound(path: str) -> socket.socket:
-    """Make the socket; one that a dead process has left behind is taken over."""
-    if _is_alive(path):
-        message = f"expected a monitor path that is free, another process listens on {path}"
+    """Make the socket; one that a dead process has left behind is taken over, and nothing else."""
+    if in_the_way := _in_the_way(path):
+        message = f"expected a monitor path that is free, {in_the_way} {path}"
         raise CallerError(message)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -112,13 +116,42 @@ def _bound(path: str) -> socket.socket:
     return made
 
 
-def _is_alive(path: str) -> bool:
+def _in_the_way(path: str) -> str:
+    """Say what stands at a path and is not to be replaced; "" where nothing does."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # there is nothing; or making the socket says what is wrong
+        return ""
+    if stat.S_ISSOCK(mode):
+        return "" if _is_dead(path) else "another process listens on"
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something that is no socket")
+    return f"{kind} is at"
+
+
+_KINDS: Final = (
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a pipe"),
+)
+
+
+def _is_dead(path: str) -> bool:
+    """Say whether nobody listens on a socket; who can't be asked is not taken for dead."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0)  # a full queue of others would hold us
         try:
             probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
         except OSError:
             return False
-    return True
+    return False
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
 
 
 async def read(path: str | os.PathLike[str]) -> tuple[LaneStatistics, ...]:

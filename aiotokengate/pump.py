@@ -36,7 +36,6 @@ from aiotokengate.errors import (
     ResponseInvalid,
     StreamInterrupted,
     TokenGateError,
-    TransportError,
 )
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 from aiotokengate.watch import run_out
@@ -92,8 +91,8 @@ class Body(Protocol):
     def salvage(self) -> bytes:
         """Give what had arrived before the error that ``read`` raised."""
 
-    def explain(self, error: Exception) -> TransportError:
-        """Translate an error that ``read`` raised."""
+    def explain(self, error: Exception) -> TokenGateError:
+        """Translate an error that ``read`` raised; raise it again if it is none of the network."""
 
     def close(self) -> None:
         """Drop the connection now; a pending ``read`` raises."""
@@ -492,13 +491,17 @@ class Pump:
         return verdict
 
     def _break(self, error: Exception) -> None:
-        """Take what the transport raised; what had arrived before it is not lost."""
+        """Take what the transport raised; what had arrived before it is not lost.
+
+        A mistake of ours is no broken network: it is raised again, and ends nothing.
+        """
         if self.ended:
             return
+        failure = self._body.explain(error)
         rest = self._body.salvage()
         if rest:
             self._feed(rest)
-        self._conclude(self._body.explain(error))
+        self._conclude(failure)
 
     def _end(self, status: Status, error: TokenGateError | None = None) -> None:
         self.timeline.done = self.clock.now() - self._terms.began

@@ -8,6 +8,10 @@ open streams: no timer is made for a call that goes well.
 Every attempt waits for its :class:`~aiotokengate.admission.Turn`, which ends when its reply is
 over, whichever way that comes about.  A refusal for a limit makes its whole lane wait, and this
 call with it; any other failure makes this call wait alone.
+
+What costs is sent again only where :func:`aiotokengate.policy.again.may_have_begun` says that it
+can't have begun, and never on a kept connection, which may die under it.  For all else a kept
+connection that died before any byte of an answer is replaced by a fresh one inside the attempt.
 """
 
 from __future__ import annotations
@@ -27,12 +31,12 @@ from aiotokengate.admission import Admission, Turn
 from aiotokengate.copying import Shared
 from aiotokengate.errors import (
     CallerError,
-    ConnectFailed,
-    Overloaded,
     RateLimited,
     StatusError,
     TimedOut,
     TokenGateError,
+    TransportError,
+    Unanswered,
     WireError,
     bare,
 )
@@ -45,7 +49,7 @@ from aiotokengate.hooks import (
     RetryScheduled,
     emit,
 )
-from aiotokengate.policy.retry import RetryBudget, next_wait
+from aiotokengate.policy.retry import RetryBudget, named_hold, next_wait
 from aiotokengate.pump import Pump, Terms
 from aiotokengate.types import Attempt, Timeline
 from aiotokengate.watch import Watch
@@ -68,10 +72,8 @@ __all__ = ["Sender", "closed"]
 _T = TypeVar("_T")
 _Limit: TypeAlias = "tuple[float, Phase, float]"
 """When, in seconds since the call began; which clock; its setting."""
-
-_BEFORE_WORK = (Overloaded, ConnectFailed, TimedOut)
-"""Failures that come before anything is begun; of the clocks, only that of the connection is
-tried again at all."""
+_Wait: TypeAlias = "tuple[float | None, float]"
+"""Seconds until the next attempt, None without one; those of them that count for ``max_wait``."""
 
 TRUE_UP = 1.0
 """Seconds after which the tokens of a reply are counted again, where the pool counts them."""
@@ -113,8 +115,7 @@ class Sender(Shared):
     def keys(self) -> tuple[str, ...]:
         """Return every key of the session, to be blanked in an error that echoes one."""
         routes = self.admission.routes.all
-        proxies = (secret for route in routes for secret in route.transport.secrets)
-        return (*(route.key for route in routes), *proxies)
+        return tuple(secret for route in routes for secret in route.secrets())
 
     async def close(self) -> None:
         """End what is still streaming on this loop, and close its connections."""
@@ -155,19 +156,19 @@ class _Sending:
         "_empty",
         "_expired",
         "_expires",
-        "_failures",
         "_fresh",
         "_limit",
         "_now",
         "_number",
         "_priming",
-        "_refusals",
+        "_reconnected",
         "_reply",
         "_request",
         "_sender",
         "_task",
         "_timeline",
         "_turn",
+        "_waited",
         "_watch",
         "slot",
         "whole",
@@ -183,12 +184,13 @@ class _Sending:
         self._number = next(sender.calls)
         self._timeline = Timeline()
         self._attempts: list[Attempt] = []
-        self._failures = self._refusals = 0
+        self._waited = 0.0
+        self._reconnected = 0
         self._turn = Turn(sender.admission, request)
         self._reply: Pump | None = None
         self._download: Download | None = None
         self._limit: _Limit | None = None
-        self._fresh = False
+        self._fresh = request.costly
         self._watch = sender.watch()
         self.slot = 0
         self._task: asyncio.Task[Any] | None = None
@@ -287,6 +289,7 @@ class _Sending:
             limit=self._limit,
             stall=self._request.timeout.stall,
             most=self._sender.max_reply_bytes,
+            attempts=self._request.retry.attempts,
             again=self._again if self._is_repeatable() else None,
             headers=answer.headers,
             secrets=self._secrets,
@@ -301,10 +304,17 @@ class _Sending:
         request = self._request
         return request.method == "GET" and "range" not in map(str.lower, request.headers)
 
-    def _again(self, headers: Mapping[str, str]) -> Awaitable[Download]:
-        """Ask for the same once more."""
-        more = {**self._request.headers, **headers}
-        return self._sender.fetch(attrs.evolve(self._request, headers=more))
+    def _again(self, attempts: int, headers: Mapping[str, str]) -> Awaitable[Download]:
+        """Ask for the same once more, within what is left of the call's time."""
+        request, left = self._request, self._left()
+        return self._sender.fetch(
+            attrs.evolve(
+                request,
+                headers={**request.headers, **headers},
+                retry=attrs.evolve(request.retry, attempts=attempts),
+                deadline=None if left is None else max(left, 0.0),
+            )
+        )
 
     # --- one attempt ----------------------------------------------------------------------------
 
@@ -313,22 +323,47 @@ class _Sending:
         if sender.hooks:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, _public(request.path), attempt))
-        timeline.sent = self._now() - self._began
         route, path = self._turn.route, request.path
-        answer = await route.transport.send(
-            request.method,
-            route.base_url + path if path[0] == "/" else _address(route.base_url, path),
-            headers=request.headers or None,
-            data=request.body if request.form is None else request.form,
-            connect=request.timeout.connect,
-            fresh=self._fresh,
-        )
+        own = None if route.source is None else await route.signature()
+        timeline.sent = self._now() - self._began
+        while True:
+            try:
+                answer = await route.transport.send(
+                    request.method,
+                    route.base_url + path if path[0] == "/" else _address(route.base_url, path),
+                    headers=request.headers or None,
+                    own=own,
+                    data=request.body if request.form is None else request.form,
+                    connect=request.timeout.connect,
+                    fresh=self._fresh,
+                )
+                break
+            except TransportError as error:
+                if not self._reconnects(error):
+                    raise
         timeline.headers = self._now() - self._began
         answer.headers = without_echoes(answer.headers, sender.keys(), request.texts)
         if not _OK <= answer.status < _REDIRECT:
             raise await _refusal(answer)
         self._turn.answered(answer.headers)
         return answer
+
+    def _reconnects(self, error: TransportError) -> bool:
+        """Say whether a fresh connection takes the place of a kept one that died, once a call.
+
+        Raises:
+            Unanswered: there was no fresh one to be had; the request had left all the same.
+        """
+        attempt, request = len(self._attempts) + 1, self._request
+        if self._reconnected == attempt and not _may_have_begun(error):
+            message = f"the connection died before an answer, and then: {error.message}"
+            raise Unanswered(message) from None
+        dead = isinstance(error, Unanswered) and error.reconnectable
+        spent = request.form is not None and request.form.spent
+        if self._reconnected or not dead or spent or request.costly:
+            return False
+        self._reconnected, self._fresh = attempt, True
+        return True
 
     def _pump(self, answer: Answer) -> Pump:
         request = self._request
@@ -425,7 +460,7 @@ class _Sending:
         error.redact(self._secrets())
         bare(error)  # the frames below hold the key and the body
         refused = isinstance(error, RateLimited)
-        wait = self._after_refusal(error) if refused else self._after_failure(error)
+        wait, counted = self._after_refusal(error) if refused else self._after_failure(error)
         left = self._left()
         if wait is not None and left is not None and wait >= left:
             wait = None
@@ -433,36 +468,54 @@ class _Sending:
         if wait is None:
             error.attempts = tuple(self._attempts)
             return True
+        self._waited += counted
         attempts = len(self._attempts)
         self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
         if not refused or not self._request.pooled:
             await self._clock.sleep(wait)
         return False
 
-    def _after_refusal(self, error: TokenGateError) -> float | None:
-        """Hold the lane; it is there that the call waits on."""
-        self._refusals += 1
-        wait = next_wait(self._request.retry, error, self._refusals, random.random)
-        held = self._turn.refused(error, wait or 0.0)
-        return None if wait is None else held
+    def _after_refusal(self, error: TokenGateError) -> _Wait:
+        """Hold the lane; it is there that the call waits on, behind others perhaps."""
+        retry = self._request.retry
+        wait = self._next_wait(error)
+        hold = named_hold(retry, error, random.random) if wait is None else wait
+        hinted = isinstance(error, StatusError) and error.retry_after is not None
+        held = self._turn.refused(error, hold or 0.0, hinted=hinted and hold is not None)
+        if wait is None or self._stays(error):
+            return None, 0.0
+        # Where nobody named a time, the hold is this call's own back-off.
+        counted = wait if hinted else held
+        return (held, counted) if counted <= retry.max_wait - self._waited else (None, 0.0)
 
-    def _after_failure(self, error: TokenGateError) -> float | None:
-        self._failures += 1
-        self._fresh = isinstance(error, ConnectionError)
+    def _after_failure(self, error: TokenGateError) -> _Wait:
+        self._fresh = self._fresh or isinstance(error, ConnectionError)
         elsewhere = self._turn.failed(error)
-        if self._request.form is not None and self._request.form.spent:
-            error.add_note("not tried again: the stream that was uploaded can be read once")
-            return None
+        if self._stays(error):
+            return None, 0.0
         if elsewhere:
-            return 0.0
-        if self._request.costly and error.retryable and not isinstance(error, _BEFORE_WORK):
-            error.add_note("not tried again: what was asked for may have been begun")
-            return None
-        wait = next_wait(self._request.retry, error, self._failures, random.random)
+            last = len(self._attempts) + 1 >= self._request.retry.attempts
+            return (None if last else 0.0), 0.0
+        wait = self._next_wait(error)
         if wait is not None and not self._sender.budget.take():
             error.add_note("not tried again: too many calls of this session are failing")
-            return None
-        return wait
+            wait = None
+        return wait, wait or 0.0
+
+    def _next_wait(self, error: TokenGateError) -> float | None:
+        attempt = len(self._attempts) + 1
+        return next_wait(self._request.retry, error, attempt, random.random, self._waited)
+
+    def _stays(self, error: TokenGateError) -> bool:
+        """Say whether this must not be sent again, whatever the policy says."""
+        request = self._request
+        if request.form is not None and request.form.spent:
+            error.add_note("not tried again: the stream that was uploaded can be read once")
+            return True
+        doubtful = request.costly and _may_have_begun(error)
+        if doubtful and error.retryable:
+            error.add_note("not tried again: what was asked for may have been begun")
+        return doubtful
 
     def _note(
         self,
@@ -482,6 +535,7 @@ class _Sending:
             wait,
             self._turn.queued,
             self._turn.name,
+            self._reconnected == len(self._attempts) + 1,
         )
         self._attempts.append(attempt)
 
@@ -557,6 +611,12 @@ class _Sending:
         return None if deadline is None else deadline - (self._now() - self._began)
 
 
+def _may_have_begun(error: TokenGateError) -> bool:
+    from aiotokengate.policy.again import may_have_begun  # noqa: PLC0415 - only for a failure
+
+    return may_have_begun(error)
+
+
 def _make_id() -> str:
     """Return an id for a tool call that came without one; of a whole history each is another."""
     return f"call_{random.getrandbits(64):016x}"
@@ -584,8 +644,12 @@ def _total_tokens(parsed: object) -> float | None:
 async def _refusal(answer: Answer) -> StatusError:
     body = await answer.error_body()
     error = status_error(answer.status, body, answer.headers)
-    if _REDIRECT <= answer.status < _REFUSED:
-        error.message = f"redirect not followed, it would carry the key away ({answer.status})"
+    location = answer.headers.get("Location")
+    if location is not None and _REDIRECT <= answer.status < _REFUSED:
+        from aiotokengate.places import refused  # noqa: PLC0415 - no call that goes well needs it
+
+        error.message, hint = refused(answer.url, answer.status, location)
+        error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed
     return error
 
 

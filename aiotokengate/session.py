@@ -18,20 +18,25 @@ from urllib.parse import urlsplit
 from aiotokengate.admission import Admission
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
+from aiotokengate.connectors import Trust
 from aiotokengate.copying import Shared
 from aiotokengate.endpoints import Endpoint, Route, Routes
 from aiotokengate.errors import CallerError, sealed, sealed_class
 from aiotokengate.forgotten import hand_over
+from aiotokengate.keys import ApiKey, KeySource, checked_key, stripped
 from aiotokengate.policy.retry import Retry
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pool import Pool, check_place
+from aiotokengate.proxies import Ways
 from aiotokengate.resources.base import (
     PATH_NAMES,
     Defaults,
     Options,
     check_extra_body,
     check_headers,
+    check_key,
     check_policies,
+    check_several,
     checked_options,
     refuse,
 )
@@ -106,7 +111,9 @@ class TokenGate(Shared):
     can never reach a loop that is gone.  As a context manager it closes them at the end.
 
     Args:
-        api_key: the key; ``TOKENGATE_API_KEY`` by default.
+        api_key: the key; ``TOKENGATE_API_KEY`` by default.  For keys that change, a callable that
+            returns it, sync or async, asked before each request; what it raises is the cause of a
+            :class:`CallerError`.
         base_url: ends in ``/v1``; ``TOKENGATE_BASE_URL``, else TokenGate's own address.
         endpoints: several keys, or addresses, in place of ``api_key``: a call takes the one on
             which it can go soonest.
@@ -117,8 +124,11 @@ class TokenGate(Shared):
         hooks: observers, see :mod:`aiotokengate.hooks`.
         extra_headers: sent with every request.
         extra_body: merged into the body of every chat request.
-        proxy: address of a proxy; by default what the environment says, "" for none.
+        proxy: address of a proxy, of HTTP or SOCKS (extra ``socks``), for everything; by default
+            what the environment says, "" for none.
         ssl: a TLS context, or False to accept any certificate.
+        allow_private: whether files that the gateway names, or that it redirects to, may stand on
+            loopback, link-local and private addresses; where ``base_url`` is one, they may.
         strict: whether a frame of a reply that can't be read is an error; by default it is counted
             and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
@@ -140,7 +150,7 @@ class TokenGate(Shared):
     def __init__(  # noqa: PLR0913 - the session's settings
         self,
         *,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         base_url: str | None = None,
         endpoints: Sequence[Endpoint] | None = None,
         pool: Pool | None = None,
@@ -151,6 +161,7 @@ class TokenGate(Shared):
         extra_body: Mapping[str, Any] | None = None,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool = True,
+        allow_private: bool = False,
         strict: bool = False,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         catalogue: Catalogue = CATALOGUE,
@@ -159,24 +170,35 @@ class TokenGate(Shared):
     ) -> None:
         """Read the settings; nothing is opened."""
         _check_settings(timeout, retry, extra_body, catalogue, paths)
-        _check_network(proxy, ssl)
+        try:
+            ways, trust = _network(proxy, ssl)
+        finally:
+            del proxy  # its password is for no traceback
         self.base_url = _address(base_url)
         self.timeout = timeout or Timeout()
         self.retry = retry or Retry()
+        own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
         self._defaults = Defaults(
-            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict, own_key
         )
         clock = clock or RealClock()
         hooks = _checked_hooks(hooks)
 
-        def route(endpoint: Endpoint) -> Route:
-            address = _address(endpoint.base_url) if endpoint.base_url else self.base_url
-            key = _key(endpoint.api_key)
+        def route(place: int, endpoint: Endpoint) -> Route:
+            address = _address(endpoint.base_url, self.base_url)
+            given, key, source = endpoint.api_key, "", None
+            if callable(given):
+                source = KeySource(given, f"{place} {address}")
+            else:
+                key = _key(given)
             headers = _headers(key, extra_headers or {})
-            transport = Transport(address, headers=headers, proxy=proxy, ssl=ssl)
-            return Route(address, key, transport, endpoint.weight)
+            transport = Transport(
+                address, headers=headers, proxy=ways, ssl=trust, allow_private=bool(allow_private)
+            )
+            return Route(address, key, transport, endpoint.weight, source=source)
 
-        routes = Routes([route(endpoint) for endpoint in _endpoints(api_key, endpoints)], clock)
+        given = enumerate(_endpoints(api_key, endpoints))
+        routes = Routes([route(place, endpoint) for place, endpoint in given], clock)
         lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
         admission = Admission(routes, lets_in, pool is None, hooks, clock)
         self._sender = Sender(admission, hooks, clock, max_reply_bytes)
@@ -235,6 +257,7 @@ class TokenGate(Shared):
         fair_key: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | bool | None = None,
         **params: Unpack[ChatParams],
     ) -> ChatCall:
         """Ask a model: await the call, iterate it, or enter it.
@@ -267,6 +290,8 @@ class TokenGate(Shared):
             fair_key: the end user for whom this is; users take turns in the pool's queue.
             extra_body: merged into the body as it is.
             extra_headers: sent along.
+            idempotency_key: by which the gateway knows all attempts of this call: True makes one,
+                a text is sent as it is; by default there is none.
             params: the API's own parameters under their own names.
 
         Raises:
@@ -287,6 +312,8 @@ class TokenGate(Shared):
             check_extra_body(extra_body)
         if extra_headers:
             check_headers(extra_headers)
+        if idempotency_key is not None:
+            check_key(idempotency_key)
         options: ChatOptions = {
             "stream": stream,
             "retain": retain,
@@ -302,6 +329,7 @@ class TokenGate(Shared):
             "fair_key": fair_key,
             "extra_body": extra_body,
             "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
         }
         return make_call(self._sender, self._defaults, model, messages, options, params)
 
@@ -344,6 +372,7 @@ class TokenGate(Shared):
         from aiotokengate.resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
 
         check_turn("run_tools", options, RUN_OPTIONS, "rounds", "at_once", "tool_timeout")
+        check_several("run_tools", options.get("idempotency_key"))
         named = checked_tools(tools)
         bounds = checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
@@ -384,6 +413,7 @@ class TokenGate(Shared):
 
         own = ("model", "system", "max_tokens_kept", "keep_partial", "stored")
         check_turn("a conversation", options, TURN_OPTIONS, *own)
+        check_several("a conversation", options.get("idempotency_key"))
         if stored is not None:
             return Conversation.from_json(
                 self.chat,
@@ -517,8 +547,8 @@ class TokenGate(Shared):
                 one request are sent in several, side by side.
             split: how many inputs and tokens go into a request.
             params: the API's own (``dimensions``, ``user``); and ``timeout``, ``retry``,
-                ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
-                :meth:`chat`.
+                ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body``,
+                ``idempotency_key`` as for :meth:`chat`.
 
         Raises:
             CallerError: an argument is wrong.
@@ -604,6 +634,8 @@ class TokenGate(Shared):
         priority: Priority = "interactive",
         fair_key: str | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        costly: bool | None = None,
+        idempotency_key: str | bool | None = None,
         **unknown: Never,
     ) -> RawCall:
         """Ask for anything else on the gateway: through the same pool, retries and errors.
@@ -620,6 +652,10 @@ class TokenGate(Shared):
             priority: as for :meth:`chat`.
             fair_key: as for :meth:`chat`.
             extra_headers: sent along.
+            costly: whether it must not be done twice: it is then sent again only where it
+                certainly was not begun; by default so for all methods but GET.
+            idempotency_key: as for :meth:`chat`, but one is made by default for what is costly;
+                False sends none.
             unknown: nothing else; a misspelt option is told.
 
         Raises:
@@ -636,19 +672,21 @@ class TokenGate(Shared):
             priority=priority,
             fair_key=fair_key,
             extra_headers=extra_headers,
+            idempotency_key=idempotency_key,
         )
         body = json if form is None else form
+        checked = checked_options(options)
         return make_raw_call(
-            self._sender, self._defaults, method, path, body, checked_options(options)
+            self._sender, self._defaults, method, path, body, checked, costly=costly
         )
 
 
 # --- settings -----------------------------------------------------------------------------------
 
 
-def _endpoints(api_key: str | None, endpoints: Sequence[Endpoint] | None) -> Sequence[Endpoint]:
+def _endpoints(api_key: ApiKey | None, endpoints: Sequence[Endpoint] | None) -> Sequence[Endpoint]:
     if endpoints is None:
-        return (Endpoint(api_key=_key(api_key)),)
+        return (Endpoint(api_key=api_key if callable(api_key) else _key(api_key)),)
     if api_key is not None:
         message = "expected api_key or endpoints, got both"
         raise CallerError(message)
@@ -663,22 +701,20 @@ def _endpoints(api_key: str | None, endpoints: Sequence[Endpoint] | None) -> Seq
 
 def _key(api_key: str | None) -> str:
     if api_key is not None and not isinstance(api_key, str):
-        message = f"expected api_key as str, got {type(api_key).__name__}"
+        message = f"expected api_key as str or callable, got {type(api_key).__name__}"
         raise CallerError(message)
-    key = (api_key if api_key is not None else os.environ.get("TOKENGATE_API_KEY", "")).strip()
+    key = checked_key(os.environ.get("TOKENGATE_API_KEY", "") if api_key is None else api_key)
     if not key:
         raise CallerError(_NO_KEY)
-    if not key.isascii() or not key.isprintable() or " " in key:
-        message = "expected an API key of printable ASCII characters without spaces"
-        raise CallerError(message)
     return key
 
 
-def _address(base_url: str | None) -> str:
-    address = base_url or os.environ.get("TOKENGATE_BASE_URL") or DEFAULT_BASE_URL
-    if not isinstance(address, str):
-        message = f"expected base_url as str, got {type(address).__name__}"
+def _address(base_url: str | None, default: str = "") -> str:
+    if base_url is not None and not isinstance(base_url, str):
+        message = f"expected base_url as str, got {type(base_url).__name__}"
         raise CallerError(message)
+    address = stripped(base_url or "") or default
+    address = address or stripped(os.environ.get("TOKENGATE_BASE_URL", "")) or DEFAULT_BASE_URL
     if "@" in address.partition("://")[2].partition("/")[0]:  # not shown: it may be a password
         message = "expected base_url without a user name or password"
         raise CallerError(message)
@@ -697,13 +733,18 @@ def _address(base_url: str | None) -> str:
     if "?" in address or "#" in address:
         message = f"expected base_url to end in a path such as /v1, got {address!r}"
         raise CallerError(message)
-    return address.rstrip("/")
+    while address.endswith("/"):
+        address = stripped(address[:-1])
+    if not address.isprintable() or " " in address:
+        message = f"expected base_url without blanks or invisible characters, got {address!r}"
+        raise CallerError(message)
+    return address
 
 
 def _headers(key: str, extra: Mapping[str, str]) -> Mapping[str, str]:
     check_headers(extra)
     return {
-        "Authorization": f"Bearer {key}",
+        **({"Authorization": f"Bearer {key}"} if key else {}),
         "Content-Type": "application/json",
         "Accept": "text/event-stream, application/json",
         "Accept-Encoding": "identity",
@@ -731,16 +772,18 @@ def _check_settings(
         raise CallerError(message)
 
 
-def _check_network(proxy: object, ssl: object) -> None:
-    if proxy is not None and not isinstance(proxy, str):
-        message = f"expected proxy as str, got {type(proxy).__name__}"
-        raise CallerError(message)
-    if proxy and not proxy.startswith(("http://", "https://")):
-        message = "expected proxy to begin with http:// or https://"  # it may hold a password
-        raise CallerError(message)
-    if not isinstance(ssl, bool | SSLContext):
-        message = f"expected ssl as an SSLContext or a bool, got {type(ssl).__name__}"
-        raise CallerError(message)
+def _network(proxy: object, ssl: object) -> tuple[Ways, Trust]:
+    """Check how the network is used; nothing is opened."""
+    try:
+        if proxy is not None and not isinstance(proxy, str):
+            message = f"expected proxy as str, got {type(proxy).__name__}"
+            raise CallerError(message)
+        if not isinstance(ssl, bool | SSLContext):
+            message = f"expected ssl as an SSLContext or a bool, got {type(ssl).__name__}"
+            raise CallerError(message)
+        return Ways.of(proxy), Trust(ssl)
+    finally:
+        del proxy
 
 
 def _checked_hooks(hooks: object) -> tuple[Hook, ...]:

@@ -4,30 +4,53 @@ Strategy.  Measured on loopback, most of what a small read costs is asyncio's bu
 one, and aiohttp's parser, woken once for every piece of a chunked body.  Half of what a call costs
 is aiohttp's session, which makes the headers of each request anew, and a payload and a task for
 its body, and looks after cookies, redirects and clocks that are switched off here.  The ways
-around use what neither promises.  So each is taken only where they are built as known here, and
-else their own way is; a test says whether all are in effect.
+around use what neither promises.  So each names all that it uses, is taken only where they are
+built as known here, and else their own way is; a test says whether all are in effect.
 
 Connections, TLS, the parsing of HTTP and the buffers are aiohttp's in any case.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
+from functools import lru_cache, partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.hdrs import CONTENT_LENGTH
+from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
+from yarl import URL
+
+from aiotokengate.connections import (
+    GUARDED,
+    VERSION_KNOWN,
+    has,
+    has_answered,
+    has_ended,
+    merged,
+    parsed,
+)
+from aiotokengate.connectors import through
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
-    from aiohttp.connector import Connection
-    from aiohttp.http_parser import RawResponseMessage
-    from yarl import URL
+    from multidict import CIMultiDict
 
-__all__ = ["KNOWN", "DirectRequests", "Response", "reader_of"]
+    from aiotokengate.connections import Headers, Progress
+    from aiotokengate.proxies import Proxy
+
+__all__ = [
+    "HEADER_LIMITS",
+    "DirectRequests",
+    "Response",
+    "is_known",
+    "reader_of",
+    "salvaged",
+]
 
 SMALL: Final = 64 * 1024
 """Bytes of a body that are copied, so that it leaves together with its head."""
@@ -38,6 +61,16 @@ back at once: measured, that is 13 of the 16 µs of a small read."""
 
 MOST_TARGETS: Final = 64
 """Addresses with headers that are remembered; those of few programs are more."""
+
+HEADER_LIMITS: Final[dict[str, Any]] = {
+    "max_line_size": 65 * 1024,
+    "max_field_size": 65 * 1024,
+    "max_headers": 1024,
+}
+"""What the head of an answer may be: lines of 64 KiB, a thousand of them, and some to spare.
+
+aiohttp's own limits are 8 KiB and 128 lines, past which an answer that was paid for is lost."""
+
 _INTERIM: Final = frozenset(range(100, 200)) - {101}
 """Statuses of heads that come before the answer's own (RFC 9110, 15.2)."""
 
@@ -55,7 +88,12 @@ _BUFFER = frozenset(
         "_waiter",
     )
 )
-_BUFFER_KNOWN: Final = frozenset(getattr(aiohttp.StreamReader, "__slots__", ())) >= _BUFFER
+_BUFFER_KNOWN: Final = (
+    VERSION_KNOWN
+    and frozenset(getattr(aiohttp.StreamReader, "__slots__", ())) >= _BUFFER
+    and has(ResponseHandler, "_reading_paused", "resume_reading", "transport")
+)
+_REST_KNOWN: Final = VERSION_KNOWN and has(aiohttp.StreamReader, "_exception", "read_nowait")
 
 
 def reader_of(content: aiohttp.StreamReader) -> Callable[[], Awaitable[bytes]]:
@@ -108,6 +146,14 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
     return read
 
 
+def salvaged(content: aiohttp.StreamReader) -> bytes:
+    """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
+    if not _REST_KNOWN:
+        return b""
+    content._exception = None  # there is no public way to these bytes
+    return content.read_nowait()
+
+
 def _read_less(transport: Any) -> None:  # noqa: ANN401 - whichever the loop has
     """Have each read of a connection ask for less than asyncio's 256 KiB."""
     layer: Any
@@ -118,16 +164,37 @@ def _read_less(transport: Any) -> None:  # noqa: ANN401 - whichever the loop has
 
 # --- asking -------------------------------------------------------------------------------------
 
-_CONNECT = ("self", "req", "traces", "timeout")
+_REQUEST = frozenset(("method", "url", "headers", "proxy", "proxy_headers", "loop", "session"))
+_PARAMETERS = frozenset((*HEADER_LIMITS, "read_until_eof", "skip_payload"))
 
-KNOWN: Final = (
-    aiohttp.__version__.startswith("3.")
-    and hasattr(aiohttp.ClientSession, "_build_url")
-    and {"_parser", "read", "set_response_params", "should_close"} <= {*dir(ResponseHandler)}
-    and tuple(signature(aiohttp.BaseConnector.connect).parameters) == _CONNECT
-    and {"method", "url", "headers", "session"} <= {*signature(aiohttp.ClientRequest).parameters}
-)
-"""Whether aiohttp is built as :class:`DirectRequests` knows it."""
+
+@lru_cache(maxsize=1)
+def is_known() -> bool:
+    """Say whether aiohttp has all that :class:`DirectRequests` uses; asked in a running loop."""
+    return GUARDED and _has_parameters() and _has_attributes(asyncio.get_running_loop())
+
+
+def _has_parameters() -> bool:
+    settings = getattr(ResponseHandler, "set_response_params", None)
+    return (
+        settings is not None
+        and {*signature(settings).parameters} >= _PARAMETERS
+        and {*signature(aiohttp.ClientRequest).parameters} >= _REQUEST
+    )
+
+
+def _has_attributes(loop: asyncio.AbstractEventLoop) -> bool:
+    asked: Any = aiohttp.ClientRequest
+    request = asked("GET", URL("http://localhost/"), loop=loop, session=None)
+    return (
+        has(ResponseHandler(loop), "_parser", "read", "should_close", "transport")
+        and has(request, "GET_METHODS", "connection_key", "headers", "is_ssl", "method")
+        and has(request, "proxy", "url")
+        and has(HttpResponseParser, "feed_data", "feed_eof")
+        and has(RawResponseMessage, "code", "headers")
+        and has(Connection, "close", "protocol", "release", "transport")
+        and has(aiohttp.StreamReader, "exception", "on_eof", "set_exception")
+    )
 
 
 class Response:
@@ -140,12 +207,13 @@ class Response:
         content: the body.
     """
 
-    __slots__ = ("_connection", "content", "headers", "status", "url")
+    __slots__ = ("_connection", "_connector", "_loop", "content", "headers", "status", "url")
 
     def __init__(
         self,
         url: URL,
         connection: Connection,
+        connector: Any,  # noqa: ANN401 - a guarded one
         message: RawResponseMessage,
         content: aiohttp.StreamReader,
     ) -> None:
@@ -155,6 +223,8 @@ class Response:
         self.headers = message.headers
         self.content = content
         self._connection = connection
+        self._connector = connector
+        self._loop = asyncio.get_running_loop()
         # Not a method of ours: the body would hold us, who hold the body.
         content.on_eof(partial(_free, connection))
 
@@ -165,20 +235,16 @@ class Response:
 
     def close(self) -> None:
         """Drop the connection, unless all was read; whoever reads meets an error."""
-        if self.closed or self._loop_has_ended:
+        if self.closed or self._loop.is_closed():
             return
         if self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientConnectionError("the connection is closed"))
         _drop(self._connection)
 
-    @property
-    def _loop_has_ended(self) -> bool:
-        return self._connection._loop.is_closed()
-
     def __del__(self) -> None:
         """Let go of what nobody reads any more."""
         # A connector that is closed has let go of everything, and so touches no loop.
-        if self._connection._connector.closed or not self._loop_has_ended:
+        if self._connector.closed or not self._loop.is_closed():
             self._connection.release()  # which drops it unless all was read
 
 
@@ -206,28 +272,33 @@ def _is_writing(connection: Connection) -> bool:
 class _Target:
     """What is asked where, with which headers: what is the same for every such request."""
 
-    __slots__ = ("head", "request")
+    __slots__ = ("head", "is_head", "request")
 
     def __init__(
         self,
-        session: Any,  # noqa: ANN401 - with its insides
+        session: aiohttp.ClientSession,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
+        headers: CIMultiDict[str],
+        proxy: Proxy | None,
     ) -> None:
-        merged = session.headers.copy()
-        for name, value in (headers or {}).items():
-            merged[name] = value  # however it is spelt
         # aiohttp makes the headers of a request, and so says how a host is written; and its
         # connector takes nothing but a request.
-        self.request = aiohttp.ClientRequest(
-            method, session._build_url(url), headers=merged, session=session
+        make: Any = partial(
+            aiohttp.ClientRequest,
+            method,
+            parsed(url),
+            loop=asyncio.get_running_loop(),
+            session=session,
         )
-        made = self.request.headers
-        made.popall(CONTENT_LENGTH, None)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in made.items())
-        path = self.request.url.raw_path_qs
-        self.head = f"{self.request.method} {path} HTTP/1.1\r\n{lines}".encode()
+        request = make(**through(proxy, url, headers))
+        is_whole = request.proxy is not None and not request.is_ssl()
+        path = str(request.url) if is_whole else request.url.raw_path_qs
+        request.headers.popall(CONTENT_LENGTH, None)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        self.request: aiohttp.ClientRequest = request
+        self.head = f"{request.method} {path} HTTP/1.1\r\n{lines}".encode()
+        self.is_head = request.method == "HEAD"
 
     def head_of(self, body: bytes | None) -> bytes:
         """Give the head of a request with that body."""
@@ -243,20 +314,21 @@ class DirectRequests:
     clocks, traces, a second sending.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        """Begin without targets."""
-        assert session.connector is not None  # noqa: S101 - it was just made
+    def __init__(self, session: aiohttp.ClientSession, connector: Any) -> None:  # noqa: ANN401
+        """Begin without targets; the connector is the session's, and guarded."""
         self._session = session
-        self._connector = session.connector
+        self._connector = connector
         self._targets: dict[object, _Target] = {}
 
     async def send(
         self,
         method: str,
         url: str,
+        headers: Headers,
         body: bytes | None,
-        headers: Mapping[str, str] | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+        progress: Progress,
+        proxy: Proxy | None = None,
     ) -> Response:
         """Send, and give the answer once its head has come.
 
@@ -265,54 +337,72 @@ class DirectRequests:
             HttpProcessingError: the answer is not HTTP.
             TimeoutError: there was no connection in time.
         """
-        target = self._target(method, url, headers)
-        connection, protocol = await self._clean_connection(target.request, timeout)
+        target = self._target(method, url, headers, proxy)
+        connection, protocol = await self._written(target, body, timeout, progress)
+        parser = protocol._parser
         try:
-            protocol.set_response_params(read_until_eof=True)
-            _write(protocol, target.head_of(body), body or b"")
             message, content = await protocol.read()
             while message.code in _INTERIM:
+                progress.begun = True
                 message, content = await protocol.read()
         except BaseException:
+            progress.begun = progress.begun or has_answered(parser)
             _drop(connection)
             raise
-        return Response(target.request.url, connection, message, content)
+        return Response(target.request.url, connection, self._connector, message, content)
 
-    async def _clean_connection(
+    async def _written(
         self,
-        request: aiohttp.ClientRequest,
+        target: _Target,
+        body: bytes | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+        progress: Progress,
     ) -> tuple[Connection, ResponseHandler]:
-        """Give a connection on which nothing is left of an exchange before.
-
-        aiohttp gives a kept one as long as it is open.  What came on it unasked (a 408 to an idle
-        client) would be taken for the answer to the next question, and so on for ever.
-        """
+        """Write a request on a connection; on another where a kept one takes not a byte of it."""
         while True:
-            connection = await self._connector.connect(request, [], timeout)
+            connection, kept = await self._connector.usable(target.request, timeout, [])
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - it is until the connection is released
-            is_new = protocol._parser is None
-            if is_new or not protocol.should_close:
+            protocol.set_response_params(
+                read_until_eof=True, skip_payload=target.is_head, **HEADER_LIMITS
+            )
+            if (kept or not _is_over(protocol)) and _write(protocol, target.head_of(body), body):
+                progress.sent, progress.kept = True, kept
                 return connection, protocol
-            connection.close()
+            _drop(connection)
+            if not kept:
+                message = "the connection was closed before the request was sent"
+                raise aiohttp.ServerDisconnectedError(message)
 
-    def _target(self, method: str, url: str, headers: Mapping[str, str] | None) -> _Target:
-        key = (method, url, *headers.items()) if headers else (method, url)
+    def _target(self, method: str, url: str, headers: Headers, proxy: Proxy | None) -> _Target:
+        key = (method, url, headers, proxy)
         target = self._targets.get(key)
         if target is None:
             if len(self._targets) >= MOST_TARGETS:  # a caller's headers change with each call
                 self._targets.clear()
-            target = self._targets[key] = _Target(self._session, method, url, headers)
+            lines = merged(headers)
+            if self._connector.force_close:
+                lines["Connection"] = "close"
+            target = _Target(self._session, method, url, lines, proxy)
+            self._targets[key] = target
         return target
 
 
-def _write(protocol: ResponseHandler, head: bytes, body: bytes) -> None:
-    """Write a request, a small one at once."""
-    if protocol.transport is None:
-        raise aiohttp.ServerDisconnectedError
-    if len(body) <= SMALL:
-        protocol.transport.write(head + body)
-    else:
-        protocol.transport.write(head)
-        protocol.transport.write(body)
+def _is_over(protocol: ResponseHandler) -> bool:
+    """Say whether a new connection has ended already, with no word."""
+    transport = protocol.transport
+    return transport is None or (not protocol.should_close and has_ended(transport))
+
+
+def _write(protocol: ResponseHandler, head: bytes, body: bytes | None) -> bool:
+    """Write a request, a small one at once; say whether any of it may have left."""
+    transport, body = protocol.transport, body or b""
+    if transport is None or transport.is_closing():
+        return False
+    small = len(body) <= SMALL
+    transport.write(head + body if small else head)
+    if transport.is_closing():  # the kernel did not take it
+        return False
+    if not small:
+        transport.write(body)
+    return True

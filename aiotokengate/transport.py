@@ -5,6 +5,7 @@
 * No cookies, no redirects (a key must not travel to another host), no compression (a proxy that
   compresses delays tokens), no silent second sending.
 * Proxies come from the environment once for each session; netrc is never read.
+* Headers go with each request, and never with aiohttp's session: that shows its own to proxies.
 * TCP keep-alive is on, because models think for minutes and middle boxes forget.
 
 One aiohttp session for each running event loop, made at its first call.  It is closed with the
@@ -15,27 +16,43 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import urllib.request
 import weakref
-from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from aiotokengate.errors import CallerError, ConnectFailed, TimedOut, TransportError
-from aiotokengate.shortcuts import KNOWN, DirectRequests, Response, reader_of
+from aiotokengate.connections import (
+    GUARDED,
+    Guarded,
+    Headers,
+    Progress,
+    merged,
+    parsed,
+    progress_traces,
+)
+from aiotokengate.connectors import Trust, make_connector, through
+from aiotokengate.errors import CallerError, TokenGateError, WireError
+from aiotokengate.proxies import Proxy, Ways
+from aiotokengate.shortcuts import (
+    HEADER_LIMITS,
+    DirectRequests,
+    Response,
+    is_known,
+    reader_of,
+    salvaged,
+)
 from aiotokengate.wire.headers import request_id
 
 if TYPE_CHECKING:
     import ssl as ssl_module
 
+    from aiotokengate.perimeter import Perimeter
     from aiotokengate.uploads import Form
 
 __all__ = ["Answer", "Transport"]
@@ -48,29 +65,8 @@ DRAIN_SECONDS = 0.25
 
 ERROR_BYTES = 64 * 1024
 
-_IDLE, _INTERVAL, _COUNT = 60, 15, 4
-
-
-def environment_proxy(url: str) -> str | None:
-    """Give the proxy that the environment names for an address, heeding ``NO_PROXY``."""
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Make a socket whose silence is probed by the kernel."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {"TCP_KEEPIDLE": _IDLE, "TCP_KEEPINTVL": _INTERVAL, "TCP_KEEPCNT": _COUNT}
-    for name, value in options.items():
-        if hasattr(socket, name):  # macOS and Windows lack some
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
+NETWORK = (aiohttp.ClientError, HttpProcessingError, OSError)
+"""What a broken network raises; anything else is a mistake of ours, and shown as it is."""
 
 
 class Answer:
@@ -105,6 +101,11 @@ class Answer:
         self.at_end: Callable[[], bool] = response.content.at_eof
 
     @property
+    def url(self) -> str:
+        """The address that was asked."""
+        return str(self._response.url)
+
+    @property
     def request_id(self) -> str | None:
         """The gateway's or vendor's id of the request."""
         return request_id(self.headers)
@@ -114,38 +115,51 @@ class Answer:
 
         Raises:
             TransportError: the connection broke.
+            WireError: what came can't be decoded.
         """
         parts: list[bytes] = []
         size = 0
+        failure: Exception | None = None
         try:
             while size < limit and (part := await self.read()):
                 parts.append(part)
                 size += len(part)
-        except (aiohttp.ClientError, OSError) as error:
-            raise self.explain(error) from _plain(error)
+        except NETWORK as error:
+            failure = error
         except BaseException:  # called off: what may still come is for nobody
             self.close()
             raise
         finally:
             self.release()
+        if failure is not None:
+            try:
+                raise self.explain(failure)
+            finally:
+                del failure  # whose frames hold this one
         return b"".join(parts)[:limit]
 
     async def error_body(self) -> bytes:
         """Read the body of an error: a part of it, and what came if the connection breaks."""
         try:
             return await self.whole(ERROR_BYTES)
-        except TransportError:
+        except TokenGateError:
             return self.salvage()
 
     def salvage(self) -> bytes:
-        """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
-        content = self._response.content
-        content._exception = None  # noqa: SLF001 - there is no public way to these bytes
-        return content.read_nowait()
+        """Give what was in the buffer when the connection broke."""
+        return salvaged(self._response.content)
 
-    def explain(self, error: Exception) -> TransportError:
-        """Translate what reading raised."""
-        return _explained(error, TransportError, "the connection broke")
+    def explain(self, error: Exception) -> TokenGateError:
+        """Translate what reading raised.
+
+        Raises:
+            Exception: it is no failure of the network, but a mistake of ours, and raised again.
+        """
+        if not isinstance(error, NETWORK):
+            raise error
+        from aiotokengate.failures import broken  # noqa: PLC0415 - most calls go well
+
+        return broken(error)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -172,7 +186,6 @@ class Transport:
 
     Attributes:
         headers: that go with every request to that host, and to no other.
-        secrets: of the proxy, to be blanked in an error that echoes them.
     """
 
     def __init__(
@@ -180,15 +193,31 @@ class Transport:
         base_url: str,
         *,
         headers: Mapping[str, str],
-        proxy: str | None,
-        ssl: ssl_module.SSLContext | bool,
+        proxy: Ways | str | None,
+        ssl: Trust | ssl_module.SSLContext | bool,
+        allow_private: bool = False,
     ) -> None:
-        """Note where to and how; nothing is opened."""
+        """Note where to and how; nothing is opened.
+
+        Args:
+            base_url: where requests of the session go.
+            headers: that go with them.
+            proxy: through which; None for the environment's, "" for none.
+            ssl: which certificates are trusted.
+            allow_private: whether downloads may stand inside, see :mod:`aiotokengate.perimeter`.
+
+        Raises:
+            CallerError: the proxy is none that can be used.
+        """
         self.headers = headers
+        self._base_url = base_url
         self._host = _origin(base_url)
-        self._proxy = (environment_proxy(base_url) if proxy is None else proxy) or None
-        self.secrets = _credentials(self._proxy)
-        self._ssl = ssl
+        self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
+        self.proxy = self._ways.to(base_url)
+        self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
+        self._allow_private = allow_private
+        self._seen: set[str] = set()
+        self._perimeter: Perimeter | None = None
         self._open: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
         self._inherited: list[_LoopSessions] = []
         _transports.add(self)
@@ -199,9 +228,11 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        own: Mapping[str, str] | None = None,
         data: bytes | Form | None = None,
         connect: float | None = None,
         fresh: bool = False,
+        hops: int = 0,
     ) -> Answer:
         """Send a request and give the answer once its headers have come.
 
@@ -211,70 +242,126 @@ class Transport:
             method: of HTTP.
             url: whole.
             headers: beside those that go with every request, and over them.
+            own: more of those, for the gateway itself and nobody else.
             data: the body, or a form.
             connect: seconds for the connection.
-            fresh: on a new connection, because a kept one has just died.
+            fresh: on a new connection, and not on one that was kept.
+            hops: redirects that led here; the gateway's own host gets no key after one.
 
         Raises:
-            ConnectFailed: no connection, or it died before a byte of an answer.
+            CallerError: it is a download from inside, see :mod:`aiotokengate.perimeter`.
+            ConnectFailed: nothing was sent; where a proxy refused, with its status.
+            Unanswered: it may have been sent, and no answer came.
             TimedOut: the connection took longer than ``connect``.
-            TransportError: anything else of the network.
+            WireError: the answer is not HTTP.
         """
-        body: bytes | aiohttp.MultipartWriter | None
-        if data is None or isinstance(data, bytes):
-            body = data
-        else:
-            body, headers = _multipart(data, headers)
-        failure: Exception
+        ours = not hops and url.startswith(self._host)
+        if not ours and method == "GET":
+            await self._admit(url)
+        progress = Progress()
+        failure: Exception | None = None
+        lines = self._lines(headers, own, ours=ours)
+        body = data if data is None or isinstance(data, bytes) else _multipart(data)
         try:
-            response = await self._respond(method, url, headers, body, connect, fresh=fresh)
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            response = await self._respond(
+                method, url, lines, body, connect, progress, fresh=fresh, ours=ours
+            )
+        except (*NETWORK, CallerError) as error:
             failure = error
-        else:
-            elsewhere = _elsewhere(response) if method == "GET" else None
-            if elsewhere is None or not url.startswith(self._host):
-                sessions = self._open.get(asyncio.get_running_loop())
-                return Answer(response, sessions.draining if sessions else set())
-            response.close()
-            return await self.send(method, elsewhere, headers=_fit(headers), connect=connect)
         # Raised out here, because an error's context is shown too, and may hold the headers.
-        try:
-            raise _unsent(failure, connect) from _plain(failure)
-        finally:
-            del failure  # whose frames hold this one
+        if failure is not None:
+            del headers, own, lines, data, body  # of which no frame of the error's may tell
+            try:
+                raise _failed(failure, progress, connect, "" if ours else url)
+            finally:
+                del failure  # whose frames hold this one
+        moved = response.status in _MOVED and isinstance(data, bytes | None)
+        target = _leads_on(method, url, response, ours=ours) if moved else None
+        if target is None:
+            self._check_proxy(response, url, ours=ours)
+            sessions = self._open.get(asyncio.get_running_loop())
+            return Answer(response, sessions.draining if sessions else set())
+        response.close()
+        if hops == MOST_REDIRECTS:
+            message = f"expected at most {MOST_REDIRECTS} redirects, got one more"
+            raise WireError(message)
+        goes = _fit(headers or {}) if _origin(target) != _origin(url) else headers
+        return await self.send(
+            method, target, headers=goes, data=data, connect=connect, hops=hops + 1
+        )
+
+    async def _admit(self, url: str) -> None:
+        """Look at a download from another host before it is asked for."""
+        from aiotokengate.perimeter import Perimeter  # noqa: PLC0415 - no chat needs it
+
+        if self._perimeter is None:
+            seen = self._seen if self.proxy is None else None
+            self._perimeter = Perimeter(self._base_url, seen, allow=self._allow_private)
+        await self._perimeter.admit(url)
+
+    def _look(self, address: str) -> None:
+        """Look at an address that is connected to for another host."""
+        if self._perimeter is not None:
+            self._perimeter.check(address)
+
+    def _lines(
+        self, headers: Mapping[str, str] | None, own: Mapping[str, str] | None, *, ours: bool
+    ) -> Headers:
+        """Give the headers of a request, later ones over earlier ones."""
+        first = self.headers if ours else _FOREIGN_HEADERS
+        if not headers and not own:
+            return (*first.items(),)
+        known = own.items() if ours and own else ()
+        return (*first.items(), *known, *(headers or {}).items())
 
     async def _respond(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
+        headers: Headers,
         body: bytes | aiohttp.MultipartWriter | None,
         connect: float | None,
+        progress: Progress,
         *,
         fresh: bool,
+        ours: bool,
     ) -> aiohttp.ClientResponse | Response:
         """Send, the short way if there is one."""
         sessions = self._open.get(asyncio.get_running_loop()) or await self._opened()
         if sessions.ended:
             message = "this event loop is ending, and has closed its connections"
             raise CallerError(message)
-        ours = url.startswith(self._host)
-        kept = ours and not fresh
+        proxy = self.proxy if ours else self._ways.to(url)
+        session, direct = sessions.own(fresh=fresh) if ours else sessions.foreign(proxy, method)
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
-        direct = sessions.direct if kept else None
         if direct is not None and (body is None or isinstance(body, bytes)):
-            return await direct.send(method, url, body, headers, timeout)
-        session = sessions.kept if kept else sessions.other(ours=ours)
+            return await direct.send(method, url, headers, body, timeout, progress, proxy)
+        lines = merged(headers)
+        if isinstance(body, aiohttp.MultipartWriter):
+            lines["Content-Type"] = body.content_type
         return await session.request(
             method,
-            url,
-            headers=headers,
+            parsed(url),
             # aiohttp warns of large bytes, which it would write at once.
             data=BytesIO(body) if isinstance(body, bytes) else body,
-            proxy=self._proxy if ours else environment_proxy(url),
-            allow_redirects=not ours,
+            **through(proxy, url, lines),
+            allow_redirects=False,
             timeout=timeout,
+            trace_request_ctx=progress,
         )
+
+    def _check_proxy(
+        self, response: aiohttp.ClientResponse | Response, url: str, *, ours: bool
+    ) -> None:
+        """Raise for a proxy that wants a password before it sends a plain request on."""
+        if response.status != _NO_CREDENTIALS or not url.startswith("http:"):
+            return
+        proxy = self.proxy if ours else self._ways.to(url)
+        if proxy is not None and not proxy.is_socks:
+            from aiotokengate.failures import refused_by_proxy  # noqa: PLC0415 - seldom
+
+            response.close()
+            raise refused_by_proxy(response.status, "it wants a user and password")
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""
@@ -285,9 +372,11 @@ class Transport:
 
     async def _opened(self) -> _LoopSessions:
         """Open the sessions of the running loop."""
+        self._ways.check()
         self._forget_dead()
-        direct = self._proxy is None
-        sessions = _LoopSessions(self.headers, ssl=self._ssl, direct=direct)
+        secure = self._host.startswith("https:")
+        looks = self._seen.add, self._look
+        sessions = _LoopSessions(self.proxy, self._trust, looks, secure=secure)
         self._open[asyncio.get_running_loop()] = sessions
         await sessions.open()
         return sessions
@@ -323,20 +412,28 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 class _LoopSessions:
-    """The aiohttp sessions of one event loop.
+    """The aiohttp sessions of one event loop; none of them knows a key.
 
-    One keeps connections, one does not, and one knows no key: it is for other hosts.
+    One keeps connections, one does not, and the others are for other hosts.
     """
 
     def __init__(
-        self, headers: Mapping[str, str], *, ssl: ssl_module.SSLContext | bool, direct: bool
+        self,
+        proxy: Proxy | None,
+        trust: Trust,
+        looks: tuple[Callable[[str], object], Callable[[str], object]],
+        *,
+        secure: bool,
     ) -> None:
-        self._headers = headers
-        self._ssl = ssl
-        self.kept = self._session(headers)
-        self.direct = DirectRequests(self.kept) if KNOWN and direct else None
-        self._fresh: aiohttp.ClientSession | None = None
-        self._foreign: aiohttp.ClientSession | None = None
+        self._proxy = proxy
+        self._trust = trust
+        self._look_at_own, self._look_at_foreign = looks
+        # Reading the certificates takes a while, and who speaks plain HTTP needs none.
+        self._secure = secure or (proxy is not None and proxy.scheme == "https")
+        self._known = is_known()
+        self._kept = self._own_session(fresh=False)
+        self._fresh: _Way | None = None
+        self._foreign: dict[object, _Way] = {}
         self._keeper = self._keep()
         self.draining: set[aiohttp.ClientResponse | Response] = set()
         self.ended = False
@@ -355,20 +452,48 @@ class _LoopSessions:
         The finaliser of a connector would take them out of a list of the kernel's (epoll) that
         child and parent share, and the parent would wait for ever.
         """
-        for session in (self.kept, self._fresh, self._foreign):
-            if session is not None and session.connector is not None:
-                session.connector._closed = True  # noqa: SLF001 - there is no public way
+        for session in self._all():
+            if isinstance(session.connector, Guarded):
+                session.connector.disowned = True
+            if session.connector is not None:
                 session.detach()
 
-    def other(self, *, ours: bool) -> aiohttp.ClientSession:
-        """Give the session for one request, or, to a foreign host, the one without the key."""
-        if not ours:
-            if self._foreign is None:
-                self._foreign = self._session(_FOREIGN_HEADERS)
-            return self._foreign
+    def own(self, *, fresh: bool) -> _Way:
+        """Give what sends to the gateway: on a new connection, or on any."""
+        if not fresh:
+            return self._kept
         if self._fresh is None:
-            self._fresh = self._session(self._headers, force_close=True)
+            self._fresh = self._own_session(fresh=True)
         return self._fresh
+
+    def foreign(self, proxy: Proxy | None, method: str) -> _Way:
+        """Give what sends to another host."""
+        # Connections over an HTTP proxy are told apart by aiohttp, those over others are not;
+        # and one that nobody looked at is not for a download.
+        is_download = method == "GET"
+        key = proxy if proxy is not None and proxy.is_socks else proxy is None, is_download
+        way = self._foreign.get(key)
+        if way is None:
+            look = self._look_at_foreign if is_download else str
+            settings = {"ssl": self._trust.context(), **_keeping(fresh=False)}
+            way = self._foreign[key] = self._way(make_connector(proxy, look, **settings))
+        return way
+
+    def _all(self) -> list[aiohttp.ClientSession]:
+        ways = (self._kept, self._fresh, *self._foreign.values())
+        return [way[0] for way in ways if way is not None]
+
+    def _own_session(self, *, fresh: bool) -> _Way:
+        ssl = self._trust.context() if self._secure else True
+        settings = {"ssl": ssl, **_keeping(fresh=fresh)}
+        return self._way(make_connector(self._proxy, self._look_at_own, **settings))
+
+    def _way(self, connector: aiohttp.TCPConnector) -> _Way:
+        """Give a session, and the way around it if aiohttp is built as known."""
+        session = _session(connector)
+        if self._known and isinstance(connector, Guarded):
+            return session, DirectRequests(session, connector)
+        return session, None
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
@@ -377,48 +502,39 @@ class _LoopSessions:
             self.ended = True
             for response in self.draining:
                 response.close()
-            for session in (self.kept, self._fresh, self._foreign):
-                if session is not None:
-                    await session.close()
+            for session in self._all():
+                await session.close()
 
-    def _session(
-        self,
-        headers: Mapping[str, str],
-        *,
-        force_close: bool = False,
-    ) -> aiohttp.ClientSession:
-        keep: dict[str, Any] = (
-            {"force_close": True} if force_close else {"keepalive_timeout": KEEPALIVE_SECONDS}
-        )
-        connector = aiohttp.TCPConnector(
-            limit=0, ssl=self._ssl, socket_factory=keepalive_socket, **keep
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_NO_TIMEOUT,
-            trust_env=False,
-            raise_for_status=False,
-        )
-        # aiohttp sends idempotent requests again by itself; attempts are ours to count.
-        session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
-        return session
+
+_Way: TypeAlias = tuple[aiohttp.ClientSession, DirectRequests | None]
+
+
+def _keeping(*, fresh: bool) -> dict[str, Any]:
+    """Give what a connector is told of keeping connections; without a look at them, none are."""
+    keeps = GUARDED and not fresh
+    return {"keepalive_timeout": KEEPALIVE_SECONDS} if keeps else {"force_close": True}
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    """Open a session without headers, which it would show to proxies."""
+    session = aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_NO_TIMEOUT,
+        trust_env=False,
+        raise_for_status=False,
+        trace_configs=[progress_traces()],
+        **HEADER_LIMITS,
+    )
+    # aiohttp sends idempotent requests again by itself; attempts are ours to count.
+    session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
+    return session
 
 
 _FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
+_NO_CREDENTIALS = 407
 _MOVED = frozenset((301, 302, 303, 307, 308))
-_OURS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key")
-
-
-def _credentials(proxy: str | None) -> tuple[str, ...]:
-    """Return a proxy's password, as it stands in the address and as it is sent."""
-    before, at, _ = (proxy or "").partition("://")[2].rpartition("@")
-    user, colon, password = before.partition(":")
-    if not (at and colon and password):
-        return ()
-    sent = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    return (password, sent)
+MOST_REDIRECTS = 10
 
 
 def _origin(url: str) -> str:
@@ -427,23 +543,24 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/"
 
 
-def _elsewhere(response: aiohttp.ClientResponse | Response) -> str | None:
-    """Give the address on another host where an answer stands; on ours it would carry the key."""
-    if response.status not in _MOVED:
-        return None
-    target = urljoin(str(response.url), response.headers.get("Location", ""))
-    is_web = target.startswith(("http://", "https://"))
-    return target if is_web and not target.startswith(_origin(str(response.url))) else None
+def _leads_on(
+    method: str, url: str, response: aiohttp.ClientResponse | Response, *, ours: bool
+) -> str | None:
+    """Give where an answer stands, if it is to be fetched there."""
+    from aiotokengate.places import onward  # noqa: PLC0415 - few answers do
+
+    location = response.headers.get("Location", "")
+    return onward(method, url, response.status, location, ours=ours)
 
 
-def _fit(headers: Mapping[str, str] | None) -> Mapping[str, str]:
+def _fit(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Give those of a call's headers that another host may know."""
-    return {name: value for name, value in (headers or {}).items() if name.lower() not in _OURS}
+    from aiotokengate.places import travelling  # noqa: PLC0415 - the same
+
+    return travelling(headers)
 
 
-def _multipart(
-    form: Form, headers: Mapping[str, str] | None
-) -> tuple[aiohttp.MultipartWriter, Mapping[str, str]]:
+def _multipart(form: Form) -> aiohttp.MultipartWriter:
     """Give a form as aiohttp sends it: files in pieces, their names as they are."""
     data = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
     for name, text in form.fields:
@@ -454,41 +571,12 @@ def _multipart(
         data.add_field(part.name, value, filename=part.filename, content_type=part.content_type)
     writer = data()
     assert isinstance(writer, aiohttp.MultipartWriter)  # noqa: S101 - for the type checker
-    return writer, {**(headers or {}), "Content-Type": writer.content_type}
+    return writer
 
 
-def _unsent(error: Exception, connect: float | None) -> TransportError | CallerError:
-    if isinstance(error, TimeoutError):
-        return TimedOut("connect", connect or 0.0)
-    if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
-        return CallerError(f"expected base_url to be an http or https address: {_said(error)}")
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return ConnectFailed("the server closed the connection before it answered")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectFailed(
-            f"could not connect to {error.host}:{error.port}: {_said(error.os_error)}"
-        )
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return TransportError(f"the answer was not HTTP: {error.message}")
-    return ConnectFailed(f"the connection failed: {_said(error)}")
+def _failed(
+    error: Exception, progress: Progress, connect: float | None, foreign: str
+) -> TokenGateError:
+    from aiotokengate.failures import failed  # noqa: PLC0415 - most calls go well
 
-
-def _explained(error: Exception, kind: type[TransportError], what: str) -> TransportError:
-    explained = kind(f"{what}: {_said(error)}")
-    explained.__cause__ = _plain(error)
-    return explained
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def _plain(error: Exception) -> BaseException | None:
-    """Give an error fit to be a cause: without frames that keep the stream alive, or a key.
-
-    aiohttp's response errors carry the request with its headers, and so the key; those of its
-    parser quote what came, which may be the key again.
-    """
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return None
-    return error.with_traceback(None)
+    return failed(error, progress, connect, foreign)

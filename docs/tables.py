@@ -123,9 +123,10 @@ MEANINGS = {
     "total": "from sending to the end of the reply, of one attempt",
     "after_finish": "for the protocol's own end, once every choice says that it has finished; "
     "counted anew from whatever still comes",
-    "attempts": "how often a call is sent at most, the first time included; twice as often "
-    "if it was refused for a limit",
-    "max_wait": "seconds; a gateway that asks for a longer wait is not tried again",
+    "attempts": "how often a call is sent at most, the first time included, refusals and "
+    "failures together",
+    "max_wait": "seconds for all waits between the attempts of a call together; a gateway that "
+    "asks for more than is left of it is not tried again",
     "empty": "whether a reply with nothing to show, or one that the vendor calls malformed, is "
     "asked for again, too",
 }

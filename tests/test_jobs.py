@@ -442,7 +442,9 @@ async def test_a_submission_that_may_have_begun_is_not_made_again(
 async def test_a_submission_that_was_not_let_in_is_made_again(
     gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
 ) -> None:
-    full = Raw(503, b'{"error":{"message":"The request queue is full."}}', JSON)
+    """A limit, and a full queue that says when to come back, are no beginning."""
+    body = b'{"error":{"message":"The request queue is full."}}'
+    full = Raw(503, body, {**JSON, "Retry-After": "2"})
     gateway.script(full, Raw(429, b"", JSON), path="/v1/videos")
     assert (await soon(clock, gate.videos.create("wan-t2v", PROMPT))).files
 

@@ -97,6 +97,95 @@ async def test_a_socket_that_was_left_behind(path: str) -> None:
             await read(path)
 
 
+def open_pool(path: str | Path) -> None:
+    """Have a pool listen."""
+
+    async def use() -> None:
+        Pool(monitor=path).slot("qwen3.6-plus")
+
+    asyncio.run(use())
+
+
+def occupy(path: Path, kind: str) -> None:
+    """Put something in the way."""
+    other = path.with_name("other")
+    if kind == "a file":
+        path.write_text("用户的数据 📄")
+    elif kind == "a directory":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        other.write_text("用户的数据 📄")
+        path.symlink_to(other)
+
+
+@pytest.mark.parametrize("kind", ["a file", "a directory", "a pipe", "a symbolic link"])
+async def test_what_is_no_socket_stays(tmp_path: Path, kind: str) -> None:
+    """It is named, and as it was."""
+    path = tmp_path / "precious"
+    occupy(path, kind)
+    before = path.lstat()
+    pool = Pool(monitor=path)
+    for _ in range(2):
+        with pytest.raises(CallerError, match=f"{kind} is at {path}"):
+            pool.slot("qwen3.6-plus")
+    pool.close()
+    await asyncio.sleep(0)
+    assert path.lstat() == before
+    if kind in ("a file", "a symbolic link"):
+        assert text_at(str(path)) == "用户的数据 📄"
+
+
+def test_a_link_to_a_socket_stays(path: str) -> None:
+    """Where it leads nobody listens, and it is somebody's link all the same."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    link = Path(path).with_name("link")
+    link.symlink_to(Path(path).name)
+    with pytest.raises(CallerError, match="a symbolic link is at"):
+        open_pool(link)
+    assert link.is_symlink()
+
+
+def test_a_socket_of_another_kind_is_in_use(path: str) -> None:
+    """Who listens there speaks otherwise, but lives."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(path)
+        with pytest.raises(CallerError, match="another process listens on"):
+            open_pool(path)
+        assert Path(path).is_socket()
+
+
+async def test_a_socket_whose_queue_is_full_is_in_use(path: str) -> None:
+    """Asking it neither waits nor takes it for dead."""
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(path)
+        busy.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for one in waiting:
+            one.settimeout(0)
+            one.connect_ex(path)
+        with pytest.raises(CallerError, match="another process listens on"):
+            Pool(monitor=path).slot("qwen3.6-plus")
+        for one in waiting:
+            one.close()
+
+
+async def test_what_came_in_place_of_ours_stays(pool: Pool, path: str) -> None:
+    """Closing takes our socket away, and nothing that somebody put there since."""
+    os.unlink(path)  # noqa: PTH108 - a path as it was given
+    occupy(Path(path), "a file")
+    pool.close()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert text_at(path) == "用户的数据 📄"
+
+
+def text_at(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
 async def test_a_folder_that_is_not_there() -> None:
     """It is said with the path."""
     pool = Pool(monitor="/no/such/folder/pool.sock")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import os
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -463,6 +465,54 @@ async def test_what_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         async with Recorder(tmp_path / "no" / "a.json", base_url="http://127.0.0.1:1/v1"):
             pass
+
+
+def mode_of(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666, 0o600])
+async def test_it_is_its_owners_alone(
+    gateway: FakeGateway, tmp_path: Path, before: int | None
+) -> None:
+    """From its first moment on, whatever the umask, and if it was everybody's before."""
+    file = tmp_path / "录制.json"
+    if before is not None:
+        file.write_text("x" * 100_000)
+        file.chmod(before)
+    umask = os.umask(0)
+    try:
+        async with (
+            Recorder(file, base_url=f" {gateway.base_url}\ufeff") as recorder,
+            TokenGate(api_key=KEY, base_url=recorder.base_url) as gate,
+        ):
+            assert mode_of(file) == 0o600
+            await deltas(gate)
+    finally:
+        os.umask(umask)
+    assert mode_of(file) == 0o600
+    assert len(Recording.load(file).exchanges) == 1
+    file.chmod(0o644)
+    Recording().save(file)
+    assert mode_of(file) == 0o600
+    assert Recording.load(file).exchanges == ()
+
+
+def test_what_is_no_file_keeps_its_mode(tmp_path: Path) -> None:
+    """A recording may go into a pipe; one that is a link's goes where that leads."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o622)
+    pipe.chmod(0o622)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    Recording().save(pipe)
+    assert orjson.loads(os.read(reading, 1000)) == {"version": 1, "exchanges": []}
+    os.close(reading)
+    assert mode_of(pipe) == 0o622
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to(file)
+    Recording().save(link)
+    assert link.is_symlink()
+    assert mode_of(file) == 0o600
 
 
 async def test_a_port_that_is_taken(gateway: FakeGateway, tmp_path: Path) -> None:

@@ -363,6 +363,19 @@ async def test_beginning_anew_is_bounded(
     assert len(file.asked) < 10
 
 
+@pytest.mark.parametrize("attempts", [1, 2, 4])
+async def test_a_resumed_download_counts(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path, attempts: int
+) -> None:
+    """Asking for the rest is an attempt like others, as long as nothing new comes."""
+    file = Ranges(TEXT.encode(), [100, *[0] * 50])
+    gateway.script(*[file] * 50, path=PATH)
+    with pytest.raises(TransportError):
+        async with gate.request("GET", "/agent", retry=Retry(attempts=attempts)) as download:
+            await download.save(tmp_path / "a")
+    assert len(file.asked) == attempts
+
+
 async def test_what_is_never_whole_is_no_file(
     gateway: FakeGateway, gate: TokenGate, tmp_path: Path
 ) -> None:
@@ -406,12 +419,12 @@ async def test_what_stands_elsewhere_is_fetched_without_the_key(
             return web.Response(status=302, headers={"Location": address})
 
         gateway.script(moved, path=PATH)
-        own = {"authorization": f"Bearer {gateway.api_key}", "X-Api-Key": "k", "X-Who": "bot"}
+        own = {"authorization": f"Bearer {gateway.api_key}", "X-Api-Key": "k", "Range": "bytes=0-"}
         assert await gate.request("GET", "/agent", extra_headers=own) == "文件 📁".encode()
         assert await gate.request("GET", address) == "文件 📁".encode()
     assert len(asked) == 2
     assert not any({"Authorization", "X-Api-Key"} & {*request.headers} for request in asked)
-    assert asked[0].headers["X-Who"] == "bot"
+    assert asked[0].headers["Range"] == "bytes=0-"
 
 
 async def test_a_redirect_to_the_same_host_is_not_followed(gateway: FakeGateway) -> None:
@@ -482,18 +495,20 @@ async def test_a_form_with_files(gateway: FakeGateway, gate: TokenGate, tmp_path
 async def test_a_path_is_sent_again_and_a_stream_is_not(
     gateway: FakeGateway, gate: TokenGate, tmp_path: Path
 ) -> None:
+    """Whether the upload failed, or was refused for a limit."""
     (tmp_path / "a").write_bytes(b"RIFF")
-    busy = raw(b"{}", status=500)
-    retry = Retry(attempts=3)
-    gateway.script(busy, raw(b"1"), path=PATH)
-    form = Form(files=(file_part("file", tmp_path / "a"),))
-    assert await gate.request("POST", "/agent", form=form, retry=retry) == 1
-    gateway.script(busy, raw(b"1"), path=PATH)
-    with pytest.raises(Exception, match="500") as raised:
-        await gate.request("POST", "/agent", form=Form(files=(file_part("f", stream()),)))
-    assert raised.value.__notes__ == [
-        "not tried again: the stream that was uploaded can be read once"
-    ]
+    for busy in (raw(b"{}", status=500), Raw(429, b"{}", {"Retry-After": "0"})):
+        gateway.unscript()
+        gateway.script(busy, raw(b"1"), path=PATH)
+        form = Form(files=(file_part("file", tmp_path / "a"),))
+        assert await gate.request("POST", "/agent", form=form, costly=False) == 1
+        gateway.script(busy, raw(b"1"), path=PATH)
+        once = Form(files=(file_part("f", stream()),))
+        with pytest.raises(StatusError) as raised:
+            await gate.request("POST", "/agent", form=once, costly=False)
+        assert raised.value.__notes__ == [
+            "not tried again: the stream that was uploaded can be read once"
+        ]
 
 
 def test_a_file_is_bytes_a_path_or_a_stream(tmp_path: Path) -> None:

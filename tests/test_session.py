@@ -23,6 +23,7 @@ from aiotokengate import (
     WireError,
 )
 from aiotokengate.catalogue import CATALOGUE, Model
+from aiotokengate.endpoints import Endpoint
 from aiotokengate.hooks import (
     FirstDelta,
     HookEvent,
@@ -92,6 +93,54 @@ def test_a_key_that_no_header_can_hold(key: str) -> None:
     assert key not in str(raised.value)
 
 
+BLANKS = [
+    (" ", "\n"),
+    ("\ufeff", ""),
+    ("", "\u200b"),
+    ("\u200b\t", "/\ufeff/ "),
+    ("\u2060", "\u00a0"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), BLANKS)
+@pytest.mark.parametrize("way", ["argument", "environment", "endpoint"])
+async def test_what_was_copied_along_is_taken_off(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, before: str, after: str, way: str
+) -> None:
+    """Blanks, zero-width characters and byte order marks around a key or an address."""
+    address, key = f"{before}{gateway.base_url}{after}", f"{before}{gateway.api_key}{after}"
+    key = key.replace("/", "")
+    settings: dict[str, Any] = {"api_key": key, "base_url": address}
+    if way == "environment":
+        monkeypatch.setenv("TOKENGATE_API_KEY", key)
+        monkeypatch.setenv("TOKENGATE_BASE_URL", address)
+        settings = {"api_key": None, "base_url": before}
+    elif way == "endpoint":
+        settings = {"endpoints": [Endpoint(api_key=key, base_url=address)]}
+    async with TokenGate(**settings) as gate:
+        assert (await gate.chat(MODEL, "嗨")).status == "complete"
+    assert gateway.requests[0].path == "/v1/chat/completions"
+    if way != "endpoint":
+        assert gate.base_url == gateway.base_url
+
+
+@pytest.mark.parametrize("address", ["http://ho st/v1", "http://host/v1\u200b/x", "http://h\t/v1"])
+def test_an_address_with_something_invisible(address: str) -> None:
+    """Within an address it is shown."""
+    with pytest.raises(CallerError, match="without blanks or invisible characters") as raised:
+        TokenGate(api_key="sk-test", base_url=address)
+    assert repr(address) in str(raised.value)
+
+
+def test_an_endpoint_without_an_address_of_its_own(gateway: FakeGateway) -> None:
+    """Nothing but blanks is none."""
+    with pytest.raises(CallerError, match="expected base_url as str, got int"):
+        TokenGate(endpoints=[Endpoint(api_key="sk-test", base_url=5)])  # type: ignore[arg-type]
+    endpoint = Endpoint(api_key="sk-test", base_url=" \ufeff")
+    gate = TokenGate(endpoints=[endpoint], base_url=gateway.base_url)
+    assert gate._sender.admission.routes.all[0].base_url == gateway.base_url
+
+
 def test_an_address_without_scheme() -> None:
     """An address must say how it is reached."""
     with pytest.raises(CallerError, match="begin with http:// or https://, got 'localhost:1/v1'"):
@@ -121,7 +170,7 @@ def test_an_address_that_paths_cannot_be_added_to(address: str) -> None:
 
 
 WRONG_SETTINGS: list[tuple[dict[str, object], str]] = [
-    (dict(api_key=5), "expected api_key as str, got int"),
+    (dict(api_key=5), "expected api_key as str or callable, got int"),
     (dict(base_url=5), "expected base_url as str, got int"),
     (dict(timeout=5), r"expected timeout=Timeout\(total=...\), got int"),
     (dict(retry=3), r"expected retry=Retry\(attempts=...\), got int"),
@@ -133,7 +182,9 @@ WRONG_SETTINGS: list[tuple[dict[str, object], str]] = [
     (dict(paths={"video": "/videos"}), "expected paths named audio_speech, .*, got 'video'"),
     (dict(paths={"videos": None}), "expected paths as a dict of str to str"),
     (dict(proxy=3128), "expected proxy as str, got int"),
-    (dict(proxy="localhost:3128"), "expected proxy to begin with http:// or https://"),
+    (dict(proxy="localhost:3128"), "expected proxy to begin with http://, https:// or socks5"),
+    (dict(proxy="ftp://localhost:3128"), "expected proxy to begin with http://, https:// or"),
+    (dict(proxy="http://localhost:port"), "expected proxy as an address .* not a number"),
     (dict(ssl="company-ca.pem"), "expected ssl as an SSLContext or a bool, got str"),
 ]
 

@@ -370,13 +370,13 @@ async def test_a_wait_that_the_gateway_names(
 async def test_refusals_without_end(
     gateway: FakeGateway, opened: Opened, clock: VirtualClock
 ) -> None:
-    """Six times over more than a minute, then the error, with every attempt."""
+    """As often as ``attempts`` says, then the error, with every attempt."""
     gate = opened()
     gateway.script(*[faults.empty_429()] * 10)
     error = await ended(clock, gate.chat(MODEL, "你好"))
     assert isinstance(error, RateLimited)
-    assert len(error.attempts) == len(gateway.requests) == 6
-    assert sum(attempt.queued for attempt in error.attempts) > 60
+    assert len(error.attempts) == len(gateway.requests) == 3
+    assert sum(attempt.queued for attempt in error.attempts) < 60
 
 
 async def test_failures_that_storm(

@@ -18,11 +18,11 @@ from aiohttp.test_utils import TestServer
 from support import sockets
 
 from aiotokengate import (
-    ConnectFailed,
     Retry,
     StreamInterrupted,
     TokenGate,
-    TransportError,
+    Unanswered,
+    WireError,
     shortcuts,
     transport,
 )
@@ -37,7 +37,7 @@ ONCE = Retry(attempts=1)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Go both ways: an aiohttp that is not known must do as well."""
     if request.param != "ours":
-        monkeypatch.setattr(transport, "KNOWN", False)
+        monkeypatch.setattr(transport, "is_known", lambda: False)
         monkeypatch.setattr(shortcuts, "_BUFFER_KNOWN", False)
     return str(request.param)
 
@@ -96,7 +96,7 @@ async def served(reads: list[bytes]) -> AsyncIterator[TokenGate]:
 
 async def test_they_are_in_effect(way: str) -> None:
     """An aiohttp that is built otherwise is used in its own way, and this test says so."""
-    assert shortcuts.KNOWN
+    assert shortcuts.is_known()
     if way != "ours":
         return
     reader = aiohttp.StreamReader(ResponseHandler(asyncio.get_running_loop()), 1)
@@ -146,7 +146,7 @@ async def test_both_ways_send_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[bytes] = []
     async with served(reads) as gate:
         for known in (True, False):
-            monkeypatch.setattr(transport, "KNOWN", known)
+            monkeypatch.setattr(transport, "is_known", lambda known=known: known)
             async with TokenGate(base_url=gate.base_url, api_key="sk-x") as other:
                 await other.chat(MODEL, "你好😊", stream=False, extra_headers={"X-Who": "bot"})
     sent = b"".join(reads).split(b"POST ")[1:]
@@ -168,14 +168,17 @@ async def test_a_connection_that_ends_before_the_answer(
     gateway: FakeGateway, gate: TokenGate, begun: bytes
 ) -> None:
     gateway.script(Raw(status=None, body=begun, end="close"))
-    with pytest.raises(ConnectFailed, match="closed the connection before it answered"):
+    with pytest.raises(Unanswered, match="closed the connection before it answered") as raised:
         await gate.chat(MODEL, "嗨", retry=ONCE)
+    assert not raised.value.reconnectable
 
 
 async def test_what_is_not_http_is_named(gateway: FakeGateway, gate: TokenGate) -> None:
     gateway.script(Raw(status=None, body=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"))
-    with pytest.raises(TransportError, match="the answer was not HTTP"):
-        await gate.chat(MODEL, "嗨", retry=ONCE)
+    with pytest.raises(WireError, match="the answer was not HTTP") as raised:
+        await gate.chat(MODEL, "嗨")
+    assert len(raised.value.message.splitlines()) == 1
+    assert len(gateway.requests) == 1
 
 
 async def test_a_call_cancelled_before_the_answer_closes_its_connection(
@@ -271,7 +274,7 @@ async def test_the_key_is_in_no_traceback(gateway: FakeGateway, gate: TokenGate)
     key = gateway.api_key.encode()
     head = b"HTTP/1.1 200 OK\r\nAuthorization : Bearer %b\r\n\r\n" % key
     gateway.script(Raw(status=None, body=head))
-    with pytest.raises(TransportError, match="the answer was not HTTP") as raised:
+    with pytest.raises(WireError, match="the answer was not HTTP") as raised:
         await gate.chat(MODEL, "嗨", retry=ONCE)
     assert gateway.api_key not in "".join(traceback.format_exception(raised.value))
 

@@ -14,7 +14,16 @@ import pytest
 import trustme
 from support import sockets
 
-from aiotokengate import ConnectFailed, Retry, TimedOut, Timeout, TokenGate, TokenGateError
+from aiotokengate import (
+    ConnectFailed,
+    Retry,
+    TimedOut,
+    Timeout,
+    TokenGate,
+    TokenGateError,
+    Unanswered,
+)
+from aiotokengate.endpoints import Endpoint
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"
@@ -107,12 +116,12 @@ async def test_proxies_of_the_environment(
 
 
 async def test_a_kept_connection_that_died(gateway: FakeGateway, gate: TokenGate) -> None:
-    """It counts as a failed connection, is tried again on a fresh socket, and is visible."""
+    """A fresh socket takes its place, within the one attempt that there is, and is visible."""
     gateway.script(ScriptedReply(answer="一"), RESET, ScriptedReply(answer="二"))
     await gate.chat(MODEL, "嗨")
-    reply = await gate.chat(MODEL, "嗨", retry=Retry(attempts=2, max_wait=0))
+    reply = await gate.chat(MODEL, "嗨", retry=Retry(attempts=1))
     assert reply.answer == "二"
-    assert [attempt.error for attempt in reply.attempts] == ["ConnectFailed", None]
+    assert [(attempt.error, attempt.reconnected) for attempt in reply.attempts] == [(None, True)]
     assert [request.connection for request in gateway.requests] == [1, 1, 2]
 
 
@@ -120,7 +129,7 @@ async def test_nothing_is_sent_again_silently(gateway: FakeGateway, gate: TokenG
     """Left alone, aiohttp repeats a GET by itself; here each sending is an attempt."""
     await gate.models()
     gateway.script(RESET, RESET, RESET, path="/v1/models")
-    with pytest.raises(ConnectFailed) as raised:
+    with pytest.raises(Unanswered) as raised:
         async with TokenGate(
             api_key=gateway.api_key, base_url=gateway.base_url, retry=Retry(attempts=2, max_wait=0)
         ) as other:
@@ -152,6 +161,44 @@ async def test_a_custom_tls_context() -> None:
         async with TokenGate(api_key=key, base_url=address) as gate:
             with pytest.raises(ConnectFailed, match="certificate"):
                 await gate.chat(MODEL, "嗨", retry=Retry(attempts=1))
+
+
+async def test_certificates_that_are_set_late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a program sets after its imports counts, and is read once for a whole session."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    made = []
+    real = ssl.create_default_context
+
+    def create() -> ssl.SSLContext:
+        made.append(real())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    async with FakeGateway(ssl=server) as gateway:
+        key, address = gateway.api_key, gateway.base_url
+        endpoints = [Endpoint(api_key=key), Endpoint(api_key=key)]
+        async with TokenGate(endpoints=endpoints, base_url=address) as gate:
+            assert not made
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+            for _ in range(3):
+                assert (await gate.chat(MODEL, "嗨")).status == "complete"
+        assert len(made) == 1
+        async with TokenGate(api_key=key, base_url=address, ssl=False) as gate:
+            assert (await gate.chat(MODEL, "嗨")).status == "complete"
+        assert len(made) == 1
+
+
+async def test_plain_http_reads_no_certificates(
+    gateway: FakeGateway, gate: TokenGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes a while."""
+    monkeypatch.delattr(ssl, "create_default_context")
+    assert (await gate.chat(MODEL, "嗨")).status == "complete"
 
 
 async def test_a_connection_that_does_not_come() -> None:

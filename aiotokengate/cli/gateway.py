@@ -16,6 +16,7 @@ from typing import get_args
 
 import attrs
 
+from aiotokengate.keys import stripped
 from aiotokengate.testing.gateway import FakeGateway
 from aiotokengate.testing.limits import Charge, Kind, Per, RateLimit, Style
 from aiotokengate.testing.record import Recorder
@@ -186,6 +187,7 @@ def _key(text: str) -> str:
 
 
 def _address(text: str) -> str:
+    text = stripped(text)
     if not text.startswith(("http://", "https://")):
         message = f"expected an address that begins with http:// or https://, got {text!r}"
         raise argparse.ArgumentTypeError(message)

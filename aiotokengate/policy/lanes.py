@@ -254,7 +254,7 @@ class Lane:
         Args:
             ticket: the call.
             now: seconds.
-            retry_after: seconds that the gateway asks to wait, jitter included.
+            retry_after: seconds that the gateway asks to wait, jitter included; it is kept to.
             crowded: whether the reason is the number in flight.
         """
         admitted = ticket.admitted
@@ -264,7 +264,7 @@ class Lane:
         if self.learner is not None:
             alone = not self.queue.waiting
             learned = self.learner.refused(now, admitted, ticket, crowded=crowded, alone=alone)
-            hold = max(hold, learned)
+            hold = learned if retry_after is None else retry_after
             self.counts_tokens = True
             if crowded:
                 self.learner.crowded(now, self.in_flight)

@@ -251,7 +251,7 @@ class Audio(Shared):
             voice: "alloy" and others of OpenAI's, which want one; "vivian" and others of Qwen's.
             params: the API's own, see :class:`SpeechParams`; and ``timeout``, ``retry``,
                 ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
-                :meth:`TokenGate.chat`.
+                :meth:`TokenGate.chat`, and ``idempotency_key``, which is made by default.
 
         Raises:
             CallerError: an argument is wrong.
@@ -270,7 +270,7 @@ class Audio(Shared):
             body=dumps({"model": model, "input": text, **spoken, **fields, **extra}),
             pooled=True,
             secrets=lambda: (text,),
-            **options.asked(self._defaults, model),
+            **options.asked(self._defaults, model, costly=True),
         )
         fetch = partial(self._requester.fetch, request)
         return SpeechCall(partial(_whole, self._requester, request), fetch, model)
@@ -318,7 +318,7 @@ class Audio(Shared):
             form=type(form)((*form.fields, *several), form.files),
             pooled=True,
             secrets=lambda: (str(fields.get("prompt") or ""),),
-            **options.asked(self._defaults, model),
+            **options.asked(self._defaults, model, costly=True),
         )
         listen = partial(_transcription, self._requester, request, response_format)
         return TranscriptionCall(listen, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -35,9 +36,12 @@ __all__ = [
     "Requester",
     "check_extra_body",
     "check_headers",
+    "check_key",
     "check_names",
     "check_policies",
+    "check_several",
     "checked_options",
+    "keyed",
     "parted_options",
     "refuse",
 ]
@@ -65,6 +69,12 @@ _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no field of HTTP may hold (RFC 9110, 5.5), or cannot be sent at all."""
 
 
+_KEY_NAME = "Idempotency-Key"
+_FIT_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?", re.ASCII)
+"""A key that every server takes as it is: Stripe, where the header comes from, takes 255
+characters (docs.stripe.com/api/idempotent_requests)."""
+
+
 @attrs.frozen(eq=False, repr=False)
 class Defaults:
     """What the session sets for every call.
@@ -73,6 +83,7 @@ class Defaults:
         strict: whether a frame that can't be read ends a reply.
         paths: where systems stand whose place is not certain, by name, see
             :class:`aiotokengate.TokenGate`.
+        keyed: whether the session's own headers name an idempotency key.
     """
 
     timeout: Timeout
@@ -81,6 +92,7 @@ class Defaults:
     catalogue: Catalogue
     paths: Mapping[str, str] = attrs.field(factory=dict)
     strict: bool = False
+    keyed: bool = False
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -93,17 +105,28 @@ class Options:
     priority: Priority = "interactive"
     fair_key: str | None = None
     extra_headers: Mapping[str, str] | None = None
+    idempotency_key: str | bool | None = None
 
-    def asked(self, defaults: Defaults, model: str = "") -> dict[str, Any]:
-        """Give the fields of the request that these options set."""
+    def asked(
+        self, defaults: Defaults, model: str = "", *, costly: bool = False
+    ) -> dict[str, Any]:
+        """Return the fields of the request that these options set.
+
+        What is costly gets an idempotency key, unless the caller has another wish.
+        """
+        headers = self.extra_headers or {}
+        wish = costly if self.idempotency_key is None else self.idempotency_key
+        if wish and not defaults.keyed:
+            headers = keyed(headers, key=wish)
         return {
             "model": model,
+            "costly": costly,
             "timeout": self.timeout or defaults.timeout,
             "retry": self.retry or defaults.retry,
             "deadline": self.deadline,
             "priority": self.priority,
             "fair_key": self.fair_key,
-            "headers": self.extra_headers or {},
+            "headers": headers,
         }
 
 
@@ -129,7 +152,7 @@ class Request:
         timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
         pooled: whether it is a call of a model, and waits for its turn in the pool.
         costly: whether it is not made again after a failure that may have come when the work was
-            begun already.
+            begun already; it goes on a connection of its own.
         endpoint: which key it needs, as a download says; "" for any.
         max_tokens: the most that the reply may have, all choices together.
         tokens: what it costs in all, if that is known.
@@ -202,6 +225,7 @@ class CallOptions(TypedDict, total=False):
     fair_key: str | None
     extra_headers: Mapping[str, str] | None
     extra_body: Mapping[str, Any] | None
+    idempotency_key: str | bool | None
 
 
 def parted_options(
@@ -282,6 +306,7 @@ def checked_options(options: Options) -> Options:
     check_policies(options.timeout, options.retry)
     check_place(options.priority, options.fair_key)
     check_headers(options.extra_headers or {})
+    check_key(options.idempotency_key)
     return options
 
 
@@ -326,3 +351,46 @@ def check_headers(headers: Mapping[str, str]) -> None:
         if _UNFIT.search(name + value):
             message = f"expected extra_headers without control characters, got one in {name!r}"
             raise CallerError(message)
+
+
+def check_key(key: object) -> None:
+    """Refuse an idempotency key that no header can hold.
+
+    Raises:
+        CallerError: it is neither such a text, nor True, False or None; it is not shown.
+    """
+    if key is None or isinstance(key, bool):
+        return
+    if not isinstance(key, str):
+        message = f"expected idempotency_key as a text, True or False, got {type(key).__name__}"
+        raise CallerError(message)
+    if not _FIT_KEY.fullmatch(key):
+        what = "1 to 255 printable ASCII characters, no blank first or last"
+        message = f"expected idempotency_key of {what}, got another text of {len(key)}"
+        raise CallerError(message)
+
+
+def check_several(what: str, key: object) -> None:
+    """Refuse one idempotency key for several requests, which differ.
+
+    Raises:
+        CallerError: it is a text; True makes one for each request.
+    """
+    if isinstance(key, str):
+        message = f"expected idempotency_key=True with {what}, each of its requests needs another"
+        raise CallerError(message)
+
+
+def keyed(headers: Mapping[str, str], *, key: str | bool) -> Mapping[str, str]:
+    """Return headers with an idempotency key, which goes with every attempt of a call.
+
+    Args:
+        headers: the caller's; a key among them stands.
+        key: a text as it is; True makes one, False none.
+    """
+    if not key or any(name.lower() == _KEY_NAME.lower() for name in headers):
+        return headers
+    # From the system, and not from random, which a program may have seeded: its next run would
+    # then be given this run's answers.
+    made = key if isinstance(key, str) else f"aiotokengate-{os.urandom(16).hex()}"
+    return {**headers, _KEY_NAME: made}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+import attrs
+
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import (
     Options,
@@ -12,6 +14,7 @@ from aiotokengate.resources.base import (
     check_extra_body,
     check_names,
     checked_options,
+    keyed,
 )
 from aiotokengate.stream import ChatCall
 from aiotokengate.types import ChatParams, Message
@@ -70,6 +73,7 @@ class ChatOptions(TypedDict):
     fair_key: str | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
+    idempotency_key: str | bool | None
 
 
 class RunOptions(ChatParams, total=False):
@@ -90,6 +94,7 @@ class RunOptions(ChatParams, total=False):
     fair_key: str | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
+    idempotency_key: str | bool | None
 
 
 class TurnOptions(RunOptions, total=False):
@@ -218,6 +223,8 @@ def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Requ
     request.fair_key = options["fair_key"]
     extra = options["extra_headers"]
     request.headers = {**encoded.headers, **extra} if extra else encoded.headers
+    if (key := options["idempotency_key"]) and not defaults.keyed:
+        request.headers = keyed(request.headers, key=key)
     if (deadline := options["deadline"]) is not None:
         request.deadline = _checked_deadline(deadline)
     return request
@@ -306,8 +313,8 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
     if (tools := options.get("tools")) is not None:
         _tool_dicts(tools)
     check_extra_body(options.get("extra_body") or {})
-    own = ("timeout", "retry", "deadline", "priority", "fair_key", "extra_headers")
-    checked_options(Options(**{name: options[name] for name in own if name in options}))
+    own = options.keys() & attrs.fields_dict(Options)
+    checked_options(Options(**{name: options[name] for name in own}))
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:

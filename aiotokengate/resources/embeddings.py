@@ -115,10 +115,12 @@ async def embed(
     room = asyncio.Semaphore(split.at_once)
 
     async def part(start: int, stop: int) -> tuple[list[array[float]], str, Usage]:
+        own = _options_of_part(options, start) if several else options
         async with room:
-            return await _part(requester, defaults, model, listed[start:stop], fields, options)
+            return await _part(requester, defaults, model, listed[start:stop], fields, own)
 
     spans = list(_spans(listed, split))
+    several = len(spans) > 1
     tasks = [asyncio.ensure_future(part(*span)) for span in spans]
     try:
         answers = [
@@ -130,6 +132,14 @@ async def embed(
         await asyncio.gather(*tasks, return_exceptions=True)
     vectors = [vector for found, _, _ in answers for vector in found]
     return Embeddings(tuple(vectors), answers[0][1] or model, _sum(usage for *_, usage in answers))
+
+
+def _options_of_part(options: Options, start: int) -> Options:
+    """Return the options of one request of several: its idempotency key is its own."""
+    key = options.idempotency_key
+    if not isinstance(key, str):
+        return options
+    return attrs.evolve(options, idempotency_key=f"{key}-{start}")
 
 
 async def _named(

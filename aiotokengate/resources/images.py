@@ -328,7 +328,7 @@ class ImagesMaker(Shared):
             face: "dashscope" for a gateway that has Alibaba's form of this in place of OpenAI's.
             params: the API's own, see :class:`ImageParams`; and ``timeout``, ``retry``,
                 ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
-                :meth:`TokenGate.chat`.
+                :meth:`TokenGate.chat`, and ``idempotency_key``, which is made by default.
 
         Raises:
             CallerError: an argument is wrong.
@@ -431,7 +431,7 @@ class ImagesMaker(Shared):
             form=form,
             pooled=True,
             secrets=lambda: (prompt,),
-            **options.asked(self._defaults, model),
+            **options.asked(self._defaults, model, costly=True),
         )
 
 

@@ -122,6 +122,7 @@ class MusicOptions(TypedDict, total=False):
     priority: Priority
     fair_key: str | None
     extra_headers: Mapping[str, str] | None
+    idempotency_key: str | bool | None
 
 
 _PARAMS = frozenset(SongParams.__annotations__)

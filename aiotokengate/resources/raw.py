@@ -49,12 +49,17 @@ def make_raw_call(
     path: str,
     body: Mapping[str, Any] | list[Any] | Form | None,
     options: Options,
+    *,
+    costly: bool | None,
 ) -> RawCall:
     """Check the arguments, and make the call; nothing is sent yet.
 
     Raises:
         CallerError: an argument is wrong.
     """
+    if not (costly is None or isinstance(costly, bool)):
+        message = f"expected costly as True or False, got {type(costly).__name__}"
+        raise CallerError(message)
     if method not in _METHODS:
         message = f"expected a method as one of {', '.join(_METHODS)}, got {method!r}"
         raise CallerError(message)
@@ -70,7 +75,9 @@ def make_raw_call(
         body=None if body is None or isinstance(body, Form) else dumps(body),
         form=body if isinstance(body, Form) else None,
         pooled=method != "GET",
-        **options.asked(defaults, _model_of(body)),
+        **options.asked(
+            defaults, _model_of(body), costly=method != "GET" if costly is None else costly
+        ),
     )
     name = f"{method} {_shown(path)}"
     return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)

@@ -118,10 +118,9 @@ def submission(
         "POST",
         path,
         pooled=True,
-        costly=True,
         secrets=lambda: prompts,
         tokens=float(estimate_texts(prompts)),
-        **options.asked(defaults, model),
+        **options.asked(defaults, model, costly=True),
     )
 
 

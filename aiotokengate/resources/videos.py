@@ -24,6 +24,7 @@ from aiotokengate.resources.base import (
     check_extra_body,
     check_names,
     checked_options,
+    keyed,
     refuse,
 )
 from aiotokengate.resources.tasks import (
@@ -157,7 +158,11 @@ class VideoSystem:
         if self.dialect != "sora":
             message = f"expected a job that can be cancelled, those of {self.name} can't"
             raise CallerError(message)
-        async with await self.requester.fetch(self._about("DELETE", task)) as download:
+        request = self._about("DELETE", task)
+        request.costly = True  # a second one would be told that there is no such video
+        if not self.defaults.keyed:
+            request.headers = keyed(request.headers, key=True)
+        async with await self.requester.fetch(request) as download:
             if download.content_type.endswith("json"):
                 await download.json()
 
@@ -207,6 +212,7 @@ class Videos(Shared):
         fair_key: str | None = None,
         extra_headers: Mapping[str, str] | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        idempotency_key: str | bool | None = None,
         **params: Unpack[VideoParams],
     ) -> Job:
         """Describe a video to be made; await the job, iterate it, or submit it.
@@ -234,6 +240,8 @@ class Videos(Shared):
             fair_key: as for chat.
             extra_headers: sent along with that request.
             extra_body: fields that are sent as they are.
+            idempotency_key: by which the gateway knows that request again; one is made by
+                default, False sends none.
             params: see :class:`VideoParams`.
 
         Raises:
@@ -255,6 +263,7 @@ class Videos(Shared):
             priority=priority,
             fair_key=fair_key,
             extra_headers=extra_headers,
+            idempotency_key=idempotency_key,
         )
         request = submission(checked_options(options), self._defaults, system.path, model, prompt)
         order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))

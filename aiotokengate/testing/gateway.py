@@ -16,6 +16,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from typing import Self, cast
@@ -30,6 +31,7 @@ from aiotokengate.testing.door import Door, Limits
 from aiotokengate.testing.forms import ChatForm, Form, read, read_scripted
 from aiotokengate.testing.gemini import GeminiForm
 from aiotokengate.testing.jobs import FILES, JobBoard, JobPlan
+from aiotokengate.testing.known_keys import KnownKeys
 from aiotokengate.testing.limits import Enforcer, RateLimit
 from aiotokengate.testing.listing import JSON, answer_json, listing_route, unknown_path
 from aiotokengate.testing.media import media_route
@@ -74,7 +76,8 @@ class FakeGateway:
     Without a script it answers by itself, always the same to the same question; it honours
     ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options``, ``response_format`` and each
     family's way of asking for thinking, in all four protocols.  It refuses what the vendors
-    refuse (``refusals.py``), and remembers stored responses and threads of messages.
+    refuse (``refusals.py``), and remembers stored responses and threads of messages.  A request
+    that comes again with its ``Idempotency-Key`` gets the first answer again (``known_keys.py``).
 
     Attributes:
         api_key: the key that is good, the first of several.
@@ -137,6 +140,7 @@ class FakeGateway:
         self._revoked: set[str] = set()
         self._exhausted: set[str] = set()
         self._door = Door(limits, now, keep_requests)
+        self._known = KnownKeys()
         self._silence = keep_alive.line() if keep_alive else b""
         self._player = Player(pace or Pace(), keep_alive, sleep)
         self._host = host
@@ -443,19 +447,27 @@ class FakeGateway:
             return await self._route(request, record)
         try:
             key = self._check_key(record)
-            if self._door.limited and record.method == "POST":
-                # Who left in the same moment has left: aiohttp may begin with this request
-                # before asyncio has told it that another's connection is lost, which takes a
-                # turn of the loop, and from Python 3.12 on, where tasks begin at once, two.
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                if (turned_away := self._door.admit(record, key)) is not None:
-                    return await self._raw(request, record, turned_away)
-            return await self._route(request, record)
+            return await self._known.answer(
+                record, key, partial(self._admitted, request, record, key)
+            )
         except Refusal as refusal:
             form = self._form(record) or self._counting(record) or self._forms[0]
             body = form.refused(refusal, record.request_id)
             return web.Response(status=refusal.status, body=body, headers=JSON)
+
+    async def _admitted(
+        self, request: web.Request, record: GatewayRequest, key: str
+    ) -> web.StreamResponse:
+        """Answer a request, if the limits let it in."""
+        if self._door.limited and record.method == "POST":
+            # Who left in the same moment has left: aiohttp may begin with this request
+            # before asyncio has told it that another's connection is lost, which takes a
+            # turn of the loop, and from Python 3.12 on, where tasks begin at once, two.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            if (turned_away := self._door.admit(record, key)) is not None:
+                return await self._raw(request, record, turned_away)
+        return await self._route(request, record)
 
     def _form(self, record: GatewayRequest) -> Form | None:
         """Give the protocol of a question to a model."""
@@ -539,7 +551,7 @@ class FakeGateway:
         usage = dialect.usage(spoken) if usage is None else usage
         response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else JSON)
         self._tell_limits(response, record)
-        output = Output(request, response, record)
+        output = Output(request, response, record, self._known.pieces(record))
         if asked.stream:
             swallow = asked.stream_options.get("include_usage") is False
             steps = stream(dialect, replies, usage, swallow=swallow)
@@ -571,7 +583,7 @@ class FakeGateway:
         response.headers.setdefault("Content-Type", _EVENT_STREAM["Content-Type"])
         self._tell_limits(response, record)
         self._door.answered(record, raw.status)
-        output = Output(request, response, record)
+        output = Output(request, response, record, self._known.pieces(record))
         if raw.status is None:
             output = BareOutput(request, response, record, connection)
         await self._player.play(output, (Pause(raw.wait),))
@@ -581,6 +593,7 @@ class FakeGateway:
         if raw.end == "keep" and raw.status is not None:
             await output.end()
         else:
+            self._known.cut(record)
             await _end_early(output, connection, record, raw)
         return response
 

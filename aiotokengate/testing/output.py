@@ -38,10 +38,15 @@ class Output:
     """
 
     def __init__(
-        self, request: web.Request, response: web.StreamResponse, record: GatewayRequest
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        record: GatewayRequest,
+        copy: list[bytes] | None = None,
     ) -> None:
-        """Write ``response`` to the client of ``request``."""
+        """Write ``response`` to the client of ``request``, and what it sends to ``copy``."""
         self.response = response
+        self._copy = copy
         self._request = request
         self._record = record
         self._held = b""
@@ -63,6 +68,7 @@ class Output:
         """Let go what is held."""
         held, self._held = self._held, b""
         if held:
+            self._note(held)
             await self.begin()
             await self.response.write(held)
 
@@ -70,9 +76,14 @@ class Output:
         """Let go what is held, with the end of the body; ``whole`` if nothing else was sent."""
         if whole and not self.response.prepared:
             self.response.content_length = len(self._held)
+        self._note(self._held)
         await self.begin()
         await self.response.write_eof(self._held)
         self._record.finished.set()
+
+    def _note(self, data: bytes) -> None:
+        if self._copy is not None:
+            self._copy.append(data)
 
 
 class BareOutput(Output):

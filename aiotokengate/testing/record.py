@@ -19,9 +19,12 @@ import aiohttp
 import attrs
 from aiohttp import web
 
+from aiotokengate.connectors import make_connector, through
+from aiotokengate.errors import CallerError
+from aiotokengate.keys import stripped
+from aiotokengate.proxies import Proxy, environment_proxy
 from aiotokengate.testing.masking import Secrets, masked_place
-from aiotokengate.testing.recording import Exchange, Recording
-from aiotokengate.transport import environment_proxy
+from aiotokengate.testing.recording import Exchange, Recording, private_file
 
 __all__ = ["Recorder"]
 
@@ -71,6 +74,7 @@ class Recorder:
         Raises:
             ValueError: ``base_url`` is no address.
         """
+        base_url = stripped(base_url)
         if not base_url.startswith(("http://", "https://")):
             message = f"expected base_url to begin with http:// or https://, got {base_url!r}"
             raise ValueError(message)
@@ -83,6 +87,7 @@ class Recorder:
         self._tapes: list[_Tape] = []
         self._runner: web.AppRunner | None = None
         self._client: aiohttp.ClientSession | None = None
+        self._proxy: Proxy | None = None
 
     def __repr__(self) -> str:
         """Show what stands behind it."""
@@ -111,9 +116,11 @@ class Recorder:
 
         Raises:
             OSError: the file can't be written, or the port is taken.
+            ValueError: the environment names a proxy that can't be used.
         """
+        self._proxy = _proxy_to(self._target)
         # Now, and not when all that is to be kept is there.
-        await asyncio.to_thread(lambda: self._path.open("ab").close())
+        await asyncio.to_thread(lambda: private_file(self._path).close())
         app = web.Application(client_max_size=BODY_LIMIT)
         app.router.add_route("*", "/{tail:.*}", self._pass_on)
         runner = web.AppRunner(
@@ -126,7 +133,7 @@ class Recorder:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._client = _client()
+        self._client = _client(self._proxy)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -166,14 +173,14 @@ class Recorder:
             for name, value in request.headers.items()
             if name.lower() not in _HOP_BY_HOP
         }
+        headers["Accept-Encoding"] = "identity"
         address = self._address(request.raw_path)
         return await self._client.request(
             request.method,
             address,
             data=body or None,
-            headers={**headers, "Accept-Encoding": "identity"},
-            proxy=environment_proxy(address),
             allow_redirects=False,
+            **through(self._proxy, address, headers),
         )
 
     def _address(self, path: str) -> str:
@@ -182,9 +189,16 @@ class Recorder:
         return self._target.removesuffix("/v1") + path
 
 
-def _client() -> aiohttp.ClientSession:
+def _proxy_to(address: str) -> Proxy | None:
+    try:
+        return environment_proxy(address)
+    except CallerError as error:
+        raise ValueError(str(error)) from None
+
+
+def _client(proxy: Proxy | None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=make_connector(proxy, str),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         skip_auto_headers=("Content-Type", "User-Agent"),

@@ -6,8 +6,11 @@ The file is JSON: text as it is, and what is no text in base64.
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -18,7 +21,7 @@ from aiotokengate.testing.masking import Secrets, masked_place
 from aiotokengate.testing.request import GatewayRequest
 from aiotokengate.testing.script import Pause, Raw
 
-__all__ = ["Exchange", "Recording", "Replay"]
+__all__ = ["Exchange", "Recording", "Replay", "private_file"]
 
 Json: TypeAlias = Any
 
@@ -85,9 +88,41 @@ class Recording:
             raise ValueError(message) from None
 
     def save(self, path: str | Path) -> None:
-        """Write a file."""
+        """Write a file that its owner alone can read: it holds prompts and answers.
+
+        Raises:
+            OSError: it can't be written.
+        """
         whole = {"version": VERSION, "exchanges": [_written(one) for one in self.exchanges]}
-        Path(path).write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n")
+        data = orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n"
+        with private_file(path) as file:
+            if _is_regular(file.fileno()):
+                file.truncate()
+            file.write(data)
+
+
+def private_file(path: str | Path) -> BufferedWriter:
+    """Open a file for its owner alone, with what is in it; one that is there is closed to others.
+
+    Raises:
+        OSError: it can't be opened, or is somebody else's.
+    """
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | _BINARY, 0o600)
+    file = os.fdopen(number, "wb")  # which empties nothing: it was opened before
+    try:
+        if _is_regular(number):  # a pipe or a device is not ours to close
+            os.chmod(number if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101 - it
+    except OSError as error:
+        file.close()
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+    return file
+
+
+def _is_regular(number: int) -> bool:
+    return stat.S_ISREG(os.fstat(number).st_mode)
+
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows has texts, too
 
 
 class Replay:

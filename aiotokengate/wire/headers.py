@@ -1,4 +1,7 @@
-"""What the headers of an answer say: how long to wait, and what to quote to the operator."""
+"""What the headers of an answer say: how long to wait, and what to quote to the operator.
+
+How long to wait is said in bodies, too, in the same units; the reading of those is here as well.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ import attrs
 
 __all__ = [
     "Remaining",
+    "delay_in",
     "remaining",
     "request_id",
     "retry_after",
+    "seconds_in",
     "should_retry",
     "without_echoes",
 ]
@@ -120,8 +125,60 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
+# Texts that public clients of OpenAI, Groq and Azure parse: "Please try again in 7m12s", "in
+# 250ms", "Please retry after 26 seconds"; Google's "Please retry in 33.5s".
+_NUMBER: Final = r"(\d{1,9}(?:\.\d{1,9})?)"
+_UNIT: Final = r"(ms|milliseconds?|h|hours?|m|min|minutes?|s|sec|seconds?)(?![a-z])"
+_PART: Final = re.compile(rf"{_NUMBER}\s?{_UNIT}[ ,]{{0,2}}", re.ASCII | re.IGNORECASE)
+_AGAIN_IN: Final = re.compile(
+    r"\b(?:try again|retry|retry your request|try your request again)\s(?:in|after)\s"
+    r"(?:about\s|approximately\s)?(?=\d)",
+    re.ASCII | re.IGNORECASE,
+)
+_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION: Final = re.compile(rf"{_NUMBER}s", re.ASCII)
+_MOST: Final = 1e12
+
+
+def seconds_in(text: str) -> float | None:
+    """Return the seconds after which a text says to try again, or None."""
+    found = _AGAIN_IN.search(text)
+    at, seconds = found.end() if found else 0, None
+    while found and (part := _PART.match(text, at)) is not None:
+        seconds = (seconds or 0.0) + float(part[1]) * _in_seconds(part[2].lower())
+        at = part.end()
+    return seconds
+
+
+def _in_seconds(unit: str) -> float:
+    if unit.startswith(("ms", "milli")):
+        return 0.001
+    return _SECONDS[unit[0]]
+
+
+def delay_in(value: object) -> float | None:
+    """Return the seconds of a field of a body: a number, its text, or a protobuf's duration.
+
+    A duration is ``"14s"`` in JSON, or an object of ``seconds`` and ``nanos``.
+    """
+    if isinstance(value, Mapping):
+        whole, nanos = _plain(value.get("seconds")), _plain(value.get("nanos"))
+        if whole is None and nanos is None:
+            return None
+        return (whole or 0.0) + (nanos or 0.0) / 1e9
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(found[1]) if found else _plain(value)
+
+
+def _plain(value: object) -> float | None:
+    if isinstance(value, str):
+        return _number(value.strip())
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _MOST else None  # type: ignore[operator, arg-type]
+
+
 def _number(text: str | None) -> float | None:
-    if not text or len(text) > LONGEST:
+    if not text or len(text) > LONGEST or not text.isascii() or "_" in text:
         return None
     try:
         number = float(text)

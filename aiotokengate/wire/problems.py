@@ -30,7 +30,13 @@ from aiotokengate.errors import (
     ServerFailed,
     StatusError,
 )
-from aiotokengate.wire.headers import request_id, retry_after, should_retry
+from aiotokengate.wire.headers import (
+    delay_in,
+    request_id,
+    retry_after,
+    seconds_in,
+    should_retry,
+)
 from aiotokengate.wire.jsontext import loads, mended
 from aiotokengate.wire.question import dicts_in, text_of
 
@@ -237,6 +243,7 @@ _BY_STATUS: dict[int, ErrorClass] = {
     529: Overloaded,
 }
 _NOT_IMPLEMENTED = 501
+_TOO_MANY = 429
 _NOT_FOUND = 404
 _NO_SUCH_PATH = (
     "hint: check TOKENGATE_BASE_URL, or base_url=: it ends where /chat/completions begins, mostly"
@@ -258,6 +265,10 @@ _NO_MODEL = re.compile(
 )
 _REQUEST_ID = re.compile(r"\s*\(request id: ([^)\s]+)\)")
 _SCRIPTS = (b"script", b"style")
+# ``google.rpc.RetryInfo`` (google/rpc/error_details.proto), escaped any number of times.
+_QUOTED_DELAY = re.compile(rb'retryDelay\\{0,7}"\s{0,4}:\s{0,4}\\{0,7}"(\d{1,9}(?:\.\d{1,9})?)s')
+_DELAYS = ("retry_after", "retryAfter", "retryDelay", "retry_delay", "retry_after_seconds")
+_DELAYS_MS = ("retry_after_ms", "retryAfterMs")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -268,6 +279,7 @@ class Problem:
         status: the HTTP status that the body names, if it does.
         reasons: further words that decide, before the code: Google's reasons.
         numbers: whose numbers the code is one of, "" where it is a word as others have it.
+        delay: seconds that a field of the body asks to wait.
     """
 
     message: str = ""
@@ -277,6 +289,7 @@ class Problem:
     status: int | None = None
     reasons: tuple[str, ...] = ()
     numbers: str = ""
+    delay: float | None = None
 
     @property
     def says_something(self) -> bool:
@@ -319,6 +332,9 @@ def status_error(
     message, quoted = _without_request_id(problem.message)
     told = status or problem.status
     verdict = False if told == _NOT_IMPLEMENTED else should_retry(headers)
+    hint = retry_after(headers)
+    if hint is None:
+        hint = _delay(body, problem, is_limit=told == _TOO_MANY or kind is RateLimited)
     return kind(
         mask_keys(message) or _silent(status),
         status=told,
@@ -326,10 +342,21 @@ def status_error(
         type=problem.type,
         request_id=request_id(headers) or problem.request_id or quoted,
         body=mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
-        retry_after=retry_after(headers),
+        retry_after=hint,
         retryable=verdict,
         hint=_NO_SUCH_PATH if kind is BadRequest and _is_nowhere(told, problem) else None,
     )
+
+
+def _delay(body: bytes, problem: Problem, *, is_limit: bool) -> float | None:
+    """Return the seconds that a body asks to wait, in a field, or of a limit in its text."""
+    if problem.delay is not None:
+        return problem.delay
+    # A gateway may quote its vendor's error as a text, where the message is cut.
+    quoted = _QUOTED_DELAY.search(body)
+    if quoted is not None:
+        return float(quoted[1])
+    return seconds_in(problem.message) if is_limit else None
 
 
 def _silent(status: int | None) -> str:
@@ -351,7 +378,8 @@ def _read(body: bytes) -> Problem:
         return Problem(_plain_text(text))
     found = find_problem(parsed) or _bare(parsed)
     return found or Problem(
-        _clip(parsed if isinstance(parsed, str) else text[:_READ].decode("utf-8", "replace"))
+        _clip(parsed if isinstance(parsed, str) else text[:_READ].decode("utf-8", "replace")),
+        delay=_delay_of(parsed),
     )
 
 
@@ -410,6 +438,7 @@ def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
         _word(body.get("request_id")) or _word(error.get("request_id")),
         _status_in(error) or _status_in(body),
         tuple(_reasons(error.get("details"))),
+        delay=_delay_of(error, *dicts_in(error.get("details")), metadata, body),
     )
 
 
@@ -434,6 +463,18 @@ def _reasons(details: object) -> Iterator[str]:
                 yield "daily_quota"
     words = (_word(row.get("reason")) for row in rows)
     yield from (word for word in words if word is not None)
+
+
+def _delay_of(*parts: object) -> float | None:
+    """Return how long the first part that says so asks to wait."""
+    for part in parts:
+        if not isinstance(part, Mapping):
+            continue
+        for names, unit in ((_DELAYS_MS, 1000), (_DELAYS, 1)):
+            found = (delay_in(part[name]) for name in names if name in part)
+            if (seconds := next((each for each in found if each is not None), None)) is not None:
+                return seconds / unit
+    return None
 
 
 def _minimax(body: Mapping[str, Any]) -> Problem | None:
@@ -489,7 +530,8 @@ def _problem(message: str, body: Mapping[str, Any]) -> Problem:
     """Read what stands in the body itself."""
     code, kind = _word(body.get("code")), _word(body.get("type"))
     kind = None if kind == "error" else kind
-    return Problem(message, code, kind, _word(body.get("request_id")), _status_in(body))
+    delay, request_id_said = _delay_of(body), _word(body.get("request_id"))
+    return Problem(message, code, kind, request_id_said, _status_in(body), delay=delay)
 
 
 # --- values -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from aiotokengate.wire.headers import request_id, retry_after, should_retry
+from aiotokengate.wire.headers import delay_in, request_id, retry_after, seconds_in, should_retry
 
 NOW = datetime(2026, 5, 25, 10, 34, 44, tzinfo=UTC)
 
@@ -24,6 +24,11 @@ WAITS: dict[str, tuple[dict[str, str], float | None]] = {
     "a date without a zone": ({"Retry-After": "Mon, 25 May 2026 10:35:44 -0000"}, 60),
     "a date that has passed": ({"Retry-After": "Mon, 25 May 2026 10:33:44 GMT"}, 0),
     "less than nothing": ({"Retry-After": "-1"}, None),
+    "milliseconds below nothing": ({"retry-after-ms": "-5", "Retry-After": "7"}, 7),
+    "a part of a second": ({"Retry-After": "0.25"}, 0.25),
+    "a number as only Python writes it": ({"Retry-After": "1_0"}, None),
+    "digits that are not ASCII": ({"Retry-After": "\uff11\uff12"}, None),
+    "longer than any number": ({"Retry-After": "9" * 5_000}, None),
     "for ever": ({"Retry-After": "inf"}, None),
     "no number": ({"Retry-After": "nan"}, None),
     "words": ({"Retry-After": "请稍后再试"}, None),
@@ -54,6 +59,73 @@ def test_no_text_breaks_the_wait(text: str) -> None:
     for name in ("retry-after", "retry-after-ms"):
         wait = retry_after(CIMultiDict({name: text}), NOW)
         assert wait is None or wait >= 0
+
+
+TEXTS = {
+    "Rate limit reached for m. Please try again in 4.024s. Visit https://a.example": 4.024,
+    "Please try again in 250ms.": 0.25,
+    "Please try again in 7m12s.": 432,
+    "Please try again in 6m0s.": 360,
+    "try again in 1h2m3s": 3_723,
+    "Please retry after 26 seconds.": 26,
+    "Please retry after 1 second.": 1,
+    "Please retry in 33.5s.": 33.5,
+    "TRY AGAIN IN 1 minute, 30 sec": 90,
+    "请求过快 🐢 Please try again in 2s": 2,
+    "Please try again in 20 milliseconds": 0.02,
+    "try again in about 2 hours": 7_200,
+    "Please try again in 5 months": None,
+    "Please try again later": None,
+    "try again in -3s": None,
+    "I waited for 5s": None,
+    "Please try again in 12345678901s": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_when_a_text_says_to_try_again(text: str) -> None:
+    """As vendors write it, in hours, minutes, seconds and milliseconds."""
+    assert seconds_in(text) == (None if TEXTS[text] is None else pytest.approx(TEXTS[text]))
+
+
+DELAYS: list[tuple[object, float | None]] = [
+    ("14s", 14),
+    ("0.5s", 0.5),
+    (" 3s ", 3),
+    ("7", 7),
+    (7, 7),
+    (0.65, 0.65),
+    (0, 0),
+    ({"seconds": 3, "nanos": 500_000_000}, 3.5),
+    ({"seconds": "7"}, 7),
+    ({"nanos": 250_000_000}, 0.25),
+    ({}, None),
+    ({"seconds": {"seconds": 1}}, None),
+    ("-3s", None),
+    (-1, None),
+    (True, None),
+    (None, None),
+    ([], None),
+    ("soon", None),
+    ("inf", None),
+    (float("nan"), None),
+    (float("inf"), None),
+    (10**400, None),
+]
+
+
+@pytest.mark.parametrize(("value", "seconds"), DELAYS, ids=lambda value: f"{value!r:.30}")
+def test_a_delay_in_a_field(value: object, seconds: float | None) -> None:
+    """A number of seconds, or a protobuf's duration."""
+    assert delay_in(value) == seconds
+
+
+@given(st.text(), st.recursive(st.none() | st.floats() | st.text() | st.integers(), st.lists))
+def test_no_text_and_no_value_breaks_a_delay(text: str, value: object) -> None:
+    """Whatever is written there, it is seconds or nothing."""
+    for found in (seconds_in(text), seconds_in(f"try again in {text}"), delay_in(value)):
+        assert found is None or 0 <= found < float("inf")
 
 
 def test_the_gateways_id_comes_first() -> None:

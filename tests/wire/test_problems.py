@@ -855,3 +855,58 @@ def test_a_job_that_is_nowhere_does_not() -> None:
     body = {"error": {"message": "Video not found", "code": "video_not_found"}}
     assert judged(404, body).hint is None
     assert judged(400, {"detail": "Not Found"}).hint is None
+
+
+# --- how long to wait ---------------------------------------------------------------------------
+
+
+def _google(delay: object) -> dict[str, object]:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+    words = {"code": 429, "message": "Resource exhausted", "status": "RESOURCE_EXHAUSTED"}
+    return {"error": {**words, "details": [{"@type": "…QuotaFailure"}, info]}}
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+_LIMIT = {"message": "Please try again in 4.024s.", "code": "rate_limit_exceeded"}
+HINTS: dict[str, tuple[int | None, object, float | None]] = {
+    "Google's": (429, _google("0.4s"), 0.4),
+    "Google's, of an overload": (503, _google("2s"), 2),
+    "Google's, in a list": (429, [_google("14s")], 14),
+    "Google's, as an object": (429, _google({"seconds": 3}), 3),
+    "Google's, quoted": (429, {"error": {"message": _text(_google("9s"))}}, 9),
+    "Google's, quoted twice": (429, {"error": _text({"error": _text(_google("9s"))})}, 9),
+    "Google's, below nothing": (429, _google("-9s"), None),
+    "a text": (429, {"error": _LIMIT}, 4.024),
+    "a text inside a 200": (None, {"error": _LIMIT}, 4.024),
+    "a text under another status": (400, {"error": _LIMIT}, 4.024),
+    "a text of no limit": (500, {"error": {"message": "try again in 4s"}}, None),
+    "a text that is all": (429, "try again in 3s", 3),
+    "a field of the body": (429, {"message": "limited", "retry_after": 0.65}, 0.65),
+    "a field, and nothing else": (429, {"retry_after": 7}, 7),
+    "a field beside the error": (429, {"error": "慢一点 🐢", "retry_after": "7"}, 7),
+    "a field of the error": (503, {"error": {"message": "busy", "retryAfter": 2}}, 2),
+    "a field in milliseconds": (429, {"error": {"message": "m", "retry_after_ms": 250}}, 0.25),
+    "a field of an error's metadata": (
+        429,
+        {"error": {"message": "m", "metadata": {"retry_after": 6}}},
+        6,
+    ),
+    "a field that is none": (429, {"error": {"message": "m", "retry_after": "soon"}}, None),
+    "none": (429, {"error": {"message": "m"}}, None),
+}
+
+
+@pytest.mark.parametrize("case", HINTS)
+def test_how_long_a_body_asks_to_wait(case: str) -> None:
+    """In a field of the body, or, of a limit, in its text."""
+    status, body, seconds = HINTS[case]
+    assert judged(status, body).retry_after == seconds
+
+
+def test_headers_say_it_before_bodies() -> None:
+    """A header is meant for whoever sent the request; a body may quote somebody else's."""
+    assert judged(429, orjson.dumps(_google("9s")), retry_after="2").retry_after == 2
+    assert judged(429, b"try again in 9s", retry_after="soon").retry_after == 9
