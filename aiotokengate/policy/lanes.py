@@ -24,13 +24,13 @@ import attrs
 from aiotokengate.policy.bucket import MINUTE, Bucket, Meter, Window
 from aiotokengate.policy.learning import Learner
 from aiotokengate.policy.queue import Place, Queue
-from aiotokengate.policy.told import NOTHING, Account
+from aiotokengate.policy.told import NOTHING, OVERTAKE, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiotokengate.policy.learning import Reason
-    from aiotokengate.policy.limits import Limits
+    from aiotokengate.policy.limits import Kind, Limits
     from aiotokengate.policy.told import Mark
     from aiotokengate.wire.headers import Remaining
 
@@ -208,23 +208,26 @@ class Lane:
             return
         self._count(ticket, now)
         ticket.stage = "answered"
-        if self.tokens is not None and not ticket.late:
-            ticket.tokens_until = self.tokens.charge(now, ticket.tokens, ticket.tokens)
-            ticket.charged = ticket.tokens
+        if not ticket.late:
+            self._charge_tokens(ticket, now)
         if self.learner is not None:
             self.learner.answered(now, now - ticket.admitted, ticket)
 
     def _count(self, ticket: Ticket, now: float) -> None:
         """Count a request that the gateway has had by now."""
-        self._sent.open -= 1.0
-        if self.requests is not None:
+        if self.requests is not None and ticket.requests_until == -inf:
             ticket.requests_until = self.requests.charge(now, 1.0, 1.0)
+
+    def _charge_tokens(self, ticket: Ticket, now: float) -> None:
+        if self.tokens is not None and ticket.tokens_until == -inf:
+            ticket.tokens_until = self.tokens.charge(now, ticket.tokens, ticket.tokens)
+            ticket.charged = ticket.tokens
 
     def true_up(self, ticket: Ticket, tokens: float) -> None:
         """Reserve more for a call that has already used more than was expected."""
         if self.tokens is not None and ticket.late and tokens > ticket.tokens:
             self.tokens.reserve(tokens - ticket.tokens)
-            self._sent_tokens.uses(tokens - ticket.tokens)
+            self._sent_tokens.uses(tokens - ticket.tokens, late=True)
             ticket.tokens = tokens
 
     def settle(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
@@ -252,9 +255,7 @@ class Lane:
         """End a call that never left, as if it had not been."""
         if ticket.stage not in ("admitted", "answered"):
             return
-        if ticket.stage == "admitted":
-            self._sent.open -= 1.0
-        if self.requests is not None and ticket.stage == "admitted":
+        if self.requests is not None and ticket.requests_until == -inf:
             self.requests.reserve(-1.0)
         elif self.requests is not None:
             self.requests.refund(now, 1.0, ticket.requests_until)
@@ -324,7 +325,7 @@ class Lane:
     def _give_tokens_back(self, ticket: Ticket, now: float) -> None:
         if self.tokens is None:
             return
-        if ticket.stage == "answered" and not ticket.late:
+        if ticket.tokens_until > -inf:
             self.tokens.refund(now, ticket.charged, ticket.tokens_until)
         else:
             self.tokens.reserve(-ticket.tokens)
@@ -334,30 +335,20 @@ class Lane:
 
         Where both budgets are told as free, it is the number in flight.
         """
-        told = [meter for meter, _ in self._told_of(ticket)]
-        if not told:
+        requests, tokens = self.requests, self.tokens
+        sent, sent_tokens = self._sent, self._sent_tokens
+        if requests is None or tokens is None or not (sent.told and sent_tokens.told):
             return "unknown"
-        if any(meter.room(now) <= meter.limit * SPARE for meter in told):
-            self._use_up(ticket, now)
-            return "told"
-        return "crowd" if len(told) > 1 else "unknown"
-
-    def _told_of(self, ticket: Ticket) -> list[tuple[Meter, float]]:
-        """Give the meters whose limits the headers tell, and what the call takes of each."""
-        told = []
-        if self.requests is not None and self._sent.told:
-            told.append((self.requests, 1.0))
-        if self.tokens is not None and self._sent_tokens.told:
-            told.append((self.tokens, ticket.tokens))
-        return told
-
-    def _use_up(self, ticket: Ticket, now: float) -> None:
-        """Believe that of the tightest limit no more is left than would have been refused."""
-        meter, cost = min(self._told_of(ticket), key=lambda told: told[0].room(now) / told[0].limit)
-        if meter is self.requests:
-            self._sent.lower(meter, now, ticket.requests_mark, 0.0)
+        spare = sent.spare(requests, now, 1.0)
+        spare_tokens = sent_tokens.spare(tokens, now, ticket.tokens)
+        if min(spare, spare_tokens) > SPARE:
+            return "crowd"
+        # Of the tighter one no more is left than would have been refused.
+        if spare <= spare_tokens:
+            sent.lower(requests, now, ticket.requests_mark, 0.0)
         else:
-            self._sent_tokens.lower(meter, now, ticket.tokens_mark, cost)
+            sent_tokens.lower(tokens, now, ticket.tokens_mark, ticket.tokens)
+        return "told"
 
     # --- what the gateway says ------------------------------------------------------------------
 
@@ -381,8 +372,14 @@ class Lane:
         if not limit or left is None:
             return
         if self.requests is None:
-            room = left - (sent.unsure(ticket.requests_mark) - 1.0)
-            self.requests = sent.born(self.limits.kind, now, limit, room, sent.open)
+            kind, mark = self.limits.kind, ticket.requests_mark
+            room = sent.left(now, mark, left, 1.0, _refill(kind, limit))
+            waiting = [going for going in self._going if going.stage == "admitted"]
+            reserved = 0.0 if kind == "bucket" else len(waiting)
+            self.requests = sent.born(kind, now, limit, room, reserved)
+            if sent.at_once:
+                for going in waiting:
+                    going.requests_until = inf
         elif sent.told and limit != self.requests.limit:
             self.requests.resize(now, limit)
 
@@ -392,18 +389,21 @@ class Lane:
             return
         if self.tokens is None:
             self.counts_tokens = True
-            reserved = sum(self._measured_again(going, now) for going in self._going)
-            own = 0.0 if ticket.late else ticket.tokens
-            room = left - (sent.open - own)
-            self.tokens = sent.born(self.limits.kind, now, limit, room, reserved)
+            kind = self.limits.kind
+            reserved = sum(self._found(going, now, kind) for going in self._going)
+            since = [going for going in self._going if _uncounted(going, ticket)]
+            refilled = _refill(kind, limit) * (now - ticket.admitted)
+            missing = sum(going.tokens for going in since)
+            room = min(left, left - missing + refilled)
+            self.tokens = sent.born(kind, now, limit, room, reserved)
         elif sent.told and limit != self.tokens.limit:
             self.tokens.resize(now, limit)
 
-    def _measured_again(self, ticket: Ticket, now: float) -> float:
-        """Work out what a call in flight takes, now that it matters; give what is reserved."""
+    def _found(self, ticket: Ticket, now: float, kind: Kind) -> float:
+        """Count a call in flight, now that its tokens matter; give what is reserved for it."""
         self._measure(ticket)
         ticket.tokens_mark = NOTHING
-        if ticket.stage == "admitted" or ticket.late:
+        if ticket.late or (ticket.stage == "admitted" and kind == "window"):
             return ticket.tokens
         ticket.charged, ticket.tokens_until = ticket.tokens, now + MINUTE
         return 0.0
@@ -415,7 +415,7 @@ class Lane:
         ticket.measure(ticket)
         ticket.measure = None
         if ticket in self._going:
-            self._sent_tokens.uses(ticket.tokens)
+            self._sent_tokens.uses(ticket.tokens, late=ticket.late)
 
     def successor(self, now: float) -> Lane:
         """Give a lane that knows what was used and learned, and none of the calls."""
@@ -423,7 +423,8 @@ class Lane:
         lane.requests, lane.tokens = _carried(self.requests, now), _carried(self.tokens, now)
         lane.learner = self.learner
         lane.counts_tokens = self.counts_tokens
-        lane._sent.told, lane._sent_tokens.told = self._sent.told, self._sent_tokens.told
+        lane._sent.inherit(self._sent)
+        lane._sent_tokens.inherit(self._sent_tokens)
         lane.hold_until = self.hold_until
         lane.admitted, lane.refused = self.admitted, self.refused
         self.requests = self.tokens = self.learner = None
@@ -504,6 +505,7 @@ class Lane:
         ticket.stage = "admitted"
         ticket.admitted = now
         ticket.charged = 0.0
+        ticket.requests_until = ticket.tokens_until = -inf
         self.in_flight += 1
         self.admitted += 1
         if self.requests is not None:
@@ -514,17 +516,20 @@ class Lane:
             self.learner.took(now, ticket.tokens, self.in_flight, ticket)
         requests, tokens = self.requests, self.tokens
         self._going.add(ticket)
-        ticket.requests_mark = self._sent.sends(
-            1.0, requests.room(now) if requests is not None else -inf
-        )
-        ticket.tokens_mark = self._sent_tokens.sends(
-            ticket.tokens, tokens.room(now) if tokens is not None else -inf
-        )
+        if self._sent.at_once and requests is not None:
+            ticket.requests_until = requests.charge(now, 1.0, 1.0)
+        if self._sent_tokens.at_once and not ticket.late:
+            self._charge_tokens(ticket, now)
+        room = None if requests is None else requests.room(now)
+        ticket.requests_mark = self._sent.sends(now, 1.0, room, late=False)
+        room = None if tokens is None else tokens.room(now)
+        ticket.tokens_mark = self._sent_tokens.sends(now, ticket.tokens, room, late=ticket.late)
 
     def _end(self, ticket: Ticket, now: float) -> None:
         ticket.stage = "settled"
         self._going.discard(ticket)
-        self._sent_tokens.open = self._sent_tokens.open - ticket.tokens if self._going else 0.0
+        if ticket.late:
+            self._sent_tokens.open -= ticket.tokens
         self.in_flight -= 1
         self._seconds += (now - ticket.admitted - self._seconds) / 16
         if self.learner is not None:
@@ -562,6 +567,16 @@ def _carried(meter: Meter | None, now: float) -> Meter | None:
     if meter is not None:
         meter.charge(now, meter.reserved, meter.reserved)
     return meter
+
+
+def _refill(kind: Kind, limit: float) -> float:
+    return limit / MINUTE if kind == "bucket" else 0.0
+
+
+def _uncounted(ticket: Ticket, answered: Ticket) -> bool:
+    """Say whether a call may be missing in what the answer of another says is left."""
+    after = ticket.admitted > answered.admitted - OVERTAKE
+    return ticket is not answered and (ticket.late or after)
 
 
 def _until_room(meter: Meter | None, now: float, amount: float) -> float:

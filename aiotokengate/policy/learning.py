@@ -57,8 +57,8 @@ STEP: Final = 0.25
 IDLE: Final = 10.0
 """Seconds without a call after which the pace starts slowly again."""
 
-ANSWERS: Final = 1.3
-"""Times an answer in which the pace doubles, so that the calls in flight do in about one."""
+ANSWERS: Final = 1.6
+"""Times an answer in which the pace doubles: the first calls, which wait for nobody, come on top."""
 
 LONGEST_ANSWER: Final = 1.0
 """Seconds of a reply that belong to the time of an answer: who streams for long is answered soon.
@@ -200,8 +200,11 @@ class Learner:
 
     @property
     def paces(self) -> tuple[Bucket | None, Bucket | None]:
-        """The paces in force; what the gateway tells itself has none."""
-        requests = None if self._told_requests else self.requests
+        """The paces in force; what the gateway tells itself has none.
+
+        Slow start goes on while either of the two is unknown.
+        """
+        requests = self.requests if self._slow or not self._told_requests else None
         return requests, None if self._told_tokens else self.tokens
 
     # --- admission ------------------------------------------------------------------------------
@@ -324,11 +327,10 @@ class Learner:
 
     def told(self, *, requests: bool, tokens: bool) -> None:
         """Stop guessing what the gateway says itself."""
-        if requests and not self._told_requests and self._cut_at == -inf:
-            self.requests, self._slow = None, False
         self._told_requests, self._told_tokens = requests, tokens
         if requests and tokens:
             self.requests = self.tokens = None
+            self._slow = False
 
     def refused(self, now: float, admitted: float, reason: Reason) -> bool:
         """Take a refusal in; say whether it is one that the lane should hold still for.
