@@ -240,8 +240,9 @@ class Turn:
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return wait
-        final = hinted and not wait
-        asked = self._asked(error) if final else wait
+        named = error.retry_after if isinstance(error, StatusError) else None
+        hinted = hinted or named is not None
+        asked = wait if wait or not hinted else self._asked(named)
         return lane.refuse(
             ticket,
             asked,
@@ -250,13 +251,12 @@ class Turn:
             final=not wait,
         )
 
-    def _asked(self, error: TokenGateError) -> float | None:
-        """Give how long the gateway asks others to wait, when the refused call does not come again.
+    def _asked(self, named: float | None) -> float | None:
+        """Give for how long others wait, when the call that was refused does not come again.
 
         A wait that no call would bear is none for the lane: its calls are to hear of it.
         """
-        asked = error.retry_after if isinstance(error, StatusError) else None
-        return asked if asked is not None and asked <= self._request.retry.max_wait else None
+        return named if named is None or named <= self._request.retry.max_wait else None
 
     def failed(self, error: TokenGateError) -> bool:
         """Give the place back after any other failure; say whether another key is to be tried."""

@@ -190,7 +190,7 @@ class Window:
             insort(self._ends, (until, -amount))
 
     def lift(self, now: float, amount: float) -> None:
-        """Count that much less: of what would have ended first, so that the rest ends no sooner."""
+        """Count that much less: of what would have ended first, so the rest ends no sooner."""
         self.room(now)
         ends = self._ends
         while amount > 0 and ends:

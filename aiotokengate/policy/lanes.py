@@ -17,7 +17,7 @@ limits: "unsuccessful requests contribute to your per-minute limit").
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
@@ -41,8 +41,11 @@ Because: TypeAlias = Literal["hold", "concurrency", "requests", "tokens", "learn
 tokens, or the learned pace; "queue" where only those before it are in the way."""
 
 
-SPARE = 0.05
+SPARE: Final = 0.05
 """Share of a limit of which more is left when a refusal must have another reason."""
+
+EXCUSED: Final = 10.0
+"""Seconds for which one refusal may be laid to a limit that is told, where another one is not."""
 
 
 Stage: TypeAlias = Literal["new", "waiting", "admitted", "answered", "settled"]
@@ -155,6 +158,7 @@ class Lane:
         self._seconds = 0.0
         self._going: set[Ticket] = set()
         self._sent, self._sent_tokens = Account(), Account()
+        self._excused_at = -inf
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -335,19 +339,20 @@ class Lane:
 
         Where both budgets are told as free, it is the number in flight.
         """
-        requests, tokens = self.requests, self.tokens
-        sent, sent_tokens = self._sent, self._sent_tokens
-        if requests is None or tokens is None or not (sent.told and sent_tokens.told):
-            return "unknown"
-        spare = sent.spare(requests, now, 1.0)
-        spare_tokens = sent_tokens.spare(tokens, now, ticket.tokens)
+        both = self._sent.told and self._sent_tokens.told
+        spare = self._sent.spare(self.requests, now, 1.0)
+        spare_tokens = self._sent_tokens.spare(self.tokens, now, ticket.tokens)
         if min(spare, spare_tokens) > SPARE:
-            return "crowd"
+            return "crowd" if both else "unknown"
+        if not both and self._excused_at <= ticket.admitted < self._excused_at + EXCUSED:
+            return "unknown"  # again, so it is rather the limit that is not told
+        if ticket.admitted >= self._excused_at:
+            self._excused_at = now
         # Of the tighter one no more is left than would have been refused.
         if spare <= spare_tokens:
-            sent.lower(requests, now, ticket.requests_mark, 0.0)
+            self._sent.lower(self.requests, now, ticket.requests_mark, 0.0)
         else:
-            sent_tokens.lower(tokens, now, ticket.tokens_mark, ticket.tokens)
+            self._sent_tokens.lower(self.tokens, now, ticket.tokens_mark, ticket.tokens)
         return "told"
 
     # --- what the gateway says ------------------------------------------------------------------

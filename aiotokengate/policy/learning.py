@@ -58,7 +58,7 @@ IDLE: Final = 10.0
 """Seconds without a call after which the pace starts slowly again."""
 
 ANSWERS: Final = 1.6
-"""Times an answer in which the pace doubles: the first calls, which wait for nobody, come on top."""
+"""Times an answer in which the pace doubles; the first calls, which wait for nobody, are extra."""
 
 LONGEST_ANSWER: Final = 1.0
 """Seconds of a reply that belong to the time of an answer: who streams for long is answered soon.
@@ -77,7 +77,7 @@ DECREASE: Final = 0.07
 
 BLIND: Final = 1 / 4
 BLIND_MOST: Final = 2.5
-"""Share of the pace that is left after a refusal that tells nothing else, at most so many a second.
+"""Share of the pace that a refusal leaves which tells nothing else, at most so many a second.
 
 More are left where what was let in so far, taken for a whole minute and what has passed of the
 next one, is more than that.
@@ -126,11 +126,22 @@ class _Count:
     since: float
     requests: int = 0
     tokens: float = 0.0
+    sized: int = 0
     gaps: bool = False
 
+    def add(self, calls: int, tokens: float) -> None:
+        self.requests += calls
+        if tokens:
+            self.tokens += tokens
+            self.sized += calls
+
+    def mean(self) -> float:
+        """Give the tokens of a call, of those of which they are known."""
+        return max(0.0, self.tokens) / max(1, self.sized)
+
     def rates(self, now: float) -> _Rates:
-        seconds = max(now - self.since, 1.0)
-        return _Rates(self.requests / seconds, self.tokens / seconds)
+        rate = self.requests / max(now - self.since, 1.0)
+        return _Rates(rate, rate * self.mean())
 
 
 class _LastMinute:
@@ -255,8 +266,7 @@ class Learner:
         self._used += 1.0
         self._used_tokens += tokens
         self._last = now
-        self._count.requests += 1
-        self._count.tokens += tokens
+        self._count.add(1, tokens)
         if self._refused_at > -inf:
             self._minute.add(now, 1, tokens)
 
@@ -310,8 +320,7 @@ class Learner:
     def turned_away(self, now: float, admitted: float, tokens: float) -> None:
         """Take back a :meth:`took`: the call was not let in."""
         if admitted >= self._count.since:
-            self._count.requests -= 1
-            self._count.tokens -= tokens
+            self._count.add(-1, -tokens)
         if admitted > self._first_cut_at:
             self._minute.add(now, -1, -tokens)
 
@@ -417,7 +426,7 @@ class Learner:
 
     def _so_far(self, rate: float) -> _Rates:
         """Give a rate of requests, with the tokens that such requests have had."""
-        return _Rates(rate, rate * self._count.tokens / max(1, self._count.requests))
+        return _Rates(rate, rate * self._count.mean())
 
     def _set(self, now: float, rates: _Rates) -> None:
         self.requests = _paced(self.requests, now, max(rates.requests, 1 / MINUTE))

@@ -37,16 +37,18 @@ class Mark:
 
     Attributes:
         at: seconds; when that was.
+        sent: all that was sent until then, itself included.
         sure: what the gateway had certainly counted of all that was sent until then.
         seen: what was left, plus what was sent and what the headers had taken off until then.
     """
 
     at: float
+    sent: float
     sure: float
     seen: float
 
 
-NOTHING: Final = Mark(inf, -inf, -inf)
+NOTHING: Final = Mark(inf, 0.0, -inf, -inf)
 """Of a call that was sent when nobody looked: it bounds nothing."""
 
 
@@ -89,7 +91,8 @@ class Account:
         """Note that a call is sent, and ``room`` is left; give how things stood."""
         sure = self._sure(now)
         self.uses(amount, late=late)
-        return Mark(now, sure, -inf if room is None else room + self.sent + self.moved)
+        seen = -inf if room is None else room + self.sent + self.moved
+        return Mark(now, self.sent, sure, seen)
 
     def uses(self, amount: float, *, late: bool) -> None:
         """Note that calls in flight use so much more."""
@@ -127,7 +130,10 @@ class Account:
             rate: what is refilled in a second.
         """
         early = left + own - (self.sent - mark.sure) + rate * (now - mark.at)
-        return min(early, left - (self.sent - self._sure(now)))
+        missing = self.sent - self._sure(now)
+        if mark.sent > self._settled:
+            missing -= own
+        return min(early, left - missing)
 
     def hears(self, meter: Meter, now: float, mark: Mark, left: float, own: float) -> None:
         """Believe what the headers of an answer say is left."""
@@ -141,12 +147,19 @@ class Account:
             meter.lift(now, more)
             self.moved -= meter.room(now) - before
 
-    def spare(self, meter: Meter, now: float, cost: float) -> float:
-        """Give the share of the limit that is left beside a call, by our count and by theirs."""
+    def spare(self, meter: Meter | None, now: float, cost: float) -> float:
+        """Give the share of the limit that is left beside a call, by our count and by theirs.
+
+        inf where no limit is told.
+        """
+        if meter is None or not self.told:
+            return inf
         return (min(meter.room(now), self.last) - cost) / meter.limit
 
-    def lower(self, meter: Meter, now: float, mark: Mark, left: float) -> None:
+    def lower(self, meter: Meter | None, now: float, mark: Mark, left: float) -> None:
         """Take off what others have used, if it is more than a difference in counting."""
+        if meter is None:
+            return
         more = mark.seen - self.sent - self.moved - left
         if more > max(1.0, meter.limit * TOLERANCE):
             meter.add(now, more)

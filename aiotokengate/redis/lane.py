@@ -235,9 +235,7 @@ class RedisLane:
             lane, now = share.lane, self._clock.now()
             if call.local:
                 self._note_away(call, 0.0)
-                lane.refuse(
-                    ticket, now, retry_after, crowded=crowded, hinted=hinted, final=final
-                )
+                lane.refuse(ticket, now, retry_after, crowded=crowded, hinted=hinted, final=final)
             else:
                 lane.hold_until = max(lane.hold_until, now + hold)
                 self._end_away(call, share, 0.0)
