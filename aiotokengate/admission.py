@@ -19,6 +19,7 @@ from aiotokengate.errors import (
     CallerError,
     ConnectFailed,
     Overloaded,
+    ServerFailed,
     StatusError,
     TimedOut,
     TokenGateError,
@@ -228,34 +229,48 @@ class Turn:
         if lane is not None and ticket is not None and self._leave():
             lane.settle(ticket, tokens)
 
-    def refused(self, error: TokenGateError, wait: float, *, hinted: bool) -> float:
-        """Give the place back after a refusal for a limit; return for how long the lane holds.
+    def refused(self, error: TokenGateError, wait: float, *, hinted: bool = False) -> float:
+        """Give the place back after a refusal for a limit; give for how long the lane holds.
 
         Args:
             error: the refusal.
-            wait: seconds: what the gateway named, made longer by chance, or else the back-off.
-            hinted: whether the gateway named it.
+            wait: seconds until the call may come again, jitter included; 0 if it does not.
+            hinted: whether the gateway named them; then the lane holds no longer.
         """
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return wait
-        # A lane that learns knows better than one call how long to hold, unless it was told.
-        named = wait if hinted or not lane.limits.learn else None
-        return lane.refuse(ticket, named, crowded=_names_concurrency(error.message))
+        named = error.retry_after if isinstance(error, StatusError) else None
+        hinted = hinted or named is not None
+        asked = wait if wait or not hinted else self._asked(named)
+        return lane.refuse(
+            ticket,
+            asked,
+            crowded=_names_concurrency(error.message),
+            hinted=hinted and asked is not None,
+            final=not wait,
+        )
+
+    def _asked(self, named: float | None) -> float | None:
+        """Give for how long others wait, when the call that was refused does not come again.
+
+        A wait that no call would bear is none for the lane: its calls are to hear of it.
+        """
+        return named if named is None or named <= self._request.retry.max_wait else None
 
     def failed(self, error: TokenGateError) -> bool:
         """Give the place back after any other failure; say whether another key is to be tried."""
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return False
-        if _never_counted(error):
+        if _never_sent(error):
             lane.refund(ticket)
         elif isinstance(error, Overloaded):
             lane.crowd(ticket)
-        elif isinstance(error, StatusError) and ticket.late:
+        elif _refused(error) and ticket.late:
             lane.settle(ticket, 0.0)
-        else:
-            self._settle_prompt(lane, ticket)
+        else:  # it may have been begun: all that it may have cost
+            lane.settle(ticket)
         self._ticket = None
         self._avoid = self.route
         admission = self._admission
@@ -281,8 +296,13 @@ class Turn:
         return True
 
 
-def _never_counted(error: TokenGateError) -> bool:
-    """Say whether the request can't have reached the gateway."""
+def _refused(error: TokenGateError) -> bool:
+    """Say whether the gateway answered that it does not do this, and so did not begin it."""
+    return isinstance(error, StatusError) and not isinstance(error, ServerFailed)
+
+
+def _never_sent(error: TokenGateError) -> bool:
+    """Say whether the request can't have left."""
     unconnected = isinstance(error, TimedOut) and error.phase == "connect"
     return unconnected or isinstance(error, CallerError | ConnectFailed)
 

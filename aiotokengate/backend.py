@@ -49,10 +49,26 @@ class BackendLane(Protocol):
         """End a call that cost ``tokens``, by default what was expected of it."""
 
     def refund(self, ticket: Ticket) -> None:
-        """End a call that the gateway never counted."""
+        """End a call that never left."""
 
-    def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
-        """End a call that the gateway refused, hold the lane, and give for how long."""
+    def refuse(
+        self,
+        ticket: Ticket,
+        retry_after: float | None,
+        *,
+        crowded: bool,
+        hinted: bool = False,
+        final: bool = False,
+    ) -> float:
+        """End a call that the gateway refused, hold the lane, and give for how long.
+
+        Args:
+            ticket: the call.
+            retry_after: seconds to wait, jitter included.
+            crowded: whether the reason is the number in flight.
+            hinted: whether the gateway named these seconds; then the lane holds no longer.
+            final: whether the call does not come again.
+        """
 
     def crowd(self, ticket: Ticket) -> None:
         """End a call for which the gateway had no room: so many in flight are too many."""
@@ -168,15 +184,23 @@ class LocalLane:
             self._turn()
 
     def refund(self, ticket: Ticket) -> None:
-        """End a call that the gateway never counted."""
+        """End a call that never left."""
         self._lane.refund(ticket, self._clock.now())
         if self._lane.queue.waiting:
             self._turn()
 
-    def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
+    def refuse(
+        self,
+        ticket: Ticket,
+        retry_after: float | None,
+        *,
+        crowded: bool,
+        hinted: bool = False,
+        final: bool = False,
+    ) -> float:
         """End a call that the gateway refused, hold the lane, and give for how long."""
         now = self._clock.now()
-        self._lane.refuse(ticket, now, retry_after, crowded=crowded)
+        self._lane.refuse(ticket, now, retry_after, crowded=crowded, hinted=hinted, final=final)
         if self._lane.queue.waiting:
             self._turn()
         return max(0.0, self._lane.hold_until - now)

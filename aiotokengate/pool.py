@@ -264,6 +264,9 @@ class Pool(Shared):
             ticket.weight = self._weights.get(fair_key, 1.0)
         if lane.counts_tokens:
             self._expect(ticket, call)
+        elif lane.limits.learn:
+            # It may be known at any time that tokens are limited; until then nobody counts them.
+            ticket.measure = partial(self._expect, call=call)
         return ticket
 
     def prompt_tokens(self, model: str, ticket: Ticket) -> float:
@@ -498,7 +501,7 @@ class Slot(Unique):
         self._lane.settle(self._ticket, cost)
 
     def refund(self) -> None:
-        """Give the place back; the gateway never counted the call.
+        """Give the place back of a call that was never sent.
 
         Raises:
             CallerError: there is no place held.
@@ -520,7 +523,7 @@ class Slot(Unique):
         """
         self._check_held()
         hint = None if retry_after is None else _checked_tokens(retry_after)
-        return self._lane.refuse(self._ticket, hint, crowded=False)
+        return self._lane.refuse(self._ticket, hint, crowded=False, hinted=hint is not None)
 
     @property
     def waiting(self) -> Waiting | None:

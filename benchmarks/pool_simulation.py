@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from math import inf, pi, sin
 from statistics import quantiles
@@ -24,6 +24,7 @@ from aiotokengate import Limits
 from aiotokengate.policy.lanes import Lane, Ticket
 from aiotokengate.testing import Enforcer, RateLimit
 from aiotokengate.testing.limits import Permit
+from aiotokengate.wire.headers import remaining
 
 PROMPT = 40
 MINUTE = 60.0
@@ -96,6 +97,7 @@ class Simulation:
         self.lane = Lane(limits, 0.0, self.random.random)
         self.gateway = Enforcer(strict)
         self.seen = Seen()
+        self.answers_last = False
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._numbers = count()
@@ -134,6 +136,10 @@ class Simulation:
         tokens = self.random.randint(50, 350)
         return Ticket(tokens=tokens, late=late, fair_key=fair_key, bulk=bulk)
 
+    def size(self, ticket: Ticket) -> int:
+        """Give what a call takes."""
+        return int(ticket.tokens)
+
     # --- events ---------------------------------------------------------------------------------
 
     def _next_arrival(self, arrivals: Iterator[tuple[float, Ticket]]) -> None:
@@ -169,7 +175,7 @@ class Simulation:
         self.at(self.now + self._some(self.network.request), self._reach, ticket)
 
     def _reach(self, ticket: Ticket) -> None:
-        minute, output = int(self.now // MINUTE), int(ticket.tokens) - PROMPT
+        minute, output = int(self.now // MINUTE), self.size(ticket) - PROMPT
         verdict = self.gateway.admit(
             self.now, key="k", model="m", prompt_tokens=PROMPT, max_tokens=output
         )
@@ -180,12 +186,16 @@ class Simulation:
             self.at(self.now + self._some(self.network.refusal), self._refuse, ticket)
             return
         self.seen.let_in[minute] += 1
-        self.seen.tokens[minute] += int(ticket.tokens)
+        self.seen.tokens[minute] += self.size(ticket)
         self.seen.served[ticket.fair_key] += 1
         self.seen.bulk += ticket.bulk
-        self.at(self.now + self._some(self.network.answer), self._answer, ticket)
+        self._let_in(ticket, verdict.ticket, verdict.headers)
+
+    def _let_in(self, ticket: Ticket, permit: Permit, _: Mapping[str, str]) -> None:
         end = self.now + self._some(self.network.reply)
-        self.at(end, self._finish, ticket, verdict.ticket, output)
+        began = end if self.answers_last else self.now
+        self.at(began + self._some(self.network.answer), self._answer, ticket)
+        self.at(end, self._finish, ticket, permit, self.size(ticket) - PROMPT)
 
     def _refuse(self, ticket: Ticket) -> None:
         self.lane.refuse(ticket, self.now)
@@ -200,7 +210,7 @@ class Simulation:
         self.at(self.now + self._some(self.network.answer), self._settle, ticket)
 
     def _settle(self, ticket: Ticket) -> None:
-        self.lane.settle(ticket, self.now, ticket.tokens)
+        self.lane.settle(ticket, self.now, self.size(ticket))
         self.seen.done += 1
         self.seen.last = self.now
 
@@ -292,6 +302,113 @@ def changed(factor: float, seed: int) -> Seen:
     return simulation.keep_busy(14 * MINUTE)
 
 
+# --- limits told --------------------------------------------------------------------------------
+
+MOST_TIME_TOLD, MOST_REFUSED_TOLD = 1.1, 0.01
+BURST, CAPACITY, CAPACITY_TOKENS = 1_600, 1_200, 240_000
+
+
+class Telling(Simulation):
+    """A gateway that tells its limits with every answer.
+
+    Args:
+        stale: whether the headers are written when a call comes, and not when its answer goes.
+        measures: which dimensions they name.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        strict: RateLimit,
+        network: Network,
+        *,
+        stale: bool,
+        measures: tuple[str, ...],
+    ) -> None:
+        super().__init__(limits, strict, network)
+        self._stale, self._measures = stale, measures
+        self._sizes: dict[Ticket, int] = {}
+
+    def ticket(self, fair_key: str | None = None, *, bulk: bool = False) -> Ticket:
+        """Make a call whose size is worked out when it matters."""
+        ticket = super().ticket(fair_key, bulk=bulk)
+        self._sizes[ticket] = int(ticket.tokens)
+        if not self.lane.counts_tokens:
+            ticket.tokens, ticket.measure = 0.0, self._measure
+        return ticket
+
+    def size(self, ticket: Ticket) -> int:
+        """Give what a call takes."""
+        return self._sizes[ticket]
+
+    def _measure(self, ticket: Ticket) -> None:
+        ticket.tokens = self._sizes[ticket]
+
+    def _let_in(self, ticket: Ticket, permit: Permit, told: Mapping[str, str]) -> None:
+        end = self.now + self._some(self.network.reply)
+        self.at(end, self._write, ticket, permit, told if self._stale else None)
+
+    def _write(self, ticket: Ticket, permit: Permit, told: Mapping[str, str] | None) -> None:
+        if told is None:
+            told = self.gateway.told(self.now, key="k", model="m")
+        self.gateway.finish(self.now, permit)
+        self.at(self.now + self._some(self.network.answer), self._hear, ticket, told)
+
+    def _hear(self, ticket: Ticket, told: Mapping[str, str]) -> None:
+        named = {name: told[name] for name in told if name.rpartition("-")[2] in self._measures}
+        self.lane.answered(ticket, self.now)
+        if (left := remaining(named)) is not None:
+            self.lane.sync(ticket, self.now, left)
+        self._settle(ticket)
+
+
+def told(
+    kind: str,
+    measures: tuple[str, ...] = ("requests", "tokens"),
+    *,
+    stale: bool,
+    every: float = 0.0,
+    seconds: tuple[float, float] = (0.5, 0.5),
+) -> tuple[Seen, float]:
+    """Make 1,600 calls at once, or one ``every`` so often; give what was seen, and the ratio.
+
+    A limit that is not told is none.
+    """
+    requests = CAPACITY if "requests" in measures else None
+    tokens = CAPACITY_TOKENS if "tokens" in measures else None
+    strict = RateLimit(
+        requests_per_minute=requests,
+        tokens_per_minute=tokens,
+        kind="bucket" if kind == "bucket" else "sliding",
+        headers=True,
+    )
+    limits = Limits(kind=kind)  # type: ignore[arg-type]
+    network = Network(request=(0.001, 0.02), answer=(0.001, 0.02), reply=seconds)
+    simulation = Telling(limits, strict, network, stale=stale, measures=measures)
+    tickets = [simulation.ticket() for _ in range(BURST)]
+    seen = simulation.run([(place * every, ticket) for place, ticket in enumerate(tickets)])
+    size = sum(simulation.size(ticket) for ticket in tickets)
+    waits = [BURST / requests - 1] if requests else []
+    waits += [size / tokens - 1] if tokens else []
+    # The second minute of a window opens as the first was used.
+    allowed = max(waits) * MINUTE if kind == "bucket" else MINUTE + (BURST - CAPACITY) * every
+    return seen, seen.last / (max(allowed, BURST * every) + seconds[1])
+
+
+# --- slow start ---------------------------------------------------------------------------------
+
+MOST_ANSWERS = 4.0
+
+
+def slow_start(seconds: float, concurrency: int | None = None, calls: int = 200) -> float:
+    """Make calls at once on a gateway without limits; give when the last is let in, in answers."""
+    network = Network(request=(0, 0.01), answer=(0, 0.01), reply=(seconds, seconds))
+    simulation = Simulation(Limits(concurrency=concurrency), RateLimit(), network)
+    simulation.answers_last = True
+    seen = simulation.run([(0.0, simulation.ticket()) for _ in range(calls)])
+    return max(seen.waits) / seconds
+
+
 # --- many users ---------------------------------------------------------------------------------
 
 
@@ -370,6 +487,46 @@ def _report_unknown() -> bool:
     return good
 
 
+def _report_told() -> bool:
+    good = True
+    print("\nlimits told, 1,600 calls        headers   refused of all  bar 1 %   time  bar 1.1")
+    for kind in ("bucket", "window"):
+        for measures in (("requests", "tokens"), ("requests",), ("tokens",)):
+            for stale in (True, False):
+                for every, seconds in ((0.0, (0.5, 0.5)), (0.0, (0.1, 1.5)), (0.03, (0.1, 1.5))):
+                    seen, ratio = told(kind, measures, stale=stale, every=every, seconds=seconds)
+                    part = seen.refusals / BURST
+                    holds = seen.done == BURST
+                    holds &= part <= MOST_REFUSED_TOLD and ratio <= MOST_TIME_TOLD
+                    good &= holds
+                    name = f"{kind}, {' and '.join(measures)}, {'steady' if every else 'at once'}"
+                    print(
+                        f"{name:38} {'stale' if stale else 'fresh'} {part:9.2%} {ratio:16.2f}  "
+                        f"{'holds' if holds else 'MISSED'}"
+                    )
+    return good
+
+
+def _report_slow_start() -> bool:
+    good = True
+    print("\nslow start: answers until the last of 200 is let in, bar 4")
+    for seconds in (0.2, 0.5, 2.0, 10.0):
+        alone, bounded = slow_start(seconds), slow_start(seconds, concurrency=300)
+        good &= max(alone, bounded) <= MOST_ANSWERS
+        print(f"answers of {seconds:4} s: {alone:.2f}; only a concurrency given: {bounded:.2f}")
+    return good
+
+
+def _report_small() -> None:
+    print("\nsmall unknown limits, 10 minutes: refused, used from minute 2 (a report, no bar)")
+    for limit in (6, 30, 60, 120):
+        for kind in ("bucket", "sliding", "fixed"):
+            strict = RateLimit(requests_per_minute=limit, kind=kind)  # type: ignore[arg-type]
+            seen = Simulation(Limits(), strict).keep_busy(10 * MINUTE)
+            part = seen.refusals / (sum(seen.let_in.values()) + seen.refusals)
+            print(f"{limit:4} a minute, {kind:8} {part:7.2%} {seen.share(limit, 1, 10):6.2f}")
+
+
 def _report_day() -> bool:
     results = day()
     calls = sum(seen.done for seen, _ in results)
@@ -388,7 +545,9 @@ def _report_day() -> bool:
 
 def main() -> bool:
     """Print all; give whether every bar holds."""
-    return all([_report_given(), _report_unknown(), _report_day()])
+    _report_small()
+    told_good = [_report_told(), _report_slow_start()]
+    return all([_report_given(), _report_unknown(), *told_good, _report_day()])
 
 
 if __name__ == "__main__":

@@ -132,9 +132,13 @@ class Both:
         elif what == "refund":
             self.batch.append(("refund", name))
             self.lane.refund(ticket, now)
+        elif what == "crowd":
+            self.batch.append(("crowd", name))
+            self.lane.crowd(ticket, now)
         else:
-            self.batch.append(("refuse", name, amount / 100, 0))
-            self.lane.refuse(ticket, now, amount / 100)
+            hinted, final = what == "hint", what == "give_up"
+            self.batch.append(("refuse", name, amount / 100, 0, int(hinted), int(final)))
+            self.lane.refuse(ticket, now, amount / 100, hinted=hinted, final=final)
             self.refused.append(ticket)
         if ticket.stage == "settled":
             del self.tickets[name]
@@ -167,7 +171,8 @@ LIMITS = st.builds(
     kind=st.sampled_from(["bucket", "window"]),
     learn=st.just(False),  # noqa: FBT003 - a strategy has no keywords
 )
-ACTS = ["answered", "answered", "settle", "settle", "true_up", "refund", "refuse"]
+ACTS = ["answered", "answered", "settle", "settle", "true_up", "refund"]
+ACTS += ["refuse", "hint", "give_up", "crowd"]
 
 
 @given(LIMITS, st.randoms(use_true_random=False), st.integers(1, 4))
@@ -233,7 +238,7 @@ def test_what_is_bound_by_time_alone_is_granted_ahead(server: redis.Redis, kind:
 
 def test_nothing_is_granted_ahead_of_a_hold(server: redis.Redis) -> None:
     script = Script(server, Limits(requests_per_minute=60, learn=False), ahead=0.5)
-    script.run(1000.0, call("a"), ("refuse", "a", 10, 0), call("b"))
+    script.run(1000.0, call("a"), ("refuse", "a", 10, 0, 0, 0), call("b"))
     assert granted(script.run(1009.9, sequence=2)) == []
     assert granted(script.run(1010.0, sequence=3)) == ["b"]
 

@@ -18,14 +18,20 @@ from aiotokengate import (
     QueueFull,
     RateLimited,
     Reply,
+    Retry,
     ServerFailed,
+    StatusError,
     TimedOut,
+    Timeout,
     TokenGate,
+    Unanswered,
 )
+from aiotokengate.admission import Turn
 from aiotokengate.hooks import HookEvent, Queued
 from aiotokengate.policy.lanes import LaneStatistics
 from aiotokengate.policy.limits import Limits as PolicyLimits
 from aiotokengate.pool import mask
+from aiotokengate.resources.base import Request
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock, faults
 
 MODEL = "qwen3.6-plus"
@@ -277,15 +283,52 @@ async def test_charged_by_usage_although_max_tokens_is_given(opened: Opened) -> 
     assert only_lane(gate).tokens_left == pytest.approx(6_000 - reply.usage.total_tokens)
 
 
-async def test_a_failure_costs_no_tokens(
-    gateway: FakeGateway, opened: Opened, clock: VirtualClock
+@pytest.mark.parametrize("max_tokens", [None, 500])
+@pytest.mark.parametrize(
+    ("fault", "costs"),
+    [
+        (Raw(status=503), 0),
+        (Raw(status=529), 0),
+        (Raw(status=429), 0),
+        (Raw(status=502), 500),
+        (Raw(status=504), 500),
+    ],
+    ids=lambda value: str(getattr(value, "status", value)),
+)
+async def test_what_left_counts_and_what_may_have_been_begun_costs(
+    gateway: FakeGateway, opened: Opened, fault: Raw, costs: int, max_tokens: int | None
 ) -> None:
-    """What broke before its reply gives its tokens back, but its request has been counted."""
-    gate = opened(Limits(tokens_per_minute=6_000, requests_per_minute=6_000))
-    gateway.script(*[faults.html_502()] * 3)
-    assert isinstance(await ended(clock, gate.chat(MODEL, "你好")), ServerFailed)
-    assert only_lane(gate).tokens_left == 6_000
-    assert only_lane(gate).in_flight == 0
+    """Every request counts; what was refused gives its tokens back, what broke does not."""
+    gate = opened(Limits(tokens_per_minute=6_000, requests_per_minute=60, learn=False))
+    gateway.script(fault)
+    with pytest.raises(StatusError):
+        await gate.chat(MODEL, "你好", max_tokens=max_tokens, retry=Retry(attempts=1))
+    lane = only_lane(gate)
+    assert (lane.requests_left, lane.in_flight) == (59, 0)
+    assert lane.tokens_left is not None
+    assert (6_000 - lane.tokens_left >= costs) if costs else (lane.tokens_left == 6_000)
+
+
+async def test_what_got_no_answer_may_have_been_begun(opened: Opened) -> None:
+    """Its request counts, and its tokens; of what was never sent, neither."""
+    gate = opened(Limits(tokens_per_minute=6_000, requests_per_minute=60))
+    request = Request("POST", "/chat/completions", Timeout(), Retry(), b"{}", model=MODEL)
+    request.pooled, request.max_tokens = True, 500
+    used = []
+    for error in (
+        ConnectFailed("refused"),
+        TimedOut("connect", 1),
+        Unanswered("closed"),
+        TimedOut("first_event", 1),
+    ):
+        turn = Turn(gate._sender.admission, request)
+        assert turn.take()
+        turn.failed(error)
+        lane = only_lane(gate)
+        assert lane.requests_left is not None
+        assert lane.tokens_left is not None
+        used.append((60 - lane.requests_left, (6_000 - lane.tokens_left) // 500))
+    assert used == [(0, 0), (0, 0), (1, 1), (2, 2)]
 
 
 async def test_a_reply_longer_than_expected_is_noticed_while_it_comes(

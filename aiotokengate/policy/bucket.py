@@ -53,6 +53,9 @@ class Meter(Protocol):
     def refund(self, now: float, amount: float, until: float) -> None:
         """Count that much less of what :meth:`charge` said would count ``until`` then."""
 
+    def lift(self, now: float, amount: float) -> None:
+        """Count that much less, of whatever is counted: the gateway has said so."""
+
     def resize(self, now: float, limit: float) -> None:
         """Change the limit, and keep what is counted."""
 
@@ -110,8 +113,13 @@ class Bucket:
         self.room(now)
         self._level -= amount
 
-    def refund(self, now: float, amount: float, until: float) -> None:  # noqa: ARG002
+    def refund(self, now: float, amount: float, until: float) -> None:
         """Count that much less of what was charged."""
+        if until > now:
+            self.lift(now, amount)
+
+    def lift(self, now: float, amount: float) -> None:
+        """Count that much less, of whatever is counted."""
         self.room(now)
         self._level = min(self.capacity, self._level + amount)
 
@@ -180,6 +188,18 @@ class Window:
             self._counted -= amount
             # In its place among the ends: it must stop counting when what it corrects does.
             insort(self._ends, (until, -amount))
+
+    def lift(self, now: float, amount: float) -> None:
+        """Count that much less: of what would have ended first, so the rest ends no sooner."""
+        self.room(now)
+        ends = self._ends
+        while amount > 0 and ends:
+            end, counted = ends.popleft()
+            part = min(amount, counted) if counted > 0 else counted
+            self._counted -= part
+            amount -= part
+            if counted > part:
+                ends.appendleft((end, counted - part))
 
     def resize(self, now: float, limit: float) -> None:
         """Change the limit, and keep what is counted."""

@@ -9,24 +9,29 @@ owns the lane sets one timer for that.  Every change that may open a gate ends i
 
 A call goes through :class:`Stage` in one direction.  What it costs is reserved when it is
 admitted, charged when the gateway's answer shows that it counted (``charge="max_tokens"``) or when
-its tokens are known (``charge="usage"``), and given back when the gateway did not count it.
+its tokens are known (``charge="usage"``), and given back when it never left.  A request that left
+counts as one, whatever became of it: vendors count what they refuse, too (OpenAI's guide to rate
+limits: "unsuccessful requests contribute to your per-minute limit").
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
 from aiotokengate.policy.bucket import MINUTE, Bucket, Meter, Window
 from aiotokengate.policy.learning import Learner
 from aiotokengate.policy.queue import Place, Queue
+from aiotokengate.policy.told import NOTHING, OVERTAKE, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiotokengate.policy.limits import Limits
+    from aiotokengate.policy.learning import Reason
+    from aiotokengate.policy.limits import Kind, Limits
+    from aiotokengate.policy.told import Mark
     from aiotokengate.wire.headers import Remaining
 
 __all__ = ["Because", "Lane", "LaneStatistics", "Stage", "Ticket", "Waiting"]
@@ -36,22 +41,15 @@ Because: TypeAlias = Literal["hold", "concurrency", "requests", "tokens", "learn
 tokens, or the learned pace; "queue" where only those before it are in the way."""
 
 
-TOLERANCE = 0.02
-"""Share of a limit by which the gateway may count otherwise before others are seen in it."""
+SPARE: Final = 0.05
+"""Share of a limit of which more is left when a refusal must have another reason."""
+
+EXCUSED: Final = 10.0
+"""Seconds for which one refusal may be laid to a limit that is told, where another one is not."""
 
 
 Stage: TypeAlias = Literal["new", "waiting", "admitted", "answered", "settled"]
 """How far a call is."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class _Seen:
-    """What was left when a call was admitted, and what others had been found to use until then."""
-
-    requests: float
-    tokens: float
-    foreign: float
-    foreign_tokens: float
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -67,7 +65,9 @@ class Ticket(Place):
         charged: tokens charged so far.
         requests_until: until when its request counts.
         tokens_until: until when its tokens count.
-        seen: what the lane knew when it was admitted, where the gateway's headers say more.
+        measure: works out what it is expected to cost, if that was of no interest so far.
+        requests_mark: how the account of requests stood when it was admitted.
+        tokens_mark: the same of tokens.
     """
 
     tokens: float = 0.0
@@ -77,9 +77,11 @@ class Ticket(Place):
     stage: Stage = "new"
     admitted: float = 0.0
     charged: float = 0.0
-    requests_until: float = inf
-    tokens_until: float = inf
-    seen: _Seen | None = None
+    requests_until: float = -inf
+    tokens_until: float = -inf
+    measure: Callable[[Ticket], None] | None = None
+    requests_mark: Mark = NOTHING
+    tokens_mark: Mark = NOTHING
 
 
 @attrs.frozen
@@ -154,8 +156,9 @@ class Lane:
         self.learner = Learner(now, chance, _known_rate(limits)) if limits.learn else None
         self.counts_tokens = self.tokens is not None
         self._seconds = 0.0
-        self._listens = False
-        self._foreign = self._foreign_tokens = 0.0
+        self._going: set[Ticket] = set()
+        self._sent, self._sent_tokens = Account(), Account()
+        self._excused_at = -inf
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -185,10 +188,21 @@ class Lane:
             at = self._ready_at(head, now)
             if at > now:
                 return going, at
-            self.queue.pop(head, now)
-            self._take(head, now)
-            going.append(head)
+            ticket = self._next(head, now)
+            self._take(ticket, now)
+            going.append(ticket)
         return going, inf
+
+    def _next(self, head: Ticket, now: float) -> Ticket:
+        """Take out the head; or one that was refused less often, where somebody goes ahead."""
+        if head.refusals and self.learner is not None and self.learner.wants_probe:
+            other = self.queue.least_refused()
+            assert isinstance(other, Ticket)  # noqa: S101 - for the type checker
+            if other.refusals < head.refusals and self._ready_at(other, now) <= now:
+                self.queue.leave(other)
+                return other
+        self.queue.pop(head, now)
+        return head
 
     # --- going ----------------------------------------------------------------------------------
 
@@ -196,19 +210,28 @@ class Lane:
         """Count a call that the gateway let in; harmless when it is counted."""
         if ticket.stage != "admitted":
             return
+        self._count(ticket, now)
         ticket.stage = "answered"
-        if self.requests is not None:
+        if not ticket.late:
+            self._charge_tokens(ticket, now)
+        if self.learner is not None:
+            self.learner.answered(now, now - ticket.admitted, ticket)
+
+    def _count(self, ticket: Ticket, now: float) -> None:
+        """Count a request that the gateway has had by now."""
+        if self.requests is not None and ticket.requests_until == -inf:
             ticket.requests_until = self.requests.charge(now, 1.0, 1.0)
-        if self.tokens is not None and not ticket.late:
+
+    def _charge_tokens(self, ticket: Ticket, now: float) -> None:
+        if self.tokens is not None and ticket.tokens_until == -inf:
             ticket.tokens_until = self.tokens.charge(now, ticket.tokens, ticket.tokens)
             ticket.charged = ticket.tokens
-        if self.learner is not None:
-            self.learner.answered(now, ticket.tokens, now - ticket.admitted, ticket)
 
     def true_up(self, ticket: Ticket, tokens: float) -> None:
         """Reserve more for a call that has already used more than was expected."""
         if self.tokens is not None and ticket.late and tokens > ticket.tokens:
             self.tokens.reserve(tokens - ticket.tokens)
+            self._sent_tokens.uses(tokens - ticket.tokens, late=True)
             ticket.tokens = tokens
 
     def settle(self, ticket: Ticket, now: float, tokens: float | None = None) -> None:
@@ -218,9 +241,13 @@ class Lane:
         elif ticket.stage != "answered":
             return
         self._end(ticket, now)
+        ticket.measure = None
+        if self.learner is not None:
+            self.learner.ended(now, now - ticket.admitted)
         if self.tokens is None:
             return
         cost = ticket.tokens if tokens is None else tokens
+        self._sent_tokens.sent += max(0.0, cost - ticket.tokens)
         if ticket.late:
             self.tokens.charge(now, ticket.tokens, cost)
         elif cost > ticket.charged:
@@ -229,16 +256,16 @@ class Lane:
             self.tokens.refund(now, ticket.charged - cost, ticket.tokens_until)
 
     def refund(self, ticket: Ticket, now: float) -> None:
-        """End a call that the gateway never counted, as if it had not been."""
-        if ticket.stage == "answered":
-            self._take_back(ticket, now)
-        elif ticket.stage == "admitted":
-            if self.requests is not None:
-                self.requests.reserve(-1.0)
-            if self.tokens is not None:
-                self.tokens.reserve(-ticket.tokens)
-        else:
+        """End a call that never left, as if it had not been."""
+        if ticket.stage not in ("admitted", "answered"):
             return
+        if self.requests is not None and ticket.requests_until == -inf:
+            self.requests.reserve(-1.0)
+        elif self.requests is not None:
+            self.requests.refund(now, 1.0, ticket.requests_until)
+        if self.learner is not None:
+            self.learner.turned_away(now, ticket.admitted, ticket.tokens)
+        self._give_tokens_back(ticket, now)
         self._end(ticket, now)
 
     def refuse(
@@ -248,74 +275,152 @@ class Lane:
         retry_after: float | None = None,
         *,
         crowded: bool = False,
+        hinted: bool = False,
+        final: bool = False,
     ) -> None:
         """End a call that the gateway refused for a limit, and hold the lane.
 
         Args:
             ticket: the call.
             now: seconds.
-            retry_after: seconds that the gateway asks to wait, jitter included; it is kept to.
+            retry_after: seconds to wait, jitter included.
             crowded: whether the reason is the number in flight.
+            hinted: whether the gateway named these seconds; then the lane holds no longer.
+            final: whether the call does not come again.
         """
-        admitted = ticket.admitted
-        self._recall(ticket, now)
+        if not self._turned_away(ticket, now):
+            return
         self.refused += 1
         hold = retry_after or 0.0
         if self.learner is not None:
-            alone = not self.queue.waiting
-            learned = self.learner.refused(now, admitted, ticket, crowded=crowded, alone=alone)
-            hold = learned if retry_after is None else retry_after
             self.counts_tokens = True
-            if crowded:
+            reason = "crowd" if crowded else self._reason(ticket, now)
+            if reason == "crowd":
                 self.learner.crowded(now, self.in_flight)
+            refused = self.learner.refused(now, ticket.admitted, reason)
+            if refused and not hinted:
+                alone = not self.queue.waiting
+                hold = max(hold, self.learner.hold(alone=alone, final=final))
         self.hold_until = max(self.hold_until, now + hold)
 
     def crowd(self, ticket: Ticket, now: float) -> None:
-        """End a call for which the gateway had no room: so many in flight are too many."""
-        self._recall(ticket, now)
-        if self.learner is not None:
-            self.learner.crowded(now, self.in_flight)
+        """End a call for which the gateway had no room: several such are too many in flight."""
+        if self._turned_away(ticket, now) and self.learner is not None:
+            self.learner.overloaded(now, self.in_flight)
 
-    def _recall(self, ticket: Ticket, now: float) -> None:
-        """End a call that was refused, perhaps inside an answer that looked like a good one."""
-        if self.learner is not None and ticket.stage == "answered":
-            self.learner.recalled(ticket.tokens)
-        self.refund(ticket, now)
+    def _turned_away(self, ticket: Ticket, now: float) -> bool:
+        """End a call that was refused, perhaps inside an answer that looked like a good one.
+
+        Its request counts, its tokens don't.
+        """
+        if ticket.stage not in ("admitted", "answered"):
+            return False
+        if ticket.stage == "admitted":
+            self._count(ticket, now)
+        elif self.learner is not None:
+            self.learner.recalled()
+        if self.learner is not None:
+            self.learner.turned_away(now, ticket.admitted, ticket.tokens)
+        self._give_tokens_back(ticket, now)
+        self._end(ticket, now)
+        ticket.refusals += 1
+        return True
+
+    def _give_tokens_back(self, ticket: Ticket, now: float) -> None:
+        if self.tokens is None:
+            return
+        if ticket.tokens_until > -inf:
+            self.tokens.refund(now, ticket.charged, ticket.tokens_until)
+        else:
+            self.tokens.reserve(-ticket.tokens)
+
+    def _reason(self, ticket: Ticket, now: float) -> Reason:
+        """Say for what a call was probably refused: what the gateway told comes first.
+
+        Where both budgets are told as free, it is the number in flight.
+        """
+        both = self._sent.told and self._sent_tokens.told
+        spare = self._sent.spare(self.requests, now, 1.0)
+        spare_tokens = self._sent_tokens.spare(self.tokens, now, ticket.tokens)
+        if min(spare, spare_tokens) > SPARE:
+            return "crowd" if both else "unknown"
+        if not both and self._excused_at <= ticket.admitted < self._excused_at + EXCUSED:
+            return "unknown"  # again, so it is rather the limit that is not told
+        if ticket.admitted >= self._excused_at:
+            self._excused_at = now
+        # Of the tighter one no more is left than would have been refused.
+        if spare <= spare_tokens:
+            self._sent.lower(self.requests, now, ticket.requests_mark, 0.0)
+        else:
+            self._sent_tokens.lower(self.tokens, now, ticket.tokens_mark, ticket.tokens)
+        return "told"
 
     # --- what the gateway says ------------------------------------------------------------------
 
     def sync(self, ticket: Ticket, now: float, told: Remaining) -> None:
-        """Believe what the headers of an answer say is left: others may use the same key.
+        """Believe what the headers of an answer say: the limits, and what is left of them.
 
-        That is compared with what should have been left when this call was admitted, and only a
-        difference which was not there then is taken off, so that many calls that went together
-        don't take it off many times.
+        A limit that nobody gave is known from now on, and replaces what was learned of it.
         """
-        seen = ticket.seen
-        self.requests = self._synced(self.requests, told.requests, told.requests_limit, now)
-        self.tokens = self._synced(self.tokens, told.tokens, told.tokens_limit, now)
-        self.counts_tokens = self.counts_tokens or self.tokens is not None
-        self._listens = True
-        if seen is None:
-            return
+        if self.learner is not None:
+            self._hear_requests(ticket, now, told)
+            self._hear_tokens(ticket, now, told)
+            self.learner.told(requests=self._sent.told, tokens=self._sent_tokens.told)
         if self.requests is not None and told.requests is not None:
-            self._foreign += _compare(
-                self.requests, now, seen.requests - told.requests - (self._foreign - seen.foreign)
-            )
+            self._sent.hears(self.requests, now, ticket.requests_mark, told.requests, 1.0)
         if self.tokens is not None and told.tokens is not None:
-            more = seen.tokens - told.tokens - (self._foreign_tokens - seen.foreign_tokens)
-            self._foreign_tokens += _compare(self.tokens, now, more)
+            own = 0.0 if ticket.late else ticket.tokens
+            self._sent_tokens.hears(self.tokens, now, ticket.tokens_mark, told.tokens, own)
 
-    def _synced(
-        self, meter: Meter | None, left: float | None, limit: float | None, now: float
-    ) -> Meter | None:
-        """Give the meter of a limit that nobody gave and a header names."""
-        if meter is not None or self.learner is None or left is None or not limit or limit < 0:
-            return meter
-        self.learner.told()
-        known = Bucket(limit, now)
-        known.add(now, limit - min(left, limit))
-        return known
+    def _hear_requests(self, ticket: Ticket, now: float, told: Remaining) -> None:
+        limit, left, sent = told.requests_limit, told.requests, self._sent
+        if not limit or left is None:
+            return
+        if self.requests is None:
+            kind, mark = self.limits.kind, ticket.requests_mark
+            room = sent.left(now, mark, left, 1.0, _refill(kind, limit))
+            waiting = [going for going in self._going if going.stage == "admitted"]
+            reserved = 0.0 if kind == "bucket" else len(waiting)
+            self.requests = sent.born(kind, now, limit, room, reserved)
+            if sent.at_once:
+                for going in waiting:
+                    going.requests_until = inf
+        elif sent.told and limit != self.requests.limit:
+            self.requests.resize(now, limit)
+
+    def _hear_tokens(self, ticket: Ticket, now: float, told: Remaining) -> None:
+        limit, left, sent = told.tokens_limit, told.tokens, self._sent_tokens
+        if not limit or left is None:
+            return
+        if self.tokens is None:
+            self.counts_tokens = True
+            kind = self.limits.kind
+            reserved = sum(self._found(going, now, kind) for going in self._going)
+            since = [going for going in self._going if _uncounted(going, ticket)]
+            refilled = _refill(kind, limit) * (now - ticket.admitted)
+            missing = sum(going.tokens for going in since)
+            room = min(left, left - missing + refilled)
+            self.tokens = sent.born(kind, now, limit, room, reserved)
+        elif sent.told and limit != self.tokens.limit:
+            self.tokens.resize(now, limit)
+
+    def _found(self, ticket: Ticket, now: float, kind: Kind) -> float:
+        """Count a call in flight, now that its tokens matter; give what is reserved for it."""
+        self._measure(ticket)
+        ticket.tokens_mark = NOTHING
+        if ticket.late or (ticket.stage == "admitted" and kind == "window"):
+            return ticket.tokens
+        ticket.charged, ticket.tokens_until = ticket.tokens, now + MINUTE
+        return 0.0
+
+    def _measure(self, ticket: Ticket) -> None:
+        """Work out what a call costs, where that was of no interest when it came."""
+        if ticket.measure is None:
+            return
+        ticket.measure(ticket)
+        ticket.measure = None
+        if ticket in self._going:
+            self._sent_tokens.uses(ticket.tokens, late=ticket.late)
 
     def successor(self, now: float) -> Lane:
         """Give a lane that knows what was used and learned, and none of the calls."""
@@ -323,6 +428,8 @@ class Lane:
         lane.requests, lane.tokens = _carried(self.requests, now), _carried(self.tokens, now)
         lane.learner = self.learner
         lane.counts_tokens = self.counts_tokens
+        lane._sent.inherit(self._sent)
+        lane._sent_tokens.inherit(self._sent_tokens)
         lane.hold_until = self.hold_until
         lane.admitted, lane.refused = self.admitted, self.refused
         self.requests = self.tokens = self.learner = None
@@ -365,8 +472,8 @@ class Lane:
     def statistics(self, now: float, pattern: str, key: str = "") -> LaneStatistics:
         """Give what the lane is doing, and has done."""
         learner = self.learner
-        paces = (learner.requests, learner.tokens) if learner is not None else (None, None)
-        concurrency = min(self._concurrency, learner.ceiling if learner is not None else inf)
+        paces = learner.paces if learner is not None else (None, None)
+        concurrency = min(self._concurrency, learner.ceiling(now) if learner is not None else inf)
         return LaneStatistics(
             pattern=pattern,
             key=key,
@@ -388,6 +495,8 @@ class Lane:
         """Give when a call may go if nothing happens but time: now, later, or inf."""
         if self.in_flight >= self._concurrency:
             return inf
+        if self.counts_tokens:
+            self._measure(ticket)
         at = max(now, self.hold_until)
         if self.requests is not None:
             at = max(at, self.requests.ready_at(now, 1.0))
@@ -401,6 +510,7 @@ class Lane:
         ticket.stage = "admitted"
         ticket.admitted = now
         ticket.charged = 0.0
+        ticket.requests_until = ticket.tokens_until = -inf
         self.in_flight += 1
         self.admitted += 1
         if self.requests is not None:
@@ -409,27 +519,22 @@ class Lane:
             self.tokens.reserve(ticket.tokens)
         if self.learner is not None:
             self.learner.took(now, ticket.tokens, self.in_flight, ticket)
-        if self._listens:
-            ticket.seen = _Seen(
-                requests=self.requests.room(now) if self.requests is not None else 0.0,
-                tokens=self.tokens.room(now) if self.tokens is not None else 0.0,
-                foreign=self._foreign,
-                foreign_tokens=self._foreign_tokens,
-            )
-
-    def _take_back(self, ticket: Ticket, now: float) -> None:
-        """Give back what was charged."""
-        if self.requests is not None:
-            self.requests.refund(now, 1.0, ticket.requests_until)
-        if self.tokens is None:
-            return
-        if ticket.late:
-            self.tokens.reserve(-ticket.tokens)
-        else:
-            self.tokens.refund(now, ticket.charged, ticket.tokens_until)
+        requests, tokens = self.requests, self.tokens
+        self._going.add(ticket)
+        if self._sent.at_once and requests is not None:
+            ticket.requests_until = requests.charge(now, 1.0, 1.0)
+        if self._sent_tokens.at_once and not ticket.late:
+            self._charge_tokens(ticket, now)
+        room = None if requests is None else requests.room(now)
+        ticket.requests_mark = self._sent.sends(now, 1.0, room, late=False)
+        room = None if tokens is None else tokens.room(now)
+        ticket.tokens_mark = self._sent_tokens.sends(now, ticket.tokens, room, late=ticket.late)
 
     def _end(self, ticket: Ticket, now: float) -> None:
         ticket.stage = "settled"
+        self._going.discard(ticket)
+        if ticket.late:
+            self._sent_tokens.open -= ticket.tokens
         self.in_flight -= 1
         self._seconds += (now - ticket.admitted - self._seconds) / 16
         if self.learner is not None:
@@ -469,12 +574,14 @@ def _carried(meter: Meter | None, now: float) -> Meter | None:
     return meter
 
 
-def _compare(meter: Meter, now: float, more: float) -> float:
-    """Take off what others have used, if it is more than a difference in counting."""
-    if more <= max(1.0, meter.limit * TOLERANCE):
-        return 0.0
-    meter.add(now, more)
-    return more
+def _refill(kind: Kind, limit: float) -> float:
+    return limit / MINUTE if kind == "bucket" else 0.0
+
+
+def _uncounted(ticket: Ticket, answered: Ticket) -> bool:
+    """Say whether a call may be missing in what the answer of another says is left."""
+    after = ticket.admitted > answered.admitted - OVERTAKE
+    return ticket is not answered and (ticket.late or after)
 
 
 def _until_room(meter: Meter | None, now: float, amount: float) -> float:

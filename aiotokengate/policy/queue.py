@@ -32,6 +32,9 @@ TURN: Final = 10
 _MANY = 1024
 """Users remembered, and places given up, below which nobody tidies up."""
 
+_SOME = 64
+"""Places among which somebody is looked for who goes ahead."""
+
 
 @attrs.define(eq=False, repr=False, kw_only=True)
 class Place:
@@ -43,6 +46,7 @@ class Place:
         arrived: seconds; set on arrival.
         start: where it begins in served cost; set on arrival.
         number: of its arrival, which decides between equals.
+        refusals: how often it was admitted and then refused.
         queued: whether it waits.
     """
 
@@ -53,6 +57,7 @@ class Place:
     arrived: float = 0.0
     start: float = 0.0
     number: int = 0
+    refusals: int = 0
     queued: bool = False
 
 
@@ -102,6 +107,11 @@ class Queue:
             return urgent or other
         patient = now - other.arrived < PATIENCE or self._passed_over < TURN - 1
         return urgent if patient else other
+
+    def least_refused(self) -> Place:
+        """Give one of the first that was refused least often, so that they take turns."""
+        some = [*self._interactive.some(), *self._bulk.some()]
+        return min(some, key=lambda place: (place.refusals, place.bulk, place.start, place.number))
 
     def pop(self, place: Place, now: float) -> None:
         """Take out the head that :meth:`head` gave; it is served."""
@@ -170,6 +180,10 @@ class _Class:
         # anew would pass by a user's second call for ever.
         self._served = max(self._served, place.start) + place.cost / self._weights
         self._exit(place)
+
+    def some(self) -> Iterator[Place]:
+        """Give some of the first, in no order."""
+        return (entry[2] for entry in self._heap[:_SOME] if entry[2].queued)
 
     def in_order(self) -> Iterator[Place]:
         return (entry[2] for entry in sorted(self._heap) if entry[2].queued)

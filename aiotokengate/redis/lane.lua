@@ -31,7 +31,8 @@ local FIRST_OPERATION = 22
 local INF = math.huge
 local MINUTE, TINY = 60, 1e-9
 local PATIENCE, TURN, MANY = 30, 10, 1024
-local FIRST_HOLD, NEXT_HOLD, LONGEST_HOLD, HOLD_JITTER = 1, 3, 30, 0.25
+local FIRST_HOLD, NEXT_HOLD, HOLD_JITTER = 1, 3, 0.25
+local LONGEST_HOLD, LONGEST_HOLD_OF_MANY, LAST_HOLD = 30, 8, 2
 local IDLE = 600
 local WAITING, ADMITTED, ANSWERED = 0, 1, 2
 
@@ -197,7 +198,7 @@ local function created(lost)
   S = {
     layout = LAYOUT, epoch = OFFERED, runs = 0, last = now, fresh = not lost, number = 0,
     in_flight = 0, admitted = 0, refused = 0, seconds = 0, passed = 0,
-    hold = 0, hold_for = FIRST_HOLD, cut = -1, let_in = false,
+    hold = 0, hold_for = FIRST_HOLD, cut = -1, let_in = true,
     grace = 0, grace_from = now, grace_for = 0, ['0'] = new_class(), ['1'] = new_class(),
     look = -1, looker = '',
   }
@@ -398,16 +399,20 @@ end
 
 -- What becomes of a call --------------------------------------------------------------------------
 
+local function counted(t, at)
+  if S.requests then t.requests_until = charge(S.requests, at, 1, 1) end
+end
+
 local function answered(t, age)
   if t.stage ~= ADMITTED then return end
   local at = math.min(now, math.max(now - age, t.admitted))
+  counted(t, at)
   t.stage = ANSWERED
-  if S.requests then t.requests_until = charge(S.requests, at, 1, 1) end
   if S.tokens and t.late == 0 then
     t.tokens_until = charge(S.tokens, at, t.tokens, t.tokens)
     t.charged = t.tokens
   end
-  S.let_in, S.hold_for = true, FIRST_HOLD
+  S.let_in = true
 end
 
 local function finish(member, t)
@@ -431,33 +436,53 @@ local function settle(member, t, age, amount)
   end
 end
 
+local function give_tokens_back(t)
+  if not S.tokens then return end
+  if t.stage == ANSWERED and t.late == 0 then
+    refund(S.tokens, t.charged, t.tokens_until or 0)
+  else
+    S.tokens.reserved = S.tokens.reserved - t.tokens
+  end
+end
+
+-- It never left.
 local function give_back(member, t)
   if t.stage == ADMITTED then
     if S.requests then S.requests.reserved = S.requests.reserved - 1 end
-    if S.tokens then S.tokens.reserved = S.tokens.reserved - t.tokens end
   elseif t.stage == ANSWERED then
     if S.requests then refund(S.requests, 1, t.requests_until or 0) end
-    if S.tokens and t.late == 1 then
-      S.tokens.reserved = S.tokens.reserved - t.tokens
-    elseif S.tokens then
-      refund(S.tokens, t.charged, t.tokens_until or 0)
-    end
   else
     return
   end
+  give_tokens_back(t)
   finish(member, t)
 end
 
-local function refuse(member, t, retry_after, chance)
+-- The gateway refused it: its request counts, its tokens don't.
+local function turn_away(member, t)
+  if t.stage ~= ADMITTED and t.stage ~= ANSWERED then return end
+  if t.stage == ADMITTED then counted(t, now) end
+  give_tokens_back(t)
+  finish(member, t)
+end
+
+local function next_hold(final)
+  if S.let_in then return FIRST_HOLD end
+  local longest = LONGEST_HOLD_OF_MANY
+  if waiting() == 0 then longest = final and LAST_HOLD or LONGEST_HOLD end
+  return math.min(NEXT_HOLD * S.hold_for, longest)
+end
+
+local function refuse(member, t, retry_after, chance, hinted, final)
   local at, hold = t.admitted, retry_after
-  give_back(member, t)
+  turn_away(member, t)
   S.refused = S.refused + 1
   if LEARN and at >= S.cut then
-    if S.cut >= 0 and not S.let_in then
-      S.hold_for = math.min(NEXT_HOLD * S.hold_for, LONGEST_HOLD)
+    S.cut = now
+    if not hinted then
+      S.hold_for, S.let_in = next_hold(final), false
+      hold = math.max(hold, S.hold_for * (1 + HOLD_JITTER * chance))
     end
-    S.cut, S.let_in = now, false
-    hold = math.max(hold, S.hold_for * (1 + HOLD_JITTER * chance))
   end
   S.hold = math.max(S.hold, now + hold)
 end
@@ -543,9 +568,10 @@ local OPERATIONS = {
     settle(member, t, tonumber(a[2]), tonumber(a[3]))
   end) },
   refund = { 1, with_ticket(give_back) },
-  refuse = { 3, with_ticket(function(member, t, a)
-    refuse(member, t, tonumber(a[2]), tonumber(a[3]))
+  refuse = { 5, with_ticket(function(member, t, a)
+    refuse(member, t, tonumber(a[2]), tonumber(a[3]), a[4] == '1', a[5] == '1')
   end) },
+  crowd = { 1, with_ticket(turn_away) },
   -- A call that was admitted and is not known here: by us before the lane was lost ("again"), or by
   -- the process itself while it could not ask ("local").
   adopt = { 6, function(a)

@@ -203,7 +203,7 @@ class RedisLane:
         self._end(call, "settle", call.id, _Since(self._clock.now()), told)
 
     def refund(self, ticket: Ticket) -> None:
-        """End a call that the gateway never counted."""
+        """End a call that never left."""
         call = self._drop(ticket)
         if call is None:
             return
@@ -212,33 +212,49 @@ class RedisLane:
             return
         self._end(call, "refund", call.id)
 
-    def refuse(self, ticket: Ticket, retry_after: float | None, *, crowded: bool) -> float:
+    def refuse(
+        self,
+        ticket: Ticket,
+        retry_after: float | None,
+        *,
+        crowded: bool,
+        hinted: bool = False,
+        final: bool = False,
+    ) -> float:
         """End a call that the gateway refused, and hold the lane for all who share it.
 
         Returns:
             Seconds for which the lane holds at least.
         """
         call = self._drop(ticket)
-        hold = max(retry_after or 0.0, FIRST_HOLD if self.limits.learn else 0.0)
+        least = FIRST_HOLD if self.limits.learn and not hinted else 0.0
+        hold = max(retry_after or 0.0, least)
         if call is None:
             return hold
-        if self._share is not None:
-            lane, now = self._share.lane, self._clock.now()
+        if (share := self._share) is not None:
+            lane, now = share.lane, self._clock.now()
             if call.local:
-                lane.refuse(ticket, now, retry_after, crowded=crowded)
+                self._note_away(call, 0.0)
+                lane.refuse(ticket, now, retry_after, crowded=crowded, hinted=hinted, final=final)
             else:
                 lane.hold_until = max(lane.hold_until, now + hold)
-                self._end_away(call, self._share, None)
-            self._share.turn()
+                self._end_away(call, share, 0.0)
+            share.turn()
             return max(0.0, lane.hold_until - now)
-        chance = _number(self._terms.chance())
-        self._end(call, "refuse", call.id, _number(retry_after or 0.0), chance)
+        how = (_number(self._terms.chance()), _flag(hinted), _flag(final))
+        self._end(call, "refuse", call.id, _number(retry_after or 0.0), *how)
         self._flush(0.0)
         return hold
 
     def crowd(self, ticket: Ticket) -> None:
         """End a call for which the gateway had no room; of that, nothing is learned here."""
-        self.refund(ticket)
+        call = self._drop(ticket)
+        if call is None:
+            return
+        if self._share is not None:
+            self._end_away(call, self._share, 0.0)
+            return
+        self._end(call, "crowd", call.id)
 
     def waiting(self, ticket: Ticket) -> Waiting:
         """Say why a call waits: its place by what the last run has told, so about right."""
@@ -632,10 +648,7 @@ class RedisLane:
     def _end_away(self, call: _Call, share: Share, cost: float | None) -> None:
         """End a call while Redis is away: one of the share, or one that Redis had admitted."""
         ticket, now = call.ticket, self._clock.now()
-        if call.id in self._adopted:
-            self._ended.append((call.id, cost if call.local else ticket.tokens))
-        elif call.local and cost is not None:
-            self._used.append(cost)
+        self._note_away(call, cost)
         if not call.local:
             ticket.stage = "settled"
             share.lane.in_flight -= 1
@@ -644,6 +657,13 @@ class RedisLane:
         else:
             share.lane.settle(ticket, now, cost)
         share.turn()
+
+    def _note_away(self, call: _Call, cost: float | None) -> None:
+        """Note what to tell of a call that ends while Redis is away; None for one never sent."""
+        if call.id in self._adopted:
+            self._ended.append((call.id, cost if call.local else call.ticket.tokens))
+        elif call.local and cost is not None:
+            self._used.append(cost)
 
     async def come_back(self) -> bool:
         """Try Redis again: first say what goes on and what was used, then ask for who waits."""
@@ -706,6 +726,10 @@ def _rendered(operations: Sequence[tuple[Any, ...]], now: float) -> Iterator[str
     for operation in operations:
         for part in operation:
             yield _number(max(0.0, now - part.at)) if isinstance(part, _Since) else part
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - what is told is a word
+    return "1" if value else "0"
 
 
 def _number(value: float | None) -> str:

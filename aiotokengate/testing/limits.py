@@ -5,7 +5,7 @@ and inside a simulation of hours.  A :class:`RateLimit` says what is counted, by
 minute is meant.  For each quota (one for each key, say) it has gauges: a bucket's level, a
 window's count or the log of a sliding window, each of which only knows how long a cost would
 have to wait.  A call is let in when no gauge of no limit lets it wait, and only then is anything
-charged, so a refusal costs nothing.
+charged, so a refusal costs nothing, or with ``count_refused`` a request.
 
 The arithmetic is exact up to an instant of a microsecond: times that differ by less are the
 same, since sums of times and rates are rounded, and whoever comes just when there is room must
@@ -140,6 +140,8 @@ class RateLimit:
             answer, refusals among them (wire: OpenAI's API reference).
         retry_after: send ``Retry-After`` with refusals: the whole seconds until the same
             request would be let in if no other came.
+        count_refused: count a request that is refused, too, as far as there is room for it
+            (OpenAI's guide to rate limits: unsuccessful requests contribute to the limit).
 
     Raises:
         ValueError: a value is none of these.
@@ -159,6 +161,7 @@ class RateLimit:
     refusal: Style = attrs.field(default="json", validator=_one_of(Style))
     headers: bool = False
     retry_after: bool = False
+    count_refused: bool = False
 
     def quota(self, key: str, model: str) -> _Quota:
         """Give what shares one quota with a call of that key and model."""
@@ -389,6 +392,15 @@ class _Account:
         if self.tokens is not None and self.limit.charge == "max_tokens":
             self.tokens.charge(now, cost)
 
+    def turn_away(self, now: float) -> None:
+        """Charge the request that is refused, if that is how it is counted."""
+        if (
+            self.limit.count_refused
+            and self.requests is not None
+            and not self.requests.wait(now, 1)
+        ):
+            self.requests.charge(now, 1)
+
     def end(self, now: float, used: int) -> None:
         """Charge what the call has used, if that is when its tokens are counted."""
         self.in_flight -= 1
@@ -564,7 +576,7 @@ class Enforcer:
     def admit(
         self, now: float, *, key: str, model: str, prompt_tokens: int, max_tokens: int | None
     ) -> Verdict:
-        """Let a call in, and charge it, or refuse it, which costs nothing.
+        """Let a call in, and charge it, or refuse it, which costs a request at most.
 
         Args:
             now: seconds, on the clock of all calls.
@@ -588,7 +600,15 @@ class Enforcer:
         self._note(now, verdict, max(charged, default=0))
         if verdict.admitted:
             self._begin(now, ticket, costs)
+        else:
+            for account, _ in costs:
+                account.turn_away(now)
         return _told(now, verdict, [account for account, _ in costs])
+
+    def told(self, now: float, *, key: str, model: str) -> Mapping[str, str]:
+        """Give what headers that are written now tell about the limits."""
+        accounts = self._accounts(self._tick(now), Permit(key, model, 0))
+        return _told(self._now, Verdict(), accounts).headers
 
     def finish(
         self,

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from aiotokengate.policy.lanes import Lane, Ticket
 from aiotokengate.policy.limits import Limits
 from aiotokengate.testing import Enforcer, RateLimit
+from aiotokengate.testing.limits import Permit
 
 REQUESTS, TOKENS, IN_FLIGHT = 6, 100, 3
 PROMPT = 5
@@ -55,6 +56,7 @@ class LaneAndGateway(RuleBasedStateMachine):
             tokens_per_minute=TOKENS,
             kind=self.kind,  # type: ignore[arg-type]
             charge=self.charge,  # type: ignore[arg-type]
+            learn=False,
         )
         strict = RateLimit(
             concurrency=IN_FLIGHT,
@@ -63,6 +65,7 @@ class LaneAndGateway(RuleBasedStateMachine):
             kind=self.gateways_kind,  # type: ignore[arg-type]
             charge=self.charge,  # type: ignore[arg-type]
             phase=phase,
+            count_refused=True,
         )
         self.now = 1_000.0
         self.lane = Lane(given, self.now, lambda: 0.5)
@@ -165,6 +168,20 @@ class LaneAndGateway(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(self.sent))
         self.sent.remove(call)
         self.lane.refund(call.ticket, self.now)
+        self.look()
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), crowd=st.booleans(), seconds=st.sampled_from([0.0, 0.5, 3.0]))
+    def turn_away(self, data: st.DataObject, crowd: bool, seconds: float) -> None:
+        """A request reaches the gateway, which counts it and has no room for its tokens."""
+        call = data.draw(st.sampled_from(self.sent))
+        self.sent.remove(call)
+        (account,) = self.gateway._accounts(self.now, Permit("k", "m", PROMPT))
+        account.turn_away(self.now)
+        if crowd:
+            self.lane.crowd(call.ticket, self.now)
+        else:
+            self.lane.refuse(call.ticket, self.now, seconds, hinted=True)
         self.look()
 
     # --- what always holds ----------------------------------------------------------------------

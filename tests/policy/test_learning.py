@@ -85,8 +85,7 @@ def test_a_call_sent_ahead_that_ends_unknown_is_followed_by_another() -> None:
     lane.admit(NOW + 1)
     (probe,) = admitted(others)
     lane.refund(probe, NOW + 1.1)
-    _, at = lane.admit(NOW + 1.1)
-    lane.admit(at)
+    lane.admit(NOW + 1.1)
     assert len(admitted(others)) == 1
 
 
@@ -97,7 +96,7 @@ def test_a_refusal_inside_an_answer_counts_as_one() -> None:
     lane.answered(ticket, NOW)
     lane.refuse(ticket, NOW)
     now = lane.statistics(NOW, "*")
-    assert (now.refused, now.in_flight, now.requests_left) == (1, 0, 60)
+    assert (now.refused, now.in_flight, now.requests_left) == (1, 0, 59)
 
 
 # --- a full house -------------------------------------------------------------------------------
@@ -106,16 +105,142 @@ def test_a_refusal_inside_an_answer_counts_as_one() -> None:
 def test_no_room_bounds_the_number_in_flight_and_then_gives_more() -> None:
     lane = lane_of(requests_per_minute=1e6)
     tickets = enter_many(lane, NOW, 40)
-    lane.crowd(tickets[0], NOW)
-    assert lane.statistics(NOW, "*").concurrency == 39
+    for ticket in tickets[:3]:
+        lane.crowd(ticket, NOW)
+    assert lane.statistics(NOW, "*").concurrency == 37
     assert lane.refused == 0
     waiting = enter(lane, NOW)
     assert waiting.stage == "waiting"
-    # Room that is used grows by itself; half a minute of use brings it back and beyond.
-    for second in range(1, 40):
-        lane.admit(NOW + second)
+    # Time brings it back, and the lane says when to look: nobody has to end for that.
+    _, at = lane.admit(NOW)
+    assert NOW < at < NOW + 40
+    lane.admit(at)
     assert admitted([waiting]) == [waiting]
-    assert 40 <= (lane.statistics(NOW, "*").concurrency or 0) <= 45
+
+
+def test_one_answer_without_room_says_nothing() -> None:
+    lane = lane_of(requests_per_minute=1e6)
+    for second in (0, 9, 18, 27):  # nor do two within ten seconds
+        lane.crowd(enter(lane, NOW + second), NOW + second)
+    assert lane.statistics(NOW + 27, "*").concurrency is None
+
+
+def test_no_room_again_and_again_leaves_eight_places() -> None:
+    lane = lane_of(requests_per_minute=1e6)
+    for _ in range(5):
+        lane.crowd(enter(lane, NOW), NOW)
+    assert lane.statistics(NOW, "*").concurrency == 8
+    assert len(admitted(enter_many(lane, NOW, 12))) == 8
+
+
+@pytest.mark.parametrize("peak", [1, 2, 40])
+def test_a_ceiling_rises_by_time_also_where_nobody_calls(peak: int) -> None:
+    lane = lane_of(requests_per_minute=1e6)
+    tickets = enter_many(lane, NOW, peak + 1)
+    lane.refuse(tickets[0], NOW, crowded=True)
+    bounds = [lane.statistics(NOW + second, "*").concurrency or 0 for second in range(0, 120, 10)]
+    assert bounds[0] == peak
+    assert bounds == sorted(bounds)
+    assert bounds[4] > peak
+    assert bounds[-1] > 5 * peak
+
+
+def test_a_refusal_while_all_budgets_are_told_as_free_is_for_the_number_in_flight() -> None:
+    lane = lane_of()
+    first = enter(lane, NOW, tokens=100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(599, 59_900))
+    many = enter_many(lane, NOW, 4)
+    lane.refuse(many[0], NOW + 0.1)
+    now = lane.statistics(NOW + 0.1, "*")
+    assert (now.concurrency, now.requests_per_minute) == (4, 600)
+
+
+def test_a_refusal_where_a_told_budget_is_used_up_teaches_nothing() -> None:
+    lane = lane_of()
+    first = enter(lane, NOW, tokens=100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(1, 59_900))
+    second = enter(lane, NOW)
+    lane.refuse(second, NOW + 0.1)
+    now = lane.statistics(NOW + 0.1, "*")
+    assert (now.concurrency, now.requests_per_minute) == (None, 600)
+    assert now.hold == pytest.approx(1)
+
+
+# --- what counts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+@pytest.mark.parametrize("way", ["refuse", "crowd"])
+def test_what_was_refused_counts_as_a_request_and_costs_no_tokens(
+    way: str, kind: str, late: bool
+) -> None:
+    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000, kind=kind, learn=False)
+    for answered in (False, True):
+        ticket = Ticket(tokens=100, late=late)
+        lane.enter(ticket, NOW)
+        if answered:
+            lane.answered(ticket, NOW)
+        getattr(lane, way)(ticket, NOW)
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left, now.in_flight) == (58, 6_000, 0)
+
+
+def test_what_never_left_counts_nowhere() -> None:
+    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000)
+    lane.refund(enter(lane, NOW, tokens=100), NOW)
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left) == (60, 6_000)
+
+
+# --- waits that are named -----------------------------------------------------------------------
+
+
+def test_a_wait_that_is_named_is_kept_to_however_often() -> None:
+    lane, now = lane_of(), NOW
+    for _ in range(6):
+        ticket = enter(lane, now)
+        lane.admit(now)
+        assert ticket.stage == "admitted"
+        lane.refuse(ticket, now, 1.2, hinted=True)
+        assert lane.hold_until == pytest.approx(now + 1.2)
+        now = lane.hold_until
+    other = enter(lane, now)
+    lane.admit(now)
+    assert other.stage == "admitted"
+
+
+def test_a_wait_that_is_named_is_no_longer_for_a_pace_that_was_guessed() -> None:
+    lane = lane_of(requests_per_minute=60)
+    lane.refuse(enter(lane, NOW), NOW, 0.2, hinted=True)
+    again = enter(lane, NOW + 0.2)
+    assert again.stage == "admitted"
+
+
+def test_who_does_not_come_again_holds_nobody_for_long() -> None:
+    lane, now = lane_of(), NOW
+    for final in (False, False, True):
+        ticket = enter(lane, now)
+        lane.admit(now)
+        lane.refuse(ticket, now, final=final)
+        held, now = lane.hold_until - now, lane.hold_until
+    assert held <= 2.5
+
+
+def test_nobody_goes_ahead_twice_while_others_have_not() -> None:
+    lane, now = lane_of(), NOW
+    tickets = enter_many(lane, now, 40)
+    for ticket in admitted(tickets):
+        lane.refuse(ticket, now)
+        lane.enter(ticket, now)
+    for _ in range(10):
+        now = max(now, lane.hold_until)
+        (probe,), _ = lane.admit(now)
+        lane.refuse(probe, now)
+        lane.enter(probe, now)
+    assert max(ticket.refusals for ticket in tickets) == 1
 
 
 def test_a_refusal_for_the_number_in_flight_leaves_the_pace() -> None:
@@ -129,10 +254,10 @@ def test_a_refusal_for_the_number_in_flight_leaves_the_pace() -> None:
 # --- headers ------------------------------------------------------------------------------------
 
 
-def told(requests: float, tokens: float | None = None) -> Remaining:
+def told(requests: float | None, tokens: float | None = None) -> Remaining:
     return Remaining(
         requests=requests,
-        requests_limit=600,
+        requests_limit=None if requests is None else 600,
         tokens=tokens,
         tokens_limit=None if tokens is None else 60_000,
     )
@@ -147,6 +272,62 @@ def test_a_header_names_the_limit() -> None:
     assert (now.requests_per_minute, now.tokens_per_minute) == (600, 60_000)
     assert (now.requests_left, now.tokens_left) == (599, 59_900)
     assert lane.counts_tokens
+
+
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+def test_a_meter_knows_of_the_calls_in_flight_at_its_birth(kind: str) -> None:
+    lane = lane_of(kind=kind)
+    tickets = []
+    for _ in range(20):
+        ticket = Ticket(measure=lambda one: setattr(one, "tokens", 100.0))
+        assert lane.enter(ticket, NOW)
+        tickets.append(ticket)
+    lane.answered(tickets[0], NOW + 0.5)
+    lane.sync(tickets[0], NOW + 0.5, told(599, 59_900))  # as when the first one came
+    now = lane.statistics(NOW + 0.5, "*")
+    assert now.requests_left == pytest.approx(580, abs=6)
+    assert now.tokens_left == pytest.approx(58_000, abs=600)
+    for ticket in tickets[1:]:
+        lane.answered(ticket, NOW + 0.5)
+    for ticket in tickets:
+        lane.settle(ticket, NOW + 0.5, 100)
+    after = lane.statistics(NOW + 0.5, "*")
+    assert after.requests_left == pytest.approx(now.requests_left)
+    assert after.tokens_left == pytest.approx(now.tokens_left)
+
+
+def test_what_waits_is_measured_when_tokens_begin_to_matter() -> None:
+    lane = lane_of()
+    tickets = [Ticket(measure=lambda one: setattr(one, "tokens", 6_000.0)) for _ in range(60)]
+    for ticket in tickets:
+        lane.enter(ticket, NOW)
+    went = len(admitted(tickets))
+    lane.answered(tickets[0], NOW + 0.5)
+    lane.sync(tickets[0], NOW + 0.5, told(599, 54_000))
+    lane.admit(NOW + 0.5)
+    assert len(admitted(tickets)) == went - 1 > 10  # more than a minute's tokens had gone
+
+
+def test_answers_tell_of_our_own_calls_whenever_they_are_written() -> None:
+    lane = lane_of(requests_per_minute=600)
+    together = enter_many(lane, NOW, 300)
+    for ticket in together:  # each says what is left when all have come
+        lane.answered(ticket, NOW + 0.5)
+        lane.sync(ticket, NOW + 0.5, told(300))
+    assert lane.statistics(NOW + 0.5, "*").requests_left == 300
+
+
+def test_a_limit_that_is_told_replaces_the_pace_in_its_dimension() -> None:
+    lane = lane_of()
+    refused = enter(lane, NOW, tokens=100)
+    lane.refuse(refused, NOW)
+    assert (lane.statistics(NOW, "*").requests_per_minute or 0) < 200
+    probe = enter(lane, NOW + 1, tokens=100)
+    lane.answered(probe, NOW + 1)
+    lane.sync(probe, NOW + 1, told(590))
+    assert lane.statistics(NOW + 1, "*").requests_per_minute == 600
+    lane.sync(probe, NOW + 1, Remaining(requests=100, requests_limit=300))
+    assert lane.statistics(NOW + 1, "*").requests_per_minute == 300
 
 
 def test_a_limit_that_was_given_is_kept() -> None:
