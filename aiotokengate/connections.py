@@ -15,7 +15,6 @@ from __future__ import annotations
 import select
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -60,6 +59,7 @@ _CONNECT = ("self", "req", "traces", "timeout")
 GUARDED: Final = (
     VERSION_KNOWN
     and has(ResponseHandler, "should_close", "transport")
+    and ResponseHandler.__dictoffset__ != 0  # for a note of ours
     and has(Connection, "protocol", "close")
     and has(aiohttp.TCPConnector, "connect", "closed")
     and tuple(signature(aiohttp.TCPConnector.connect).parameters) == _CONNECT
@@ -83,17 +83,15 @@ class Progress:
         self.sent = self.kept = self.begun = False
 
 
+_NOTE: Final = "aiotokengate_served"
+"""The name of the note on a connection that was handed out before."""
+
+
 class Guarded:
     """A part of a connector: hands out a kept connection only if nothing came on it."""
 
-    _handed_out: WeakSet[ResponseHandler]
     disowned = False
     """Whether the sockets are a parent process's, so that nothing may be written or closed."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - of the other part
-        """Take what the connector takes."""
-        self._handed_out = WeakSet()
-        super().__init__(*args, **options)
 
     async def connect(
         self,
@@ -114,11 +112,11 @@ class Guarded:
         base: Any = super()
         while True:
             connection: Connection = await base.connect(request, traces, timeout)
-            protocol = connection.protocol
-            if not GUARDED or protocol is None:
+            if not GUARDED:
                 return connection, False
-            if protocol not in self._handed_out:
-                self._handed_out.add(protocol)
+            protocol: Any = connection.protocol
+            if not hasattr(protocol, _NOTE):
+                setattr(protocol, _NOTE, None)
                 return connection, False
             if is_fit(protocol):
                 return connection, True

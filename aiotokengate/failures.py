@@ -196,12 +196,23 @@ def _after_sending(error: Exception, progress: Progress) -> TokenGateError:
         return WireError(f"the answer was not HTTP: {_reason(error)}")
     if _asks_for_certificate(error.__cause__):  # with TLS 1.3 after the request, which is not read
         return _refused(f"the gateway refused the connection: {_reason(error)}", _CLIENT_HINT)
+    unreadable = _unreadable(error)
+    if unreadable is not None:
+        return unreadable
     if isinstance(error, aiohttp.ServerDisconnectedError):
         told = Unanswered("the server closed the connection before it answered")
     else:
         told = Unanswered(f"the connection broke before an answer came: {_reason(error)}")
     told.reconnectable = progress.kept and not progress.begun and _has_no_head(error)
     return told
+
+
+def _unreadable(error: Exception) -> CallerError | None:
+    """Say whether reading what was to be uploaded failed, and not the network."""
+    cause = error.__cause__
+    if "Failed to send bytes" not in str(error) or cause is None:
+        return None
+    return CallerError(f"what was to be uploaded could not be read: {type(cause).__name__}")
 
 
 def _has_no_head(error: Exception) -> bool:

@@ -62,14 +62,17 @@ back at once: measured, that is 13 of the 16 µs of a small read."""
 MOST_TARGETS: Final = 64
 """Addresses with headers that are remembered; those of few programs are more."""
 
-HEADER_LIMITS: Final[dict[str, Any]] = {
-    "max_line_size": 65 * 1024,
-    "max_field_size": 65 * 1024,
-    "max_headers": 1024,
-}
+LONGEST_LINE: Final = 65 * 1024
+MOST_LINES: Final = 1024
 """What the head of an answer may be: lines of 64 KiB, a thousand of them, and some to spare.
 
 aiohttp's own limits are 8 KiB and 128 lines, past which an answer that was paid for is lost."""
+
+HEADER_LIMITS: Final[dict[str, Any]] = {
+    "max_line_size": LONGEST_LINE,
+    "max_field_size": LONGEST_LINE,
+    "max_headers": MOST_LINES,
+}
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}
 """Statuses of heads that come before the answer's own (RFC 9110, 15.2)."""
@@ -364,7 +367,11 @@ class DirectRequests:
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - it is until the connection is released
             protocol.set_response_params(
-                read_until_eof=True, skip_payload=target.is_head, **HEADER_LIMITS
+                read_until_eof=True,
+                skip_payload=target.is_head,
+                max_line_size=LONGEST_LINE,
+                max_field_size=LONGEST_LINE,
+                max_headers=MOST_LINES,
             )
             if (kept or not _is_over(protocol)) and _write(protocol, target.head_of(body), body):
                 progress.sent, progress.kept = True, kept

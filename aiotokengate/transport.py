@@ -210,6 +210,7 @@ class Transport:
             CallerError: the proxy is none that can be used.
         """
         self.headers = headers
+        self._first: Headers = (*headers.items(),)
         self._base_url = base_url
         self._host = _origin(base_url)
         self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
@@ -308,11 +309,11 @@ class Transport:
         self, headers: Mapping[str, str] | None, own: Mapping[str, str] | None, *, ours: bool
     ) -> Headers:
         """Give the headers of a request, later ones over earlier ones."""
-        first = self.headers if ours else _FOREIGN_HEADERS
+        first = self._first if ours else (*_FOREIGN_HEADERS.items(),)
         if not headers and not own:
-            return (*first.items(),)
+            return first
         known = own.items() if ours and own else ()
-        return (*first.items(), *known, *(headers or {}).items())
+        return (*first, *known, *(headers or {}).items())
 
     async def _respond(
         self,
