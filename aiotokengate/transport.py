@@ -153,6 +153,8 @@ class Transport:
 
     Attributes:
         headers: that go with every request to that host, and to no other.
+        proxy: through which that host is asked.
+        secrets: of proxies, which no error may show.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class Transport:
         self._host = _origin(base_url)
         self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
         self.proxy = self._ways.to(base_url)
+        self.secrets: set[str] = set(self.proxy.secrets if self.proxy is not None else ())
         self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
         self._allow_private = allow_private
         self._seen: set[str] = set()
@@ -294,7 +297,7 @@ class Transport:
         direct = sessions.direct if kept else None
         if direct is not None and (body is None or isinstance(body, bytes)):
             return await direct.send(method, url, body, headers, timeout)
-        proxy = self.proxy if ours else self._ways.to(url)
+        proxy = self.proxy if ours else self._way_to(url)
         session = sessions.kept if kept else sessions.other(proxy, method, ours=ours)
         if proxy is not None and not proxy.is_socks:  # it would be told what the session has
             headers = _over(self.headers if ours else _FOREIGN_HEADERS, headers or {})
@@ -307,6 +310,12 @@ class Transport:
             timeout=timeout,
             **through(proxy, url, headers),
         )
+
+    def _way_to(self, url: str) -> Proxy | None:
+        proxy = self._ways.to(url)
+        if proxy is not None:
+            self.secrets.update(proxy.secrets)
+        return proxy
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""
