@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 PYTEST_ARGS ?=
+TESTS ?= tests
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
@@ -19,6 +20,7 @@ BENCH := $(VENV)-bench/.stamp
 FUZZ := $(VENV)-fuzz/.stamp
 OTHERS := $(VENV)-others/.stamp
 PIP := $(BIN)/python -m pip install --quiet
+EDITABLE := --editable '.[cli,fast,redis,socks,structured]' --group dev
 TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/make_picture.py docs/tables.py .ci/try_wheel.py)
 
 # The parts where a line that no test reaches is a bug that waits.
@@ -34,7 +36,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .PHONY: help demo test fuzz attack check lint format types imports docs wheel \
-  bench bench-quick bench-smoke compare-faults soak bench-pool instructions newest clean
+  bench bench-quick bench-smoke compare-faults soak bench-pool \
+  instructions test-oldest test-newest test-vendors clean
 
 help: ## show this list / 显示本列表
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,15 +112,31 @@ bench-smoke: $(DEV) ## whether the benchmarks work, and roughly what they say / 
 instructions: $(DEV) ## instructions of the decoding, which must not rise / 解码指令数，不得上升
 	$(BIN)/python benchmarks/instructions.py
 
-newest: ## whether the newest vendors' packages know types that we lose / 最新厂商 SDK 的类型检查
+test-oldest: ## the tests with the oldest base dependencies that are allowed / 最低版本依赖下的测试
+	@$(PYTHON) -m venv --clear $(VENV)-oldest
+	@$(VENV)-oldest/bin/python .ci/lowest.py > $(VENV)-oldest/lowest.txt
+	@$(VENV)-oldest/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)-oldest/bin/python -m pip install --quiet --constraint $(VENV)-oldest/lowest.txt $(EDITABLE)
+	@cat $(VENV)-oldest/lowest.txt
+	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) --dist=worksteal $(TESTS) $(PYTEST_ARGS)
+
+test-newest: ## the tests with the newest ones, those before a release too / 最新版本依赖下的测试
 	@$(PYTHON) -m venv --clear $(VENV)-newest
 	@$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
-	@$(VENV)-newest/bin/python -m pip install --quiet --editable '.[cli,fast,redis,structured]' --group dev
-	@$(VENV)-newest/bin/python -m pip install --quiet --upgrade anthropic google-genai openai
-	$(VENV)-newest/bin/python -m pytest -s $(wildcard tests/test_known_types_*.py)
+	@$(VENV)-newest/bin/python -m pip install --quiet $(EDITABLE)
+	@$(VENV)-newest/bin/python -m pip install --quiet --upgrade --pre aiohttp aiohttp-socks attrs orjson
+	@$(VENV)-newest/bin/python -m pip list 2> /dev/null | grep -E '^(aiohttp|attrs|orjson)'
+	$(VENV)-newest/bin/python -m pytest -n $(WORKERS) --dist=worksteal $(TESTS) $(PYTEST_ARGS)
+
+test-vendors: ## whether the newest vendors' packages know types that we lose / 最新厂商 SDK 的类型检查
+	@$(PYTHON) -m venv --clear $(VENV)-vendors
+	@$(VENV)-vendors/bin/python -m pip install --quiet --upgrade pip
+	@$(VENV)-vendors/bin/python -m pip install --quiet $(EDITABLE)
+	@$(VENV)-vendors/bin/python -m pip install --quiet --upgrade anthropic google-genai openai
+	$(VENV)-vendors/bin/python -m pytest -s $(wildcard tests/test_known_types_*.py)
 
 clean: ## remove everything that was made here / 清除生成的文件
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-fuzz $(VENV)-newest $(VENV)-others build dist .coverage .coverage.* .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-fuzz $(VENV)-newest $(VENV)-oldest $(VENV)-others $(VENV)-vendors build dist .coverage .coverage.* .hypothesis .import_linter_cache
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -134,7 +153,7 @@ $(DEMO): $(BASE) pyproject.toml
 	@touch $@
 
 $(DEV): $(BASE) pyproject.toml
-	@$(PIP) --editable '.[cli,fast,redis,structured]' --group dev
+	@$(PIP) $(EDITABLE)
 	@touch $(DEMO) $@
 
 $(FUZZ): pyproject.toml

@@ -100,8 +100,7 @@ class Route:
     def secrets(self) -> tuple[str, ...]:
         """Return what no error may show."""
         keys = (self.key,) if self.source is None else self.source.given
-        proxy = self.transport.proxy
-        return keys if proxy is None else (*keys, *proxy.secrets)
+        return (*keys, *self.transport.secrets)
 
     @property
     def digest(self) -> str:

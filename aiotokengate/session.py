@@ -171,7 +171,7 @@ class TokenGate(Shared):
         """Read the settings; nothing is opened."""
         _check_settings(timeout, retry, extra_body, catalogue, paths)
         try:
-            ways, trust = _network(proxy, ssl)
+            ways, trust = _network(proxy, ssl, allow_private)
         finally:
             del proxy  # its password is for no traceback
         self.base_url = _address(base_url)
@@ -193,7 +193,7 @@ class TokenGate(Shared):
                 key = _key(given)
             headers = _headers(key, extra_headers or {})
             transport = Transport(
-                address, headers=headers, proxy=ways, ssl=trust, allow_private=bool(allow_private)
+                address, headers=headers, proxy=ways, ssl=trust, allow_private=allow_private
             )
             return Route(address, key, transport, endpoint.weight, source=source)
 
@@ -772,7 +772,7 @@ def _check_settings(
         raise CallerError(message)
 
 
-def _network(proxy: object, ssl: object) -> tuple[Ways, Trust]:
+def _network(proxy: object, ssl: object, allow_private: object) -> tuple[Ways, Trust]:
     """Check how the network is used; nothing is opened."""
     try:
         if proxy is not None and not isinstance(proxy, str):
@@ -780,6 +780,9 @@ def _network(proxy: object, ssl: object) -> tuple[Ways, Trust]:
             raise CallerError(message)
         if not isinstance(ssl, bool | SSLContext):
             message = f"expected ssl as an SSLContext or a bool, got {type(ssl).__name__}"
+            raise CallerError(message)
+        if not isinstance(allow_private, bool):  # "false" is true, too
+            message = f"expected allow_private as a bool, got {type(allow_private).__name__}"
             raise CallerError(message)
         return Ways.of(proxy), Trust(ssl)
     finally:

@@ -186,6 +186,8 @@ class Transport:
 
     Attributes:
         headers: that go with every request to that host, and to no other.
+        proxy: through which that host is asked.
+        secrets: of proxies, which no error may show.
     """
 
     def __init__(
@@ -215,6 +217,7 @@ class Transport:
         self._host = _origin(base_url)
         self._ways = proxy if isinstance(proxy, Ways) else Ways.of(proxy)
         self.proxy = self._ways.to(base_url)
+        self.secrets: set[str] = set(self.proxy.secrets if self.proxy is not None else ())
         self._trust = ssl if isinstance(ssl, Trust) else Trust(ssl)
         self._allow_private = allow_private
         self._seen: set[str] = set()
@@ -332,7 +335,7 @@ class Transport:
         if sessions.ended:
             message = "this event loop is ending, and has closed its connections"
             raise CallerError(message)
-        proxy = self.proxy if ours else self._ways.to(url)
+        proxy = self.proxy if ours else self._way_to(url)
         session, direct = sessions.own(fresh=fresh) if ours else sessions.foreign(proxy, method)
         timeout = _NO_TIMEOUT if connect is None else _connect_timeout(connect)
         if direct is not None and (body is None or isinstance(body, bytes)):
@@ -363,6 +366,12 @@ class Transport:
 
             response.close()
             raise refused_by_proxy(response.status, "it wants a user and password")
+
+    def _way_to(self, url: str) -> Proxy | None:
+        proxy = self._ways.to(url)
+        if proxy is not None:
+            self.secrets.update(proxy.secrets)
+        return proxy
 
     async def close(self) -> None:
         """Close the connections of the running loop, and forget those of dead ones."""

@@ -250,6 +250,19 @@ async def test_a_given_proxy_is_for_downloads_too(monkeypatch: pytest.MonkeyPatc
     assert "sk-test" not in heads[0]
 
 
+async def test_the_password_of_a_proxy_for_downloads_alone(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxy_server(refusal(403, f"who is {' or '.join(SPELT)}?")) as (port, heads):
+        monkeypatch.setenv("http_proxy", f"http://{LOGIN}@127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate:
+            with pytest.raises(TokenGateError, match="403") as raised:
+                await gate.request("GET", "http://files.test/cat.png")
+    assert SPELT[2] in heads[0]
+    assert_hidden(raised.value, *SPELT)
+
+
 async def test_a_recorder_goes_through_the_proxy_of_the_environment(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: str
 ) -> None:

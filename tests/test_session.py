@@ -185,6 +185,7 @@ WRONG_SETTINGS: list[tuple[dict[str, object], str]] = [
     (dict(proxy="localhost:3128"), "expected proxy to begin with http://, https:// or socks5"),
     (dict(proxy="ftp://localhost:3128"), "expected proxy to begin with http://, https:// or"),
     (dict(proxy="http://localhost:port"), "expected proxy as an address .* not a number"),
+    (dict(allow_private="false"), "expected allow_private as a bool, got str"),
     (dict(ssl="company-ca.pem"), "expected ssl as an SSLContext or a bool, got str"),
 ]
 

@@ -301,8 +301,9 @@ async def test_what_left_counts_and_what_may_have_been_begun_costs(
     """Every request counts; what was refused gives its tokens back, what broke does not."""
     gate = opened(Limits(tokens_per_minute=6_000, requests_per_minute=60, learn=False))
     gateway.script(fault)
+    asked: dict[str, Any] = {"max_tokens": max_tokens, "retry": Retry(attempts=1)}
     with pytest.raises(StatusError):
-        await gate.chat(MODEL, "你好", max_tokens=max_tokens, retry=Retry(attempts=1))
+        await gate.chat(MODEL, "你好", **asked)
     lane = only_lane(gate)
     assert (lane.requests_left, lane.in_flight) == (59, 0)
     assert lane.tokens_left is not None
