@@ -388,7 +388,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         """Take a whole message, unless deltas have said it all before."""
         log, state = self.transcript, choice.state
         texts = (KINDS * state.index + REASONING, KINDS * state.index + ANSWER)
-        if state.calls or log.has(texts):
+        if state.calls or log.has(*texts):
             return
         self._delta(choice, _with_places(self._with_opening_tag(message)))
 
