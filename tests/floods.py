@@ -322,7 +322,11 @@ def details(n: int) -> Frames:
 @flood("chat", 500)
 def details_of_one_index(n: int) -> Frames:
     for at in range(n):
-        entry = {"type": "reasoning.text", "index": 0, "text": "想" * LETTERS * n if not at else "x"}
+        entry = {
+            "type": "reasoning.text",
+            "index": 0,
+            "text": "想" * LETTERS * n if not at else "x",
+        }
         yield chat_frame({"reasoning_details": [entry]})
     yield from chat_end()
 
@@ -946,7 +950,10 @@ def gemini_fields_that_become_empty(n: int) -> Frames:
 @flood("gemini", 300)
 def gemini_usages(n: int) -> Frames:
     for at in range(n):
-        yield {**gemini_frame({"text": "好"}), "usageMetadata": {f"c{at}": 1, "totalTokenCount": 9}}
+        yield {
+            **gemini_frame({"text": "好"}),
+            "usageMetadata": {f"c{at}": 1, "totalTokenCount": 9},
+        }
     yield from gemini_end()
 
 

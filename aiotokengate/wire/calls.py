@@ -408,9 +408,7 @@ class Calls:
 def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Call | None:
     """Return the call of a known id that a piece belongs to, None for a new one."""
     elsewhere = index is not None and same.index is not None and index != same.index
-    if not name or (
-        same.begun and not same.whole and not (elsewhere and not same.is_named(name))
-    ):
+    if not name or (same.begun and not same.whole and not (elsewhere and not same.is_named(name))):
         return same
     if same.is_named(name) and fragment.strip() and same.bare:
         return same

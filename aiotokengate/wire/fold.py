@@ -162,6 +162,7 @@ def _choice(
 
 def _extra(state: ChoiceState, others: Sequence[Any]) -> Mapping[str, Any]:
     """Add a spoken answer, and what no table knows, to the fields without a name."""
+    state.join_thoughts()
     kept = [
         {"protocol": one.protocol, "type": one.type, "data": one.data}
         for one in others

@@ -317,8 +317,7 @@ class Framing:
         if not aside and not line.startswith((b"{", b"[{")) and line != b"[":
             return
         aside.append(line)
-        plain = _STRINGS.sub(b"", line)
-        self._depth += sum(map(plain.count, (b"{", b"["))) - sum(map(plain.count, (b"}", b"]")))
+        self._depth += _opened(line)
         self._aside_size += len(line) + 1
         if self._aside_size > _MOST_ASIDE:
             self._close_aside()
@@ -419,6 +418,16 @@ def _rejoined(
     return rest
 
 
+def _opened(line: bytes) -> int:
+    """Count the brackets that a line opens and does not close; those in its strings are none.
+
+    A string that does not end is not taken for one.
+    """
+    pieces = line.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    plain = b"".join((*pieces[::2], *pieces[len(pieces) - 1 | 1 :]))
+    return sum(map(plain.count, (b"{", b"["))) - sum(map(plain.count, (b"}", b"]")))
+
+
 def _is_json(data: bytes) -> bool:
     try:
         lenient(data)
@@ -433,7 +442,6 @@ _MOST_TRIES: Final = 8
 _FRAME = re.compile(r'\[DONE\]|\{"(?:error|type|id|choices|code|candidates|object|event)"')
 """What begins a frame behind another that was cut: inside a string its quotes would be escaped."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _DATA = re.compile(r"(?:\s|data:)*")
 _EVENT_LINE = re.compile(r"(?:event|id|retry):[^{]*$")
 

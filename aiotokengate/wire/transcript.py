@@ -32,6 +32,7 @@ import attrs
 
 from aiotokengate.types import (
     FREE_TEXT,
+    THINKING_BLOCKS,
     AnswerDelta,
     Citation,
     CitationDelta,
@@ -105,6 +106,7 @@ class ChoiceState:
         audio: a spoken answer, if there is one.
         details: the entries of ``reasoning_details``, by what tells them apart.
         halves: the first halves of characters that a text ended with, by its kind.
+        thoughts: what the last of its thinking blocks goes on with, not joined yet.
         extra: fields that have no name of their own, the last value of each.
     """
 
@@ -129,6 +131,7 @@ class ChoiceState:
         "reasoning_field",
         "said",
         "spoke_from",
+        "thoughts",
         "truncated",
         "word",
     )
@@ -153,6 +156,15 @@ class ChoiceState:
         self.logprobs: list[Any] = []
         self.native: dict[str, Any] | None = None
         self.extra: dict[str, Any] = {}
+        self.thoughts: list[str] = []
+
+    def join_thoughts(self) -> None:
+        """Write what the last thinking block has gone on with into that."""
+        pieces, self.thoughts = self.thoughts, []
+        if pieces:
+            last = self.extra[THINKING_BLOCKS][-1]
+            begun = last.get("thinking")
+            last["thinking"] = "".join([begun if isinstance(begun, str) else "", *pieces])
 
     def hear(self, piece: Mapping[str, Any]) -> None:
         """Keep a piece of a spoken answer."""
@@ -510,9 +522,9 @@ class Transcript:
         newest = self._newest
         while self._seen < self.base:
             block, place = divmod(self._seen - self.first, BLOCK)
-            kinds = self._packed[block].kinds[place:]
-            newest.update(zip(kinds, count(self._seen), strict=False))
-            self._seen += len(kinds)
+            packed = self._packed[block].kinds[place:]
+            newest.update(zip(packed, count(self._seen), strict=False))
+            self._seen += len(packed)
         if self._seen < len(self):
             kinds = self.kinds[self._seen - self.base :]
             newest.update(zip(kinds, count(self._seen), strict=False))
