@@ -491,22 +491,22 @@ def an_event_of_one_text(n: int) -> Frames:
 
 @flood("chat", 2)
 def a_page(n: int) -> bytes:
-    return b"<" * 400_000 * n
+    return b"<" * 100_000 * n
 
 
 @flood("chat", 2)
 def a_page_of_tags(n: int) -> bytes:
-    return b"<html>" + b"<script><a>" * 20_000 * n
+    return b"<html>" + b"<script><a>" * 8_000 * n
 
 
-@flood("chat", 1)
+@flood("chat", 2)
 def a_page_of_entities(n: int) -> bytes:
-    return b"<p>" + b"&#" * 400_000 * n
+    return b"<p>" + b"&#" * 50_000 * n
 
 
 @flood("chat", 2)
 def nested_errors(n: int) -> bytes:
-    return b'{"error":' * 50_000 * n + b"1" + b"}" * 50_000 * n
+    return b'{"error":' * 10_000 * n + b"1" + b"}" * 10_000 * n
 
 
 @flood("chat", 400)

@@ -403,8 +403,9 @@ def test_the_value_is_the_same_however_the_text_is_cut(text: str) -> None:
         for size in (1, 2, 3, 5):
             pieces = [part[at : at + size] for at in range(0, len(part), size)]
             assert value_of(pieces) == once
-        for cut in range(end):
-            assert value_of([part[:cut], part[cut:]]) == once
+    whole = value_of([text])
+    for cut in range(len(text)):
+        assert value_of([text[:cut], text[cut:]]) == whole
 
 
 def test_a_broken_escape_harms_no_other() -> None:
