@@ -121,6 +121,10 @@ _THINKING: Final = re.compile(r"-(?:no)?thinking$")
 _DOT: Final = re.compile(r"(?<=\d)\.(?=\d)", re.ASCII)
 
 
+_LONGEST: Final = 256
+"""Characters of a name that is trimmed; a longer one is no model's, and would take long."""
+
+
 @lru_cache(MOST_NAMES)
 def bare_name(name: str) -> str:
     """Return what a name has in common with the other names of its model, for comparing alone.
@@ -132,6 +136,8 @@ def bare_name(name: str) -> str:
 
 
 def _trimmed(name: str) -> str:
+    if len(name) > _LONGEST:
+        return name
     while (shorter := _ENDING.sub("", name)) != name and shorter:
         name = shorter
     return name

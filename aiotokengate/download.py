@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -540,7 +541,7 @@ class _Events(AsyncIterator[ServerSentEvent]):
         self._flow = flow
         self._guard = guard
         self._decoder: SSEDecoder | None = SSEDecoder(max_event_bytes=flow.terms.most)
-        self._events: list[ServerSentEvent] = []
+        self._events: deque[ServerSentEvent] = deque()
         self._error: TokenGateError | None = None
         self._begun = False
 
@@ -553,7 +554,7 @@ class _Events(AsyncIterator[ServerSentEvent]):
                 if self._decoder is None:
                     raise StopAsyncIteration
                 await self._more(self._decoder)
-            return self._events.pop(0)
+            return self._events.popleft()
         except TokenGateError as error:
             bare(error)
             raise

@@ -16,6 +16,7 @@ Only iterating a call directly starts a task, for the opening alone: so that
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -552,16 +553,28 @@ class _Texts(_TextReader, AsyncIterator[str]):
             del self
 
 
+_AT_ONCE: Final = 512
+"""Lines or calls that a view may give before the event loop has its turn again: one event may hold
+a million of them."""
+
+_PIECE: Final = 4096
+"""The same, in characters of JSON that is being written."""
+
+
 class _Lines(_TextReader, AsyncIterator[str]):
-    __slots__ = ("_begun", "_lines")
+    __slots__ = ("_begun", "_given", "_lines")
 
     def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
         super().__init__(pump, guard, place)
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
         self._begun: list[str] = []
+        self._given = 0
 
     async def __anext__(self) -> str:
         try:
+            self._given += 1
+            if not self._given % _AT_ONCE:
+                await asyncio.sleep(0)
             while not self._lines:
                 text = self._cursor.next()
                 if text is not None:
@@ -571,17 +584,18 @@ class _Lines(_TextReader, AsyncIterator[str]):
                 else:
                     self._end_if_over()
                     await self._pump.pull()
-            return self._lines.pop(0)
+            return self._lines.popleft()
         finally:
             del self
 
     def _add(self, text: str) -> None:
-        *lines, rest = text.split("\n")
-        for line in lines:
-            self._lines.append("".join([*self._begun, line]))
+        lines = text.split("\n")
+        if len(lines) > 1 and self._begun:
+            lines[0] = "".join([*self._begun, lines[0]])
             self._begun.clear()
-        if rest:
+        if rest := lines.pop():
             self._begun.append(rest)
+        self._lines.extend(lines)
 
 
 class _Timed(_TextReader, AsyncIterator[str]):
@@ -628,26 +642,36 @@ class _Timed(_TextReader, AsyncIterator[str]):
 
 
 class _Objects(AsyncIterator[Any]):
-    """What there is of the answer's JSON after each burst of it."""
+    """What there is of the answer's JSON after each burst of it; a long one is read by and by."""
 
-    __slots__ = ("_bursts", "_partial")
+    __slots__ = ("_at", "_burst", "_bursts", "_partial")
 
     def __init__(self, bursts: AsyncIterator[str]) -> None:
         from aiotokengate.wire.partial import PartialJson  # noqa: PLC0415 - for few streams
 
         self._bursts = bursts
         self._partial = PartialJson()
+        self._burst, self._at = "", 0
 
     async def __anext__(self) -> Any:  # noqa: ANN401 - whatever JSON holds
         try:
             while not self._partial.whole:
-                self._partial.feed(await anext(self._bursts))
+                await self._read_burst()
                 if self._partial.begun:
                     return self._partial.value
             await self._read_on()
             raise StopAsyncIteration
         finally:
             del self
+
+    async def _read_burst(self) -> None:
+        if self._at >= len(self._burst):
+            self._burst, self._at = await anext(self._bursts), 0
+        while self._at < len(self._burst):
+            if self._at:
+                await asyncio.sleep(0)
+            start, self._at = self._at, self._at + _PIECE
+            self._partial.feed(self._burst[start : self._at])
 
     async def _read_on(self) -> None:
         """Meet the end of the stream, or its error, as every reader does."""
@@ -718,6 +742,8 @@ class _ToolCalls(AsyncIterator[ToolCall]):
 
     async def __anext__(self) -> ToolCall:
         try:
+            if self._at and not self._at % _AT_ONCE:
+                await asyncio.sleep(0)
             while (call := self._next()) is None:
                 if self._pump.ended:
                     raise_if(self._pump.error)

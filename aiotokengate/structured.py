@@ -26,7 +26,7 @@ Json: TypeAlias = Any
 Way: TypeAlias = Literal["schema", "json", "text"]
 
 _WRAPPED: Final = "value"
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE: Final = "```"
 _NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _NOT_STRICT: Final = frozenset(("default", "title"))
 _MISSING = (
@@ -100,14 +100,20 @@ def shape_of(wanted: Any) -> Shape:  # noqa: ANN401 - whatever describes a type
 
 def _json_in(text: str) -> Json:
     """Read the JSON of an answer, which some models put into a fence or between words."""
-    fenced = _FENCE.search(text)
-    for candidate in (text, fenced[1] if fenced else "", _braced(text)):
+    for candidate in (text, _fenced(text), _braced(text)):
         try:
             return loads(candidate.strip().encode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError):
             continue
     message = f"expected JSON as the answer, got {len(text)} characters that are not"
     raise ResponseInvalid(message)
+
+
+def _fenced(text: str) -> str:
+    """Return what stands in the first code fence, "" where none is closed."""
+    _, _, behind = text.partition(_FENCE)
+    inside, closed, _ = behind.partition(_FENCE)
+    return inside.removeprefix("json") if closed else ""
 
 
 def _braced(text: str) -> str:

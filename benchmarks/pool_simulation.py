@@ -521,7 +521,7 @@ def _report_small() -> None:
     print("\nsmall unknown limits, 10 minutes: refused, used from minute 2 (a report, no bar)")
     for limit in (6, 30, 60, 120):
         for kind in ("bucket", "sliding", "fixed"):
-            strict = RateLimit(requests_per_minute=limit, kind=kind)  # type: ignore[arg-type]
+            strict = RateLimit(requests_per_minute=limit, kind=kind)
             seen = Simulation(Limits(), strict).keep_busy(10 * MINUTE)
             part = seen.refusals / (sum(seen.let_in.values()) + seen.refusals)
             print(f"{limit:4} a minute, {kind:8} {part:7.2%} {seen.share(limit, 1, 10):6.2f}")

@@ -1,10 +1,12 @@
 """Slots: whoever is cancelled, whenever, nothing is lost and nobody waits in vain."""
 
 import asyncio
+import gc
 import logging
 import os
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from aiotokengate.testing import VirtualClock
 MODEL = "qwen3.6-plus"
 KEY = "sk-a-key-of-the-account-that-nobody-may-see"
 ONE = Limits(concurrency=1, learn=False)
+BYTES = 100
+"""Of memory, on an average, for each name of a model that was asked for once."""
 
 
 @pytest.fixture
@@ -329,3 +333,22 @@ async def test_a_call_that_failed(clock: VirtualClock, used: int | None, left: i
             message = "坏了"
             raise ValueError(message)
     assert lane(pool).tokens_left == left
+
+
+async def test_sizes_of_models_are_bounded(clock: VirtualClock) -> None:
+    """What is learned of models is not kept for each name that anybody has ever asked for."""
+    pool = Pool({"*": Limits(tokens_per_minute=10**12)}, clock=clock)
+
+    async def ask(first: int, last: int) -> int:
+        for number in range(first, last):
+            async with pool.slot(f"模型-{number}", prompt="你好", max_tokens=10):
+                pass
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = await ask(0, 1500)
+        assert await ask(1500, 4500) - before < 3000 * BYTES
+    finally:
+        tracemalloc.stop()

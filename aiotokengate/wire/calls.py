@@ -31,6 +31,9 @@ control characters inside their strings are escaped.
 Protocols with items and blocks know better: they :meth:`~Calls.begin` a call under a key of their
 own, :meth:`~Calls.add` to it, and close it with :meth:`~Calls.finish`.
 
+Nothing of a call is joined, parsed or compared once for each piece: its arguments are parsed when
+their last bracket is closed, and a name is compared with another of its length alone.
+
 A call whose arguments are a whole object is *ready* once anything else of its choice came after
 it, or its item was closed, or the reply is over: then it may be run, and must not change.
 """
@@ -40,17 +43,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from aiotokengate.types import FREE_TEXT
+from aiotokengate.wire.extent import Extent
 from aiotokengate.wire.jsontext import rejoined, written
 
-if TYPE_CHECKING:
-    from aiotokengate.wire.partial import PartialJson
-
-__all__ = ["Call", "Calls", "News", "is_loose", "parsed"]
+__all__ = ["Call", "Calls", "News", "alike", "is_loose", "parsed"]
 
 _PLACEHOLDERS: Final = ("{}", "null")
 _NO_WORDS: Final = ("", "null", "None")
@@ -64,7 +65,9 @@ class Call:
     Attributes:
         id: the vendor's, or ours once one had to be made.
         wire_id: the vendor's, also where another call has it already.
-        name: as far as it came.
+        name_size: of its name, as far as it came.
+        size: how many characters its arguments have, placeholders aside.
+        blank: whether these are white space, or nothing.
         kind: see :class:`~aiotokengate.types.ToolCall`.
         index: that the wire gave it first, None for none.
         extra: fields of the pieces that have no name here.
@@ -75,19 +78,24 @@ class Call:
     """
 
     __slots__ = (
+        "_extent",
         "_fragments",
         "_half",
         "_held",
-        "_partial",
+        "_names",
+        "_parsed",
         "_read",
+        "_readable",
         "_whole",
+        "blank",
         "closed",
         "doubted",
         "extra",
         "id",
         "index",
         "kind",
-        "name",
+        "name_size",
+        "size",
         "spoke_at",
         "told",
         "wire_id",
@@ -95,17 +103,33 @@ class Call:
 
     def __init__(self, kind: str = "function", index: int | None = None) -> None:
         """Know nothing yet."""
-        self.id = self.wire_id = self.name = ""
+        self.id = self.wire_id = ""
         self.kind = kind
+        self.name_size = self.size = 0
         self.index = index
         self.extra: dict[str, Any] = {}
         self.closed = self.doubted = self.told = False
+        self.blank = True
         self.spoke_at = 0
+        self._names: list[str] = []
         self._fragments: list[str] = []
         self._half = self._held = ""
-        self._partial: PartialJson | None = None
+        self._extent: Extent | None = None
         self._read = 0
         self._whole = False
+        self._readable: tuple[int, bool] | None = None
+        self._parsed: Any = None
+
+    @property
+    def name(self) -> str:
+        """The name as far as it came."""
+        if len(self._names) > 1:
+            self._names = ["".join(self._names)]
+        return self._names[0] if self._names else ""
+
+    def is_named(self, name: str) -> bool:
+        """Whether this is its name so far; one of another length is not even looked at."""
+        return len(name) == self.name_size and name == self.name
 
     @property
     def arguments(self) -> str:
@@ -130,24 +154,32 @@ class Call:
     @property
     def whole(self) -> bool:
         """Whether the arguments are a whole JSON object; asked again it costs only the news."""
-        news = self._fragments[self._read :]
-        if news and self.kind not in FREE_TEXT:
-            partial = self._reader()
-            for fragment in news:
-                partial.feed(fragment)
-            self._judge(partial)
+        if self._read < len(self._fragments) and self.kind not in FREE_TEXT:
+            self._read_news()
         return self._whole
 
-    def _judge(self, partial: PartialJson) -> None:
+    def _read_news(self) -> Extent:
+        """Read what came since the last time; where the last bracket is closed, parse it all.
+
+        That is done once: an object that is over goes on with white space or is none.
+        """
+        extent = self._extent = self._extent or Extent()
+        news = "".join(self._fragments[self._read :])
         self._read = len(self._fragments)
-        self._whole = partial.whole and isinstance(parsed(self.arguments), dict)
+        if extent.over:
+            self._whole = self._whole and not news.strip()
+            return extent
+        extent.feed(news)
+        if extent.over:
+            self._whole = isinstance(parsed(self.arguments), dict)
+        return extent
 
-    def _reader(self) -> PartialJson:
-        if self._partial is None:
-            from aiotokengate.wire.partial import PartialJson  # noqa: PLC0415 - for few calls
-
-            self._partial = PartialJson()
-        return self._partial
+    @property
+    def readable(self) -> bool:
+        """Whether the arguments are JSON at all; asked again, nothing is read again."""
+        if self._readable is None or self._readable[0] != self.size:
+            self._readable = self.size, parsed(self.arguments) is not None
+        return self._readable[1]
 
     def take(self, fragment: str) -> str:
         """Keep a fragment of the arguments; return what of it is certain and new."""
@@ -163,33 +195,26 @@ class Call:
             return ""
         self._held = ""
         if self.kind not in FREE_TEXT and _CONTROL.search(fragment):
-            return self._take_controls(fragment)
-        self._fragments.append(fragment)
+            extent = self._read_news()
+            fragment = fragment if extent.over else extent.escaped(fragment)
+        self._keep(fragment)
         return fragment
 
-    def _take_controls(self, fragment: str) -> str:
-        """Escape the control characters inside strings, which models write and JSON forbids."""
-        made: list[str] = []
-        at, partial, over = 0, self._reader(), self.whole  # which reads what came before
-        for found in _CONTROL.finditer(fragment):
-            before, control = fragment[at : found.start()], found[0]
-            partial.feed(before)
-            if partial.in_string and not over:
-                control = f"\\u{ord(control):04x}"
-            partial.feed(control)
-            made += [before, control]
-            at = found.end()
-        partial.feed(fragment[at:])
-        self._fragments.append("".join((*made, fragment[at:])))
-        self._judge(partial)
-        return self._fragments[-1]
+    def _keep(self, fragment: str) -> None:
+        self._fragments.append(fragment)
+        self.size += len(fragment)
+        self.blank = self.blank and not fragment.strip()
 
     def repeats(self, fragment: str) -> bool:
         """Whether a fragment says the whole arguments once more."""
         if not self._fragments or not fragment.rstrip().endswith("}") or not self.whole:
             return False
         again = parsed(fragment)
-        return isinstance(again, dict) and again == parsed(self.arguments)
+        if not isinstance(again, dict):
+            return False
+        if self._parsed is None:
+            self._parsed = parsed(self.arguments)
+        return alike(again, self._parsed)
 
     def rest(self) -> str:
         """Return what was held back, now that nothing more comes."""
@@ -197,16 +222,17 @@ class Call:
         held += "\ufffd" if self._half else ""
         self._half = ""
         if held:
-            self._fragments.append(held)
+            self._keep(held)
         return held
 
     def named(self, name: str) -> str:
         """Keep a name, or a piece of one; return what of it is new."""
-        old = self.name
-        if not name or name == old or (old and self._fragments):
+        size = self.name_size
+        if not name or (size and self._fragments) or self.is_named(name):
             return ""
-        news = name[len(old) :] if old and name.startswith(old) else name
-        self.name = old + news
+        news = name[size:] if len(name) > size and name.startswith(self.name) else name
+        self._names.append(news)
+        self.name_size += len(news)
         return news
 
 
@@ -281,7 +307,7 @@ class Calls:
         if not new_id and not name:
             return last
         if index is None and last is not None and not new_id and last.index is None:
-            return last if last.name == name and last.begun and not last.whole else None
+            return last if last.is_named(name) and last.begun and not last.whole else None
         return None
 
     def _new(self, kind: str, index: int | None) -> Call:
@@ -352,7 +378,7 @@ class Calls:
         so_far = "".join(call._fragments)  # noqa: SLF001 - of this module
         if final.startswith(so_far):
             return call.take(final[len(so_far) :])
-        call.doubted = call.kind in FREE_TEXT or parsed(final) != parsed(so_far)
+        call.doubted = call.kind in FREE_TEXT or not alike(parsed(final), parsed(so_far))
         return ""
 
     def get(self, key: Hashable) -> Call | None:
@@ -382,9 +408,9 @@ class Calls:
 def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Call | None:
     """Return the call of a known id that a piece belongs to, None for a new one."""
     elsewhere = index is not None and same.index is not None and index != same.index
-    if not name or (same.begun and not same.whole and not (elsewhere and name != same.name)):
+    if not name or (same.begun and not same.whole and not (elsewhere and not same.is_named(name))):
         return same
-    if name == same.name and fragment.strip() and same.bare:
+    if same.is_named(name) and fragment.strip() and same.bare:
         return same
     if elsewhere:
         return None
@@ -398,10 +424,11 @@ def _is_another(known: Call, new_id: str, name: str, fragment: str) -> bool:
         return False
     again = known.held and isinstance(parsed(fragment), dict)
     if new_id and known.id:
-        return name != known.name or known.whole or known.closed or again
+        return not known.is_named(name) or known.whole or known.closed or again
     if known.whole:
-        return name != known.name or bool(fragment.strip() and not known.repeats(fragment))
-    return name != known.name and (known.begun or again)
+        news = fragment.strip() and not known.repeats(fragment)
+        return not known.is_named(name) or bool(news)
+    return not known.is_named(name) and (known.begun or again)
 
 
 def _word(value: object) -> str:
@@ -436,6 +463,14 @@ def _strictly(text: str) -> Any:  # noqa: ANN401 - parsed JSON
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
+
+
+def alike(one: object, other: object) -> bool:
+    """Whether two parsed texts say the same; of what is nested too deeply, nobody knows."""
+    try:
+        return one == other
+    except RecursionError:
+        return False
 
 
 def is_loose(text: str) -> bool:

@@ -242,6 +242,7 @@ class ChatCompletionsDecoder(FrameDecoder):
 
     def _name_signer(self, state: ChoiceState) -> None:
         """Keep who signed what goes back; to another model it must not go."""
+        state.join_thoughts()
         turn = {
             "reasoning_details": [detail.whole() for detail in state.details.values()],
             "thinking_blocks": state.extra.get(THINKING_BLOCKS),
@@ -388,7 +389,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         """Take a whole message, unless deltas have said it all before."""
         log, state = self.transcript, choice.state
         texts = (KINDS * state.index + REASONING, KINDS * state.index + ANSWER)
-        if state.calls or log.has(texts):
+        if state.calls or log.has(*texts):
             return
         self._delta(choice, _with_places(self._with_opening_tag(message)))
 
@@ -620,16 +621,22 @@ def _take_annotation(log: Transcript, state: ChoiceState, annotation: object) ->
 
 def _keep(state: ChoiceState, name: str, item: object) -> None:
     """Keep what nobody knows in a list of its own name."""
-    kept = state.extra.get(name, [])
-    state.extra[name] = [*kept, item] if isinstance(kept, list) else [kept, item]
+    kept = state.extra.setdefault(name, [])
+    if isinstance(kept, list):
+        kept.append(item)
+    else:
+        state.extra[name] = [kept, item]
 
 
 def _keep_more_logprobs(state: ChoiceState, logprobs: Mapping[str, Any]) -> None:
     """Keep those of refusals (OpenAI) and thoughts (DeepSeek), which are no part of the answer."""
     for name, entries in logprobs.items():
         if name != "content" and entries and isinstance(entries, list):
-            kept = state.extra.setdefault("logprobs", {})
-            kept[name] = [*kept.get(name, ()), *entries]
+            kept = state.extra.get("logprobs")
+            if not isinstance(kept, dict):
+                kept = state.extra["logprobs"] = {}
+            if isinstance(rows := kept.setdefault(name, []), list):
+                rows += entries
 
 
 def _ignore(_log: Transcript, _state: ChoiceState, _value: object) -> None:
@@ -650,9 +657,10 @@ def _take_thinking_block(_log: Transcript, state: ChoiceState, block: object) ->
     last = blocks[-1] if blocks else {}
     goes_on = last.get("type") == piece.get("type") == "thinking" and not last.get("signature")
     if not goes_on:
+        state.join_thoughts()
         blocks.append(piece)
         return
-    last["thinking"] = _string(last.get("thinking")) + _string(piece.get("thinking"))
+    state.thoughts.append(_string(piece.get("thinking")))
     if piece.get("signature"):
         last["signature"] = piece["signature"]
 

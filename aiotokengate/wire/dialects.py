@@ -238,14 +238,23 @@ class TagSplitter:
 
     def _opened(self, text: str) -> str:
         """Right after an opening tag: its line end, and a second opening tag, are dropped."""
-        text = self._skip_newlines(text)
-        if opener := _leading(text, self._openers):
-            return self._open(text[len(opener) :], _NEWLINES_AFTER_OPENER)
+        text = self._past_openers(text)
         if not text or _may_become(text, self._openers):
             return self._hold(text)
         self._newlines = 0
         self._state = TagSplitter._thinking
         return text
+
+    def _past_openers(self, text: str) -> str:
+        """Drop opening tags, each with its line end; however many, the text is cut once."""
+        at = 0
+        while True:
+            while self._newlines and text.startswith("\n", at):
+                at, self._newlines = at + 1, self._newlines - 1
+            opener = next((tag for tag in self._openers if text.startswith(tag, at)), None)
+            if opener is None:
+                return text[at:]
+            at, self._newlines = at + len(opener), _NEWLINES_AFTER_OPENER
 
     def _thinking(self, text: str) -> str:
         """Look for what ends thinking; hold back only what may become it."""

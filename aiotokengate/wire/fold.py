@@ -1,11 +1,15 @@
-"""A transcript folded into a reply."""
+"""A transcript folded into a reply.
+
+Strategy.  The usual reply has one choice, whose texts are joined one by one.  Where there are
+more, the transcript is gone through once for all of them: its texts, and what is no text.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from aiotokengate.types import (
     NOT_KEPT,
@@ -24,13 +28,21 @@ from aiotokengate.types import (
 )
 from aiotokengate.wire.chat_completions import media_of
 from aiotokengate.wire.dialects import Dialect
-from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING, ChoiceState, Transcript
+from aiotokengate.wire.transcript import (
+    ANSWER,
+    COMMENTARY,
+    KINDS,
+    REASONING,
+    ChoiceState,
+    Transcript,
+)
 from aiotokengate.wire.usage import usage_of
 
 __all__ = ["About", "fold"]
 
 _INDEX = attrgetter("index")
-_INLINE_MEDIA = re.compile(r"!?\[[^\]]*\]\((data:[^)\s]+)\)")
+_LINK = "](data:"
+_LINK_END = re.compile(r"[)\s]")
 
 
 class About(Protocol):
@@ -57,11 +69,12 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     ``dialect`` says which field carries reasoning back in the next turn.
     """
     states = sorted(log.choices.values(), key=_INDEX) or [ChoiceState(0)]
-    choices = tuple([_choice(log, state, dialect, about.status) for state in states])
+    text, others = _text_of(log), _others(log)
+    choices = tuple([_choice(log, state, dialect, about.status, text, others) for state in states])
     return Reply(
         choices,
         about.status,
-        log.usage or _usage(log, about),
+        log.usage or _usage(log, about, text),
         log.model,
         log.id,
         about.request_id,
@@ -75,53 +88,85 @@ def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
     )
 
 
-def _usage(log: Transcript, about: About) -> Usage:
+_Text: TypeAlias = Callable[[int, int], str]
+"""Joins the text of a choice and a kind."""
+
+_Others: TypeAlias = Mapping[int, Sequence[Any]]
+"""The entries of each choice that are no text."""
+
+
+def _text_of(log: Transcript) -> _Text:
+    if len(log.choices) <= _FEW:
+        return log.text
+    texts = log.texts()
+    return lambda choice, kind: texts.get(KINDS * choice + kind, "")
+
+
+_FEW: Final = 2
+
+
+def _others(log: Transcript) -> _Others:
+    found: dict[int, list[Any]] = {}
+    for one in log.others():
+        found.setdefault(getattr(one, "choice", 0), []).append(one)
+    return found
+
+
+def _usage(log: Transcript, about: About, text: _Text) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
     from aiotokengate.wire.tokens import estimate_texts  # noqa: PLC0415 - for few replies
 
     prompt = about.prompt_tokens
-    thought = log.forgotten[REASONING] + estimate_texts(_texts(log, REASONING))
-    said = log.forgotten[ANSWER] + estimate_texts(_texts(log, ANSWER, COMMENTARY))
+    thought = log.forgotten[REASONING] + estimate_texts(_texts(log, text, REASONING))
+    said = log.forgotten[ANSWER] + estimate_texts(_texts(log, text, ANSWER, COMMENTARY))
     completion = thought + said
     return Usage(prompt, completion, thought, 0, prompt + completion, estimated=True)
 
 
-def _texts(log: Transcript, *kinds: int) -> list[str]:
-    return [log.text(index, kind) for kind in kinds for index in log.choices]
+def _texts(log: Transcript, text: _Text, *kinds: int) -> list[str]:
+    return [text(index, kind) for kind in kinds for index in log.choices]
 
 
-def _choice(log: Transcript, state: ChoiceState, dialect: Dialect, status: Status) -> Choice:
+def _choice(
+    log: Transcript,
+    state: ChoiceState,
+    dialect: Dialect,
+    status: Status,
+    text: _Text,
+    of_choices: _Others,
+) -> Choice:
     index = state.index
     whole = not log.first  # half a text is none
-    answer = log.text(index, ANSWER) if whole else ""
-    others = [] if log.plain else log.others()
+    answer = text(index, ANSWER) if whole else ""
+    others = of_choices.get(index, ())
     return Choice(
         index,
         answer,
-        log.text(index, REASONING) if whole else "",
-        "".join(_of(others, RefusalDelta, index, "text")) if others else "",
+        text(index, REASONING) if whole else "",
+        "".join(_of(others, RefusalDelta, "text")) if others else "",
         log.tool_calls(state) if state.calls else (),
         state.finish_reason,
         _status(log, state, status),
         tuple(state.logprobs) if state.logprobs else None,
-        _media(others, index, answer),
-        tuple(_of(others, CitationDelta, index, "citation")) if others else (),
+        _media(others, answer),
+        tuple(_of(others, CitationDelta, "citation")) if others else (),
         _echo(state.reasoning_field, dialect),
         [detail.whole() for detail in state.details.values()] if state.details else [],
         state.inline or "",
         state.native,
         _extra(state, others),
-        log.text(index, COMMENTARY) if whole else "",
+        text(index, COMMENTARY) if whole else "",
     )
 
 
 def _extra(state: ChoiceState, others: Sequence[Any]) -> Mapping[str, Any]:
     """Add a spoken answer, and what no table knows, to the fields without a name."""
+    state.join_thoughts()
     kept = [
         {"protocol": one.protocol, "type": one.type, "data": one.data}
         for one in others
-        if isinstance(one, UnknownDelta) and one.choice == state.index
+        if isinstance(one, UnknownDelta)
     ]
     audio = {"audio": state.audio.whole()} if state.audio is not None else {}
     more = {**audio, UNKNOWN: kept} if kept else audio
@@ -139,16 +184,35 @@ def _status(log: Transcript, state: ChoiceState, status: Status) -> Status:
     return "stopped" if status == "stopped" else "interrupted"
 
 
-def _of(items: list[Any], kind: type[Any], choice: int, name: str) -> Iterator[Any]:
-    return (getattr(i, name) for i in items if isinstance(i, kind) and i.choice == choice)
+def _of(items: Sequence[Any], kind: type[Any], name: str) -> Iterator[Any]:
+    return (getattr(one, name) for one in items if isinstance(one, kind))
 
 
-def _media(items: list[Any], choice: int, answer: str) -> tuple[Media, ...]:
+def _media(items: Sequence[Any], answer: str) -> tuple[Media, ...]:
     """Lift media from everywhere: parts and fields, and ``data:`` links inside the text."""
-    own = tuple(_of(items, MediaDelta, choice, "media")) if items else ()
-    if "](data:" not in answer:
-        return own
-    return own + tuple(media_of(found[1]) for found in _INLINE_MEDIA.finditer(answer))
+    own = tuple(_of(items, MediaDelta, "media")) if items else ()
+    return own + tuple(map(media_of, _links(answer))) if _LINK in answer else own
+
+
+def _links(text: str) -> Iterator[str]:
+    """Return the addresses of the links to data, as Markdown has them: ``[…](data:…)``.
+
+    Each character is looked at a fixed number of times, whatever brackets stand there.
+    """
+    begin, end = 0, -1  # where an opening bracket may stand; the newest end of an address
+    at = text.find(_LINK)
+    while at >= 0:
+        start, bracket = at + len("]("), text.rfind("[", begin, at)
+        closed = text.rfind("]", begin, at) > bracket
+        if end < start:
+            found = _LINK_END.search(text, start)
+            end = found.start() if found else len(text)
+        is_link = text.startswith(")", end) and end - start > len("data:")
+        begin = at + 1
+        if is_link and bracket >= 0 and not closed:
+            yield text[start:end]
+            begin = end
+        at = text.find(_LINK, begin)
 
 
 def _notes(

@@ -345,8 +345,7 @@ class Framing:
         if not aside and not line.startswith((b"{", b"[{")) and line != b"[":
             return
         aside.append(line)
-        plain = _STRINGS.sub(b"", line)
-        self._depth += sum(map(plain.count, (b"{", b"["))) - sum(map(plain.count, (b"}", b"]")))
+        self._depth += _opened(line)
         self._aside_size += len(line) + 1
         if self._aside_size > _MOST_ASIDE:
             self._close_aside()
@@ -461,6 +460,8 @@ def _rejoined(odd: Odd, texts: list[bytes]) -> Odd:
 def _with_lines(text: bytes, lines: list[bytes]) -> tuple[int, bytes]:
     """Return how many lines make an event JSON, and what that is; no lines if none do."""
     whole = text
+    if len(text) > 4 * _MOST_ASIDE:
+        return 0, text  # it would be read as often as there are lines
     for used, line in enumerate(lines[:_MOST_TORN], 1):
         whole = b"%b\n%b" % (whole, line)
         if len(whole) - len(text) > _MOST_ASIDE:
@@ -476,12 +477,26 @@ def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
     few = 0 < len(lines) <= _MOST_TORN and sum(len(line) for _, line in lines) < _MOST_ASIDE
     if not (few and texts) or any(named for named, _ in lines):
         return False
+    if len(texts[-1]) > 4 * _MOST_ASIDE:
+        return False
     return not _is_json(texts[-1]) and LOST in frames_in(texts[-1])
 
 
 def _is_torn(suspect: object) -> bool:
     """Whether a decoder has put aside an event that is no JSON, nor several."""
-    return isinstance(suspect, bytes) and LOST in frames_in(suspect)
+    if not isinstance(suspect, bytes) or len(suspect) > 4 * _MOST_ASIDE:
+        return False
+    return LOST in frames_in(suspect)
+
+
+def _opened(line: bytes) -> int:
+    """Count the brackets that a line opens and does not close; those in its strings are none.
+
+    A string that does not end is not taken for one.
+    """
+    pieces = line.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    plain = b"".join((*pieces[::2], *pieces[len(pieces) - 1 | 1 :]))
+    return sum(map(plain.count, (b"{", b"["))) - sum(map(plain.count, (b"}", b"]")))
 
 
 def _is_json(data: bytes) -> bool:
@@ -498,7 +513,6 @@ _MOST_TRIES: Final = 8
 _FRAME = re.compile(r'\[DONE\]|\{"(?:error|type|id|choices|code|candidates|object|event)"')
 """What begins a frame behind another that was cut: inside a string its quotes would be escaped."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _DATA = re.compile(r"(?:\s|data:)*")
 _EVENT_LINE = re.compile(r"(?:event|id|retry):[^{]*$")
 

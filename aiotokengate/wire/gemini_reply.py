@@ -100,17 +100,19 @@ class _Candidate:
 
     Attributes:
         parts: to send back; of calls also where nothing is retained.
-        open: the calls that go on, the latest last; ``nameless`` is the one without an id.
+        open: the calls that go on; ``nameless`` is the one without an id.
+        opened: the same and such as are closed by now, the latest last.
         by_id: the calls that Google gave an id.
         streamed: whether a call came in several parts.
     """
 
-    __slots__ = ("by_id", "nameless", "open", "parts", "state", "streamed")
+    __slots__ = ("by_id", "nameless", "open", "opened", "parts", "state", "streamed")
 
     def __init__(self, state: ChoiceState) -> None:
         self.state = state
         self.parts: list[_Part] = []
         self.open: dict[_Part, None] = {}
+        self.opened: list[_Part] = []
         self.nameless: _Part | None = None
         self.by_id: dict[str, _Part] = {}
         self.streamed = False
@@ -126,7 +128,9 @@ class _Candidate:
         """Return the open call that a part goes on with, None where it begins another one."""
         if call_id and (known := self.by_id.get(call_id)) is not None:
             return known if known in self.open else None
-        return next(reversed(self.open)) if self.open and not name else None
+        while self.opened and self.opened[-1] not in self.open:
+            self.opened.pop()
+        return self.opened[-1] if self.opened and not name else None
 
 
 class GeminiDecoder(FrameDecoder):
@@ -342,6 +346,7 @@ class GeminiDecoder(FrameDecoder):
         args = fields["functionCall"].get("args")
         part.args = PartialArgs(args if isinstance(args, dict) else None)
         candidate.open[part] = None
+        candidate.opened.append(part)
         if not text_of(fields["functionCall"].get("id")):
             candidate.nameless = part
         self._take_args(candidate, part, fields["functionCall"])
@@ -410,8 +415,10 @@ def _sign(call: Call | None, fields: Mapping[str, Any]) -> None:
 def _repeats(before: _Part, given: Mapping[str, Any]) -> bool:
     """Whether a call of a known id is the same once more."""
     first = before.fields["functionCall"]
+    if first.get("name") != given.get("name"):
+        return False
     args = first.get("args") if before.args is None else before.args.value
-    return first.get("name") == given.get("name") and same(args or {}, given.get("args") or {})
+    return same(args or {}, given.get("args") or {})
 
 
 # --- what is kept -------------------------------------------------------------------------------
@@ -422,20 +429,19 @@ def _keep(extra: dict[str, Any], key: str, value: object) -> None:
     if value is None or (not value and extra.get(key)):
         return
     if key in _GROWING and isinstance(value, dict) and isinstance(extra.get(key), dict):
-        value = _joined(extra[key], value)
-    extra[key] = value
+        _join(extra[key], value)
+    else:
+        extra[key] = value
 
 
-def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata with what a later chunk adds."""
-    whole = dict(old)
+def _join(whole: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Put what a later chunk adds into the metadata of earlier ones."""
     for key, value in new.items():
         was = whole.get(key)
         if isinstance(was, list) and isinstance(value, list):
             whole[key] = _joined_list(was, value)
         elif value or not was:
             whole[key] = value
-    return whole
 
 
 def _joined_list(old: list[Any], new: list[Any]) -> list[Any]:

@@ -155,6 +155,9 @@ def same(one: object, other: object) -> bool:
     To Python 1, 1.0 and true are equal, which they are not to whoever looks at the reply.
     """
     try:
+        # Compared first, because that stops at the first difference; NaN is unlike itself there.
+        if one is not other and one != other and not isinstance(one, float):
+            return False
         return one is other or repr(one) == repr(other)
     except RecursionError:
         return False

@@ -69,10 +69,11 @@ class _Block:
         fields: as the block began, and what replaced them.
         kind: its type.
         pieces: its texts, by their names.
+        size: of the summary that it holds, as far as it came.
         said: whether a delta has brought a text.
     """
 
-    __slots__ = ("fields", "kind", "pieces", "said")
+    __slots__ = ("fields", "kind", "pieces", "said", "size")
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self.fields = dict(fields)
@@ -81,6 +82,7 @@ class _Block:
             self.fields["citations"] = dicts_in(fields["citations"])
         self.pieces: dict[str, list[str]] = {}
         self.said = False
+        self.size = len(text_of(fields.get("content")))
 
     @property
     def takes_input(self) -> bool:
@@ -88,6 +90,18 @@ class _Block:
 
     def add(self, name: str, text: str) -> None:
         self.pieces.setdefault(name, []).append(text)
+
+    def go_on(self, text: str) -> None:
+        """Take a piece of a summary, or all of it once more, which is longer then."""
+        begun = text_of(self.fields.get("content")) if len(text) >= self.size else ""
+        if len(text) >= self.size and text.startswith(
+            "".join((begun, *self.pieces.get("content", ())))
+        ):
+            self.fields["content"], self.size = text, len(text)
+            self.pieces.pop("content", None)
+        else:
+            self.add("content", text)
+            self.size += len(text)
 
     def repeats(self, name: str, text: str) -> bool:
         """Whether the first delta says what the block began with once more (MiniMax)."""
@@ -116,7 +130,16 @@ class MessagesDecoder(FrameDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
     TYPED = "messages"
-    __slots__ = ("_begun", "_blocks", "_newest", "_opening", "_state", "_taker", "_usage")
+    __slots__ = (
+        "_begun",
+        "_blocks",
+        "_newest",
+        "_opening",
+        "_state",
+        "_taker",
+        "_usage",
+        "_wholes",
+    )
 
     TEXTS = frozenset(("text", "thinking", "partial_json"))
 
@@ -130,6 +153,7 @@ class MessagesDecoder(FrameDecoder):
         self._opening: object = None
         self._state: ChoiceState | None = None
         self._usage: Mapping[str, Any] | None = None
+        self._wholes = 0
 
     def take(self, frame: object) -> None:
         """Take one event; or a whole message, which came as plain JSON."""
@@ -300,7 +324,7 @@ class MessagesDecoder(FrameDecoder):
             return
         state, given = self._choice(), block.fields.get("input")
         call = state.calls.get(block)
-        if call is not None:
+        if call is not None and not call.closed:
             said = call.whole or (call.begun and not given)
             told = given if isinstance(given, str) else written(given or {})
             text = "" if said else told
@@ -405,14 +429,12 @@ class MessagesDecoder(FrameDecoder):
 
     def _compact(self, index: object, delta: dict[str, Any]) -> bool:
         """Take a summary of earlier turns, which stands for them from now on."""
-        fields = self._block(index, "compaction").fields
+        block = self._block(index, "compaction")
         for key, value in delta.items():
-            if key == "type" or value is None:
-                continue
-            old = fields.get(key)
-            if key == "content" and isinstance(old, str) and isinstance(value, str):
-                value = value if value.startswith(old) else old + value  # noqa: PLW2901
-            fields[key] = value
+            if key == "content" and isinstance(value, str):
+                block.go_on(value)
+            elif key != "type" and value is not None:
+                block.fields[key] = value
         return True
 
     # --- other events ---------------------------------------------------------------------------
@@ -479,6 +501,10 @@ class MessagesDecoder(FrameDecoder):
 
     def _message(self, message: dict[str, Any]) -> None:
         """Take a whole message; after deltas it is a summary, as MiniMax sends one."""
+        self._wholes += 1
+        if self._wholes > _MOST_WHOLES:
+            self._unknown("message", message)
+            return
         self._take_head(message, "message")
         self._choice()
         self._take_content(message.get("content"))
@@ -511,6 +537,8 @@ class MessagesDecoder(FrameDecoder):
 
 
 _MOST_TOKENS: Final = 2**40
+_MOST_WHOLES: Final = 16
+"""Whole messages that are read in one reply, each against all blocks; one is usual."""
 _FEW: Final = 16
 """Blocks among which a thought without its signature is looked for."""
 

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from aiotokengate.types import FREE_TEXT
-from aiotokengate.wire.calls import Call, is_loose, parsed
+from aiotokengate.wire.calls import Call, alike, is_loose, parsed
 from aiotokengate.wire.jsontext import written
 from aiotokengate.wire.output_items import Item, Items
 from aiotokengate.wire.question import text_of
@@ -129,11 +129,11 @@ class ItemCalls:
         """Take free text as a whole, which does not say that it was not cut."""
         if not isinstance(whole, str) or not whole or call.closed:
             return
-        so_far = call.arguments
-        if not whole.startswith(so_far):
+        # The shorter one can't go on with what was said, and is not compared with all of it.
+        if len(whole) < call.size or not whole.startswith(call.arguments):
             call.doubted = True
-        elif len(whole) > len(so_far):
-            self._log.add_to_call(self._state, item, whole[len(so_far) :])
+        elif len(whole) > call.size:
+            self._log.add_to_call(self._state, item, whole[call.size :])
 
     # --- items that are over --------------------------------------------------------------------
 
@@ -285,4 +285,4 @@ def _say_same(text: object, call: Call) -> bool:
         return True
     if call.kind in FREE_TEXT or is_loose(text):
         return False
-    return bool(parsed(text or "{}") == parsed(call.arguments or "{}"))
+    return alike(parsed(text or "{}"), parsed(call.arguments or "{}"))

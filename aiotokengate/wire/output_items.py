@@ -437,9 +437,12 @@ def _by_places(items: Sequence[Item], log: Transcript) -> _Find:
 
 def _by_contents(items: Sequence[Item], log: Transcript) -> _Find:
     by_content: dict[tuple[str, str], list[Item]] = {}
+    begun = False
 
     def find(_: int, whole: Json, free: Mapping[Item, None]) -> Item | None:
-        if not by_content:
+        nonlocal begun
+        if not begun:
+            begun = True
             for item in reversed([item for item in items if item in free]):
                 by_content.setdefault((item.type, _said(item, log)), []).append(item)
         kind, _id, call_id = _signs(whole)

@@ -232,7 +232,9 @@ class TextsDecoder(FrameDecoder):
     def _rest_of(self, whole: str, said: str, *, dropped: bool) -> str:
         """Return what of a text the pieces have not said; note where they say otherwise."""
         if dropped:  # its beginning is not known any more
-            return whole.rpartition(said)[2] if said else ""
+            # Backwards, because only the search for the first place is linear whatever they say.
+            rest, found, _ = whole[::-1].partition(said[::-1]) if said else ("", "", "")
+            return rest[::-1] if found else whole if said else ""
         if whole.startswith(said):
             return whole[len(said) :]
         if whole.strip() not in said and _OTHERWISE not in self.transcript.notes:

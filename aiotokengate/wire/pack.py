@@ -7,7 +7,7 @@ would keep little else.  Packed, an entry costs its characters and six bytes.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -41,6 +41,21 @@ class Packed:
             return self.others[place]
         start = self._ends[place - 1] if place else 0
         return self._text[start : self._ends[place]]
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Return the texts of the block, those of one kind together."""
+        if len(self.others) == len(self.kinds):
+            return
+        if self.kinds.count(self.kinds[0]) == len(self.kinds):
+            yield self.kinds[0], self._text
+            return
+        pieces: dict[int, list[str]] = {}
+        start = 0
+        for place, (kind, end) in enumerate(zip(self.kinds, self._ends, strict=True)):
+            if place not in self.others:
+                pieces.setdefault(kind, []).append(self._text[start:end])
+            start = end
+        yield from ((kind, "".join(texts)) for kind, texts in pieces.items())
 
     def text(self, kind: int, start: int = 0, stop: int = BLOCK) -> str:
         """Join the texts of one kind, of the whole block or from a place up to another."""

@@ -1,9 +1,13 @@
-"""JSON that is still being written: what there is of it after every piece.
+r"""JSON that is still being written: what there is of it after every piece.
 
 Strategy.  A push parser: pieces go in, containers grow in place, and every character is looked at
-once, so a long reply costs what its length costs.  Inside a string one search jumps to its end or
-to the next escape.  Text before the first brace is passed over (models like to say "Here it is:"
-or to open a code fence), and so is what follows the value.
+once, so a long reply costs what its length costs.  Inside a string one search jumps to its end.
+Text before the first brace is passed over (models like to say "Here it is:" or to open a code
+fence), and so is what follows the value.
+
+However a text is cut, the value is the same: an escape that is half is held back, and each escape
+is decoded by itself.  One that is none (``\u00e!``) stays as it was written, and does no harm to
+the others of its string.
 """
 
 from __future__ import annotations
@@ -20,12 +24,19 @@ NOTHING: Final = object()
 """Stands for no value yet."""
 
 _WHITE = re.compile(r"[ \t\n\r]*")
-_STRING_END = re.compile(r'["\\]')
 _BARE_END = re.compile(r"[,\]}\s]")
 _HALF_ESCAPE = re.compile(
     r"(?<!\\)(?:\\\\)*"  # whole escapes of the backslash itself
-    r"(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)$"
+    r"(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)\Z"
 )
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}"
+    r'|\\["\\/bfnrt]'
+)
+"""An escape, or a pair of them that is one character."""
+
+_DEEPEST: Final = 200
+"""Levels of nesting that are read, as elsewhere."""
 
 
 class PartialJson:
@@ -159,17 +170,22 @@ class PartialJson:
             self._raw.append(text[at])
             self._escaped = False
             return at + 1
-        found = _STRING_END.search(text, at)
-        if found is None:
+        end = text.find('"', at)
+        stop = end if end >= 0 else len(text)
+        last = stop
+        while last > at and text[last - 1] == "\\":
+            last -= 1
+        escaped = (stop - last) % 2 == 1
+        if end < 0:
             self._raw.append(text[at:])
+            self._escaped = escaped
             return len(text)
-        if found[0] == "\\":
-            self._raw.append(text[at : found.end()])
-            self._escaped = True
-            return found.end()
-        self._raw.append(text[at : found.start()])
-        self._end_string("".join(self._raw))
-        return found.end()
+        if escaped:
+            self._raw.append(text[at : end + 1])
+        else:
+            self._raw.append(text[at:end])
+            self._end_string("".join(self._raw))
+        return end + 1
 
     def _bare(self, text: str, at: int) -> int:
         found = _BARE_END.search(text, at)
@@ -213,6 +229,9 @@ class PartialJson:
         self._open = isinstance(container, list) and not whole
 
     def _enter(self, container: dict[str, Any] | list[Any]) -> None:
+        if len(self._stack) == _DEEPEST:
+            self.broken = True
+            return
         self._put(container, whole=True)
         self._stack.append(container)
         self._keys.append(None)
@@ -243,5 +262,10 @@ def _decoded(raw: str) -> str:
     try:
         decoded: str = json.loads(f'"{raw}"', strict=False)
     except ValueError:
-        return raw
+        return _ESCAPE.sub(_decoded_alone, raw)
+    return decoded
+
+
+def _decoded_alone(found: re.Match[str]) -> str:
+    decoded: str = json.loads(f'"{found[0]}"')
     return decoded

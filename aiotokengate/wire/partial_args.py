@@ -51,16 +51,18 @@ class PartialArgs:
         broken: whether something could not be put where its path says.
     """
 
-    __slots__ = ("_appended", "_root", "broken")
+    __slots__ = ("_appended", "_root", "_whole", "broken")
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
         """Begin, perhaps with arguments that are there already."""
         self._root: dict[str, Any] = dict(given or {})
         self._appended: tuple[str, _Text] | None = None
+        self._whole: dict[str, Any] | None = None
         self.broken = False
 
     def take(self, piece: object) -> None:
         """Take one of ``partialArgs``."""
+        self._whole = None
         path = piece.get("jsonPath") if isinstance(piece, Mapping) else None
         steps = _steps(path) if isinstance(path, str) else None
         if steps is None or not isinstance(piece, Mapping):
@@ -75,13 +77,13 @@ class PartialArgs:
 
     @property
     def value(self) -> dict[str, Any]:
-        """The arguments, their strings joined."""
-        try:
-            whole: dict[str, Any] = _plain(self._root)
-        except RecursionError:
-            self.broken = True
-            return {}
-        return whole
+        """The arguments, their strings joined; asked again, they are the same."""
+        if self._whole is None:
+            try:
+                self._whole = _plain(self._root)
+            except RecursionError:
+                self.broken, self._whole = True, {}
+        return self._whole
 
     def _text(self, path: str, steps: Path, text: str) -> None:
         """Go on with the string of a path, or begin it."""

@@ -498,13 +498,26 @@ def _of_choices(choices: object) -> Problem | None:
 _MESSAGE_KEYS = ("message", "msg", "err", "error_msg", "detail", "status_msg")
 
 
+_MARKS: Final = frozenset(
+    (
+        *("error", "base_resp", "error_code", "object", "type", "success"),
+        *("code", "status", "status_code", *_MESSAGE_KEYS),
+    )
+)
+"""Keys of which a body has one at least, if it is an error without an ``error`` object."""
+
+
 def _flat(body: Mapping[str, Any]) -> Problem | None:
     """Shapes without an ``error`` object: SGLang, FastAPI, new-api's tasks, CQTAI, a header."""
     level = [body]
     for _ in range(MAX_DEPTH):
         for part in level:
+            if _MARKS.isdisjoint(part):  # as most frames that are asked about
+                continue
             if (found := _told(part) or _minimax(part) or _marked(part)) is not None:
                 return found
+        if not level:
+            return None
         inner = (part.get(key) for part in level for key in ("header", "response"))
         level = [part for part in inner if isinstance(part, Mapping) and not part.get("choices")]
     return None

@@ -13,6 +13,7 @@ Commentary and what nobody knows have no place in this form and are left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -45,11 +46,13 @@ _SIGNED = ("thinking", "redacted_thinking")
 class _Call:
     """A call as far as it was sent on."""
 
-    __slots__ = ("arguments", "extra", "id", "name", "sent")
+    __slots__ = ("arguments", "fields", "id", "name", "sent")
 
     def __init__(self) -> None:
-        self.id = self.name = self.arguments = ""
-        self.extra: Mapping[str, Any] = {}
+        self.id = ""
+        self.name: list[str] = []
+        self.arguments: list[str] = []
+        self.fields = 0  # so many of those beside it
         self.sent = False
 
 
@@ -62,7 +65,7 @@ class Relay:
         """Begin before the first delta of a transcript."""
         self._log = log
         self._begun: set[int] = set()
-        self._calls: dict[tuple[int, int], _Call] = {}
+        self._calls: dict[int, dict[int, _Call]] = {}
         self._logprobs: dict[int, int] = {}
 
     def write(self, delta: Delta) -> bytes:
@@ -106,33 +109,37 @@ class Relay:
     # --- tool calls -----------------------------------------------------------------------------
 
     def _tool_call(self, delta: ToolCallDelta) -> bytes:
-        call = self._calls.setdefault((delta.choice, delta.index), _Call())
+        calls = self._calls.setdefault(delta.choice, {})
+        call = calls.get(delta.index) or calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
-        call.name += delta.name
-        call.arguments += delta.arguments
+        call.name += [delta.name] if delta.name else ()
+        call.arguments += [delta.arguments] if delta.arguments else ()
         certain = call.sent or (call.id and call.name)
         return self._send(delta.choice, delta.index, call) if certain else b""
 
     def _send(self, choice: int, index: int, call: _Call) -> bytes:
-        function: dict[str, Any] = {"arguments": call.arguments}
+        function: dict[str, Any] = {"arguments": "".join(call.arguments)}
         piece: dict[str, Any] = {"index": index, "function": function}
         if not call.sent:
             piece |= {"id": call.id, "type": "function"}
-            function["name"] = call.name
+            function["name"] = "".join(call.name)
         elif call.name:
-            function["name"] = call.name  # a piece of it that came later
+            function["name"] = "".join(call.name)  # a piece of it that came later
         piece |= self._new_extra(choice, index, call)
-        call.name = call.arguments = ""
-        call.sent = True
+        call.name, call.arguments, call.sent = [], [], True
         return self._frame(choice, {"tool_calls": [piece]})
 
     def _new_extra(self, choice: int, index: int, call: _Call) -> Mapping[str, Any]:
-        """Return what a vendor wants back with a call, once."""
-        calls = self._log.choices[choice].calls.all if choice in self._log.choices else []
-        extra = calls[index].extra if index < len(calls) else {}
-        news = {key: extra[key] for key in extra.keys() - call.extra.keys()}
-        call.extra = dict(extra)
-        return news
+        """Return what a vendor wants back with a call, once; new fields are the last ones."""
+        extra = self._extra(choice, index)
+        news = islice(reversed(extra), len(extra) - call.fields)
+        call.fields = len(extra)
+        return {key: extra[key] for key in news}
+
+    def _extra(self, choice: int, index: int) -> dict[str, Any]:
+        state = self._log.choices.get(choice)
+        calls = state.calls.all if state is not None else []
+        return calls[index].extra if index < len(calls) else {}
 
     # --- the end of a choice --------------------------------------------------------------------
 
@@ -143,14 +150,9 @@ class Relay:
 
     def _late_calls(self, choice: int) -> Iterator[bytes]:
         """Send what is left of the calls of a choice: those without a name, late signatures."""
-        for (owner, index), call in self._calls.items():
-            if owner == choice and (not call.sent or self._has_new_extra(choice, index, call)):
+        for index, call in self._calls.get(choice, {}).items():
+            if not call.sent or len(self._extra(choice, index)) > call.fields:
                 yield self._send(choice, index, call)
-
-    def _has_new_extra(self, choice: int, index: int, call: _Call) -> bool:
-        state = self._log.choices.get(choice)
-        calls = state.calls.all if state is not None else []
-        return index < len(calls) and bool(calls[index].extra.keys() - call.extra.keys())
 
     def _kept(self, index: int) -> dict[str, Any]:
         """Return what belongs to a choice beside its text, and is only known as a whole."""

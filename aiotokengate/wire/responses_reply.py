@@ -32,6 +32,9 @@ __all__ = ["ResponsesDecoder"]
 _LATEST: Final = 2**53
 """Seconds since 1970 that a time is believed up to; a relay has to say it in JSON."""
 
+_MOST_WHOLES: Final = 16
+"""Whole responses that are read in one reply, each against all items; one is usual."""
+
 # --- what is known ------------------------------------------------------------------------------
 
 _HOSTED: Final = frozenset(
@@ -85,12 +88,13 @@ class ResponsesDecoder(TextsDecoder):
     """Events of one reply in, entries of its transcript out; see :class:`Decoder`."""
 
     TYPED = "responses"
-    __slots__ = ("_calls",)
+    __slots__ = ("_calls", "_wholes")
 
     def __init__(self, transcript: Transcript) -> None:
         """Begin a reply."""
         super().__init__(transcript)
         self._calls = ItemCalls(transcript)
+        self._wholes = 0
 
     def take(self, frame: object) -> None:
         """Take one event; or a whole response, which came as plain JSON."""
@@ -105,7 +109,7 @@ class ResponsesDecoder(TextsDecoder):
         elif isinstance(kind, str) and kind:
             self._typed(kind, frame)
         elif frame.get("object") == "response":
-            self._whole(frame, "")
+            self._bare_response(frame)
         elif "error" in frame or kind is None:
             self.suspect = frame
         else:
@@ -164,7 +168,9 @@ class ResponsesDecoder(TextsDecoder):
         item = self._items.of_event(event, _types_of(event))
         named = {key: event[key] for key in ("name", "call_id") if event.get(key)}
         whole = event.get("arguments", event.get("input"))
-        self._calls.take_whole(item, whole, {**(item.first or {}), **named})
+        if not item.begun:
+            named = {**(item.first or {}), **named}
+        self._calls.take_whole(item, whole, named)
 
     # --- items ----------------------------------------------------------------------------------
 
@@ -278,6 +284,14 @@ class ResponsesDecoder(TextsDecoder):
         for item, whole in self._items.of_output(output, self.transcript):
             self._close(item, whole)
         self._conclude(response, _status_of(response, kind))
+
+    def _bare_response(self, response: Json) -> None:
+        """Take a response without an event; beyond a few it is told as it came."""
+        self._wholes += 1
+        if self._wholes > _MOST_WHOLES:
+            self._unknown("response", response)
+        else:
+            self._whole(response, "")
 
     def _conclude(self, response: Json, status: str) -> None:
         error = response.get("error")

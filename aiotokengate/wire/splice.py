@@ -26,6 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -39,6 +40,8 @@ Hole: TypeAlias = tuple[dict[str, Any], str]
 """A place of a parsed chunk: an object in it, and the key whose value changes."""
 
 MOST_TEMPLATES: Final = 8
+MOST_PLACES: Final = 8
+"""Places of a chunk that are tried, each with a parse of the whole."""
 LONGEST: Final = 16_384
 """Bytes of a chunk that is worth a template; longer ones are images, or whole replies."""
 FAIR_TRIAL: Final = 16
@@ -301,7 +304,7 @@ def _find(data: bytes, chunk: object, inside: dict[str, Any], key: str) -> tuple
     value = inside[key]
     if value == _MARK:
         return None  # any literal could be replaced without a change
-    for found in _values_of(key).finditer(data):
+    for found in islice(_values_of(key).finditer(data), MOST_PLACES):
         start, end = found.span(1)
         inside[key] = _MARK
         try:

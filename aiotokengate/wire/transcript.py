@@ -9,6 +9,10 @@ does not (citation, what nobody knows; at the end finish and usage); these last 
 delta itself.  So a reader finds its next text with one C-speed search, and a phase ends where the
 kind changes.
 
+Who spoke since when is asked for each claim and each call: a table of the newest entry of each
+kind answers, which goes on from where it stood when it was last asked, so that no entry is looked
+at twice, and none while nobody asks.
+
 Entries are numbered from the first; ``items`` and ``kinds`` hold the newest, from ``base`` on.
 Before each read of the network those before them are packed (see :mod:`.pack`), or dropped when
 nothing is to be retained and every reader has passed them.
@@ -20,7 +24,7 @@ of its end (see :mod:`.framing` for what that is worth) and its tool calls under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import chain, compress, count
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,7 @@ import attrs
 
 from aiotokengate.types import (
     FREE_TEXT,
+    THINKING_BLOCKS,
     AnswerDelta,
     Citation,
     CitationDelta,
@@ -44,7 +49,7 @@ from aiotokengate.types import (
     Usage,
     UsageDelta,
 )
-from aiotokengate.wire.calls import Call, Calls, News, parsed
+from aiotokengate.wire.calls import Call, Calls, News
 from aiotokengate.wire.endings import Ending
 from aiotokengate.wire.jsontext import mended, rejoined, same
 from aiotokengate.wire.pack import BLOCK, Packed
@@ -101,6 +106,7 @@ class ChoiceState:
         audio: a spoken answer, if there is one.
         details: the entries of ``reasoning_details``, by what tells them apart.
         halves: the first halves of characters that a text ended with, by its kind.
+        thoughts: what the last of its thinking blocks goes on with, not joined yet.
         extra: fields that have no name of their own, the last value of each.
     """
 
@@ -125,6 +131,7 @@ class ChoiceState:
         "reasoning_field",
         "said",
         "spoke_from",
+        "thoughts",
         "truncated",
         "word",
     )
@@ -149,6 +156,15 @@ class ChoiceState:
         self.logprobs: list[Any] = []
         self.native: dict[str, Any] | None = None
         self.extra: dict[str, Any] = {}
+        self.thoughts: list[str] = []
+
+    def join_thoughts(self) -> None:
+        """Write what the last thinking block has gone on with into that."""
+        pieces, self.thoughts = self.thoughts, []
+        if pieces:
+            last = self.extra[THINKING_BLOCKS][-1]
+            begun = last.get("thinking")
+            last["thinking"] = "".join([begun if isinstance(begun, str) else "", *pieces])
 
     def hear(self, piece: Mapping[str, Any]) -> None:
         """Keep a piece of a spoken answer."""
@@ -222,7 +238,9 @@ class Transcript:
         "_end",
         "_kept",
         "_make_id",
+        "_newest",
         "_packed",
+        "_seen",
         "asked",
         "base",
         "choices",
@@ -273,6 +291,8 @@ class Transcript:
         self.forgotten = [0, 0]
         self._packed: list[Packed] = []
         self._kept: list[Delta] = []
+        self._newest: dict[int, int] = {}  # the last entry of each kind, of those seen
+        self._seen = 0
         self.choices: dict[int, ChoiceState] = {}
         self.expected = expected
         self.claimed = self.signs = 0
@@ -302,8 +322,12 @@ class Transcript:
     def has_only_thoughts(self) -> bool:
         """Whether nothing came that is worth showing."""
         shown = (ANSWER, COMMENTARY, BREAK)
-        kinds = [KINDS * index + kind for index in self.choices for kind in shown]
-        return not self.has(kinds) and not any(one.said for one in self.choices.values())
+        newest = self._newest_of_kinds()
+        return not (
+            self.first
+            or any(kind % KINDS in shown for kind in newest)
+            or any(one.said for one in self.choices.values())
+        )
 
     def choice(self, index: int) -> ChoiceState:
         """Return the state of a choice, making it when it first appears.
@@ -352,6 +376,17 @@ class Transcript:
         choice, kind = divmod(self.kind(at), KINDS)
         return _TEXTS[kind](item, choice)
 
+    def texts(self) -> Mapping[int, str]:
+        """Join all text of each kind that has any, in one pass, for replies of many choices."""
+        pieces: dict[int, list[str]] = {}
+        for block in self._packed:
+            for kind, text in block.texts():
+                pieces.setdefault(kind, []).append(text)
+        for kind, item in zip(self.kinds, self.items, strict=True):
+            if kind % KINDS < BREAK:
+                pieces.setdefault(kind, []).append(item)
+        return {kind: "".join(texts) for kind, texts in pieces.items()}
+
     def text(self, choice: int, kind: int) -> str:
         """Join all text of one kind."""
         wanted = KINDS * choice + kind
@@ -382,12 +417,12 @@ class Transcript:
         texts.extend(compress(self.items[here], map(wanted.__eq__, self.kinds[here])))
         return "".join(texts)
 
-    def has(self, kinds: Container[int]) -> bool:
+    def has(self, *kinds: int) -> bool:
         """Say whether there is an entry of one of these kinds."""
         if self.first:
             return True
-        packed = (block.kinds for block in self._packed)
-        return any(kind in kinds for each in (*packed, self.kinds) for kind in each)
+        newest = self._newest_of_kinds()
+        return any(kind in newest for kind in kinds)
 
     def others(self) -> list[Delta]:
         """Give the entries that are not text; none if there are but a finish and the usage."""
@@ -413,10 +448,11 @@ class Transcript:
         from aiotokengate.wire.tokens import estimate_text  # noqa: PLC0415 - for few streams
 
         count = (before - self.first) // BLOCK
+        self._newest_of_kinds()
         for block in self._packed[:count]:
             self._kept += block.others.values()
-            for kind in {kind for kind in block.kinds if kind % KINDS < BREAK}:
-                self.forgotten[min(kind % KINDS, ANSWER)] += estimate_text(block.text(kind))
+            for kind, text in block.texts():
+                self.forgotten[min(kind % KINDS, ANSWER)] += estimate_text(text)
         self.first += BLOCK * len(self._packed[:count])
         del self._packed[:count]
 
@@ -474,12 +510,26 @@ class Transcript:
     def spoke(self, choice: int, since: int) -> bool:
         """Whether a choice has said anything, text or other, from an entry on."""
         low = KINDS * choice
-        if since <= self.base:
-            return self._spoke_before(low) or _any_of(self.kinds, low)
-        return _any_of(self.kinds[since - self.base :], low)
+        if since >= len(self):
+            return False
+        if since >= self.base and low <= self.kinds[since - self.base] < low + NOTE:
+            return True  # mostly, and at no cost
+        newest = self._newest_of_kinds()
+        return any(newest.get(kind, -1) >= since for kind in range(low, low + NOTE))
 
-    def _spoke_before(self, low: int) -> bool:
-        return bool(self.first) or any(_any_of(block.kinds, low) for block in self._packed)
+    def _newest_of_kinds(self) -> Mapping[int, int]:
+        """Return the last entry of each kind, with those that came since it was last asked."""
+        newest = self._newest
+        while self._seen < self.base:
+            block, place = divmod(self._seen - self.first, BLOCK)
+            packed = self._packed[block].kinds[place:]
+            newest.update(zip(packed, count(self._seen), strict=False))
+            self._seen += len(packed)
+        if self._seen < len(self):
+            kinds = self.kinds[self._seen - self.base :]
+            newest.update(zip(kinds, count(self._seen), strict=False))
+            self._seen += len(kinds)
+        return newest
 
     def finish(self, state: ChoiceState, reason: str, ending: Ending, word: str = "") -> None:
         """Note that a choice claims to be finished; the last claim stands.
@@ -639,14 +689,13 @@ class Transcript:
         if self.skipped or call.doubted or state.calls.conflict:
             return False
         over = call.closed or (self.sealed and self.is_finished(state))
-        arguments = call.arguments
         if call.kind in FREE_TEXT:
             return over
-        if not arguments.strip():
-            return over and (call.closed or state.ending != "length")
-        if over:
-            return call.whole or parsed(arguments) is not None
-        return call.whole and self.spoke(state.index, call.spoke_at)
+        if not over:
+            return self.spoke(state.index, call.spoke_at) and call.whole
+        if call.blank:
+            return call.closed or state.ending != "length"
+        return call.whole or call.readable
 
     def ready_call(self, state: ChoiceState, place: int) -> ToolCall | None:
         """Return a call if it may be run by now, else None."""
@@ -661,8 +710,3 @@ _DAMAGED = "damaged characters: what was not whole was replaced by U+FFFD"
 
 _MAY_BE_NONE = ("finished", "calls", "other")
 """Classes of words that gateways write before anything was said, where they mean nothing."""
-
-
-def _any_of(kinds: Sequence[int], low: int) -> bool:
-    """Whether any kind is a choice's, and no note."""
-    return any(low <= kind < low + NOTE for kind in kinds)

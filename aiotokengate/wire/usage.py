@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from aiotokengate.types import Usage
@@ -16,6 +17,10 @@ MAX_DEPTH: Final = 8
 """How deep counts are merged; details stand 1 or 2 deep."""
 
 
+MOST_KEYS: Final = 64
+"""How many counts are kept, of a usage and of each of its details: vendors have some twenty."""
+
+
 def has_counts(raw: Mapping[str, Any]) -> bool:
     """Say whether any token count is above 0: some vendors send placeholders first."""
     return _first(raw, _COUNTS) > 0
@@ -27,13 +32,23 @@ def merged_counts(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Mapp
     Counts are running totals, and the later one stands; what is 0, empty, absent or no number
     there is a placeholder, and leaves what was counted before.  Details are merged alike.
     """
-    return _merged(old, new, MAX_DEPTH) if old else new
+    return _merged(old, new, MAX_DEPTH) if old else _first_keys(new)
+
+
+def _first_keys(counts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return as many counts as a usage may have; those that are known are among them."""
+    if len(counts) <= MOST_KEYS:
+        return counts
+    known = {key: counts[key] for key in _KNOWN if key in counts}
+    return {**dict(islice(counts.items(), MOST_KEYS - len(known))), **known}
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    whole = dict(old)
+    whole = dict(_first_keys(old))
     for key, value in new.items():
         was = whole.get(key)
+        if was is None and len(whole) >= MOST_KEYS and key not in _KNOWN:
+            continue
         if depth and isinstance(was, Mapping) and isinstance(value, Mapping):
             whole[key] = _merged(was, value, depth - 1)
         elif not was or _replaces(value, was):
@@ -82,6 +97,16 @@ _COMPLETION = ("completion_tokens", "output_tokens")
 _COUNTS = ("total_tokens", *_COMPLETION, *_PROMPT)
 # DeepSeek, Anthropic, Moonshot
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
+_KNOWN = frozenset(
+    (
+        *(*_COUNTS, *_CACHED, "cache_creation_input_tokens", "reasoning_tokens"),
+        *("completion_tokens_details", "output_tokens_details", "thinking_tokens"),
+        *("prompt_tokens_details", "input_tokens_details", "totalTokenCount"),
+        *("thoughtsTokenCount", "promptTokenCount", "toolUsePromptTokenCount"),
+        *("candidatesTokenCount", "cachedContentTokenCount"),
+    )
+)
+"""What is read of a usage in any protocol."""
 
 
 def _inside(details: object, key: str) -> int:

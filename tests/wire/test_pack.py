@@ -41,7 +41,7 @@ def test_packing_changes_nothing(said: list[tuple[int, int, str]], times: int, r
         for kind in (REASONING, ANSWER):
             key = KINDS * choice + kind
             assert packed.text(choice, kind) == plain.text(choice, kind)
-            assert packed.has((key,)) == plain.has((key,))
+            assert packed.has(key) == plain.has(key)
             starts = range(0, len(said), 37)
             assert [packed.find(key, at) for at in starts] == [
                 plain.find(key, at) for at in starts
@@ -71,7 +71,7 @@ def test_what_is_forgotten() -> None:
     assert log.forgotten[ANSWER] == pytest.approx(estimate_text("好!" * answers), abs=2)
     assert log.others() == [RefusalDelta("不")] * BLOCK
     assert log.find(REASONING, 0) >= log.first
-    assert log.has((REASONING,))
+    assert log.has(REASONING)
 
 
 def test_a_block_takes_little_room() -> None:
