@@ -12,6 +12,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import blake2s
@@ -226,6 +227,20 @@ class Pool:
 
     # --- for the session ------------------------------------------------------------------------
 
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self._closed:
+            raise _closed()
+
+    def close_in_its_loop(self) -> None:
+        """Close now; or soon, where it serves another running loop, whose futures are its own."""
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop() or not loop.is_running():
+            self.close()
+            return
+        with suppress(RuntimeError):  # it ended this moment
+            loop.call_soon_threadsafe(self.close)
+
     def lane(self, model: str, key: str = "") -> BackendLane:
         """Give the lane of a model and of a key.
 
@@ -315,8 +330,7 @@ class Pool:
         return _estimated(call)
 
     def _find(self, model: str, key: str) -> BackendLane:
-        if self._closed:
-            raise _closed()
+        self.check_open()
         matching = (entry for entry in self._patterns if fnmatchcase(model, entry[0]))
         pattern, limits = next(matching, (model, _OPEN))
         lane = self._lanes.get((pattern, key))
@@ -433,8 +447,9 @@ class Slot:
         Raises:
             QueueFull: too many wait already.
             TimedOut: the deadline has passed.
-            CallerError: the slot was used before.
+            CallerError: the slot was used before, or the pool is closed.
         """
+        self._pool.check_open()
         if self._ticket.stage != "new":
             message = "a slot can be entered once; ask the pool for another one"
             raise CallerError(message)
@@ -536,8 +551,6 @@ async def wait_for_turn(
     lane: BackendLane,
     ticket: Ticket,
     deadline: float | None = None,
-    *,
-    among: set[asyncio.Future[None]] | None = None,
 ) -> None:
     """Wait until a queued ticket is admitted; whatever happens, no place is lost.
 
@@ -546,18 +559,18 @@ async def wait_for_turn(
         lane: where it waits.
         ticket: that :meth:`BackendLane.enter` did not admit.
         deadline: seconds to wait at most.
-        among: where else than in the pool to note the future, for whoever may end the waiting.
 
     Raises:
         QueueFull: too many wait already.
         TimedOut: not within ``deadline`` seconds.
+        CallerError: the pool is closed.
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ticket.wake = partial(_wake, future)
     timer = None
-    among = pool.waiting if among is None else among
-    among.add(future)
+    pool.waiting.add(future)
     try:
+        pool.check_open()
         pool.check_queue(lane)
         if deadline is not None:
             timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
@@ -571,7 +584,7 @@ async def wait_for_turn(
         raise
     finally:
         ticket.wake = None
-        among.discard(future)
+        pool.waiting.discard(future)
         if timer is not None:
             timer.cancel()
 
