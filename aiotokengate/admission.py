@@ -24,6 +24,7 @@ from aiotokengate.errors import (
     TimedOut,
     TokenGateError,
 )
+from aiotokengate.holding import Hold, for_itself
 from aiotokengate.hooks import Queued, emit
 from aiotokengate.pool import Pool, wait_for_turn
 from aiotokengate.wire.headers import remaining
@@ -151,6 +152,8 @@ class Turn:
     __slots__ = (
         "_admission",
         "_avoid",
+        "_held",
+        "_hold",
         "_lane",
         "_pool",
         "_request",
@@ -166,6 +169,8 @@ class Turn:
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None
+        self._hold: Hold | None = None
+        self._held: tuple[BackendLane, ...] = ()
         routes, endpoint = admission.routes, request.endpoint
         self.route = routes.named(endpoint) if endpoint else routes.all[0]
         self.queued = 0.0
@@ -200,7 +205,8 @@ class Turn:
         Raises:
             QueueFull: too many wait already.
             TimedOut: the deadline came first.
-            CallerError: the pool was closed meanwhile.
+            CallerError: the pool was closed meanwhile; or every place that there is for the call
+                is held by streams of its own task.
         """
         admission, lane, ticket = self._admission, self._lane, self._ticket
         assert lane is not None  # noqa: S101 - for the type checker
@@ -211,12 +217,38 @@ class Turn:
             queued = Queued(number, self._request.model, why.position, why.eta, why.because)
             emit(admission.hooks, queued)
         try:
-            await wait_for_turn(self._pool, lane, ticket, left)
+            while not await wait_for_turn(self._pool, lane, ticket, left):
+                lane = self._another_lane(lane)
+                if lane.enter(ticket):
+                    break
         except TimedOut as error:
             deadline = self._request.deadline or error.seconds
             raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
         self.queued = admission.clock.now() - began
         self._taken()
+
+    def _another_lane(self, lane: BackendLane) -> BackendLane:
+        """Return the lane of another key, where that of this one is held by the task itself.
+
+        Raises:
+            CallerError: so are those of all keys.
+        """
+        model, pool = self._request.model, self._pool
+        self._held += (lane,)
+        for route in self._admission.routes.all:
+            other = pool.lane(model, route.name)
+            if other not in self._held:
+                self.route, self._lane = route, other
+                assert self._ticket is not None  # noqa: S101 - for the type checker
+                self._ticket.stage = "new"
+                return other
+        raise for_itself()
+
+    def hand_over(self) -> Hold | None:
+        """Note that the caller has the reply now, and with it the place, until it is over."""
+        if self._lane is not None and self._ticket is not None:
+            self._hold = Hold(self._pool.holds, self._lane, stream=True)
+        return self._hold
 
     def _taken(self) -> None:
         self.route.in_flight += 1
@@ -320,6 +352,8 @@ class Turn:
         """Say whether there is a place to give back."""
         if self._ticket is None or self._ticket.stage not in ("admitted", "answered"):
             return False
+        if self._hold is not None:
+            self._hold.release()
         self.route.in_flight -= 1
         return True
 

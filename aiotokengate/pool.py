@@ -24,6 +24,7 @@ import attrs
 from aiotokengate.backend import Backend, BackendLane, LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.holding import Hold, Wait, for_itself
 from aiotokengate.hooks import logger
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
 from aiotokengate.policy.lanes import LaneStatistics, Ticket, Waiting
@@ -146,6 +147,7 @@ class Pool:
 
             self._monitor = Monitor(monitor, self._lanes_now)
         self.waiting: set[asyncio.Future[None]] = set()
+        self.holds: dict[BackendLane, set[Hold]] = {}
         _pools.add(self)
 
     def slot(
@@ -370,6 +372,7 @@ class Pool:
         """Forget the calls; keep what was used and learned."""
         self._loop = None
         self._by_model.clear()
+        self.holds = {}  # what is left of the old ones keeps them
         self._lanes = {name: lane.successor() for name, lane in self._lanes.items()}
 
 
@@ -430,7 +433,7 @@ class Slot:
     :meth:`true_up` said was used, if it said something and tokens are charged by usage.
     """
 
-    __slots__ = ("_deadline", "_future", "_lane", "_pool", "_ticket", "_used")
+    __slots__ = ("_deadline", "_hold", "_lane", "_pool", "_ticket", "_used")
 
     def __init__(
         self, pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None
@@ -439,6 +442,7 @@ class Slot:
         self._lane = lane
         self._ticket = ticket
         self._deadline = deadline
+        self._hold: Hold | None = None
         self._used = 0.0
 
     async def __aenter__(self) -> Self:
@@ -447,14 +451,18 @@ class Slot:
         Raises:
             QueueFull: too many wait already.
             TimedOut: the deadline has passed.
-            CallerError: the slot was used before, or the pool is closed.
+            CallerError: the slot was used before, or the pool is closed; or every place of the
+                lane is held by streams of this very task.
         """
         self._pool.check_open()
         if self._ticket.stage != "new":
             message = "a slot can be entered once; ask the pool for another one"
             raise CallerError(message)
         if not self._lane.enter(self._ticket):
-            await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
+            went = await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
+            if not went:
+                raise for_itself()
+        self._hold = Hold(self._pool.holds, self._lane, stream=False)
         return self
 
     async def __aexit__(
@@ -466,6 +474,7 @@ class Slot:
         """Give the place back, if that was not done before."""
         if self._ticket.stage == "settled":
             return
+        self._let_go()
         failed = kind is not None and self._ticket.late
         self._lane.settle(self._ticket, (self._used or None) if failed else None)
 
@@ -502,6 +511,7 @@ class Slot:
         """
         self._check_held()
         cost = None if tokens is None else _checked_tokens(tokens)
+        self._let_go()
         self._lane.settle(self._ticket, cost)
 
     def refund(self) -> None:
@@ -511,6 +521,7 @@ class Slot:
             CallerError: there is no place held.
         """
         self._check_held()
+        self._let_go()
         self._lane.refund(self._ticket)
 
     def refuse(self, retry_after: float | None = None) -> float:
@@ -527,6 +538,7 @@ class Slot:
         """
         self._check_held()
         hint = None if retry_after is None else _checked_tokens(retry_after)
+        self._let_go()
         return self._lane.refuse(self._ticket, hint, crowded=False)
 
     @property
@@ -544,6 +556,13 @@ class Slot:
         if self._ticket.stage not in ("admitted", "answered"):
             message = f"expected a slot that is held, this one is {self._ticket.stage}"
             raise CallerError(message)
+        if self._hold is not None:
+            self._hold.touch()
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
 
 async def wait_for_turn(
@@ -551,7 +570,7 @@ async def wait_for_turn(
     lane: BackendLane,
     ticket: Ticket,
     deadline: float | None = None,
-) -> None:
+) -> bool:
     """Wait until a queued ticket is admitted; whatever happens, no place is lost.
 
     Args:
@@ -560,6 +579,9 @@ async def wait_for_turn(
         ticket: that :meth:`BackendLane.enter` did not admit.
         deadline: seconds to wait at most.
 
+    Returns:
+        Whether it was; False where it would wait for its own task for ever.
+
     Raises:
         QueueFull: too many wait already.
         TimedOut: not within ``deadline`` seconds.
@@ -567,7 +589,7 @@ async def wait_for_turn(
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ticket.wake = partial(_wake, future)
-    timer = None
+    timer = watched = None
     pool.waiting.add(future)
     try:
         pool.check_open()
@@ -575,7 +597,11 @@ async def wait_for_turn(
         if deadline is not None:
             timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
         if ticket.stage == "waiting":
+            watched = Wait.begin(pool.holds, lane, ticket, pool.clock, ticket.wake)
             await future
+        if ticket.stage == "waiting":
+            lane.leave(ticket)
+            return False
     except BaseException:
         if ticket.stage == "waiting":
             lane.leave(ticket)
@@ -587,6 +613,9 @@ async def wait_for_turn(
         pool.waiting.discard(future)
         if timer is not None:
             timer.cancel()
+        if watched is not None:
+            watched.end()
+    return True
 
 
 def _closed() -> CallerError:

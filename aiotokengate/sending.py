@@ -563,6 +563,8 @@ class _Sending:
             self._pump_ended(result)
             return
         result.on_end = self._pump_ended
+        if not self.whole:
+            result.hold = self._turn.hand_over()
         self._watch.add(result)
         if self._turn.watches_tokens:
             self._reply = result
@@ -574,7 +576,7 @@ class _Sending:
         """End a call that is no chat, or watch over its download."""
         download, self._download = self._download, None  # it is its reader's, and holds us
         if download is not None:
-            download.watched(self._watch, self._downloaded)
+            download.watched(self._watch, self._downloaded, self._turn.hand_over())
             return
         self._turn.done(_total_tokens(result))
         self._timeline.done = self._now() - self._began

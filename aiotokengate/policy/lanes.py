@@ -341,6 +341,17 @@ class Lane:
         eta, because = self._outlook(now, calls, tokens)
         return Waiting(calls, eta, because)
 
+    def blocked_by(self, ticket: Ticket, now: float) -> int:
+        """Count the calls in flight of which one must end before this one can go.
+
+        0 where time may let it in: what is given alone is certain, what is learned changes.
+        """
+        meters = ((self.requests, 1.0), (self.tokens, ticket.tokens))
+        never = any(
+            meter is not None and meter.ready_at(now, amount) == inf for meter, amount in meters
+        )
+        return self.in_flight if never or self.in_flight >= self._concurrency else 0
+
     def wait(self, ticket: Ticket, now: float) -> float:
         """Give about how many seconds a new call would wait; 0 if it can go at once."""
         waiting = self.queue.waiting

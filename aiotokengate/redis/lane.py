@@ -263,6 +263,15 @@ class RedisLane:
         calls = max(self._known.waiting, self._waiting) + 1
         return self._outlook(calls, calls * ticket.tokens)[0]
 
+    def blocked_by(self, ticket: Ticket) -> int:
+        """Count the calls in flight of which one must end before this one can go."""
+        if self._share is not None:
+            return self._share.lane.blocked_by(ticket, self._clock.now())
+        call, known = self._calls.get(ticket), self._known
+        if call is None or not call.asked or self.limits.concurrency is None:
+            return 0
+        return known.in_flight if known.in_flight >= self.limits.concurrency else 0
+
     def statistics(self) -> LaneStatistics:
         """Give what the lane is doing, by what the last run has told."""
         if self._share is not None:
