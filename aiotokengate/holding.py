@@ -13,7 +13,6 @@ for each other, that may have more ways out than can be seen from here, and is o
 from __future__ import annotations
 
 import asyncio
-import gc
 import warnings
 from functools import partial
 from types import FunctionType
@@ -357,6 +356,8 @@ def _parts(callback: object) -> Sequence[object]:
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.TaskGroup):
         return (getattr(owner, "_on_completed_fut", None),)
+    import gc  # noqa: PLC0415 - for the few calls that may wait for themselves
+
     return gc.get_referents(callback)  # the wake-up of a task that awaits it
 
 

@@ -586,6 +586,7 @@ async def wait_for_turn(
         QueueFull: too many wait already.
         TimedOut: not within ``deadline`` seconds.
         CallerError: the pool is closed.
+        TokenGateError: the lane can't be asked, such as one in a Redis that was never reached.
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ticket.wake = partial(_wake, future)
@@ -615,6 +616,8 @@ async def wait_for_turn(
             timer.cancel()
         if watched is not None:
             watched.end()
+    if ticket.trouble is not None:
+        raise ticket.trouble
     return True
 
 

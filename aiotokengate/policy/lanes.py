@@ -68,6 +68,7 @@ class Ticket(Place):
         requests_until: until when its request counts.
         tokens_until: until when its tokens count.
         seen: what the lane knew when it was admitted, where the gateway's headers say more.
+        trouble: why it can't be admitted, where it was woken without; whoever waits raises it.
     """
 
     tokens: float = 0.0
@@ -80,6 +81,7 @@ class Ticket(Place):
     requests_until: float = inf
     tokens_until: float = inf
     seen: _Seen | None = None
+    trouble: Exception | None = None
 
 
 @attrs.frozen
