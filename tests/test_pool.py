@@ -228,6 +228,27 @@ async def test_settled_with_more_than_was_expected(clock: VirtualClock) -> None:
     (await waiting).settle()
 
 
+async def test_as_many_wait_as_may_and_not_one_more(clock: VirtualClock) -> None:
+    """The next one is refused at once and takes nothing; whoever leaves makes room for another."""
+    pool = Pool(ONE, max_waiting=2, clock=clock)
+    async with pool.slot(MODEL):
+        waiting = [asyncio.ensure_future(hold(pool)) for _ in range(2)]
+        await clock.settle()
+        assert not any(task.done() for task in waiting)
+        with pytest.raises(QueueFull, match="at most 2 waiting calls"):
+            await hold(pool)
+        assert lane(pool).waiting == 2
+        waiting[0].cancel()
+        await clock.settle()
+        third = asyncio.ensure_future(hold(pool))
+        await clock.settle()
+        assert not third.done()
+        assert lane(pool).waiting == 2
+    for task in (waiting[1], third):
+        (await task).settle()
+    assert (lane(pool).waiting, lane(pool).in_flight) == (0, 0)
+
+
 async def test_no_room_to_wait(clock: VirtualClock) -> None:
     """With no queue at all, a call goes at once or is refused."""
     pool = Pool(ONE, max_waiting=0, clock=clock)
