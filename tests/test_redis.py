@@ -443,7 +443,9 @@ async def test_a_redis_that_refuses_at_the_start(
     await second.going.wait()
     await second.end()
     if password != "right":
-        assert password not in said + caplog.text
+        with pytest.raises(CallerError, match="refuses to be asked at") as caught:
+            await statistics(url, prefix=prefix)
+        assert password not in said + str(caught.value) + caplog.text
     for each in (backend, shared):
         await each.aclose()
 

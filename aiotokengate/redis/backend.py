@@ -16,7 +16,16 @@ from aiotokengate.backend import LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError, ConnectFailed
 from aiotokengate.redis.lane import RedisLane
-from aiotokengate.redis.link import TROUBLE, Link, connect, copied, evaluate, text
+from aiotokengate.redis.link import (
+    TROUBLE,
+    Link,
+    connect,
+    copied,
+    evaluate,
+    is_refusal,
+    said,
+    text,
+)
 from aiotokengate.redis.told import LAYOUT, Known, lane_keys, names_of, other_layout
 
 if TYPE_CHECKING:
@@ -146,7 +155,7 @@ async def statistics(
         prefix: begins the name of every key.
 
     Raises:
-        CallerError: an argument is wrong, or the lanes have another layout.
+        CallerError: an argument is wrong, the lanes have another layout, or Redis refuses.
         ConnectFailed: Redis can't be asked.
     """
     address = _checked_server(server)
@@ -155,7 +164,10 @@ async def statistics(
     try:
         return await _lanes(client, start)
     except TROUBLE as error:
-        message = f"Redis does not answer at {address}: {type(error).__name__}"
+        message = f"Redis does not answer at {address}: {said(error, _passwords(server))}"
+        if is_refusal(error):
+            message = message.replace("does not answer", "refuses to be asked")
+            raise CallerError(message) from None
         raise ConnectFailed(message) from None
     finally:
         await client.aclose()

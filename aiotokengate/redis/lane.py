@@ -22,7 +22,7 @@ from aiotokengate.errors import CallerError, ConnectFailed, TokenGateError
 from aiotokengate.hooks import logger
 from aiotokengate.policy.bucket import MINUTE
 from aiotokengate.policy.lanes import Because, LaneStatistics, Stage, Ticket, Waiting
-from aiotokengate.redis.link import PASSING, SETTINGS, TROUBLE, Link, said
+from aiotokengate.redis.link import TROUBLE, Link, is_refusal, said
 from aiotokengate.redis.share import Share, part_of
 from aiotokengate.redis.told import LAYOUT, Known, grants_of, lane_keys, lane_name, other_layout
 
@@ -534,7 +534,7 @@ class RedisLane:
         if isinstance(error, CallerError):
             return CallerError(error.message)
         at, words = self._terms.address, said(error, self._terms.secrets)
-        if isinstance(error, SETTINGS) and not isinstance(error, PASSING):
+        if is_refusal(error):
             return CallerError(f"Redis at {at} refuses what the pool asks: {words}", hint=_REFUSED)
         return ConnectFailed(f"Redis at {at} can't be reached: {words}", hint=_AWAY)
 

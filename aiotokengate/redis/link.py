@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "SETTINGS",
     "TROUBLE",
     "Link",
     "Member",
@@ -52,7 +51,9 @@ __all__ = [
     "connect",
     "copied",
     "evaluate",
+    "is_refusal",
     "isolated",
+    "said",
     "text",
 ]
 
@@ -224,8 +225,7 @@ class Link:
 
     def _tune(self, error: BaseException | None) -> None:
         """Note whether the channel may be heard, as far as that is known."""
-        final = isinstance(error, SETTINGS) and not isinstance(error, PASSING)
-        if error is None or final:
+        if error is None or is_refusal(error):
             self._refused = error  # type: ignore[assignment]
         if not self._tuned.done():
             self._tuned.set_result(None)
@@ -365,6 +365,11 @@ async def _evaluate(
         # EVAL also keeps the script for the next time.
         reply = await client.eval(SCRIPT, len(keys), *keys, *arguments)
     return [text(part) for part in reply]
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Say whether a Redis is there, does not do what is asked, and will not by itself."""
+    return isinstance(error, SETTINGS) and not isinstance(error, PASSING)
 
 
 def said(error: BaseException, secrets: Sequence[str]) -> str:
