@@ -161,15 +161,15 @@ async def test_a_wait_for_the_next_attempt_is_ended(
 async def test_a_call_made_before_and_used_after(gateway: FakeGateway) -> None:
     """It is refused as one of its session, whatever the pool has to say."""
     gate = opened(gateway)
-    sending = gate._sender.ask(_models_request(gate))
+    sending = gate._sender.ask(pooled_request(gate))
     await gate.close()
     with pytest.raises(CallerError, match=CLOSED):
         await sending
     assert gateway.requests == []
 
 
-def _models_request(gate: TokenGate) -> Any:
-    return Request("GET", "/models", gate.timeout, gate.retry)
+def pooled_request(gate: TokenGate) -> Any:
+    return Request("POST", "/rerank", gate.timeout, gate.retry, pooled=True)
 
 
 # --- what is on its way -------------------------------------------------------------------------
@@ -268,6 +268,25 @@ def test_who_waits_in_another_loop_is_refused_there(fake_gateway: FakeGateway) -
     thread.join(20)
     assert all_refused(found[:1])
     assert found[1:] == ["好的"]
+    assert len(fake_gateway.requests) == 1
+
+
+def test_one_let_in_while_another_loop_closes(fake_gateway: FakeGateway) -> None:
+    """It has its place and goes on before it can be told: it is not sent either."""
+    fake_gateway.script(half(Gate()))
+    gate = opened(fake_gateway, pool=Pool(ONE))
+
+    async def use() -> None:
+        async with gate.chat(MODEL, "一") as stream:
+            (waiting,) = begun(gate.chat(MODEL, "二"))
+            await turns()
+            stream.stop()
+            closing = threading.Thread(target=asyncio.run, args=(gate.close(),))
+            closing.start()
+            closing.join()
+            assert all_refused(await outcomes([waiting]))
+
+    asyncio.run(use())
     assert len(fake_gateway.requests) == 1
 
 
