@@ -585,7 +585,7 @@ async def wait_for_turn(
     Raises:
         QueueFull: too many wait already.
         TimedOut: not within ``deadline`` seconds.
-        CallerError: the pool is closed.
+        CallerError: the pool was closed meanwhile.
         TokenGateError: the lane can't be asked, such as one in a Redis that was never reached.
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -593,7 +593,6 @@ async def wait_for_turn(
     timer = watched = None
     pool.waiting.add(future)
     try:
-        pool.check_open()
         pool.check_queue(lane)
         if deadline is not None:
             timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))

@@ -108,6 +108,7 @@ async def test_who_waits_is_refused_and_nothing_is_sent(
     assert all(isinstance(each, Reply) or all_refused([each]) for each in found)
     now = gate.pool.statistics()
     assert (now.in_flight, now.waiting) == (0, 0)
+    assert sum(lane.admitted for lane in now.lanes) == (0 if own else 1)  # a closed pool has none
     await gateway.wait_connections(0)
 
 

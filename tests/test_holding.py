@@ -329,17 +329,17 @@ async def test_a_reader_that_has_ended_is_no_reader(gateway: FakeGateway, gate: 
     """Then the stream is its opener's again."""
     gateway.script(half())
     async with gate.chat(MODEL, "外") as stream:
-        texts = aiter(stream.answer)
 
         async def first() -> str:
-            return await anext(texts)
+            return await anext(aiter(stream.answer))
 
-        assert await asyncio.create_task(first()) == "好"
-        stream.answer.lines()
+        reading = asyncio.create_task(first())
+        assert await reading == "好"
         async for _ in stream.answer:
             with pytest.raises(CallerError, match=ITSELF):
                 await gate.chat(MODEL, "内")
             break
+        assert reading.done()
 
 
 async def test_the_lane_of_another_key_can_take_it(

@@ -350,3 +350,37 @@ async def test_a_call_that_failed(clock: VirtualClock, used: int | None, left: i
             message = "坏了"
             raise ValueError(message)
     assert lane(pool).tokens_left == left
+
+
+async def test_a_call_that_failed_is_charged_what_its_limit_says(clock: VirtualClock) -> None:
+    """Where max_tokens are charged, all that was reserved counts, and not what was used."""
+    pool = Pool(Limits(tokens_per_minute=1_000, charge="max_tokens"), clock=clock)
+    with pytest.raises(ZeroDivisionError):
+        async with pool.slot(MODEL, tokens=500) as slot:
+            slot.true_up(600)
+            raise ZeroDivisionError
+    assert lane(pool).tokens_left == 500
+
+
+async def test_lanes_that_are_in_use_are_kept(clock: VirtualClock) -> None:
+    """However many names come: what goes, and what was learned, is not forgotten."""
+    pool = Pool(clock=clock)
+    async with pool.slot("refused") as slot:
+        slot.refuse(retry_after=0.5)
+    async with pool.slot("going"):
+        for number in range(1_100):
+            async with pool.slot(f"名字 {number}"):
+                pass
+        kept = {each.pattern: each for each in pool.statistics().lanes}
+        assert len(kept) < 1_000
+        assert kept["going"].in_flight == 1
+        assert kept["refused"].refused == 1
+
+
+async def test_names_of_one_lane_are_not_kept_for_ever(clock: VirtualClock) -> None:
+    pool = Pool(Limits(learn=False), clock=clock)
+    for number in range(2_100):
+        async with pool.slot(f"名字 {number} 🎹"):
+            pass
+    assert len(pool.statistics().lanes) == 1
+    assert len(pool._by_model) <= 1_000

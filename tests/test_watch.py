@@ -228,8 +228,8 @@ async def test_bytes_set_the_clock_of_a_download_back() -> None:
     """Also where it is read in short turns, each of which is called off."""
     clock = VirtualClock()
     terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
-    steps: list[Step] = [b"a", *[Pause(STALL - 20), b"b"] * 4]
-    download = Download(ScriptedBody(steps, clock=clock), terms, 200, {}, None)
+    more: list[Step] = [Pause(STALL - 20), b"b"]
+    download = Download(ScriptedBody([b"a", *more * 4], clock=clock), terms, 200, {}, None)
     download.watched(Watch(clock), lambda _: None)
     pieces, found = aiter(download), b""
     while len(found) < 5:
