@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -24,6 +25,7 @@ from aiotokengate.errors import (
     TimedOut,
     TokenGateError,
 )
+from aiotokengate.holding import Hold, for_itself
 from aiotokengate.hooks import Queued, emit
 from aiotokengate.pool import Pool, wait_for_turn
 from aiotokengate.wire.headers import remaining
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from aiotokengate.pump import Pump
     from aiotokengate.resources.base import Request
 
-__all__ = ["ADMITTED", "Admission", "Turn"]
+__all__ = ["ADMITTED", "Admission", "Calls", "Turn"]
 
 ADMITTED: ContextVar[Callable[[], object] | None] = ContextVar("ADMITTED", default=None)
 """Called when a call of this context was let in, for who wants to start the next one then."""
@@ -55,7 +57,6 @@ class Admission:
         owned: whether the pool is the session's own.
         hooks: to be told who waits.
         clock: the session's.
-        waiting: the futures of those who wait.
     """
 
     routes: Routes
@@ -63,7 +64,6 @@ class Admission:
     owned: bool
     hooks: tuple[Hook, ...]
     clock: Clock
-    waiting: set[asyncio.Future[None]] = attrs.field(factory=set)
     _others: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = attrs.field(
         factory=WeakKeyDictionary
     )
@@ -78,16 +78,68 @@ class Admission:
             pool = self._others[loop] = Pool(clock=self.clock)
         return pool
 
-    async def close(self, error: CallerError) -> None:
-        """Turn away who still waits on this loop, and close the connections."""
-        loop = asyncio.get_running_loop()
-        for waiter in self.waiting:
-            if waiter.get_loop() is loop and not waiter.done():
-                waiter.set_exception(error)
+    async def close(self) -> None:
+        """Close the session's own pools, and the connections of the running loop."""
         if self.owned:
-            self.pool.close()
+            for pool in (self.pool, *self._others.values()):
+                pool.close_in_its_loop()
         for route in self.routes.all:
             await route.transport.close()
+
+
+class Running(Protocol):
+    """A call that has begun and is not over."""
+
+    def call_off(self, *, waiting_only: bool) -> None:
+        """End it with an error, as far as its reply has not begun."""
+
+
+class Calls:
+    """The calls of a session on one loop that have begun and are not over."""
+
+    __slots__ = ("_calls", "_idle")
+
+    def __init__(self) -> None:
+        self._calls: set[Running] = set()
+        self._idle: asyncio.Future[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are any."""
+        return bool(self._calls)
+
+    def begin(self, call: Running) -> None:
+        """Count a call."""
+        self._calls.add(call)
+
+    def end(self, call: Running) -> None:
+        """Count it no more; harmless when that was done."""
+        self._calls.discard(call)
+        if self._idle is not None and not self._calls:
+            _wake(self._idle)
+
+    def call_off(self, *, waiting_only: bool) -> None:
+        """End those whose reply has not begun; or those alone that wait for their turn."""
+        for call in tuple(self._calls):
+            call.call_off(waiting_only=waiting_only)
+
+    async def drain(self, clock: Clock, seconds: float) -> None:
+        """Return when all are over, or after so many seconds."""
+        if not self._calls:
+            return
+        if self._idle is None or self._idle.done():
+            self._idle = asyncio.get_running_loop().create_future()
+        idle = self._idle
+        timer = clock.call_later(seconds, partial(_wake, idle))
+        try:
+            await asyncio.shield(idle)
+        finally:
+            timer.cancel()
+
+
+def _wake(idle: asyncio.Future[None]) -> None:
+    if not idle.done():
+        idle.set_result(None)
 
 
 class Turn:
@@ -101,6 +153,8 @@ class Turn:
     __slots__ = (
         "_admission",
         "_avoid",
+        "_held",
+        "_hold",
         "_lane",
         "_pool",
         "_request",
@@ -116,6 +170,8 @@ class Turn:
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None
+        self._hold: Hold | None = None
+        self._held: tuple[BackendLane, ...] = ()
         routes, endpoint = admission.routes, request.endpoint
         self.route = routes.named(endpoint) if endpoint else routes.all[0]
         self.queued = 0.0
@@ -150,7 +206,8 @@ class Turn:
         Raises:
             QueueFull: too many wait already.
             TimedOut: the deadline came first.
-            CallerError: the session was closed meanwhile.
+            CallerError: the pool was closed meanwhile; or every place that there is for the call
+                is held by streams of its own task.
         """
         admission, lane, ticket = self._admission, self._lane, self._ticket
         assert lane is not None  # noqa: S101 - for the type checker
@@ -161,12 +218,38 @@ class Turn:
             queued = Queued(number, self._request.model, why.position, why.eta, why.because)
             emit(admission.hooks, queued)
         try:
-            await wait_for_turn(self._pool, lane, ticket, left, among=admission.waiting)
+            while not await wait_for_turn(self._pool, lane, ticket, left):
+                lane = self._another_lane(lane)
+                if lane.enter(ticket):
+                    break
         except TimedOut as error:
             deadline = self._request.deadline or error.seconds
             raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
         self.queued = admission.clock.now() - began
         self._taken()
+
+    def _another_lane(self, lane: BackendLane) -> BackendLane:
+        """Return the lane of another key, where that of this one is held by the task itself.
+
+        Raises:
+            CallerError: so are those of all keys.
+        """
+        model, pool = self._request.model, self._pool
+        self._held += (lane,)
+        for route in self._admission.routes.all:
+            other = pool.lane(model, route.name)
+            if other not in self._held:
+                self.route, self._lane = route, other
+                assert self._ticket is not None  # noqa: S101 - for the type checker
+                self._ticket.stage = "new"
+                return other
+        raise for_itself()
+
+    def hand_over(self) -> Hold | None:
+        """Note that the caller has the reply now, and with it the place, until it is over."""
+        if self._lane is not None and self._ticket is not None:
+            self._hold = Hold(self._pool.holds, self._lane, stream=True)
+        return self._hold
 
     def _taken(self) -> None:
         self.route.in_flight += 1
@@ -292,6 +375,8 @@ class Turn:
         """Say whether there is a place to give back."""
         if self._ticket is None or self._ticket.stage not in ("admitted", "answered"):
             return False
+        if self._hold is not None:
+            self._hold.release()
         self.route.in_flight -= 1
         return True
 

@@ -86,6 +86,12 @@ class BackendLane(Protocol):
     def wait(self, ticket: Ticket) -> float:
         """Give about how many seconds a new call would wait; 0 if it can go at once."""
 
+    def blocked_by(self, ticket: Ticket) -> int:
+        """Count the calls in flight of which one must end before this one can go.
+
+        0 where that is not known, or where time may let it in.
+        """
+
     def queued(self) -> int:
         """Count those of this process that wait."""
 
@@ -227,6 +233,10 @@ class LocalLane:
     def wait(self, ticket: Ticket) -> float:
         """Give about how many seconds a new call would wait; 0 if it can go at once."""
         return self._lane.wait(ticket, self._clock.now())
+
+    def blocked_by(self, ticket: Ticket) -> int:
+        """Count the calls in flight of which one must end before this one can go."""
+        return self._lane.blocked_by(ticket, self._clock.now())
 
     def queued(self) -> int:
         """Count those who wait."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
+    from aiotokengate.holding import Hold
     from aiotokengate.pump import Body
     from aiotokengate.watch import Watch
 
@@ -112,6 +113,7 @@ class _Flow:
         "_waited",
         "ended",
         "error",
+        "hold",
         "on_end",
         "slot",
         "terms",
@@ -124,6 +126,7 @@ class _Flow:
         self.error: TokenGateError | None = None
         self.on_end: Callable[[TokenGateError | None], object] = _nothing
         self.watch: Watch | None = None
+        self.hold: Hold | None = None
         self._body = body
         self._reading = False
         self._since = 0.0  # when the read began that is waited for
@@ -145,6 +148,8 @@ class _Flow:
         if self.ended:
             raise_if(self.error)
             return b""
+        if self.hold is not None:
+            self.hold.touch()
         self._reading, self._since = True, self.terms.clock.now()
         try:
             data = await self._body.read()
@@ -262,9 +267,14 @@ class Download(Unique):
         """Close."""
         self.close()
 
-    def watched(self, watch: Watch, on_end: Callable[[TokenGateError | None], object]) -> None:
-        """Have its clocks looked at, and be told when it ends; for the session."""
-        self._flow.watch, self._flow.on_end = watch, on_end
+    def watched(
+        self,
+        watch: Watch,
+        on_end: Callable[[TokenGateError | None], object],
+        hold: Hold | None = None,
+    ) -> None:
+        """Have its clocks looked at, be told when it ends, and tell who reads; for the session."""
+        self._flow.watch, self._flow.on_end, self._flow.hold = watch, on_end, hold
         watch.add(self._flow)
 
     def close(self) -> None:

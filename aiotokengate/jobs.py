@@ -426,6 +426,10 @@ class _Tracked:
         left = self._left()
         if left is not None and left <= 0:
             raise self._too_late()
+        try:
+            self._pollers.check_open()
+        except TokenGateError as error:
+            raise self.goes_on(error) from None
         parked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         poller = self._pollers.here()
         timer = None if left is None else self._timer(left, parked)
@@ -453,9 +457,9 @@ class _Tracked:
 
     def _too_late(self) -> TimedOut:
         assert self._deadline is not None  # noqa: S101 - for the type checker
-        return self._goes_on(TimedOut("deadline", self._deadline))
+        return self.goes_on(TimedOut("deadline", self._deadline))
 
-    def _goes_on(self, error: _Error) -> _Error:
+    def goes_on(self, error: _Error) -> _Error:
         """Add to an error how the job is come back to."""
         if self.task:
             error.add_note(f"the job goes on: come back to it with gate.job({self.name!r})")
@@ -495,7 +499,7 @@ class _Tracked:
         if self._failures < MOST_FAILURES and _may_pass(error):
             return
         self._failures = 0
-        self.break_off(self._goes_on(error))
+        self.break_off(self.goes_on(error))
 
     def break_off(self, error: TokenGateError) -> None:
         """Tell those who wait that it can't be asked after."""
@@ -558,6 +562,12 @@ class Pollers:
         """Begin without any."""
         self.clock = clock
         self._pollers: dict[asyncio.AbstractEventLoop, Poller] = {}
+        self._ended: Callable[[], TokenGateError] | None = None
+
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self._ended is not None:
+            raise self._ended()
 
     def here(self) -> Poller:
         """Give the running loop's."""
@@ -569,11 +579,12 @@ class Pollers:
             poller = self._pollers[loop] = Poller(self.clock)
         return poller
 
-    def close(self, error: TokenGateError) -> None:
-        """Tell all who wait on the running loop that the session has ended."""
+    def close(self, ended: Callable[[], TokenGateError]) -> None:
+        """Tell all who wait on the running loop that the session has ended, and who will wait."""
+        self._ended = ended
         poller = self._pollers.pop(asyncio.get_running_loop(), None)
         if poller is not None:
-            poller.close(error)
+            poller.close(ended)
 
 
 class Poller:
@@ -612,10 +623,10 @@ class Poller:
             self._heap.clear()
             self._arrange()
 
-    def close(self, error: TokenGateError) -> None:
+    def close(self, ended: Callable[[], TokenGateError]) -> None:
         """End all waiting with an error."""
         for job in list(self._waiting):
-            job.break_off(error)
+            job.break_off(job.goes_on(ended()))
 
     def _push(self, job: _Tracked) -> None:
         heappush(self._heap, (job.due, next(self._numbers), job))

@@ -12,6 +12,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import blake2s
@@ -24,6 +25,7 @@ from aiotokengate.backend import Backend, BackendLane, LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.copying import Shared, Unique
 from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.holding import Hold, Wait, for_itself
 from aiotokengate.hooks import logger
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
 from aiotokengate.policy.lanes import LaneStatistics, Ticket, Waiting
@@ -151,6 +153,7 @@ class Pool(Shared):
 
             self._monitor = Monitor(monitor, self._lanes_now)
         self.waiting: set[asyncio.Future[None]] = set()
+        self.holds: dict[BackendLane, set[Hold]] = {}
         _pools.add(self)
 
     def slot(
@@ -231,6 +234,20 @@ class Pool(Shared):
         return f"<Pool {len(now.lanes)} lanes, {busy}>"
 
     # --- for the session ------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self._closed:
+            raise _closed()
+
+    def close_in_its_loop(self) -> None:
+        """Close now; or soon, where it serves another running loop, whose futures are its own."""
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop() or not loop.is_running():
+            self.close()
+            return
+        with suppress(RuntimeError):  # it ended this moment
+            loop.call_soon_threadsafe(self.close)
 
     def lane(self, model: str, key: str = "") -> BackendLane:
         """Give the lane of a model and of a key.
@@ -324,8 +341,7 @@ class Pool(Shared):
         return _estimated(call)
 
     def _find(self, model: str, key: str) -> BackendLane:
-        if self._closed:
-            raise _closed()
+        self.check_open()
         matching = (entry for entry in self._patterns if fnmatchcase(model, entry[0]))
         pattern, limits = next(matching, (model, _OPEN))
         lane = self._lanes.get((pattern, key))
@@ -365,6 +381,7 @@ class Pool(Shared):
         """Forget the calls; keep what was used and learned."""
         self._loop = None
         self._by_model.clear()
+        self.holds = {}  # what is left of the old ones keeps them
         self._lanes = {name: lane.successor() for name, lane in self._lanes.items()}
 
 
@@ -425,7 +442,7 @@ class Slot(Unique):
     :meth:`true_up` said was used, if it said something and tokens are charged by usage.
     """
 
-    __slots__ = ("_deadline", "_future", "_lane", "_pool", "_ticket", "_used")
+    __slots__ = ("_deadline", "_hold", "_lane", "_pool", "_ticket", "_used")
 
     _instead = "a slot is entered once, ask the pool for another one"
 
@@ -436,6 +453,7 @@ class Slot(Unique):
         self._lane = lane
         self._ticket = ticket
         self._deadline = deadline
+        self._hold: Hold | None = None
         self._used = 0.0
 
     async def __aenter__(self) -> Self:
@@ -444,13 +462,18 @@ class Slot(Unique):
         Raises:
             QueueFull: too many wait already.
             TimedOut: the deadline has passed.
-            CallerError: the slot was used before.
+            CallerError: the slot was used before, or the pool is closed; or every place of the
+                lane is held by streams of this very task.
         """
+        self._pool.check_open()
         if self._ticket.stage != "new":
             message = "a slot can be entered once; ask the pool for another one"
             raise CallerError(message)
         if not self._lane.enter(self._ticket):
-            await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
+            went = await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
+            if not went:
+                raise for_itself()
+        self._hold = Hold(self._pool.holds, self._lane, stream=False)
         return self
 
     async def __aexit__(
@@ -462,6 +485,7 @@ class Slot(Unique):
         """Give the place back, if that was not done before."""
         if self._ticket.stage == "settled":
             return
+        self._let_go()
         failed = kind is not None and self._ticket.late
         self._lane.settle(self._ticket, (self._used or None) if failed else None)
 
@@ -498,6 +522,7 @@ class Slot(Unique):
         """
         self._check_held()
         cost = None if tokens is None else _checked_tokens(tokens)
+        self._let_go()
         self._lane.settle(self._ticket, cost)
 
     def refund(self) -> None:
@@ -507,6 +532,7 @@ class Slot(Unique):
             CallerError: there is no place held.
         """
         self._check_held()
+        self._let_go()
         self._lane.refund(self._ticket)
 
     def refuse(self, retry_after: float | None = None) -> float:
@@ -523,6 +549,7 @@ class Slot(Unique):
         """
         self._check_held()
         hint = None if retry_after is None else _checked_tokens(retry_after)
+        self._let_go()
         return self._lane.refuse(self._ticket, hint, crowded=False, hinted=hint is not None)
 
     @property
@@ -540,6 +567,13 @@ class Slot(Unique):
         if self._ticket.stage not in ("admitted", "answered"):
             message = f"expected a slot that is held, this one is {self._ticket.stage}"
             raise CallerError(message)
+        if self._hold is not None:
+            self._hold.touch()
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
 
 async def wait_for_turn(
@@ -547,9 +581,7 @@ async def wait_for_turn(
     lane: BackendLane,
     ticket: Ticket,
     deadline: float | None = None,
-    *,
-    among: set[asyncio.Future[None]] | None = None,
-) -> None:
+) -> bool:
     """Wait until a queued ticket is admitted; whatever happens, no place is lost.
 
     Args:
@@ -557,23 +589,30 @@ async def wait_for_turn(
         lane: where it waits.
         ticket: that :meth:`BackendLane.enter` did not admit.
         deadline: seconds to wait at most.
-        among: where else than in the pool to note the future, for whoever may end the waiting.
+
+    Returns:
+        Whether it was; False where it would wait for its own task for ever.
 
     Raises:
         QueueFull: too many wait already.
         TimedOut: not within ``deadline`` seconds.
+        CallerError: the pool was closed meanwhile.
+        TokenGateError: the lane can't be asked, such as one in a Redis that was never reached.
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ticket.wake = partial(_wake, future)
-    timer = None
-    among = pool.waiting if among is None else among
-    among.add(future)
+    timer = watched = None
+    pool.waiting.add(future)
     try:
         pool.check_queue(lane)
         if deadline is not None:
             timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
         if ticket.stage == "waiting":
+            watched = Wait.begin(pool.holds, lane, ticket, pool.clock, ticket.wake)
             await future
+        if ticket.stage == "waiting":
+            lane.leave(ticket)
+            return False
     except BaseException:
         if ticket.stage == "waiting":
             lane.leave(ticket)
@@ -582,9 +621,14 @@ async def wait_for_turn(
         raise
     finally:
         ticket.wake = None
-        among.discard(future)
+        pool.waiting.discard(future)
         if timer is not None:
             timer.cancel()
+        if watched is not None:
+            watched.end()
+    if ticket.trouble is not None:
+        raise ticket.trouble
+    return True
 
 
 def _closed() -> CallerError:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from aiotokengate.clock import Clock, Timer
     from aiotokengate.errors import Phase
+    from aiotokengate.holding import Hold
     from aiotokengate.policy.timeouts import Timeout
     from aiotokengate.wire.dialects import Dialect
     from aiotokengate.wire.question import Decoder
@@ -164,6 +165,7 @@ class Pump:
         request_id: of the answer.
         timeline: what happened when; ``attempts``: what was tried.
         on_end: called once, when the pump ends, whichever way.
+        hold: to be told who reads, where the reply was handed to the caller.
     """
 
     __slots__ = (
@@ -191,6 +193,7 @@ class Pump:
         "ended",
         "error",
         "headers",
+        "hold",
         "log",
         "on_end",
         "opened_at",
@@ -218,6 +221,7 @@ class Pump:
         self.timeline = timeline
         self.attempts: tuple[Attempt, ...] = ()
         self.on_end: Callable[[Pump], None] = _nothing
+        self.hold: Hold | None = None
         self.opened_at = ""  # the place in the caller's code, for a warning in debug mode
         self.clock = terms.clock
         self._body = body
@@ -252,6 +256,8 @@ class Pump:
         """
         if get_ident() != self._thread:
             raise _foreign()
+        if self.hold is not None:
+            self.hold.touch()
         if self._reading:
             await self._park()
             return
@@ -276,6 +282,8 @@ class Pump:
 
     def follow(self, reader: Reader) -> None:
         """Keep what a reader has not read yet, as long as it lives."""
+        if self.hold is not None:
+            self.hold.touch()
         if self._readers is not None:
             self._readers.add(reader)
 

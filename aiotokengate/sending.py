@@ -22,12 +22,14 @@ import random
 import sys
 import traceback
 import warnings
+from contextlib import suppress
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 
-from aiotokengate.admission import Admission, Turn
+from aiotokengate.admission import Admission, Calls, Turn
 from aiotokengate.copying import Shared
 from aiotokengate.errors import (
     CallerError,
@@ -78,7 +80,19 @@ _Wait: TypeAlias = "tuple[float | None, float]"
 TRUE_UP = 1.0
 """Seconds after which the tokens of a reply are counted again, where the pool counts them."""
 
+LINGER = 0.1
+"""Seconds of real time for which :meth:`Sender.close` lets the connections go down that it had to
+break: TLS has its good-byes, and the other side may be served by the same loop."""
+
 _OK, _REDIRECT, _REFUSED = 200, 300, 400
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """Something watched that can be told how it ends: a download."""
+
+    def end(self, error: TokenGateError | None = None) -> None:
+        """End, with an error for whoever reads on."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -94,7 +108,7 @@ class Sender(Shared):
     closed: bool = False
     budget: RetryBudget = attrs.field(factory=RetryBudget)
     calls: count[int] = attrs.field(factory=lambda: count(1))
-    _watches: dict[asyncio.AbstractEventLoop, Watch] = attrs.field(factory=dict)
+    _here: dict[asyncio.AbstractEventLoop, tuple[Watch, Calls]] = attrs.field(factory=dict)
 
     def open(self, request: Request, *, whole: bool = False) -> Coroutine[Any, Any, Pump]:
         """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
@@ -117,32 +131,50 @@ class Sender(Shared):
         routes = self.admission.routes.all
         return tuple(secret for route in routes for secret in route.secrets())
 
-    async def close(self) -> None:
-        """End what is still streaming on this loop, and close its connections."""
+    async def close(self, drain: float = 0.0) -> None:
+        """Refuse who waits, then end what runs on this loop, and close its connections.
+
+        Args:
+            drain: seconds for which what runs may go on, so that it ends by itself.
+        """
         self.closed = True
-        watch = self._watches.pop(asyncio.get_running_loop(), None)
-        if watch is not None:
-            for pump in watch.watched():
-                if isinstance(pump, Pump):
-                    _warn_held(pump)
-                    pump.stop()
-            watch.stop()
-        await self.admission.close(closed())
+        watch, calls = self.here()
+        try:
+            self._refuse_who_waits(calls)
+            await asyncio.sleep(0)  # they leave the queue, before anything that ends frees a place
+            if drain:
+                await calls.drain(self.clock, drain)
+        finally:
+            busy = calls.busy
+            calls.call_off(waiting_only=False)
+            _end_all(watch)
+            self._here.pop(asyncio.get_running_loop(), None)
+            await self.admission.close()
+            if busy:
+                await asyncio.sleep(LINGER)
+
+    def _refuse_who_waits(self, calls: Calls) -> None:
+        """End the waiting of all calls, those of other running loops in their own threads."""
+        calls.call_off(waiting_only=True)
+        for loop, (_, others) in tuple(self._here.items()):
+            if others is not calls and loop.is_running():
+                with suppress(RuntimeError):  # it ended this moment
+                    loop.call_soon_threadsafe(partial(others.call_off, waiting_only=True))
 
     def check_open(self) -> None:
         """Refuse to go on after :meth:`close`."""
         if self.closed:
             raise closed()
 
-    def watch(self) -> Watch:
-        """Give the watch of the running loop."""
+    def here(self) -> tuple[Watch, Calls]:
+        """Return the watch and the calls of the running loop."""
         loop = asyncio.get_running_loop()
-        watch = self._watches.get(loop)
-        if watch is None:
-            for dead in [known for known in self._watches if known.is_closed()]:
-                del self._watches[dead]
-            watch = self._watches[loop] = Watch(self.clock)
-        return watch
+        here = self._here.get(loop)
+        if here is None:
+            for dead in [known for known in self._here if known.is_closed()]:
+                del self._here[dead]
+            here = self._here[loop] = Watch(self.clock), Calls()
+        return here
 
 
 class _Sending:
@@ -151,6 +183,9 @@ class _Sending:
     __slots__ = (
         "_attempts",
         "_began",
+        "_called_off",
+        "_caller",
+        "_calls",
         "_clock",
         "_download",
         "_empty",
@@ -169,6 +204,7 @@ class _Sending:
         "_timeline",
         "_turn",
         "_waited",
+        "_waits",
         "_watch",
         "slot",
         "whole",
@@ -191,7 +227,9 @@ class _Sending:
         self._download: Download | None = None
         self._limit: _Limit | None = None
         self._fresh = request.costly
-        self._watch = sender.watch()
+        self._watch, self._calls = sender.here()
+        self._caller: asyncio.Task[Any] | None = None
+        self._waits = self._called_off = False
         self.slot = 0
         self._task: asyncio.Task[Any] | None = None
         self._expires = 0.0
@@ -202,10 +240,14 @@ class _Sending:
 
     async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts until one answers, or the policy gives up."""
+        cancelling = self._begin()
         try:
             while True:
+                self._sender.check_open()
                 if not self._turn.take():
+                    self._waits = True
                     await self._turn.wait(self._number, self._left())
+                    self._waits = False
                 started = self._timeline.admitted = self._now() - self._began
                 try:
                     result = await self._within_limits(attempt, started)
@@ -222,10 +264,43 @@ class _Sending:
             error.attempts = error.attempts or tuple(self._attempts)
             self._finished(error)
             raise
-        except BaseException:
+        except BaseException as error:
             self._turn.drop()
-            self._finished(None)
-            raise
+            if not self._was_called_off(error, cancelling):
+                self._finished(None)
+                raise
+        finally:
+            self._caller = None
+        raise self._closed()
+
+    def _begin(self) -> int:
+        """Count the call, and give how often its task was cancelled before."""
+        self._calls.begin(self)
+        caller = self._caller = asyncio.current_task()
+        return caller.cancelling() if caller is not None else 0
+
+    def call_off(self, *, waiting_only: bool) -> None:
+        """End it because the session was closed, as far as its reply has not begun."""
+        if self._caller is not None and not self._called_off and (self._waits or not waiting_only):
+            self._called_off = True
+            self._caller.cancel()
+
+    def _was_called_off(self, error: BaseException, cancelling: int) -> bool:
+        """Say whether it was cancelled by :meth:`call_off`, and by nobody else."""
+        caller = self._caller
+        if caller is None or not self._called_off or not isinstance(error, asyncio.CancelledError):
+            return False
+        # The way asyncio.timeout tells a cancellation of its own from those of others.
+        return caller.uncancel() <= cancelling
+
+    def _closed(self) -> CallerError:
+        """Return the error of a call that the end of its session has ended."""
+        error = closed()
+        error.attempts = tuple(self._attempts)
+        if not self._waits:
+            error.add_note("the request was on its way: what was asked for may have been begun")
+        self._finished(error)
+        return error
 
     async def open_once(self) -> Pump:
         """Send once, and read up to the first delta."""
@@ -320,6 +395,7 @@ class _Sending:
 
     async def _send(self) -> Answer:
         sender, request, timeline = self._sender, self._request, self._timeline
+        sender.check_open()
         if sender.hooks:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, _public(request.path), attempt))
@@ -462,7 +538,7 @@ class _Sending:
         refused = isinstance(error, RateLimited)
         wait, counted = self._after_refusal(error) if refused else self._after_failure(error)
         left = self._left()
-        if wait is not None and left is not None and wait >= left:
+        if self._sender.closed or (wait is not None and left is not None and wait >= left):
             wait = None
         self._note(started, error, wait)
         if wait is None:
@@ -472,7 +548,9 @@ class _Sending:
         attempts = len(self._attempts)
         self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
         if not refused or not self._request.pooled:
+            self._waits = True
             await self._clock.sleep(wait)
+            self._waits = False
         return False
 
     def _after_refusal(self, error: TokenGateError) -> _Wait:
@@ -554,6 +632,8 @@ class _Sending:
             self._pump_ended(result)
             return
         result.on_end = self._pump_ended
+        if not self.whole:
+            result.hold = self._turn.hand_over()
         self._watch.add(result)
         if self._turn.watches_tokens:
             self._reply = result
@@ -565,7 +645,7 @@ class _Sending:
         """End a call that is no chat, or watch over its download."""
         download, self._download = self._download, None  # it is its reader's, and holds us
         if download is not None:
-            download.watched(self._watch, self._downloaded)
+            download.watched(self._watch, self._downloaded, self._turn.hand_over())
             return
         self._turn.done(_total_tokens(result))
         self._timeline.done = self._now() - self._began
@@ -589,6 +669,7 @@ class _Sending:
         self._finished(pump.error, pump)
 
     def _finished(self, error: TokenGateError | None, pump: Pump | None = None) -> None:
+        self._calls.end(self)
         if self._sender.hooks:
             event = RequestFinished(
                 self._number,
@@ -658,10 +739,21 @@ def closed() -> CallerError:
     return CallerError("this TokenGate is closed, make a new one")
 
 
+def _end_all(watch: Watch) -> None:
+    """End what streams, and what is downloaded; no clock runs any more."""
+    for watched in watch.watched():
+        if isinstance(watched, Pump):
+            _warn_held(watched)
+            watched.stop()
+        elif isinstance(watched, Ending):
+            watched.end(closed())
+    watch.stop()
+
+
 def _warn_held(pump: Pump) -> None:
     place = f"; it was opened at:\n{pump.opened_at}" if pump.opened_at else ""
     warnings.warn(
         f"a stream was still open when its TokenGate was closed{place}",
         ResourceWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -11,6 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from math import inf
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -223,11 +224,23 @@ class TokenGate(Shared):
         """Close."""
         await self.close()
 
-    async def close(self) -> None:
-        """End what is still streaming on this loop, and close its connections."""
-        await self._sender.close()
+    async def close(self, *, drain: float | None = None) -> None:
+        """Refuse who waits, end what is still streaming on this loop, and close its connections.
+
+        What waits in the pool, for another attempt or for news of a job ends with a
+        :class:`CallerError`; nothing is sent any more.
+
+        Args:
+            drain: seconds for which the calls that are on their way may go on, so that they end
+                by themselves; what is not over then is ended.
+
+        Raises:
+            CallerError: ``drain`` is no number of seconds.
+        """
+        seconds = _checked_drain(drain)
         if self._made_pollers is not None:
-            self._made_pollers.close(closed())
+            self._made_pollers.close(closed)
+        await self._sender.close(seconds)
 
     @property
     def pool(self) -> Pool:
@@ -794,6 +807,16 @@ def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
         message = "expected hooks as a list of callables, each of which takes an event"
         raise CallerError(message)
     return listed
+
+
+def _checked_drain(seconds: object) -> float:
+    if seconds is None:
+        return 0.0
+    good = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not good or not 0 <= seconds < inf:  # type: ignore[operator]
+        message = f"expected drain in seconds from 0 up, got {seconds!r}"
+        raise CallerError(message)
+    return float(seconds)  # type: ignore[arg-type]
 
 
 def _checked_pool(pool: object) -> Pool:

@@ -232,6 +232,27 @@ async def test_settled_with_more_than_was_expected(clock: VirtualClock) -> None:
     (await waiting).settle()
 
 
+async def test_as_many_wait_as_may_and_not_one_more(clock: VirtualClock) -> None:
+    """The next one is refused at once and takes nothing; whoever leaves makes room for another."""
+    pool = Pool(ONE, max_waiting=2, clock=clock)
+    async with pool.slot(MODEL):
+        waiting = [asyncio.ensure_future(hold(pool)) for _ in range(2)]
+        await clock.settle()
+        assert not any(task.done() for task in waiting)
+        with pytest.raises(QueueFull, match="at most 2 waiting calls"):
+            await hold(pool)
+        assert lane(pool).waiting == 2
+        waiting[0].cancel()
+        await clock.settle()
+        third = asyncio.ensure_future(hold(pool))
+        await clock.settle()
+        assert not third.done()
+        assert lane(pool).waiting == 2
+    for task in (waiting[1], third):
+        (await task).settle()
+    assert (lane(pool).waiting, lane(pool).in_flight) == (0, 0)
+
+
 async def test_no_room_to_wait(clock: VirtualClock) -> None:
     """With no queue at all, a call goes at once or is refused."""
     pool = Pool(ONE, max_waiting=0, clock=clock)
@@ -352,3 +373,37 @@ async def test_sizes_of_models_are_bounded(clock: VirtualClock) -> None:
         assert await ask(1500, 4500) - before < 3000 * BYTES
     finally:
         tracemalloc.stop()
+
+
+async def test_a_call_that_failed_is_charged_what_its_limit_says(clock: VirtualClock) -> None:
+    """Where max_tokens are charged, all that was reserved counts, and not what was used."""
+    pool = Pool(Limits(tokens_per_minute=1_000, charge="max_tokens"), clock=clock)
+    with pytest.raises(ZeroDivisionError):
+        async with pool.slot(MODEL, tokens=500) as slot:
+            slot.true_up(600)
+            raise ZeroDivisionError
+    assert lane(pool).tokens_left == 500
+
+
+async def test_lanes_that_are_in_use_are_kept(clock: VirtualClock) -> None:
+    """However many names come: what goes, and what was learned, is not forgotten."""
+    pool = Pool(clock=clock)
+    async with pool.slot("refused") as slot:
+        slot.refuse(retry_after=0.5)
+    async with pool.slot("going"):
+        for number in range(1_100):
+            async with pool.slot(f"名字 {number}"):
+                pass
+        kept = {each.pattern: each for each in pool.statistics().lanes}
+        assert len(kept) < 1_000
+        assert kept["going"].in_flight == 1
+        assert kept["refused"].refused == 1
+
+
+async def test_names_of_one_lane_are_not_kept_for_ever(clock: VirtualClock) -> None:
+    pool = Pool(Limits(learn=False), clock=clock)
+    for number in range(2_100):
+        async with pool.slot(f"名字 {number} 🎹"):
+            pass
+    assert len(pool.statistics().lanes) == 1
+    assert len(pool._by_model) <= 1_000

@@ -6,8 +6,10 @@ import pytest
 from support import pump_over
 
 from aiotokengate import ServerFailed, StreamInterrupted, TransportError
+from aiotokengate.pump import HELD_OPEN
 from aiotokengate.testing.clock import VirtualClock
 from aiotokengate.testing.script import Pause
+from aiotokengate.testing.transport import ScriptedBody
 from aiotokengate.wire.pack import BLOCK
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
@@ -79,6 +81,32 @@ async def test_a_break_while_waiting_for_the_usage() -> None:
     await pump.drain()
     assert pump.status == "complete"
     assert pump.reply().notes == ("error after the finish: the connection broke: gone",)
+
+
+async def test_the_wait_for_the_end_is_counted_anew() -> None:
+    """Whatever a choice says after its finish gives the protocol's own end its time again."""
+    clock = VirtualClock()
+    late = [Pause(1.5), CHUNK + FINISH]
+    pump = pump_over([CHUNK + FINISH, *late * 3, Pause(1.5), DONE], clock=clock)
+    draining = asyncio.ensure_future(pump.drain())
+    await clock.run_for(7)
+    await draining
+    assert (pump.status, pump.reply().notes) == ("complete", ())
+    assert len(pump.reply().answer) == 4
+
+
+async def test_a_stream_that_is_held_open_is_closed_here() -> None:
+    """Two seconds after its finish, with a note, and not kept for its last bytes."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK + FINISH, Pause(1000), DONE], clock=clock)
+    draining = asyncio.ensure_future(pump.drain())
+    await clock.run_for(1.9)
+    assert not pump.ended
+    await clock.run_for(0.2)
+    await draining
+    assert (pump.status, pump.reply().notes) == ("complete", (HELD_OPEN,))
+    assert isinstance(pump._body, ScriptedBody)
+    assert pump._body.state == "closed"
 
 
 async def test_stopped_while_somebody_reads() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import count
@@ -17,7 +18,8 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis_server import RedisServer
 
-from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.errors import CallerError, ConnectFailed, QueueFull, TimedOut
+from aiotokengate.holding import Hold
 from aiotokengate.policy.lanes import LaneStatistics, Ticket
 from aiotokengate.policy.limits import Limits
 from aiotokengate.pool import Pool, Slot
@@ -109,8 +111,8 @@ class Held:
         await self.task
 
 
-async def hold(pool: Pool, **settings: Any) -> Held:
-    held = Held(pool.slot(MODEL, **settings))
+async def hold(pool: Pool, model: str = MODEL, **settings: Any) -> Held:
+    held = Held(pool.slot(model, **settings))
     await held.going.wait()
     return held
 
@@ -353,7 +355,9 @@ async def test_another_layout_is_an_error_that_names_both(
     pool = open_pool(Limits(concurrency=2))
     async with Redis.from_url(shared.url, protocol=2) as client:
         await client.set(f"{prefix}:{{*|}}:state", b"what somebody else keeps")
-        await one_call(pool)
+        with pytest.raises(CallerError, match=r"expected layout 1 .* found something else"):
+            await one_call(pool)
+        await one_call(open_pool(Limits(concurrency=2), share=1.0))
         with pytest.raises(CallerError, match=r"expected layout 1 .* found something else"):
             await one_call(pool)
         with pytest.raises(CallerError, match=r"expected layout 1 .* found something else"):
@@ -388,6 +392,152 @@ async def test_no_redis_at_the_start_is_a_share_and_a_warning(
     server.__exit__()
 
 
+# --- at the start -------------------------------------------------------------------------------
+
+
+def as_user(server: RedisServer, user: str, password: str = "") -> str:
+    return server.url.replace("redis://", f"redis://{user}:{password}@")
+
+
+async def set_up(server: RedisServer, *command: str) -> None:
+    async with Redis.from_url(server.url, protocol=2) as client:
+        await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+ALL = ("on", ">right", "~*", "+@all")
+
+REFUSALS = {
+    "a wrong password": (ALL, "wr0ng-p4ss", "AuthenticationError"),
+    "no right to run scripts": ((*ALL, "-eval", "-evalsha"), "right", "no permissions"),
+    "no right to the keys": (("on", ">right", "~other:*", "&*", "+@all"), "right", "NOPERM|keys"),
+    "no right to the channels": ((*ALL, "resetchannels"), "right", "channel"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+async def test_a_redis_that_refuses_at_the_start(
+    server: RedisServer,
+    prefix: str,
+    refusal: tuple[tuple[str, ...], str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each call says so, and none goes with the limits for itself; with a share they do."""
+    rules, password, words = refusal
+    await set_up(server, "ACL", "SETUSER", "bot", *rules)
+    url = as_user(server, "bot", password)
+    backend = RedisBackend(url, prefix=prefix)
+    pool = Pool(Limits(concurrency=4), backend=backend)
+    for _ in range(2):
+        with pytest.raises(CallerError, match=words) as caught:
+            await one_call(pool)
+        said = str(caught.value)
+        assert f"127.0.0.1:{server.port} refuses" in said
+        assert "share=0.5" in said
+        assert "提示" in said
+    assert (pool.statistics().waiting, pool.statistics().in_flight) == (0, 0)
+    shared = RedisBackend(url, prefix=prefix, share=0.25)
+    held = await hold(other := Pool(Limits(concurrency=4), backend=shared))
+    second = Held(other.slot(MODEL))
+    await until(lambda: other.statistics().waiting == 1)
+    await held.end()
+    await second.going.wait()
+    await second.end()
+    if password != "right":
+        with pytest.raises(CallerError, match="refuses to be asked at") as caught:
+            await statistics(url, prefix=prefix)
+        assert password not in said + str(caught.value) + caplog.text
+    for each in (backend, shared):
+        await each.aclose()
+
+
+async def test_a_redis_that_is_full_at_the_start(server: RedisServer, prefix: str) -> None:
+    await set_up(server, "CONFIG", "SET", "maxmemory", "1")
+    backend = RedisBackend(server.url, prefix=prefix)
+    pool = Pool(Limits(requests_per_minute=60), backend=backend)
+    with pytest.raises(CallerError, match="OOM"):
+        await one_call(pool)
+    await set_up(server, "CONFIG", "SET", "maxmemory", "0")
+    await one_call(pool)
+    await backend.aclose()
+
+
+async def test_a_redis_that_comes_late(server: RedisServer, prefix: str) -> None:
+    """Calls fail until it is there, each by itself, and then they go."""
+    server.kill()
+    backend = RedisBackend(server.url, prefix=prefix)
+    pool = Pool(Limits(concurrency=1), backend=backend)
+    calls = [one_call(pool) for _ in range(3)]
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(error, ConnectFailed) for error in errors)
+    assert len(set(map(id, errors))) == len(errors)
+    assert f"Redis at 127.0.0.1:{server.port} can't be reached" in str(errors[0])
+    assert "提示" in str(errors[0])
+    for _ in range(40):
+        with pytest.raises(ConnectFailed):
+            await one_call(pool)
+    server.start()
+    await one_call(pool)
+    await until_lane(server.url, prefix, admitted=1, in_flight=0)
+    await backend.aclose()
+
+
+async def test_a_lane_that_is_new_while_redis_is_away(server: RedisServer, prefix: str) -> None:
+    """It has the share of one of so many processes as the other lanes were found to have."""
+    limits = {"glm*": Limits(concurrency=8), "*": Limits(concurrency=8)}
+    backends = [RedisBackend(server.url, prefix=prefix) for _ in range(2)]
+    pools = [Pool(limits, backend=backend) for backend in backends]
+    for pool in (*pools, *pools):
+        await one_call(pool)
+    server.kill()
+    held = [await hold(pools[0], model="glm-5") for _ in range(4)]
+    fifth = Held(pools[0].slot("glm-5"))
+    await until(lambda: pools[0].statistics().waiting == 1)
+    for each in (*held, fifth):
+        await each.end()
+    for backend in backends:
+        await backend.aclose()
+
+
+async def test_a_nested_call_is_told_here_too(open_pool: Open) -> None:
+    """Where all places of all processes are held by the task itself."""
+    pool = open_pool(Limits(concurrency=1))
+    lane = pool.lane(MODEL)
+    ticket = Ticket()
+    ticket.wake = (woken := asyncio.Event()).set
+    lane.enter(ticket)
+    await woken.wait()
+    hold_of_it = Hold(pool.holds, lane, stream=True)
+    hold_of_it.touch()
+    with pytest.raises(CallerError, match="would wait for itself"):
+        await one_call(pool)
+    hold_of_it.release()
+    lane.settle(ticket)
+
+
+# --- statistics ---------------------------------------------------------------------------------
+
+
+async def within_a_second(is_so: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    await until(is_so)
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("limits", [Limits(concurrency=9), Limits(tokens_per_minute=9_000)])
+async def test_what_one_pool_does_is_soon_in_the_others_statistics(
+    open_pool: Open, limits: Limits
+) -> None:
+    """Though that one is idle, and also where nobody waits for what comes free."""
+    busy, idle = open_pool(limits), open_pool(limits)
+    for pool in (busy, idle):
+        await one_call(pool, tokens=1)
+    held = [await hold(busy, tokens=100) for _ in range(4)]
+    await within_a_second(lambda: idle.statistics().in_flight == 4)
+    for each in held:
+        await each.end()
+    await within_a_second(lambda: idle.statistics().in_flight == 0)
+
+
 async def test_a_restart_without_data_loses_no_call(server: RedisServer, prefix: str) -> None:
     limits = Limits(concurrency=4)
     backends = [RedisBackend(server.url, prefix=prefix, lease=SHORT) for _ in range(2)]
@@ -411,7 +561,7 @@ async def test_a_restart_without_data_loses_no_call(server: RedisServer, prefix:
 async def test_what_was_used_without_redis_counts_afterwards(
     server: RedisServer, prefix: str
 ) -> None:
-    backend = RedisBackend(server.url, prefix=prefix, lease=SHORT)
+    backend = RedisBackend(server.url, prefix=prefix, lease=SHORT, share=1.0)
     server.kill()
     pool = Pool(Limits(tokens_per_minute=1000), backend=backend)
     await one_call(pool, tokens=300)
@@ -426,7 +576,7 @@ async def test_what_was_used_without_redis_counts_afterwards(
 
 async def test_a_share_does_all_that_a_lane_does(prefix: str) -> None:
     nowhere = RedisServer()
-    backend = RedisBackend(nowhere.url, prefix=prefix)
+    backend = RedisBackend(nowhere.url, prefix=prefix, share=1.0)
     limits = Limits(concurrency=2, tokens_per_minute=60_000, charge="usage", learn=False)
     pool = Pool(limits, backend=backend)
     lane = pool.lane(MODEL)
@@ -461,7 +611,7 @@ async def test_what_changes_while_redis_is_asked_again_is_told(
     server: RedisServer, prefix: str
 ) -> None:
     server.pause()
-    backend = RedisBackend(server.url, prefix=prefix, timeout=0.5, lease=SHORT)
+    backend = RedisBackend(server.url, prefix=prefix, timeout=0.5, lease=SHORT, share=1.0)
     pool = Pool(Limits(concurrency=4, tokens_per_minute=10_000, charge="usage"), backend=backend)
     lane = pool.lane(MODEL)
     assert isinstance(lane, RedisLane)

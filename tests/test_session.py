@@ -443,6 +443,47 @@ async def test_a_silent_server(
     await gateway.wait_connections(0)
 
 
+async def test_a_time_out_leaves_its_task_as_it_was(
+    gateway: FakeGateway, timed: TokenGate, clock: VirtualClock
+) -> None:
+    """The task that was timed out is not left cancelled, so that others' clocks work on."""
+    gateway.script(Raw(status=None, end="hang"))
+
+    async def ask() -> int:
+        with pytest.raises(TimedOut):
+            await timed.chat(MODEL, "嗨")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):  # takes a cancellation for its own, if it is the only
+                await asyncio.Event().wait()
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    asking = asyncio.create_task(ask())
+    await gateway.wait_requests(1)
+    await clock.run_for(301)
+    assert await asking == 0
+
+
+async def test_a_cancellation_in_the_moment_of_a_time_out_is_kept(
+    gateway: FakeGateway, timed: TokenGate, clock: VirtualClock
+) -> None:
+    """Ours is taken back, and nobody else's: before or after it in the same turn."""
+    for first in ("clock", "caller"):
+        gateway.script(Raw(status=None, end="hang"))
+        before = len(gateway.requests)
+        asking = asyncio.ensure_future(timed.chat(MODEL, first))
+        await gateway.wait_requests(before + 1)
+        await clock.run_for(299)
+        if first == "caller":
+            asking.cancel()
+        clock.advance(2)
+        if first == "clock":
+            asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+
+
 @pytest.mark.parametrize("sent", ["headers", "keep-alives"])
 async def test_keep_alives_are_no_content(
     gateway: FakeGateway, timed: TokenGate, clock: VirtualClock, sent: str

@@ -208,6 +208,40 @@ async def test_keep_alives_do_not_put_off_a_stall() -> None:
     assert isinstance(pump.error.__cause__, TimedOut)
 
 
+async def test_content_sets_the_clock_back() -> None:
+    """Keep-alives between pieces of content are silence, but only since the last piece."""
+    clock = VirtualClock()
+    steady: list[Step] = [Pause(STALL / 2), COMMENT, Pause(STALL / 2 - 1), CHUNK]
+    pump = pump_over([CHUNK, *steady * 10, Pause(10 * STALL), CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    reading = asyncio.ensure_future(pump.drain())
+    await clock.run_for(10 * (STALL - 1) + STALL - 2)
+    assert (pump.ended, len(pump.log)) == (False, 11)
+    await clock.run_for(2 + 2 * TICK)
+    await reading
+    assert isinstance(pump.error, StreamInterrupted)
+    assert isinstance(pump.error.__cause__, TimedOut)
+    assert pump.error.__cause__.phase == "stall"
+
+
+async def test_bytes_set_the_clock_of_a_download_back() -> None:
+    """Also where it is read in short turns, each of which is called off."""
+    clock = VirtualClock()
+    terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
+    more: list[Step] = [Pause(STALL - 20), b"b"]
+    download = Download(ScriptedBody([b"a", *more * 4], clock=clock), terms, 200, {}, None)
+    download.watched(Watch(clock), lambda _: None)
+    pieces, found = aiter(download), b""
+    while len(found) < 5:
+        turn = asyncio.ensure_future(anext(pieces))
+        await clock.run_for(50.0)
+        turn.cancel()
+        (piece,) = await asyncio.gather(turn, return_exceptions=True)
+        assert isinstance(piece, bytes | asyncio.CancelledError)
+        found += piece if isinstance(piece, bytes) else b""
+    assert found == b"abbbb"
+
+
 async def test_waiting_in_short_turns_is_waiting() -> None:
     """A reader that gives up every second, and comes back, meets the stall as well."""
     clock = VirtualClock()

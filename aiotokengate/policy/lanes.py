@@ -68,6 +68,7 @@ class Ticket(Place):
         measure: works out what it is expected to cost, if that was of no interest so far.
         requests_mark: how the account of requests stood when it was admitted.
         tokens_mark: the same of tokens.
+        trouble: why it can't be admitted, where it was woken without; whoever waits raises it.
     """
 
     tokens: float = 0.0
@@ -82,6 +83,7 @@ class Ticket(Place):
     measure: Callable[[Ticket], None] | None = None
     requests_mark: Mark = NOTHING
     tokens_mark: Mark = NOTHING
+    trouble: Exception | None = None
 
 
 @attrs.frozen
@@ -447,6 +449,17 @@ class Lane:
                 break
         eta, because = self._outlook(now, calls, tokens)
         return Waiting(calls, eta, because)
+
+    def blocked_by(self, ticket: Ticket, now: float) -> int:
+        """Count the calls in flight of which one must end before this one can go.
+
+        0 where time may let it in: what is given alone is certain, what is learned changes.
+        """
+        meters = ((self.requests, 1.0), (self.tokens, ticket.tokens))
+        never = any(
+            meter is not None and meter.ready_at(now, amount) == inf for meter, amount in meters
+        )
+        return self.in_flight if never or self.in_flight >= self._concurrency else 0
 
     def wait(self, ticket: Ticket, now: float) -> float:
         """Give about how many seconds a new call would wait; 0 if it can go at once."""

@@ -7,7 +7,7 @@ import random
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -17,7 +17,16 @@ from aiotokengate.clock import Clock, RealClock
 from aiotokengate.copying import Shared
 from aiotokengate.errors import CallerError, ConnectFailed
 from aiotokengate.redis.lane import RedisLane
-from aiotokengate.redis.link import TROUBLE, Link, connect, copied, evaluate, text
+from aiotokengate.redis.link import (
+    TROUBLE,
+    Link,
+    connect,
+    copied,
+    evaluate,
+    is_refusal,
+    said,
+    text,
+)
 from aiotokengate.redis.told import LAYOUT, Known, lane_keys, names_of, other_layout
 
 if TYPE_CHECKING:
@@ -42,8 +51,9 @@ class RedisBackend(Shared):
     The processes of a lane give the same limits; where they differ, those of the latest call hold.
     A lane with no limit given at all is not shared: each process learns for itself.
 
-    While Redis can't be reached, each process goes on with a share of the limits, beginning with
-    nothing left where it was connected before.
+    Where Redis can't be reached at the start, or refuses what is asked of it, calls fail and say
+    so, unless ``share`` is given.  Where it is lost later, each process goes on with a share of
+    the limits, beginning with nothing left.
 
     Args:
         server: an address, ``redis://``, ``rediss://`` or ``unix://``; or a client of redis-py,
@@ -51,15 +61,19 @@ class RedisBackend(Shared):
             taken: connections are our own, and new ones in each process and event loop.
         prefix: begins the name of every key.
         lease: seconds after which the calls of a process that has died are given up.
-        share: part of the limits for this process while Redis is away; by default all of it,
-            divided by the number of processes that used the lane in the last ten minutes.
+        share: part of the limits for this process while Redis is away, from the start on; by
+            default all of it, divided by the number of processes that used the lane in the last
+            ten minutes, and nothing before Redis was reached for the first time.
         timeout: seconds for one command.
         ahead: seconds by which a call may be told early when it may start.
         clock: for tests.  Between processes only the server's clock counts.
         chance: gives a random number from 0 up to 1, for jitter.
 
     Attributes:
-        round_trips: commands sent so far, renewals included; renewals: how many were.
+        round_trips: commands sent so far, renewals included, looks at lanes where nothing happens
+            left out; renewals: how many were.
+        members: the most processes that one lane was found to have, 0 before Redis was reached.
+        secrets: passwords, to be blanked in what Redis says.
 
     Raises:
         CallerError: an argument is wrong.
@@ -93,7 +107,8 @@ class RedisBackend(Shared):
         self.clock = clock or RealClock()
         self.chance = chance
         self.serials: Iterator[int] = count(1)
-        self.round_trips = self.renewals = 0
+        self.round_trips = self.renewals = self.members = 0
+        self.secrets = _passwords(server)
         self._server = server
         self._local = LocalBackend(self.clock, chance)
         self._links: list[Link] = []
@@ -146,7 +161,7 @@ async def statistics(
         prefix: begins the name of every key.
 
     Raises:
-        CallerError: an argument is wrong, or the lanes have another layout.
+        CallerError: an argument is wrong, the lanes have another layout, or Redis refuses.
         ConnectFailed: Redis can't be asked.
     """
     address = _checked_server(server)
@@ -155,7 +170,10 @@ async def statistics(
     try:
         return await _lanes(client, start)
     except TROUBLE as error:
-        message = f"Redis does not answer at {address}: {type(error).__name__}"
+        message = f"Redis does not answer at {address}: {said(error, _passwords(server))}"
+        if is_refusal(error):
+            message = message.replace("does not answer", "refuses to be asked")
+            raise CallerError(message) from None
         raise ConnectFailed(message) from None
     finally:
         await client.aclose()
@@ -194,6 +212,19 @@ def _checked_server(server: object) -> str:
         message = f"expected {expected}; got the scheme {parts.scheme!r}"
         raise CallerError(message)
     return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+
+
+def _passwords(server: str | Redis | RedisCluster) -> tuple[str, ...]:
+    """Return what is never to be shown of an address or a client."""
+    if isinstance(server, str):
+        parts = urlsplit(server)
+        found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+        return tuple({word for each in found for word in (each, unquote(each)) if word})
+    if isinstance(server, RedisCluster):
+        given = server.connection_kwargs.get("password")
+    else:
+        given = server.connection_pool.connection_kwargs.get("password")
+    return (str(given),) if given else ()
 
 
 def _checked_prefix(prefix: object) -> str:

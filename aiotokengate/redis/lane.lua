@@ -194,6 +194,8 @@ local function new_class()
 end
 
 local function created(lost)
+  -- A full Redis refuses this; after a DEL it would let the rest of the run pass.
+  redis.call('SET', K_STATE, '')
   redis.call('DEL', unpack(KEYS))
   S = {
     layout = LAYOUT, epoch = OFFERED, runs = 0, last = now, fresh = not lost, number = 0,

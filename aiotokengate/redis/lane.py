@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, ConnectFailed, TokenGateError
 from aiotokengate.hooks import logger
 from aiotokengate.policy.bucket import MINUTE
 from aiotokengate.policy.lanes import Because, LaneStatistics, Stage, Ticket, Waiting
-from aiotokengate.redis.link import TROUBLE, Link
+from aiotokengate.redis.link import TROUBLE, Link, is_refusal, said
 from aiotokengate.redis.share import Share, part_of
 from aiotokengate.redis.told import LAYOUT, Known, grants_of, lane_keys, lane_name, other_layout
 
@@ -43,7 +43,7 @@ SOON: Final = 0.05
 NOBODY_WAITS: Final = 0.25
 """The same, where nobody waited the last time we heard."""
 
-LATER: Final = 1.0
+LATER: Final = 0.35
 """Seconds for which news that let nobody in may wait: that a call was answered, for one."""
 
 GRAIN: Final = 0.25
@@ -56,6 +56,27 @@ LONGEST_GRACE: Final = 3.0
 """Seconds for which a lane waits at most until all its processes are back."""
 
 FIRST_HOLD: Final = 1.0
+
+MANY_NAMES: Final = 16
+"""Names under which Redis may have heard us, that are given up once it answers."""
+
+_LATELY: Final = 0.1
+"""Seconds since a run that make it superfluous to ask what the lane is doing."""
+
+_SHARE: Final = (
+    "or let each process go on without it by RedisBackend(share=0.5), a part of the limits\n"
+)
+_AWAY: Final = (
+    f"hint: start Redis, or mend its address; {_SHARE}"
+    "提示：请启动 Redis 或修正其地址；"
+    "也可用 RedisBackend(share=0.5) 让各进程按限额的一部分继续运行"
+)
+_REFUSED: Final = (
+    "hint: see to the password, the rights of the user (EVALSHA, PUBLISH and SUBSCRIBE, keys and "
+    f"channels under the prefix) and the memory of that Redis; {_SHARE}"
+    "提示：请检查该 Redis 的密码、用户权限（EVALSHA、PUBLISH、SUBSCRIBE，以及该前缀的键和频道）"
+    "和内存；也可用 RedisBackend(share=0.5) 让各进程按限额的一部分继续运行"
+)
 
 
 @attrs.define(eq=False)
@@ -94,7 +115,7 @@ class RedisLane:
         self._keys = lane_keys(terms.prefix, self.name)
         self._link: Link | None = None
         self._known = Known()
-        self._heard_at = -inf
+        self._heard_at = self._seen_at = -inf
         self._broken: CallerError | None = None
         # Calls, and what is to be told of them.
         self._calls: dict[Ticket, _Call] = {}
@@ -279,11 +300,21 @@ class RedisLane:
         calls = max(self._known.waiting, self._waiting) + 1
         return self._outlook(calls, calls * ticket.tokens)[0]
 
+    def blocked_by(self, ticket: Ticket) -> int:
+        """Count the calls in flight of which one must end before this one can go."""
+        if self._share is not None:
+            return self._share.lane.blocked_by(ticket, self._clock.now())
+        call, known = self._calls.get(ticket), self._known
+        if call is None or not call.asked or self.limits.concurrency is None:
+            return 0
+        return known.in_flight if known.in_flight >= self.limits.concurrency else 0
+
     def statistics(self) -> LaneStatistics:
         """Give what the lane is doing, by what the last run has told."""
         if self._share is not None:
             return self._share.lane.statistics(self._clock.now(), self.pattern, self.key)
-        since = self._clock.now() - self._heard_at if self._heard_at > -inf else 0.0
+        heard_at = max(self._heard_at, self._seen_at)
+        since = self._clock.now() - heard_at if heard_at > -inf else 0.0
         return self._known.statistics(self.pattern, self.key, since)
 
     def queued(self) -> int:
@@ -314,6 +345,17 @@ class RedisLane:
         if float(look) >= 0:
             self._look_at = self._clock.now() + float(look)
             self._plan()
+
+    async def refresh(self, link: Link) -> None:
+        """Ask what the lane is doing, where that was not heard lately."""
+        before = self._heard_at
+        if self._share is not None or self._clock.now() - before < _LATELY or before == -inf:
+            return
+        # A name in place of a process is what asks for nothing: the script then only reads.
+        reply = await link.look(self._keys, [LAYOUT, *[""] * 20])
+        if reply[0] == "ok" and self._heard_at == before and self._share is None:
+            self._known = self._known.seen_again(reply)
+            self._seen_at = self._clock.now()
 
     def renew(self) -> bool:
         """Renew the lease, and ask for grants whose message was lost."""
@@ -490,12 +532,46 @@ class RedisLane:
                 self._wanted = False
                 await self._exchange(link)
         except CallerError as error:
-            logger.error("%s; going on with a local share of the limits", error)
-            self._lose(link, error)
+            if self._reached:
+                logger.error("%s; going on with a local share of the limits", error)
+            self._fail(link, error)
         except TROUBLE as error:
-            self._lose(link, error)
+            self._fail(link, error)
         finally:
             self._task = None
+
+    @property
+    def _reached(self) -> bool:
+        """Whether this process is to go on without Redis: it was there, or a share is given."""
+        return self._terms.members > 0 or self._terms.share is not None
+
+    def _explained(self, error: BaseException) -> TokenGateError:
+        """Return the error of a call that a Redis which was never reached keeps from going."""
+        if isinstance(error, CallerError):
+            return CallerError(error.message)
+        at, words = self._terms.address, said(error, self._terms.secrets)
+        if is_refusal(error):
+            return CallerError(f"Redis at {at} refuses what the pool asks: {words}", hint=_REFUSED)
+        return ConnectFailed(f"Redis at {at} can't be reached: {words}", hint=_AWAY)
+
+    def _fail(self, link: Link, error: BaseException) -> None:
+        """Go on with a share; but where Redis was never reached, only if one was asked for.
+
+        Then the calls that wait fail, and the next one tries again.
+        """
+        if self._reached:
+            self._lose(link, error)
+            return
+        self._cancel_timer()
+        self._wanted = False
+        self._rename(link)  # it may have heard us, though we did not hear it
+        self._before = self._before[-MANY_NAMES:]
+        for call in [call for call in self._calls.values() if call.waits]:
+            self._drop(call.ticket)
+            call.ticket.stage = "settled"
+            call.ticket.trouble = self._explained(error)
+            if call.ticket.wake is not None:
+                call.ticket.wake()
 
     async def _exchange(self, link: Link) -> None:
         """Send all there is to tell, and take in what came of it."""
@@ -578,6 +654,7 @@ class RedisLane:
             raise self._broken
         self._known = Known.read(reply).with_news(reply)
         self._heard_at = self._clock.now()
+        self._terms.members = max(self._terms.members, self._known.members, 1)
 
     # --- saying anew what is there --------------------------------------------------------------
 
@@ -630,7 +707,7 @@ class RedisLane:
         self._rename(link)
         self._wanted = False
         self._away_since = self._clock.now()
-        part = self._terms.share or 1 / max(1, self._known.members)
+        part = self._terms.share or 1 / max(1, self._known.members or self._terms.members)
         share = self._share = Share(
             part_of(self.limits, part),
             self._clock,

@@ -21,8 +21,18 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
 
 from aiotokengate.hooks import logger
 
@@ -41,7 +51,9 @@ __all__ = [
     "connect",
     "copied",
     "evaluate",
+    "is_refusal",
     "isolated",
+    "said",
     "text",
 ]
 
@@ -50,6 +62,20 @@ DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 TROUBLE: Final = (RedisError, OSError, asyncio.TimeoutError)
 """Whatever can go wrong with a Redis: a lane then goes on with its share."""
+
+
+SETTINGS: Final = (AuthenticationError, AuthorizationError, ResponseError)
+"""What a Redis answers that does not do what is asked, and will not by itself."""
+
+PASSING: Final = (TryAgainError, ClusterDownError, MasterDownError, BusyLoadingError)
+"""Answers that mean that it will, soon."""
+
+REFRESH: Final = 0.5
+"""Seconds after which what is known of a lane is asked for anew, so that nobody is told of it
+what is older than a second; :data:`aiotokengate.redis.lane.LATER` is in that second, too."""
+
+
+LOOKS_AT_ONCE: Final = 16
 
 
 class Terms(Protocol):
@@ -67,6 +93,8 @@ class Terms(Protocol):
     serials: Iterator[int]
     round_trips: int
     renewals: int
+    members: int
+    secrets: tuple[str, ...]
 
     def connect(self) -> Redis | RedisCluster:
         """Make a client with connections of its own."""
@@ -80,6 +108,9 @@ class Member(Protocol):
 
     def heard(self, lines: Sequence[str]) -> None:
         """Take in a message of another process's run."""
+
+    async def refresh(self, link: Link) -> None:
+        """Ask what the lane is doing, where that was not heard lately."""
 
     def renew(self) -> bool:
         """Renew the lease, if there are calls; say whether there are."""
@@ -114,7 +145,10 @@ class Link:
         self._prober: asyncio.Task[None] | None = None
         self._renewal: Timer | None = None
         self._closed = False
+        self._tuned: asyncio.Future[None] = self.loop.create_future()
+        self._refused: RedisError | None = None
         self.spawn(self._listen())
+        self.spawn(self._stay_fresh())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until it ends or the link is closed."""
@@ -135,11 +169,19 @@ class Link:
         Raises:
             RedisError, OSError, asyncio.TimeoutError: Redis is away, or refuses.
         """
+        if not self._tuned.done():
+            await asyncio.wait({self._tuned}, timeout=self._terms.timeout)
+        if self._refused is not None:  # nobody would hear of a grant
+            raise self._refused
         try:
             return await self._evaluate(keys, arguments)
         except RedisConnectionError:
             # A connection that was kept may be dead while the server is well.
             return await self._evaluate(keys, arguments)
+
+    async def look(self, keys: Sequence[str], arguments: Sequence[str]) -> list[str]:
+        """Run the lane's script once, to see what it is doing."""
+        return await evaluate(self._client, keys, arguments, self._terms.timeout)
 
     async def _evaluate(self, keys: Sequence[str], arguments: Sequence[str]) -> list[str]:
         self._terms.round_trips += 1
@@ -153,7 +195,8 @@ class Link:
             while True:
                 try:
                     await isolated(self._subscription())
-                except TROUBLE:
+                except TROUBLE as error:
+                    self._tune(error)
                     pause = self._terms.retry * (0.5 + 0.5 * self._terms.chance())
                     await self._terms.clock.sleep(pause)
         finally:
@@ -172,6 +215,7 @@ class Link:
                     continue
                 if text(message["type"]) == "subscribe":
                     # What was told before that was not heard.
+                    self._tune(None)
                     self._renew_all()
                 else:
                     self._heard(text(message["data"]))
@@ -179,11 +223,29 @@ class Link:
             await channel.aclose()  # type: ignore[no-untyped-call]
             await client.aclose()
 
+    def _tune(self, error: BaseException | None) -> None:
+        """Note whether the channel may be heard, as far as that is known."""
+        if error is None or is_refusal(error):
+            self._refused = error  # type: ignore[assignment]
+        if not self._tuned.done():
+            self._tuned.set_result(None)
+
     def _heard(self, data: str) -> None:
         _, *lines = data.split("\n")
         member = self.members.get(lines[0].split(".")[1])
         if member is not None:
             member.heard(lines)
+
+    async def _stay_fresh(self) -> None:
+        """Ask what the lanes are doing, one after the other, as long as we know any."""
+        while True:
+            await self._terms.clock.sleep(REFRESH)
+            # Who has something to tell finds out whether Redis is away.
+            members = list(self.members.values())
+            while members:
+                some, members = members[:LOOKS_AT_ONCE], members[LOOKS_AT_ONCE:]
+                looks = (member.refresh(self) for member in some)
+                await asyncio.gather(*looks, return_exceptions=True)
 
     # --- leases ---------------------------------------------------------------------------------
 
@@ -208,10 +270,9 @@ class Link:
         """Try from time to time whether Redis is back; one lane first, and never all at once."""
         if not self._away:
             logger.warning(
-                "Redis at %s is away (%s: %.200s): going on with a local share of the limits",
+                "Redis at %s is away (%s): going on with a local share of the limits",
                 self._terms.address,
-                type(error).__name__,
-                error,
+                said(error, self._terms.secrets),
             )
         self._away[member] = None
         if self._prober is None:
@@ -304,6 +365,19 @@ async def _evaluate(
         # EVAL also keeps the script for the next time.
         reply = await client.eval(SCRIPT, len(keys), *keys, *arguments)
     return [text(part) for part in reply]
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Say whether a Redis is there, does not do what is asked, and will not by itself."""
+    return isinstance(error, SETTINGS) and not isinstance(error, PASSING)
+
+
+def said(error: BaseException, secrets: Sequence[str]) -> str:
+    """Return what went wrong, in one line, without the passwords."""
+    words = " ".join(str(error).split())
+    for secret in sorted(secrets, key=len, reverse=True):
+        words = words.replace(secret, "[…]")
+    return f"{type(error).__name__}: {words[:200]}"
 
 
 def text(part: Any) -> str:  # noqa: ANN401 - whatever a client makes of a reply

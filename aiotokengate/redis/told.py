@@ -101,6 +101,15 @@ class Known:
             concurrency=int(reply[14]) if reply[14] else None,
         )
 
+    def seen_again(self, reply: Sequence[str]) -> Self:
+        """Return what was only looked at since, with what members are told as it was."""
+        seen = Known.read(reply)
+        kept = ("because", "urgent", "members", "keep", "epoch", "runs")
+        return attrs.evolve(
+            self,
+            **{field: value for field, value in attrs.asdict(seen).items() if field not in kept},
+        )
+
     def with_news(self, reply: Sequence[str]) -> Self:
         """Add what only members are told."""
         return attrs.evolve(

@@ -11,7 +11,7 @@ from aiotokengate.wire.headers import Remaining
 NOW = 1000.0
 
 
-def lane_of(**given: float) -> Lane:
+def lane_of(**given: float | str) -> Lane:
     return Lane(Limits(**given), NOW, lambda: 0.0)  # type: ignore[arg-type]
 
 

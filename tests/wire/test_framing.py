@@ -282,6 +282,14 @@ def test_strict_beats_the_claims() -> None:
     assert isinstance(same_however_cut("chat", data, strict=True).cause, WireError)
 
 
+def test_strict_lets_an_error_be_itself() -> None:
+    """An event named error of which all can be read is that error, and no unreadable frame."""
+    data = 'event: error\ndata: {"error":{"message":"满","code":503}}\n\n'.encode()
+    cause = same_however_cut("chat", data, strict=True).cause
+    assert isinstance(cause, StatusError)
+    assert cause.status == 503
+
+
 # --- errors -------------------------------------------------------------------------------------
 
 Told = tuple[type[TokenGateError], str | None, int | None, str]

@@ -673,11 +673,21 @@ def test_scalars_that_change(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"null", b"true", b"[]", b"{}", b"", b'"', b'1,"a":"z"', b"1e999"]
+    "value",
+    [
+        *(b"null", b"true", b"[]", b"{}", b"", b'"', b'1,"a":"z"', b"1e999"),
+        *(b"007", b"00", b"-01", b"01.5", b"1.", b"+1", b"0x1", b"1_0", "٣".encode()),
+    ],
 )
 def test_scalars_that_are_none(value: bytes) -> None:
+    """What is no JSON in a hole goes the long way, whichever side of the text it stands on."""
     splicer = splicer_of(b'{"n":1,"a":"x"}', b'{"n":2,"a":"x"}', changing=("n",))
     assert taken(splicer, b'{"n":%b,"a":"y"}' % value) == 0
+    splicer = splicer_of(b'{"a":"x","n":1}', b'{"a":"x","n":2}', changing=("n",))
+    assert taken(splicer, b'{"a":"y","n":%b}' % value) == 0
+    both = b'{"n":1,"a":"x","m":1}', b'{"n":2,"a":"x","m":2}'
+    splicer = splicer_of(*both, changing=("n", "m"))
+    assert taken(splicer, b'{"n":3,"a":"y","m":%b}' % value) == 0
 
 
 def test_what_always_changes_need_not_be_seen_to_change() -> None:
