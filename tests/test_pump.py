@@ -9,7 +9,7 @@ from aiotokengate import ServerFailed, StreamInterrupted, TransportError
 from aiotokengate.pump import HELD_OPEN
 from aiotokengate.testing.clock import VirtualClock
 from aiotokengate.testing.script import Pause
-from aiotokengate.testing.transport import ScriptedBody
+from aiotokengate.testing.transport import ScriptedBody, Step
 from aiotokengate.wire.pack import BLOCK
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
@@ -86,7 +86,7 @@ async def test_a_break_while_waiting_for_the_usage() -> None:
 async def test_the_wait_for_the_end_is_counted_anew() -> None:
     """Whatever a choice says after its finish gives the protocol's own end its time again."""
     clock = VirtualClock()
-    late = [Pause(1.5), CHUNK + FINISH]
+    late: list[Step] = [Pause(1.5), CHUNK + FINISH]
     pump = pump_over([CHUNK + FINISH, *late * 3, Pause(1.5), DONE], clock=clock)
     draining = asyncio.ensure_future(pump.drain())
     await clock.run_for(7)
