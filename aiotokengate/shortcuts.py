@@ -366,14 +366,15 @@ class DirectRequests:
             connection, kept = await self._connector.usable(target.request, timeout, [])
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - it is until the connection is released
-            protocol.set_response_params(
-                read_until_eof=True,
-                skip_payload=target.is_head,
-                max_line_size=LONGEST_LINE,
-                max_field_size=LONGEST_LINE,
-                max_headers=MOST_LINES,
-            )
-            if (kept or not _is_over(protocol)) and _write(protocol, target.head_of(body), body):
+            try:
+                _prepare(protocol, target)
+                left = (kept or not _is_over(protocol)) and _write(
+                    protocol, target.head_of(body), body
+                )
+            except BaseException:
+                _drop(connection)
+                raise
+            if left:
                 progress.sent, progress.kept = True, kept
                 return connection, protocol
             _drop(connection)
@@ -393,6 +394,17 @@ class DirectRequests:
             target = _Target(self._session, method, url, lines, proxy)
             self._targets[key] = target
         return target
+
+
+def _prepare(protocol: ResponseHandler, target: _Target) -> None:
+    """Say what an answer may be."""
+    protocol.set_response_params(
+        read_until_eof=True,
+        skip_payload=target.is_head,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_LINE,
+        max_headers=MOST_LINES,
+    )
 
 
 def _is_over(protocol: ResponseHandler) -> bool:

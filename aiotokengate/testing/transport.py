@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiotokengate.clock import RealClock
-from aiotokengate.errors import TransportError
+from aiotokengate.errors import TokenGateError, TransportError
 from aiotokengate.testing.script import Pause
 
 if TYPE_CHECKING:
@@ -75,10 +75,16 @@ class ScriptedBody:
         """Give the bytes after the error that ``read`` raised."""
         return b"".join(step for step in self._steps if isinstance(step, bytes))
 
-    def explain(self, error: Exception) -> TransportError:
-        """Give the error as the library's own, as the transport does with aiohttp's."""
-        if isinstance(error, TransportError):
+    def explain(self, error: Exception) -> TokenGateError:
+        """Give the error as the library's own, as the transport does with aiohttp's.
+
+        Raises:
+            Exception: it is no failure of a network, and raised again.
+        """
+        if isinstance(error, TokenGateError):
             return error
+        if not isinstance(error, OSError):
+            raise error
         explained = TransportError(f"the connection broke: {error}")
         explained.__cause__ = error
         return explained
