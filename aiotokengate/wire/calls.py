@@ -43,13 +43,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
 from aiotokengate.types import FREE_TEXT
-from aiotokengate.wire.extent import Extent
 from aiotokengate.wire.jsontext import rejoined, written
+
+if TYPE_CHECKING:
+    from aiotokengate.wire.extent import Extent
 
 __all__ = ["Call", "Calls", "News", "alike", "is_loose", "parsed"]
 
@@ -163,7 +165,7 @@ class Call:
 
         That is done once: an object that is over goes on with white space or is none.
         """
-        extent = self._extent = self._extent or Extent()
+        extent = self._extent = self._extent or _extent()
         news = "".join(self._fragments[self._read :])
         self._read = len(self._fragments)
         if extent.over:
@@ -463,6 +465,12 @@ def _strictly(text: str) -> Any:  # noqa: ANN401 - parsed JSON
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
+
+
+def _extent() -> Extent:
+    from aiotokengate.wire.extent import Extent  # noqa: PLC0415 - for few calls
+
+    return Extent()
 
 
 def alike(one: object, other: object) -> bool:
