@@ -247,6 +247,9 @@ class SSEDecoder:
                 if len(block) >= self.max_event_bytes:
                     self._check(len(block) + 1)
                 give(ServerSentEvent("", block[6:], last_id))
+            elif block.startswith(b":") and _LF not in block:  # a keep-alive
+                self._check(len(block) + 1)
+                self.comments += 1
             elif block:
                 self._lines(block)
                 self._dispatch(give)
