@@ -68,7 +68,6 @@ async def test_a_connection_is_kept(route: str, login: str) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 async def test_one_that_the_peer_has_closed_is_not_used(route: str) -> None:
     """The server closes with the last byte; the next call is made in the same step of the loop."""
-
     text = 'data: {"choices":[{"delta":{"content":"好"},"finish_reason":"stop"}]}\n\n'
     event = f"{text}data: [DONE]\n\n".encode()
     head = (
