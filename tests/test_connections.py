@@ -81,7 +81,8 @@ async def test_one_that_the_peer_has_closed_is_not_used(route: str) -> None:
 
     async with reached(route, last) as (gate, server, _):
         for _ in range(30):
-            assert await said(gate) == "好"
+            reply = await gate.chat(MODEL, "嗨")
+            assert (reply.answer, len(reply.attempts)) == ("好", 1)
         assert len(server.heads) == len(server.wires) == 30
 
 
