@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aiotokengate"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-MAX_MODULES = 46  # framing, calls and endings among them, which every reply goes through
+MAX_MODULES = 47  # framing, calls and endings among them, which every reply goes through
 MAX_NAMES = 45
 MAX_LINES = 60
 MAX_PARAMETERS = 8

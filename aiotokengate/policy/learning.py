@@ -61,7 +61,7 @@ ANSWERS: Final = 1.6
 """Times an answer in which the pace doubles; the first calls, which wait for nobody, are extra."""
 
 ANSWERED: Final = 0.25
-"""Share of the calls that must be answered for the pace to grow; else refusals may be late, too."""
+"""Share of the calls that must be answered for the pace to grow; else refusals are late, too."""
 
 LONGEST_ANSWER: Final = 1.0
 """Seconds of a reply that belong to the time of an answer: who streams for long is answered soon.
