@@ -279,11 +279,11 @@ class Pool(Shared):
         if fair_key is not None:
             ticket.fair_key = fair_key
             ticket.weight = self._weights.get(fair_key, 1.0)
-        if lane.counts_tokens:
-            self._expect(ticket, call)
+        if lane.counts_tokens or call.tokens is not None:
+            self._expect(call, ticket)
         elif lane.limits.learn:
             # It may be known at any time that tokens are limited; until then nobody counts them.
-            ticket.measure = partial(self._expect, call=call)
+            ticket.measure = partial(self._expect, call)
         return ticket
 
     def prompt_tokens(self, model: str, ticket: Ticket) -> float:
@@ -311,7 +311,7 @@ class Pool(Shared):
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _expect(self, ticket: Ticket, call: Call) -> None:
+    def _expect(self, call: Call, ticket: Ticket) -> None:
         """Work out what a call will cost, as the gateway charges it."""
         if call.tokens is not None:
             ticket.tokens = call.tokens

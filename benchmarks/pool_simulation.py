@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from math import inf, pi, sin
 from statistics import quantiles
+from typing import get_args
 
 import attrs
 
 from aiotokengate import Limits
 from aiotokengate.policy.lanes import Lane, Ticket
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing.limits import Permit
+from aiotokengate.testing.limits import Kind, Permit
 from aiotokengate.wire.headers import remaining
 
 PROMPT = 40
@@ -520,7 +521,7 @@ def _report_slow_start() -> bool:
 def _report_small() -> None:
     print("\nsmall unknown limits, 10 minutes: refused, used from minute 2 (a report, no bar)")
     for limit in (6, 30, 60, 120):
-        for kind in ("bucket", "sliding", "fixed"):
+        for kind in get_args(Kind):
             strict = RateLimit(requests_per_minute=limit, kind=kind)
             seen = Simulation(Limits(), strict).keep_busy(10 * MINUTE)
             part = seen.refusals / (sum(seen.let_in.values()) + seen.refusals)

@@ -296,7 +296,7 @@ async def test_charged_by_usage_although_max_tokens_is_given(opened: Opened) -> 
     ids=lambda value: str(getattr(value, "status", value)),
 )
 async def test_what_left_counts_and_what_may_have_been_begun_costs(
-    gateway: FakeGateway, opened: Opened, fault: Raw, costs: int, max_tokens: int | None
+    gateway: FakeGateway, opened: Opened, fault: Raw, costs: int, max_tokens: Any
 ) -> None:
     """Every request counts; what was refused gives its tokens back, what broke does not."""
     gate = opened(Limits(tokens_per_minute=6_000, requests_per_minute=60, learn=False))

@@ -60,6 +60,9 @@ IDLE: Final = 10.0
 ANSWERS: Final = 1.6
 """Times an answer in which the pace doubles; the first calls, which wait for nobody, are extra."""
 
+ANSWERED: Final = 0.25
+"""Share of the calls that must be answered for the pace to grow; else refusals are late, too."""
+
 LONGEST_ANSWER: Final = 1.0
 """Seconds of a reply that belong to the time of an answer: who streams for long is answered soon.
 
@@ -453,6 +456,8 @@ class Learner:
     def _grow(self, now: float, seconds: float) -> None:
         assert self.requests is not None  # noqa: S101 - for the type checker
         if self._slow:
+            if self._cut_at == -inf and self._let_in < ANSWERED * self._count.requests:
+                return
             doubling = ANSWERS * self._answer_time()
             rate = self.requests.rate * 2 ** (min(seconds, doubling) / doubling)
             if rate < self._peak.requests:

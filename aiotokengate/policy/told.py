@@ -12,9 +12,7 @@ of one thing, it is counted once.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final
-
-import attrs
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiotokengate.policy.bucket import Bucket, Window
 
@@ -31,8 +29,7 @@ OVERTAKE: Final = 0.1
 """Seconds by which a request may arrive later than one that was sent after it."""
 
 
-@attrs.frozen(eq=False, repr=False)
-class Mark:
+class Mark(NamedTuple):
     """How an account stood when a call was sent.
 
     Attributes:
