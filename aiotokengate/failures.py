@@ -266,18 +266,22 @@ def _plain(error: BaseException) -> BaseException | None:
     aiohttp's response errors carry the request with its headers, and so the key; those of its
     parser, and what they are put in, quote what came, which may be the key again.
     """
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return None
-    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
-        return None
     found: BaseException | None = error
     while found is not None:
         found.__traceback__ = None
         inner = found.__cause__ or found.__context__
         found.__context__ = found.__cause__ = inner and _kept(inner)
         found = found.__cause__
-    return error
+    return _kept(error)
 
 
 def _kept(error: BaseException) -> BaseException | None:
-    return None if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError) else error
+    return None if isinstance(error, _QUOTING) else error
+
+
+_QUOTING = (
+    aiohttp.ClientResponseError,
+    aiohttp.ClientPayloadError,
+    aiohttp.ServerDisconnectedError,
+    HttpProcessingError,
+)

@@ -31,7 +31,9 @@ from aiotokengate.testing.script import Pause, Script
 HERE = Path(__file__).parent
 KEPT = HERE / "faults.json"
 PAGE = HERE.parent / "docs/reference/faults.md"
-_PLACE = re.compile(r"(<!-- begin faults -->\n).*?(\n<!-- end faults -->)", re.DOTALL)
+_PLACE = re.compile(
+    r"(<!-- begin measured faults -->\n).*?(\n<!-- end measured faults -->)", re.DOTALL
+)
 TEXT = "从前有一条斑马鱼 🐟，住在很深的水里，它每天都数星星。"
 REPLY = ScriptedReply(answer=[TEXT[:4], TEXT[4:9], TEXT[9:15], TEXT[15:]])
 FOR_EVER = 30

@@ -368,9 +368,9 @@ async def test_nobody_listens() -> None:
 
 
 async def test_what_answers_is_not_http(gateway: FakeGateway, gate: TokenGate) -> None:
-    """A peer that speaks another protocol is a transport error that shows no header of ours."""
+    """A peer that speaks another protocol is told in one line that shows no header of ours."""
     gateway.script(Raw(status=None, body=b"SSH-2.0-OpenSSH_9.2\r\n\r\n", end="close"))
-    with pytest.raises(TransportError) as raised:
+    with pytest.raises(WireError, match="the answer was not HTTP") as raised:
         await gate.chat(MODEL, PROMPT, retry=ONCE)
     assert gateway.api_key not in repr(raised.value.__cause__)
     assert gateway.api_key not in repr(raised.value.__context__)

@@ -68,14 +68,21 @@ async def test_a_connection_is_kept(route: str, login: str) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 async def test_one_that_the_peer_has_closed_is_not_used(route: str) -> None:
     """The server closes with the last byte; the next call is made in the same step of the loop."""
+    text = 'data: {"choices":[{"delta":{"content":"好"},"finish_reason":"stop"}]}\n\n'
+    event = f"{text}data: [DONE]\n\n".encode()
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    stream = b"%b%x\r\n%b\r\n0\r\n\r\n" % (head.encode(), len(event), event)
 
     async def last(wire: Wire) -> None:
-        wire.writer.write(chat("好", "Keep-Alive: timeout=5, max=100"))
+        wire.writer.write(stream)
         wire.close()
 
     async with reached(route, last) as (gate, server, _):
         for _ in range(30):
-            assert await said(gate) == "好"
+            reply = await gate.chat(MODEL, "嗨")
+            assert (reply.answer, len(reply.attempts)) == ("好", 1)
         assert len(server.heads) == len(server.wires) == 30
 
 
@@ -157,8 +164,8 @@ async def test_a_fresh_one_is_asked_for() -> None:
         await sender.close()
 
 
-async def test_kept_ones_that_die_are_replaced() -> None:
-    """By fresh ones: the other kept ones may be dying, too."""
+async def test_a_kept_one_that_dies_is_replaced_by_a_fresh_one() -> None:
+    """Not by another kept one, which may be dying, too."""
 
     async def second_dies(wire: Wire) -> bytes | None:
         if wire.count == 1:
@@ -167,12 +174,9 @@ async def test_kept_ones_that_die_are_replaced() -> None:
         return None
 
     async with reached("direct", second_dies) as (gate, server, _):
-        again = Retry(attempts=2, max_wait=1)
-        await asyncio.gather(*(gate.chat(MODEL, "嗨") for _ in range(4)))
-        assert len(server.wires) == 4
-        told = await asyncio.gather(*(gate.chat(MODEL, "嗨", retry=again) for _ in range(4)))
-        assert [reply.answer for reply in told] == ["好"] * 4
-        assert [wire.count for wire in server.wires] == [2] * 4 + [1] * 4
+        await asyncio.gather(*(said(gate) for _ in range(4)))
+        assert await said(gate) == "好"
+        assert sorted(wire.count for wire in server.wires) == [1, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize("resets", [False, True])
@@ -200,6 +204,22 @@ async def test_one_that_died_without_a_byte_may_be_replaced(
                 await sender.send("GET", server.root + path)
             assert raised.value.reconnectable is (kept and not begun)
             await sender.close()
+
+
+@pytest.mark.parametrize("told", [b"", b"x", None], ids=["an end", "a byte", "nothing"])
+async def test_the_kernel_is_asked_before_a_kept_one_is_used(told: bytes | None) -> None:
+    """What the loop has not met yet counts as well."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    link, handler = await loop.create_connection(lambda: ResponseHandler(loop), sock=ours)
+    if told:
+        theirs.send(told)
+    elif told is not None:
+        theirs.close()
+    assert not handler.should_close
+    assert connections.is_fit(handler) is (told is None)
+    link.abort()
+    theirs.close()
 
 
 @pytest.mark.parametrize("ends", [True, False])

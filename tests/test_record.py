@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from aiotokengate import (
     BadRequest,
-    ConnectFailed,
     RateLimited,
     Retry,
     StatusError,
     StreamInterrupted,
     TokenGate,
+    Unanswered,
 )
 from aiotokengate.cli.gateway import main
 from aiotokengate.testing import (
@@ -271,7 +271,7 @@ async def test_a_connection_that_breaks_before_an_answer(
         Recorder(file, base_url=gateway.base_url, log=lines.append) as recorder,
         TokenGate(api_key=KEY, base_url=recorder.base_url, retry=ONCE) as gate,
     ):
-        with pytest.raises(ConnectFailed):
+        with pytest.raises(Unanswered):
             await gate.chat(MODEL, "嗨")
         assert (await gate.chat(MODEL, "你好")).answer
     assert lines == [
@@ -283,7 +283,7 @@ async def test_a_connection_that_breaks_before_an_answer(
     assert (second.status, second.cut) == (200, False)
     gateway.replay(file)
     async with TokenGate(api_key=KEY, base_url=gateway.base_url, retry=ONCE) as gate:
-        with pytest.raises(ConnectFailed):
+        with pytest.raises(Unanswered):
             await gate.chat(MODEL, "嗨")
 
 

@@ -89,7 +89,7 @@ def without_echoes(
         keys: of the session.
         texts: gives those of the request, where a value may be one of them.
     """
-    if not any(_may_echo(name, value, keys) for name, value in headers.items()):
+    if not _may_echo(headers, keys):
         return headers
     from aiotokengate.redaction import blanked  # noqa: PLC0415 - for few answers
 
@@ -98,11 +98,16 @@ def without_echoes(
     return make(list(zip(headers, values, strict=True)))
 
 
-def _may_echo(name: str, value: str, keys: Sequence[str]) -> bool:
+def _may_echo(headers: Mapping[str, str], keys: Sequence[str]) -> bool:
     """Whether a value is worth a closer look: no id, no date, no list of tokens."""
-    if any(key in value for key in keys):
-        return True
-    return len(value) >= _SHORT and not (_ID.fullmatch(value) or name.lower() in _USUAL)
+    together = "\n".join(headers.values())
+    for key in keys:
+        if key in together:
+            return True
+    for name, value in headers.items():
+        if len(value) >= _SHORT and not (name.lower() in _USUAL or _ID.fullmatch(value)):
+            return True
+    return False
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
