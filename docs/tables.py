@@ -23,8 +23,7 @@ from aiotokengate.wire.dialects import DIALECTS, Dialect
 from aiotokengate.wire.endings import CLASSES, broken_off
 
 DOCS = Path(__file__).parent
-# The table of faults is measured, and written by ``make compare-faults``.
-PLACE = re.compile(r"(<!-- begin (?!faults )(\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 INLINE = {
     "leading": "at the beginning",
