@@ -67,7 +67,9 @@ nitpick_ignore_regex = [
         "py:class",
         r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content|Pump)",
     ),
-    ("py:class", r"(.*\.)?(Once|Fetched|ImageData)|array|(pathlib\.)?Path"),
+    ("py:class", r"(.*\.)?(Once|Fetched|ImageData|Mark)|array|(pathlib\.)?Path"),
+    # What decides how something is copied, and nothing else.
+    ("py:class", r"aiotokengate\.copying\.(Shared|Unique)"),
     # Type variables.
     ("py:.*", r"(.*\.)?(T|_Asked)"),
 ]

@@ -120,6 +120,8 @@ def desk(fake_gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     fake_gateway.jobs.plan = JobPlan(polls=1)
     monkeypatch.setenv("TOKENGATE_API_KEY", fake_gateway.api_key)
     monkeypatch.setenv("TOKENGATE_BASE_URL", fake_gateway.base_url)
+    for proxies in ("HTTP_PROXY", "NO_PROXY"):  # which an example sets
+        monkeypatch.setenv(proxies, "")
     programs = Path(sys.executable).parent
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)

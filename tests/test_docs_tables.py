@@ -21,6 +21,7 @@ HEADING = re.compile(r"^#+ .+$", re.MULTILINE)
 HAN = re.compile("[\u4e00-\u9fff]")
 SYMBOL = re.compile("[\u2300-\u27bf\U0001f300-\U0001faff]")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+NAMED_TEST = re.compile(r"\btests/[\w/]+\.py(?:::\w+)?")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,43 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.is_file(), link
         assert not anchor or anchor in anchors(target.read_text("utf-8")), link
+
+
+def missing_tests(text: str) -> list[str]:
+    """Return the tests that a text names and that do not exist."""
+    return [name for name in NAMED_TEST.findall(text) if not is_a_test(name)]
+
+
+def is_a_test(name: str) -> bool:
+    path, _, function = name.partition("::")
+    file = ROOT / path
+    if not function:
+        return file.is_file()
+    defined = rf"^(?:async )?def {function}\("
+    return file.is_file() and bool(re.search(defined, file.read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    """A claim that names its proof has one."""
+    assert missing_tests(page.read_text("utf-8")) == []
+
+
+def test_a_proof_that_is_none_is_noticed() -> None:
+    """A test that was renamed, and a file that is gone."""
+    here = "tests/test_docs_tables.py"
+    gone = [f"{here}::test_你好", "tests/test_gone.py::test_it", "tests/test_gone.py"]
+    known = f"(`{here}`, `{here}::test_a_proof_that_is_none_is_noticed`)"
+    assert missing_tests(f"{known} 👋 {' '.join(gone)}") == gone
+
+
+def test_each_claim_of_the_threat_model_names_its_proof() -> None:
+    """What the page says that the library does is proved; what it leaves to others is not."""
+    page = (ROOT / "docs/explanation/threat-model.md").read_text("utf-8")
+    done = page.partition("## From a gateway")[2].partition("## What is left to you")[0]
+    claims = re.split(r"^- ", prose(done), flags=re.MULTILINE)[1:]
+    assert len(claims) > 30
+    assert [claim for claim in claims if not NAMED_TEST.search(claim)] == []
 
 
 @pytest.mark.parametrize("pair", [READMES, STEPS], ids=["README", "first steps"])
