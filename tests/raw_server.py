@@ -8,6 +8,7 @@ import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import trustme
@@ -15,6 +16,7 @@ import trustme
 __all__ = ["RawServer", "Wire", "chat", "plain", "serving", "tls", "tunnelling"]
 
 Reply = Callable[["Wire"], Awaitable[bytes | None]] | bytes
+TURNS = 100
 RESET = b"\1\0\0\0\0\0\0\0"
 """SO_LINGER on, for no time: a close is a reset then."""
 
@@ -31,6 +33,15 @@ def chat(text: str, *lines: str) -> bytes:
     return plain(said.encode(), "Content-Type: application/json", *lines)
 
 
+async def _carried() -> None:
+    """Return once what was written has come to the other end.
+
+    Server, proxy and client share a loop, and loopback holds nothing back: a few turns do.
+    """
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
 @attrs.define(eq=False)
 class Wire:
     """A connection of a server: ``count`` requests came on it, and the newest has this head."""
@@ -40,10 +51,26 @@ class Wire:
     number: int
     count: int = 0
     head: str = ""
+    _later: Callable[[], object] | None = None
+    _quiet: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    def later(self, data: bytes) -> None:
-        """Send something unasked, when the answer has been sent."""
-        asyncio.get_running_loop().call_later(0.005, self.writer.write, data)
+    def later(self, do: bytes | Callable[[], object]) -> None:
+        """Send something unasked, or do something, when the answer has been sent."""
+        self._quiet.clear()
+        self._later = partial(self.writer.write, do) if isinstance(do, bytes) else do
+
+    async def answered(self) -> None:
+        """Do what was to be done later, once the answer has come to the other end."""
+        do, self._later = self._later, None
+        if do is not None:
+            await _carried()
+            do()
+        self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Return once that is done, and has come to the other end."""
+        await self._quiet.wait()
+        await _carried()
 
     def close(self) -> None:
         """Close in good order."""
@@ -88,6 +115,7 @@ class RawServer:
                 if answer is not None:
                     writer.write(answer)
                     await writer.drain()
+                await wire.answered()
         writer.close()
 
     def lines(self, number: int = -1) -> dict[str, list[str]]:

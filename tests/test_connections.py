@@ -88,13 +88,13 @@ async def test_one_that_the_peer_has_closed_is_not_used(route: str) -> None:
 
 async def test_one_that_was_reset_after_its_answer_is_not_used() -> None:
     async def resets(wire: Wire) -> bytes:
-        asyncio.get_running_loop().call_later(0.005, wire.reset)
+        wire.later(wire.reset)
         return chat("好")
 
     async with reached("direct", resets) as (gate, server, _):
         for _ in range(5):
             assert await said(gate) == "好"
-            await asyncio.sleep(0.02)
+            await server.wires[-1].quiet()
         assert len(server.heads) == 5
 
 
@@ -117,10 +117,10 @@ async def test_what_came_unasked_is_nobodys_answer(route: str, unasked: bytes) -
             return chat(f"答{wire.number}")
         return b"ngth: 0\r\n\r\n" + chat("错")
 
-    async with reached(route, answer) as (gate, _, __):
+    async with reached(route, answer) as (gate, server, _):
         for number in range(1, 4):
             assert await said(gate) == f"答{number}"
-            await asyncio.sleep(0.02)
+            await server.wires[-1].quiet()
 
 
 async def test_nor_that_of_an_upload() -> None:
@@ -130,10 +130,10 @@ async def test_nor_that_of_an_upload() -> None:
             return chat("好")
         return plain('{"text": "听写😊"}'.encode())
 
-    async with reached("direct", answer) as (gate, _, __):
+    async with reached("direct", answer) as (gate, server, _):
         for _ in range(2):
             await said(gate)
-            await asyncio.sleep(0.02)
+            await server.wires[-1].quiet()
             assert (await gate.audio.transcribe("whisper-1", b"RIFF" * 9)).text == "听写😊"
 
 
