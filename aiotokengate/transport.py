@@ -187,7 +187,7 @@ class Transport:
     Attributes:
         headers: that go with every request to that host, and to no other.
         proxy: through which that host is asked.
-        secrets: of proxies, which no error may show.
+        secrets: of proxies, and of the caller's own headers, which no error may show.
     """
 
     def __init__(
