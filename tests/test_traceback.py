@@ -10,6 +10,7 @@ from uses import KEY, MARKS, PROMPT, USES, http, server
 from aiotokengate import Retry, Timeout, TokenGate, TokenGateError
 from aiotokengate.errors import CallerError
 from aiotokengate.hooks import HookEvent, RetryScheduled
+from aiotokengate.redis import RedisBackend, statistics
 
 
 def _told(status: int) -> bytes:
@@ -106,3 +107,14 @@ async def test_hooks_get_no_frames() -> None:
     retried = [event for event in events if isinstance(event, RetryScheduled)]
     assert retried
     assert not [found for event in retried for found in frames_with(event.error, MARKS)]
+
+
+@pytest.mark.parametrize("address", ["http://u:斑马-password@x", "redis://u:斑马-password@x"])
+async def test_an_address_of_redis_shows_no_password(address: str) -> None:
+    """A wrong setting of the backend, or a wrong question, is told without its address."""
+    with pytest.raises(CallerError) as made:
+        RedisBackend(address, prefix="{")
+    assert not frames_with(made.value, MARKS)
+    with pytest.raises(CallerError) as asked:
+        await statistics(address, prefix="{")
+    assert not frames_with(asked.value, MARKS)
