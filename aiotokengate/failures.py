@@ -13,8 +13,6 @@ import ssl
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
-from aiohttp.http_exceptions import ContentEncodingError, ContentLengthError, PayloadEncodingError
 
 from aiotokengate.errors import (
     CallerError,
@@ -24,6 +22,12 @@ from aiotokengate.errors import (
     TransportError,
     Unanswered,
     WireError,
+)
+from aiotokengate.insides import (
+    ContentEncodingError,
+    ContentLengthError,
+    HttpProcessingError,
+    PayloadEncodingError,
 )
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
 
 from aiotokengate.connections import (
     GUARDED,
@@ -38,11 +37,12 @@ from aiotokengate.connections import (
 )
 from aiotokengate.connectors import Trust, make_connector, through
 from aiotokengate.errors import CallerError, TokenGateError, WireError
+from aiotokengate.insides import HttpProcessingError
 from aiotokengate.proxies import Proxy, Ways
 from aiotokengate.shortcuts import (
-    HEADER_LIMITS,
     DirectRequests,
     Response,
+    header_limits,
     is_known,
     reader_of,
     salvaged,
@@ -534,7 +534,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         trust_env=False,
         raise_for_status=False,
         trace_configs=[progress_traces()],
-        **HEADER_LIMITS,
+        **header_limits(),
     )
     # aiohttp sends idempotent requests again by itself; attempts are ours to count.
     session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
