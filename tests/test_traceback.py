@@ -118,3 +118,24 @@ async def test_an_address_of_redis_shows_no_password(address: str) -> None:
     with pytest.raises(CallerError) as asked:
         await statistics(address, prefix="{")
     assert not frames_with(asked.value, MARKS)
+
+
+WRONG_REDIS = [
+    "redis://u:斑马-password@x:port",
+    "redis://u:斑马/password@x",
+    "redis://u:12#斑马@x",
+    "redis://u:12?斑马@x",
+    "redis://u:斑马@x:99999",
+    "redis://u:斑马@[x",
+    "redis://u:斑马@x?socket_timeout=long",
+]
+
+
+@pytest.mark.parametrize("address", WRONG_REDIS)
+def test_an_address_of_redis_that_is_none(address: str) -> None:
+    """It is refused at once, and nothing of it is shown."""
+    with pytest.raises(CallerError, match="expected an address such as") as raised:
+        RedisBackend(address)
+    assert "斑马" not in str(raised.value)
+    assert "12" not in str(raised.value)
+    assert not frames_with(raised.value, MARKS)
