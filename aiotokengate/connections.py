@@ -17,12 +17,11 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
 from aiotokengate.errors import CallerError
+from aiotokengate.insides import Connection, ResponseHandler
 
 if TYPE_CHECKING:
     import asyncio

@@ -13,8 +13,6 @@ import ssl
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
-from aiohttp.http_exceptions import ContentEncodingError, ContentLengthError, PayloadEncodingError
 
 from aiotokengate.errors import (
     CallerError,
@@ -25,11 +23,17 @@ from aiotokengate.errors import (
     Unanswered,
     WireError,
 )
+from aiotokengate.insides import (
+    ContentEncodingError,
+    ContentLengthError,
+    HttpProcessingError,
+    PayloadEncodingError,
+)
 
 if TYPE_CHECKING:
     from aiotokengate.connections import Progress
 
-__all__ = ["broken", "failed", "refused_by_proxy"]
+__all__ = ["broken", "failed", "packed", "refused_by_proxy"]
 
 PASSING = frozenset((408, 429, 500, 502, 503, 504))
 """What a proxy may answer now and not the next time; nothing was sent to the gateway."""
@@ -108,6 +112,11 @@ def broken(error: Exception) -> TokenGateError:
         told = TransportError(f"the connection broke: {_reason(error)}")
     told.__cause__ = _plain(error)
     return told
+
+
+def packed(coding: str) -> WireError:
+    """Return the error for a body in a coding that nobody here decodes."""
+    return WireError(f"the body of the answer can't be decoded: it is packed as {_cut(coding)!r}")
 
 
 def refused_by_proxy(status: int, reason: str) -> ConnectFailed:

@@ -53,6 +53,7 @@ from aiotokengate.sending import Sender, closed
 from aiotokengate.stream import ChatCall
 from aiotokengate.transport import Transport
 from aiotokengate.types import ChatParams
+from aiotokengate.wire.headers import credentials
 from aiotokengate.wire.protocols import checked_protocol
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ class TokenGate(Shared):
             transport = Transport(
                 address, headers=headers, proxy=ways, ssl=trust, allow_private=allow_private
             )
+            transport.secrets.update(credentials(extra_headers or {}))
             return Route(address, key, transport, endpoint.weight, source=source)
 
         given = enumerate(_endpoints(api_key, endpoints))

@@ -18,10 +18,6 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.hdrs import CONTENT_LENGTH
-from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
 from yarl import URL
 
 from aiotokengate.connections import (
@@ -34,6 +30,12 @@ from aiotokengate.connections import (
     parsed,
 )
 from aiotokengate.connectors import through
+from aiotokengate.insides import (
+    Connection,
+    HttpResponseParser,
+    RawResponseMessage,
+    ResponseHandler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
     from aiotokengate.proxies import Proxy
 
 __all__ = [
-    "HEADER_LIMITS",
     "DirectRequests",
     "Response",
+    "header_limits",
     "is_known",
     "reader_of",
     "salvaged",
@@ -73,6 +75,13 @@ HEADER_LIMITS: Final[dict[str, Any]] = {
     "max_field_size": LONGEST_LINE,
     "max_headers": MOST_LINES,
 }
+
+
+def header_limits() -> dict[str, Any]:
+    """Return what a session is told of them, as far as this aiohttp takes it."""
+    known = signature(aiohttp.ClientSession).parameters
+    return {name: most for name, most in HEADER_LIMITS.items() if name in known}
+
 
 _INTERIM: Final = frozenset(range(100, 200)) - {101}
 """Statuses of heads that come before the answer's own (RFC 9110, 15.2)."""
@@ -297,7 +306,7 @@ class _Target:
         request = make(**through(proxy, url, headers))
         is_whole = request.proxy is not None and not request.is_ssl()
         path = str(request.url) if is_whole else request.url.raw_path_qs
-        request.headers.popall(CONTENT_LENGTH, None)
+        request.headers.popall("Content-Length", None)
         lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         self.request: aiohttp.ClientRequest = request
         self.head = f"{request.method} {path} HTTP/1.1\r\n{lines}".encode()

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
 
 from aiotokengate.connections import (
     GUARDED,
@@ -38,11 +37,12 @@ from aiotokengate.connections import (
 )
 from aiotokengate.connectors import Trust, make_connector, through
 from aiotokengate.errors import CallerError, TokenGateError, WireError
+from aiotokengate.insides import HttpProcessingError
 from aiotokengate.proxies import Proxy, Ways
 from aiotokengate.shortcuts import (
-    HEADER_LIMITS,
     DirectRequests,
     Response,
+    header_limits,
     is_known,
     reader_of,
     salvaged,
@@ -187,7 +187,7 @@ class Transport:
     Attributes:
         headers: that go with every request to that host, and to no other.
         proxy: through which that host is asked.
-        secrets: of proxies, which no error may show.
+        secrets: of proxies, and of the caller's own headers, which no error may show.
     """
 
     def __init__(
@@ -283,6 +283,8 @@ class Transport:
         target = _leads_on(method, url, response, ours=ours) if moved else None
         if target is None:
             self._check_proxy(response, url, ours=ours)
+            if "Content-Encoding" in response.headers and response.status in _GOOD:
+                _check_coding(response)
             sessions = self._open.get(asyncio.get_running_loop())
             return Answer(response, sessions.draining if sessions else set())
         response.close()
@@ -534,7 +536,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         trust_env=False,
         raise_for_status=False,
         trace_configs=[progress_traces()],
-        **HEADER_LIMITS,
+        **header_limits(),
     )
     # aiohttp sends idempotent requests again by itself; attempts are ours to count.
     session._retry_connection = False  # noqa: SLF001 - its own tests use the same switch
@@ -568,6 +570,27 @@ def _fit(headers: Mapping[str, str]) -> Mapping[str, str]:
     from aiotokengate.places import travelling  # noqa: PLC0415 - the same
 
     return travelling(headers)
+
+
+def _check_coding(response: aiohttp.ClientResponse | Response) -> None:
+    """Refuse a body that is packed in a way that nobody here undoes, and would be taken as it is.
+
+    A name that is no way to pack, as servers send it ("utf-8", "aws-chunked"), is no harm.
+    """
+    coding = response.headers["Content-Encoding"].strip().lower()
+    ways = {way.strip() for way in coding.split(",")}
+    if coding not in _UNPACKED and ways & _PACKED:
+        from aiotokengate.failures import packed  # noqa: PLC0415 - hardly any answer is
+
+        response.close()
+        raise packed(coding)
+
+
+_GOOD = range(200, 300)
+_UNPACKED = frozenset(("gzip", "deflate", "br", "zstd"))
+"""What aiohttp decodes, one alone."""
+_PACKED = _UNPACKED | {"x-gzip", "compress", "x-compress"}
+"""Codings of the register (RFC 9110, 18.6; RFC 8878), and their old names."""
 
 
 def _multipart(form: Form) -> aiohttp.MultipartWriter:

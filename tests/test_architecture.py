@@ -128,7 +128,7 @@ def test_only_the_transport_uses_the_client_side_of_aiohttp() -> None:
     """
     users = {place(file): from_package(file, "aiohttp") for file in FILES}
     users = {where: names for where, names in users.items() if names}
-    edge = ("transport", "shortcuts", "failures", "connectors", "connections", "socks")
+    edge = ("transport", "shortcuts", "failures", "connectors", "connections", "socks", "insides")
     client = set().union(*(users.pop(f"{room}.py") for room in edge))
     assert "aiohttp" in users.pop("testing/record.py")
     assert not {name for name in client if name.startswith("aiohttp.web")}

@@ -156,3 +156,34 @@ async def test_a_proxy_that_echoes_its_password() -> None:
                 await gate.chat("m", PROMPT)
     assert raised.value.message == "refused: […], Basic […]"
     assert not frames_with(raised.value, ("proxypassw0rd", sent))
+
+
+async def test_a_callers_own_headers() -> None:
+    """A key that the caller sends in a header of its own is a key; what names a tenant is none."""
+    own = {"api-key": "azure-secret-0123", "X-Tenant": "tenant-42"}
+    of_call = {"Cookie": "session=call-secret-4567", "X-Auth-Token": "Token token-secret-89"}
+    echoed = " ".join([*own.values(), *of_call.values(), "call-secret-4567", "token-secret-89"])
+    for status in (400, 500, 200):
+        events: list[HookEvent] = []
+        body = json.dumps({"error": {"message": echoed, "code": 17}}).encode()
+        async with (
+            server(http(status, body, headers=f"X-Request-Id: {own['api-key']}\r\n")) as url,
+            TokenGate(
+                api_key=KEY,
+                base_url=url,
+                retry=Retry(attempts=1),
+                hooks=[events.append],
+                extra_headers=own,
+            ) as gate,
+        ):
+            for call in (
+                gate.chat("m", "好", extra_headers=of_call),
+                gate.audio.transcribe("m", b"RIFF", extra_headers=of_call),
+                gate.videos.create("m", "好", extra_headers=of_call),
+                gate.request("GET", "/x", extra_headers=of_call),
+            ):
+                with pytest.raises(TokenGateError) as raised:
+                    await call
+                text = " ".join(told([raised.value, *events], set()))
+                assert "-secret-" not in text
+                assert "tenant-42" in text

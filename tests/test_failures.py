@@ -233,6 +233,38 @@ async def test_a_coding_that_breaks_in_the_middle_keeps_what_came(
     assert (await gate.chat(MODEL, "嗨")).answer == "好😊"
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("coding", ["gzip, gzip", "x-gzip", "X-Compress", "identity, br"])
+async def test_a_body_that_nobody_unpacks_is_not_handed_over(coding: str) -> None:
+    """A transcript of packed bytes, or a file of them, would pass for what was asked for."""
+    packed = plain(gzip.compress("嗨".encode()), f"Content-Encoding: {coding}")
+    async with (
+        serving(packed) as server,
+        TokenGate(base_url=f"{server.root}/v1", api_key="sk-x", proxy="", retry=THRICE) as gate,
+    ):
+        for call in (
+            gate.chat(MODEL, "嗨"),
+            gate.audio.transcribe("whisper-1", b"RIFF"),
+            gate.request("GET", "/file"),
+        ):
+            with pytest.raises(WireError, match="can't be decoded: it is packed as") as raised:
+                await call
+            assert len(raised.value.attempts) == 1
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("coding", ["identity", "utf-8", "aws-chunked", ""])
+async def test_a_coding_that_is_none_is_no_harm(coding: str) -> None:
+    """Servers write there what they like; the body is as it is."""
+    answer = plain("嗨😊".encode(), f"Content-Encoding: {coding}")
+    async with (
+        serving(answer) as server,
+        TokenGate(base_url=f"{server.root}/v1", api_key="sk-x", proxy="") as gate,
+        gate.request("GET", "/file") as download,
+    ):
+        assert (await download.read()).decode() == "嗨😊"
+
+
 # --- proxies and certificates -------------------------------------------------------------------
 
 

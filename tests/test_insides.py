@@ -17,6 +17,9 @@ NAMES = [
     *("_buffer", "_eof", "_exception", "_http_chunk_splits", "_loop", "_protocol", "_size"),
     *("_waiter", "_reading_paused", "read_nowait", "_parser", "_retry_connection", "should_close"),
     *("set_response_params", "feed_eof", "connection_key"),
+    *("ResponseHandler", "Connection", "HttpResponseParser", "RawResponseMessage"),
+    *("HttpProcessingError", "ContentEncodingError", "PayloadEncodingError"),
+    *("ContentLengthError", "CONTENT_LENGTH", "max_headers", "max_field_size"),
 ]
 """What is used of aiohttp's insides, and some of what it promises."""
 

@@ -10,6 +10,7 @@ from uses import KEY, MARKS, PROMPT, USES, http, server
 from aiotokengate import Retry, Timeout, TokenGate, TokenGateError
 from aiotokengate.errors import CallerError
 from aiotokengate.hooks import HookEvent, RetryScheduled
+from aiotokengate.redis import RedisBackend, statistics
 
 
 def _told(status: int) -> bytes:
@@ -106,3 +107,35 @@ async def test_hooks_get_no_frames() -> None:
     retried = [event for event in events if isinstance(event, RetryScheduled)]
     assert retried
     assert not [found for event in retried for found in frames_with(event.error, MARKS)]
+
+
+@pytest.mark.parametrize("address", ["http://u:斑马-password@x", "redis://u:斑马-password@x"])
+async def test_an_address_of_redis_shows_no_password(address: str) -> None:
+    """A wrong setting of the backend, or a wrong question, is told without its address."""
+    with pytest.raises(CallerError) as made:
+        RedisBackend(address, prefix="{")
+    assert not frames_with(made.value, MARKS)
+    with pytest.raises(CallerError) as asked:
+        await statistics(address, prefix="{")
+    assert not frames_with(asked.value, MARKS)
+
+
+WRONG_REDIS = [
+    "redis://u:斑马-password@x:port",
+    "redis://u:斑马/password@x",
+    "redis://u:12#斑马@x",
+    "redis://u:12?斑马@x",
+    "redis://u:斑马@x:99999",
+    "redis://u:斑马@[x",
+    "redis://u:斑马@x?socket_timeout=long",
+]
+
+
+@pytest.mark.parametrize("address", WRONG_REDIS)
+def test_an_address_of_redis_that_is_none(address: str) -> None:
+    """It is refused at once, and nothing of it is shown."""
+    with pytest.raises(CallerError, match="expected an address such as") as raised:
+        RedisBackend(address)
+    assert "斑马" not in str(raised.value)
+    assert "12" not in str(raised.value)
+    assert not frames_with(raised.value, MARKS)

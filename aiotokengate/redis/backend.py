@@ -7,15 +7,16 @@ import random
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import parse_url
 
 from aiotokengate.backend import LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.copying import Shared
-from aiotokengate.errors import CallerError, ConnectFailed
+from aiotokengate.errors import CallerError, ConnectFailed, sealed
 from aiotokengate.redis.lane import RedisLane
 from aiotokengate.redis.link import (
     TROUBLE,
@@ -84,6 +85,7 @@ class RedisBackend(Shared):
         "for the same address and prefix"
     )
 
+    @sealed  # an address may hold a password
     def __init__(
         self,
         server: str | Redis | RedisCluster,
@@ -151,6 +153,7 @@ class RedisBackend(Shared):
         return f"<RedisBackend {self.address}, prefix {self.prefix!r}>"
 
 
+@sealed
 async def statistics(
     server: str | Redis | RedisCluster, *, prefix: str = PREFIX
 ) -> tuple[LaneStatistics, ...]:
@@ -207,11 +210,32 @@ def _checked_server(server: object) -> str:
     if not isinstance(server, str):
         message = f"expected {expected}; got {type(server).__name__}"
         raise CallerError(message)
-    parts = urlsplit(server)
+    parts = _parted(server)
+    if parts is None:
+        message = f"expected {expected}; got one with a port, a number or a name that is none"
+        raise CallerError(message, hint=_HINT)
     if parts.scheme not in SCHEMES:
         message = f"expected {expected}; got the scheme {parts.scheme!r}"
         raise CallerError(message)
     return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+
+
+_HINT: Final = (
+    "hint: in a user name and password : / ? # @ are written as %3A %2F %3F %23 %40\n"
+    "提示：用户名和密码中的 : / ? # @ 须写作 %3A %2F %3F %23 %40"
+)
+
+
+def _parted(server: str) -> SplitResult | None:
+    """Part an address; None if a client can't, or a part of its password stands elsewhere."""
+    try:
+        parts = urlsplit(server)
+        if parts.scheme in SCHEMES:
+            parse_url(server)
+    except ValueError:
+        return None
+    rest = (parts.path, parts.fragment, "" if "=" in parts.query else parts.query)
+    return None if any("@" in part for part in rest) else parts
 
 
 def _passwords(server: str | Redis | RedisCluster) -> tuple[str, ...]:

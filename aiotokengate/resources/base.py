@@ -189,8 +189,10 @@ class Request:
     def texts(self) -> Iterator[str]:
         """Return all that the user sends, to be blanked in an error that echoes it."""
         from aiotokengate.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate.wire.headers import credentials  # noqa: PLC0415 - the same
         from aiotokengate.wire.jsontext import loads  # noqa: PLC0415 - the same
 
+        yield from credentials(self.headers)
         if self.form is not None:
             yield from self.form.texts()
         elif self.body:

@@ -322,7 +322,7 @@ class _Order:
 
         image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
         fields = texts_in({**self.fields, "image": image})
-        return (*self.system.requester.keys(), *self.request.secrets(), *fields)
+        return (*self.system.requester.keys(), *self.request.texts(), *fields)
 
     async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:
         """Submit it, within so many seconds."""

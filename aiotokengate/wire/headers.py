@@ -6,7 +6,7 @@ How long to wait is said in bodies, too, in the same units; the reading of those
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -15,6 +15,7 @@ import attrs
 
 __all__ = [
     "Remaining",
+    "credentials",
     "delay_in",
     "remaining",
     "request_id",
@@ -96,6 +97,27 @@ def without_echoes(
     values = blanked(list(headers.values()), (*keys, *texts()))
     make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)
     return make(list(zip(headers, values, strict=True)))
+
+
+_TELLING = re.compile(
+    r"auth|cookie|credential|key|passw|secret|session|signature|token", re.IGNORECASE
+)
+_OPEN: Final = "idempotency-key"
+"""By which an error may well name the request that it is about."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9\-]* +(?=\S+$)")
+"""How a key is shown (RFC 9110, 11.4), as in "Bearer sk-..."; it is no secret."""
+_NAMED = re.compile(r"=[\s\"]*([^\s\";,]+)")
+"""A cookie's value, or that of a parameter."""
+_SHORTEST_SECRET: Final = 8
+
+
+def credentials(headers: Mapping[str, str]) -> Iterator[str]:
+    """Return what a caller's own headers hold of keys, tokens and cookies, by their names."""
+    for name, value in headers.items():
+        if name.lower() != _OPEN and _TELLING.search(name):
+            for secret in (_SCHEME.sub("", value.strip()), *_NAMED.findall(value)):
+                if len(secret) >= _SHORTEST_SECRET:
+                    yield secret
 
 
 def _may_echo(headers: Mapping[str, str], keys: Sequence[str]) -> bool:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from aiotokengate.wire.headers import delay_in, request_id, retry_after, seconds_in, should_retry
+from aiotokengate.wire.headers import (
+    credentials,
+    delay_in,
+    request_id,
+    retry_after,
+    seconds_in,
+    should_retry,
+)
 
 NOW = datetime(2026, 5, 25, 10, 34, 44, tzinfo=UTC)
 
@@ -149,3 +156,20 @@ def test_the_vendors_verdict(text: str, verdict: bool | None) -> None:
 def test_no_verdict() -> None:
     """Most vendors give none."""
     assert should_retry(CIMultiDict()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("api-key", "azure-0123456789", ["azure-0123456789"]),
+        ("Authorization", "Bearer 0123456789abc", ["0123456789abc"]),
+        ("X-Goog-Api-Key", " AIza-0123456789 ", ["AIza-0123456789"]),
+        ("Cookie", "a=0123456789; b=1", ["a=0123456789; b=1", "0123456789"]),
+        ("X-Auth-Token", "short", []),
+        ("X-Tenant", "tenant-of-the-caller", []),
+        ("Idempotency-Key", "0123456789abcdef", []),
+    ],
+)
+def test_credentials(name: str, value: str, found: list[str]) -> None:
+    """A header whose name says so holds a secret; the scheme before it is none."""
+    assert list(credentials({name: value})) == found
