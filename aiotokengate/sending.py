@@ -645,6 +645,7 @@ class _Sending:
         """End a call that is no chat, or watch over its download."""
         download, self._download = self._download, None  # it is its reader's, and holds us
         if download is not None:
+            download.note_attempts(tuple(self._attempts))
             download.watched(self._watch, self._downloaded, self._turn.hand_over())
             return
         self._turn.done(_total_tokens(result))

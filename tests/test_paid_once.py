@@ -217,6 +217,7 @@ async def test_what_may_have_begun_is_not_asked_for_again(
     error = await ended(clock, ask(gate))
     assert isinstance(error, TokenGateError), error
     assert len(server.requests) == 1
+    assert len(error.attempts) == 1
     assert isinstance(error, Unanswered) == (fault in (CLOSE, DOUBTFUL["half a head"]))
 
 
