@@ -360,7 +360,7 @@ class Turn:
             lane.refund(ticket)
         elif isinstance(error, Overloaded):
             lane.crowd(ticket)
-        elif _refused(error) and ticket.late:
+        elif _refused(error):
             lane.settle(ticket, 0.0)
         else:  # it may have been begun: all that it may have cost
             lane.settle(ticket)
