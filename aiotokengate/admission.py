@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiotokengate.clock import Clock
+    from aiotokengate.connections import Progress
     from aiotokengate.endpoints import Route, Routes
     from aiotokengate.hooks import Hook
     from aiotokengate.policy.lanes import Ticket
@@ -148,6 +149,7 @@ class Turn:
     Attributes:
         route: the key and address that it takes.
         queued: seconds that it waited for this attempt.
+        progress: how far the request came that it was taken for, while that is known.
     """
 
     __slots__ = (
@@ -159,6 +161,7 @@ class Turn:
         "_pool",
         "_request",
         "_ticket",
+        "progress",
         "queued",
         "route",
     )
@@ -175,10 +178,12 @@ class Turn:
         routes, endpoint = admission.routes, request.endpoint
         self.route = routes.named(endpoint) if endpoint else routes.all[0]
         self.queued = 0.0
+        self.progress: Progress | None = None
 
     def take(self) -> bool:
         """Go at once if the pool lets the call in, or stand in the queue; say which."""
         request = self._request
+        self.progress = None
         if not request.pooled:
             return True
         admission, ticket = self._admission, self._ticket
@@ -276,6 +281,11 @@ class Turn:
                 self._admission.routes.worked(self._pool, self.route, self._request.model)
 
     @property
+    def has_left(self) -> bool:
+        """Whether the request may have left; true where that is not known."""
+        return self.progress is None or self.progress.sent
+
+    @property
     def watches_tokens(self) -> bool:
         """Whether somebody wants to know how many tokens the reply has so far."""
         lane, ticket = self._lane, self._ticket
@@ -346,11 +356,11 @@ class Turn:
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return False
-        if _never_sent(error):
+        if _never_sent(error) or (isinstance(error, TimedOut) and not self.has_left):
             lane.refund(ticket)
         elif isinstance(error, Overloaded):
             lane.crowd(ticket)
-        elif _refused(error) and ticket.late:
+        elif _refused(error):
             lane.settle(ticket, 0.0)
         else:  # it may have been begun: all that it may have cost
             lane.settle(ticket)
@@ -362,8 +372,12 @@ class Turn:
     def drop(self) -> None:
         """Give the place back of a call that was cancelled before its reply began."""
         lane, ticket = self._lane, self._ticket
-        if lane is not None and ticket is not None and self._leave():
+        if lane is None or ticket is None or not self._leave():
+            return
+        if self.has_left:
             self._settle_prompt(lane, ticket)
+        else:
+            lane.refund(ticket)
 
     def _settle_prompt(self, lane: BackendLane, ticket: Ticket) -> None:
         """Count the prompt of a call that may have been read, though nothing came of it."""

@@ -73,13 +73,15 @@ class Progress:
         sent: whether a byte of it may have left.
         kept: whether its connection had served before.
         begun: whether a byte of an answer came.
+        hops: redirects that led to it.
     """
 
-    __slots__ = ("begun", "kept", "sent")
+    __slots__ = ("begun", "hops", "kept", "sent")
 
-    def __init__(self) -> None:
+    def __init__(self, hops: int = 0) -> None:
         """Begin with nothing sent."""
         self.sent = self.kept = self.begun = False
+        self.hops = hops
 
 
 _NOTE: Final = "aiotokengate_served"

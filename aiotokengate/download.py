@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aiotokengate.errors import Phase
     from aiotokengate.holding import Hold
     from aiotokengate.pump import Body
+    from aiotokengate.types import Attempt
     from aiotokengate.watch import Watch
 
 __all__ = ["Download", "DownloadTerms", "make_room", "write_whole"]
@@ -78,6 +79,7 @@ class DownloadTerms:
             most; or None where that can't be done.
         headers: of the answer.
         secrets: gives the texts to be blanked in an error that echoes them.
+        made: the attempts of the call, which every error tells of.
     """
 
     clock: Clock
@@ -89,6 +91,7 @@ class DownloadTerms:
     again: Again | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: Callable[[], Iterable[str]] = tuple
+    made: tuple[Attempt, ...] = ()
 
     def error_in(self, parsed: object, body: bytes) -> StatusError | None:
         """Give the error that is in a part of the answer, if there is one."""
@@ -97,6 +100,7 @@ class DownloadTerms:
             return None
         error = status_error(None, body, self.headers, problem=problem)
         error.redact(self.secrets())
+        error.attempts = self.made
         return error
 
 
@@ -173,6 +177,8 @@ class _Flow:
         if self.ended:
             return
         self.ended, self.error = True, error
+        if error is not None:
+            error.attempts = error.attempts or self.terms.made
         if error is None and self._body.at_end():
             self._body.release()
         else:
@@ -267,6 +273,10 @@ class Download(Unique):
         """Close."""
         self.close()
 
+    def note_attempts(self, attempts: tuple[Attempt, ...]) -> None:
+        """Keep what was tried, for the errors; for the session."""
+        self._flow.terms.made = attempts
+
     def watched(
         self,
         watch: Watch,
@@ -297,7 +307,7 @@ class Download(Unique):
                 if size > most:
                     self.close()
                     message = f"expected at most {most} bytes (max_reply_bytes), got more"
-                    raise WireError(message, request_id=self.request_id)
+                    raise self.unfit(message)
             return b"".join(pieces)
         finally:
             del self
@@ -314,7 +324,7 @@ class Download(Unique):
             parsed = loads(body)
         except (ValueError, RecursionError):
             message = f"expected JSON, got {len(body)} bytes that are not"
-            raise WireError(message, request_id=self.request_id) from None
+            raise self.unfit(message) from None
         self.raise_error_in(parsed, body)
         return parsed
 
@@ -342,7 +352,13 @@ class Download(Unique):
         if kind.endswith("json") or kind in _PAGES:
             self.close()
             message = f"expected {what}, got an answer of type {kind}"
-            raise WireError(message, request_id=self.request_id)
+            raise self.unfit(message)
+
+    def unfit(self, message: str) -> WireError:
+        """Return the error of an answer that is not what was expected."""
+        error = WireError(message, request_id=self.request_id)
+        error.attempts = self._flow.terms.made
+        return error
 
     def events(self) -> AsyncIterator[ServerSentEvent]:
         """Give the events of an event stream, ``[DONE]`` included.

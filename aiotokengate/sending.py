@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_che
 import attrs
 
 from aiotokengate.admission import Admission, Calls, Turn
+from aiotokengate.connections import Progress
 from aiotokengate.copying import Shared
 from aiotokengate.errors import (
     CallerError,
@@ -400,6 +401,7 @@ class _Sending:
             attempt = len(self._attempts) + 1
             self._tell(RequestStarted(self._number, request.model, _public(request.path), attempt))
         route, path = self._turn.route, request.path
+        progress = self._turn.progress = Progress()
         own = None if route.source is None else await route.signature()
         timeline.sent = self._now() - self._began
         while True:
@@ -412,11 +414,13 @@ class _Sending:
                     data=request.body if request.form is None else request.form,
                     connect=request.timeout.connect,
                     fresh=self._fresh,
+                    progress=progress,
                 )
                 break
             except TransportError as error:
                 if not self._reconnects(error):
                     raise
+                progress = Progress()
         timeline.headers = self._now() - self._began
         answer.headers = without_echoes(answer.headers, sender.keys(), request.texts)
         if not _OK <= answer.status < _REDIRECT:
@@ -514,7 +518,7 @@ class _Sending:
         at, phase, seconds = limit
         first = self._request.timeout.first_event
         if first is not None and now < self._began + at:
-            phase, seconds = "first_event", first
+            phase, seconds = "first_event" if self._turn.has_left else "connect", first
             alive = self._priming.alive_at if self._priming is not None else None
             if alive is not None:
                 stall = self._request.timeout.stall
@@ -645,6 +649,7 @@ class _Sending:
         """End a call that is no chat, or watch over its download."""
         download, self._download = self._download, None  # it is its reader's, and holds us
         if download is not None:
+            download.note_attempts(tuple(self._attempts))
             download.watched(self._watch, self._downloaded, self._turn.hand_over())
             return
         self._turn.done(_total_tokens(result))

@@ -236,7 +236,7 @@ class Transport:
         data: bytes | Form | None = None,
         connect: float | None = None,
         fresh: bool = False,
-        hops: int = 0,
+        progress: Progress | None = None,
     ) -> Answer:
         """Send a request and give the answer once its headers have come.
 
@@ -250,7 +250,8 @@ class Transport:
             data: the body, or a form.
             connect: seconds for the connection.
             fresh: on a new connection, and not on one that was kept.
-            hops: redirects that led here; the gateway's own host gets no key after one.
+            progress: to be told how far the request came; the gateway's own host gets no key
+                after a redirect.
 
         Raises:
             CallerError: it is a download from inside, see :mod:`aiotokengate.perimeter`.
@@ -259,10 +260,11 @@ class Transport:
             TimedOut: the connection took longer than ``connect``.
             WireError: the answer is not HTTP.
         """
+        progress = progress or Progress()
+        hops = progress.hops
         ours = not hops and url.startswith(self._host)
         if not ours and method == "GET":
             await self._admit(url)
-        progress = Progress()
         failure: Exception | None = None
         lines = self._lines(headers, own, ours=ours)
         body = data if data is None or isinstance(data, bytes) else _multipart(data)
@@ -292,8 +294,9 @@ class Transport:
             message = f"expected at most {MOST_REDIRECTS} redirects, got one more"
             raise WireError(message)
         goes = _fit(headers or {}) if _origin(target) != _origin(url) else headers
+        further = Progress(hops + 1)
         return await self.send(
-            method, target, headers=goes, data=data, connect=connect, hops=hops + 1
+            method, target, headers=goes, data=data, connect=connect, progress=further
         )
 
     async def _admit(self, url: str) -> None:

@@ -97,7 +97,7 @@ async def test_who_waits_is_refused_and_nothing_is_sent(
     gate = opened(gateway) if own else opened(gateway, pool=Pool(ONE))
     tasks = begun(*(gate.chat(MODEL, f"第 {number} 问") for number in range(40)))
     await gateway.wait_requests(1)
-    await turns()
+    await until(lambda: len(gateway.requests) == gate.pool.statistics().in_flight)
     sent = len(gateway.requests)
     waiting = gate.pool.statistics().waiting
     assert waiting

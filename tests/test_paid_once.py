@@ -217,6 +217,7 @@ async def test_what_may_have_begun_is_not_asked_for_again(
     error = await ended(clock, ask(gate))
     assert isinstance(error, TokenGateError), error
     assert len(server.requests) == 1
+    assert len(error.attempts) == 1
     assert isinstance(error, Unanswered) == (fault in (CLOSE, DOUBTFUL["half a head"]))
 
 
@@ -570,3 +571,41 @@ async def test_an_overload_is_no_dead_connection(
     error = await ended(clock, gate.chat(MODEL, PROMPT, retry=Retry(attempts=1)))
     assert isinstance(error, Overloaded)
     assert len(server.requests) == 2
+
+
+# --- what never left ----------------------------------------------------------------------------
+
+
+async def test_what_was_still_connecting_has_not_left(clock: VirtualClock) -> None:
+    """It counts against no limit, whichever clock ends it, or a cancellation; and is told so."""
+    reached = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(say_nothing, "127.0.0.1", 0)  # no TLS, but no refusal
+    pool = Pool(Limits(requests_per_minute=6, tokens_per_minute=6_000), clock=clock)
+    port = listener.sockets[0].getsockname()[1]
+    async with TokenGate(
+        api_key=KEY, base_url=f"https://127.0.0.1:{port}/v1", clock=clock, pool=pool
+    ) as gate:
+        options: dict[str, Any] = {"max_tokens": 500, "retry": Retry(attempts=1)}
+        ends = [
+            await ended(clock, gate.chat(MODEL, PROMPT, **options, **limit))
+            for limit in (
+                {"deadline": 1},
+                {"timeout": Timeout(total=1)},
+                {"timeout": Timeout(first_event=1)},
+            )
+        ]
+        reached.clear()
+        task = asyncio.create_task(gate.chat(MODEL, PROMPT, **options))
+        await reached.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert [error.phase for error in ends] == ["deadline", "total", "connect"]
+    (lane,) = pool.statistics().lanes
+    assert (lane.requests_left, lane.tokens_left, lane.in_flight) == (6, 6_000, 0)
+    listener.close()

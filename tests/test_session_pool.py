@@ -290,6 +290,8 @@ async def test_charged_by_usage_although_max_tokens_is_given(opened: Opened) -> 
         (Raw(status=503), 0),
         (Raw(status=529), 0),
         (Raw(status=429), 0),
+        (Raw(status=400), 0),
+        (Raw(status=401), 0),
         (Raw(status=502), 500),
         (Raw(status=504), 500),
     ],

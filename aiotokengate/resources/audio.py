@@ -16,7 +16,6 @@ from aiotokengate.errors import (
     CallerError,
     TokenGateError,
     TransportError,
-    WireError,
     bare,
     sealed,
     sealed_class,
@@ -213,7 +212,7 @@ class _Sounds(AsyncIterator[bytes]):
             event = None
         if not isinstance(event, dict):
             message = f"expected events in JSON, got {len(data)} bytes that are not"
-            raise WireError(message, request_id=self._download.request_id)
+            raise self._download.unfit(message)
         kind = str(event.get("type"))
         is_error = kind.endswith(".error") and "error" not in event
         self._download.raise_error_in({"error": event} if is_error else event, data)
@@ -346,5 +345,5 @@ async def _transcription(
         kind = download.content_type
         if kind == "text/html" or (response_format in _JSON and kind.endswith("json")):
             message = f"expected a transcription, got {len(body)} bytes that are none"
-            raise WireError(message, request_id=download.request_id)
+            raise download.unfit(message)
         return transcription_of(body.decode("utf-8", "replace"))

@@ -62,7 +62,7 @@ async def reports(
             parsed = loads(body)
         except (ValueError, RecursionError):
             message = f"expected JSON or a file, got {len(body)} bytes that are neither"
-            raise WireError(message, request_id=download.request_id) from None
+            raise download.unfit(message) from None
         found = read(parsed)
         if not _tells_of_a_failure(found):
             download.raise_error_in(parsed, body)
