@@ -43,6 +43,7 @@ from aiotokengate.errors import (
     TokenGateError,
     TransportError,
     WireError,
+    sealed,
 )
 from aiotokengate.forgotten import origin, warn_unused
 from aiotokengate.policy.polling import PollPlan
@@ -274,6 +275,7 @@ class Job(Shared):
         await self._tracked.system.cancel(self.task)
         self._tracked.heard(JobReport(self.task, _CANCELLED))
 
+    @sealed
     def save(
         self, path: str | os.PathLike[str], *, kind: FileKind | None = None
     ) -> Coroutine[Any, Any, tuple[Path, ...]]:

@@ -15,7 +15,7 @@ from redis.asyncio.cluster import RedisCluster
 from aiotokengate.backend import LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.copying import Shared
-from aiotokengate.errors import CallerError, ConnectFailed
+from aiotokengate.errors import CallerError, ConnectFailed, sealed
 from aiotokengate.redis.lane import RedisLane
 from aiotokengate.redis.link import (
     TROUBLE,
@@ -84,6 +84,7 @@ class RedisBackend(Shared):
         "for the same address and prefix"
     )
 
+    @sealed
     def __init__(
         self,
         server: str | Redis | RedisCluster,
