@@ -17,6 +17,7 @@ its date.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from typing import Final, Literal, TypeAlias
@@ -156,21 +157,34 @@ def _spellings(name: str) -> tuple[str, ...]:
 _WILD: Final = re.compile(r"[*?\[]")
 
 
-@lru_cache(MOST_NAMES)
-def _patterns(pattern: str) -> tuple[tuple[str, str], ...]:
-    """Return the forms of a pattern, each with what stands before its first wildcard."""
+def _forms(pattern: str) -> tuple[str, ...]:
     lower = pattern.lower()
-    forms = dict.fromkeys((pattern, lower, _DOT.sub("-", lower)))
-    return tuple((_WILD.split(form, maxsplit=1)[0], form) for form in forms)
+    return tuple(dict.fromkeys((pattern, lower, _DOT.sub("-", lower))))
 
 
-def _fits(spellings: tuple[str, ...], pattern: str) -> bool:
-    """Whether a name fits; most rows are passed over by their beginning, without an expression."""
-    return any(
-        name.startswith(head) and fnmatchcase(name, form)
-        for head, form in _patterns(pattern)
-        for name in spellings
-    )
+class _Index:
+    """The patterns of rows, by what stands before their first wildcard."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._by_head: dict[str, list[tuple[int, str]]] = {}
+        for place, pattern in enumerate(patterns):
+            for form in _forms(pattern):
+                head = _WILD.split(form, maxsplit=1)[0]
+                self._by_head.setdefault(head, []).append((place, form))
+        self._sizes = sorted({len(head) for head in self._by_head})
+
+    def first(self, name: str) -> int | None:
+        """Return the place of the first row that fits a name."""
+        fitting = (place for form in _spellings(name) for place in self._fitting(form))
+        return min(fitting, default=None)
+
+    def _fitting(self, name: str) -> Iterator[int]:
+        for size in self._sizes:
+            if size > len(name):
+                return
+            for place, form in self._by_head.get(name[:size], ()):
+                if fnmatchcase(name, form):
+                    yield place
 
 
 @attrs.frozen(repr=False)
@@ -179,6 +193,7 @@ class Catalogue:
 
     rows: tuple[Model, ...]
     _found: dict[str, Model] = attrs.field(factory=dict, init=False, eq=False)
+    _index: list[_Index] = attrs.field(factory=list, init=False, eq=False)
 
     def __repr__(self) -> str:
         """Count the rows; all of them would fill pages."""
@@ -188,9 +203,10 @@ class Catalogue:
         """Return the first row that fits the name."""
         found = self._found.get(name)
         if found is None:
-            spellings = _spellings(name)
-            fitting = (row for row in self.rows if _fits(spellings, row.pattern))
-            found = next(fitting, UNKNOWN)
+            if not self._index:
+                self._index.append(_Index(row.pattern for row in self.rows))
+            place = self._index[0].first(name)
+            found = UNKNOWN if place is None else self.rows[place]
             if len(self._found) < MOST_NAMES:
                 self._found[name] = found
         return found

@@ -13,6 +13,7 @@ from aiotokengate.errors import (
     PermissionDenied,
     QuotaExhausted,
     TokenGateError,
+    sealed_class,
 )
 from aiotokengate.keys import ApiKey, KeySource
 from aiotokengate.pool import mask
@@ -33,6 +34,7 @@ ASIDE: Final = 60.0
 EVERY_MODEL: Final = ""
 
 
+@sealed_class
 @attrs.frozen(kw_only=True)
 class Endpoint(Shared):
     """One of several keys, or addresses, that a session may use.

@@ -474,7 +474,8 @@ def sealed(function: _F) -> _F:
     """Have errors leave a function without its frame and those below.
 
     Programs that show a traceback with its locals (pytest, rich, crash reporters) would show what
-    those frames hold: the key, the prompt, the body.
+    those frames hold: the key, the prompt, the body.  A misspelt argument is told, as a misspelt
+    option is.
     """
     made: _F = (_sealed_async if iscoroutinefunction(function) else _sealed)(function)
     return made
@@ -488,6 +489,10 @@ def _sealed(function: Any) -> Any:  # noqa: ANN401 - of the same type
         except TokenGateError as error:
             bare(error)
             raise
+        except TypeError:
+            if (wrong := _misspelt(function, kwargs)) is None:
+                raise
+            raise wrong from None
         finally:
             del args, kwargs
 
@@ -502,10 +507,30 @@ def _sealed_async(function: Any) -> Any:  # noqa: ANN401 - of the same type
         except TokenGateError as error:
             bare(error)
             raise
+        except TypeError:
+            if (wrong := _misspelt(function, kwargs)) is None:
+                raise
+            raise wrong from None
         finally:
             del args, kwargs
 
     return call
+
+
+def _misspelt(function: Any, given: Iterable[str]) -> CallerError | None:  # noqa: ANN401 - any
+    """Return the error of a name that a function does not take, None where it takes them all."""
+    from inspect import signature  # noqa: PLC0415 - only for a mistake
+
+    from aiotokengate.spelling import meant  # noqa: PLC0415 - only for a mistake
+
+    kinds = signature(function).parameters
+    known = [name for name in kinds if name not in ("self", "unknown")]
+    wrong = next((name for name in given if name not in known), None)
+    if wrong is None or any(one.kind is one.VAR_KEYWORD for one in kinds.values()):
+        return None
+    where = function.__qualname__.removesuffix(".__init__")
+    takes = f"{where}() takes {', '.join(known) or 'none'}"
+    return CallerError(f"unknown parameter {wrong!r}{meant(wrong, known)} ({takes})")
 
 
 def sealed_class(cls: _C) -> _C:

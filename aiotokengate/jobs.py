@@ -43,6 +43,7 @@ from aiotokengate.errors import (
     TokenGateError,
     TransportError,
     WireError,
+    sealed,
 )
 from aiotokengate.forgotten import origin, warn_unused
 from aiotokengate.policy.polling import PollPlan
@@ -111,7 +112,7 @@ class JobSystem(Protocol):
         """Begin to fetch a file."""
 
 
-class Job(Shared):
+class Job(Shared, Coroutine[Any, Any, JobResult]):
     """A video or a song in the making; nothing is sent until it is awaited or iterated.
 
     ::
@@ -124,12 +125,12 @@ class Job(Shared):
         result = await gate.music.create("一首关于春天的歌")   # or only the result
         print(result.clips[0].title)
 
-    Awaited or iterated any number of times, by any number of tasks; for ``create_task`` there is
-    :meth:`result`.  One that is dropped before anything was done with it warns, as a coroutine
-    does.
+    Awaited or iterated any number of times, by any number of tasks; ``create_task`` and the like
+    take it, or its :meth:`result`.  One that is dropped before anything was done with it warns, as
+    a coroutine does.
     """
 
-    __slots__ = ("__weakref__", "_origin", "_tracked", "_unused")
+    __slots__ = ("__weakref__", "_origin", "_runs", "_tracked", "_unused")
 
     _instead = "a Job belongs to its session; its id can be, gate.job(job.id) comes back to it"
 
@@ -158,6 +159,7 @@ class Job(Shared):
         self._tracked = tracked
         self._origin = origin()
         self._unused = submit is not None
+        self._runs: dict[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]] = {}
 
     def __del__(self) -> None:
         """Warn if nothing was done with it, and so it was never submitted."""
@@ -213,6 +215,38 @@ class Job(Shared):
     def __await__(self) -> Generator[Any, Any, JobResult]:
         """Wait for the result."""
         return self.result().__await__()
+
+    # A coroutine object, as what is only awaited is wrapped by asyncio, and nobody learns that the
+    # wrapper was cancelled before its first step.  Each task that runs the job waits by itself.
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        task, run = self._taken()
+        given = run.send(value)
+        self._runs[task] = run
+        return given
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        task, run = self._taken()
+        try:
+            given = run.throw(*error)
+        finally:
+            del error  # which may quote what came
+        self._runs[task] = run
+        return given
+
+    def close(self) -> None:
+        """Stop waiting, as a task does; a job that was never used stays silent, and unsent."""
+        _, run = self._taken()
+        run.close()
+
+    def _taken(
+        self,
+    ) -> tuple[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]]:
+        """Return what the running task waits with; one that ends or fails is not put back."""
+        task = _current_task()
+        return task, self._runs.pop(task, None) or self.result()
 
     def __aiter__(self) -> AsyncIterator[JobStatus]:
         """Give each change of its status, the last one being "done"."""
@@ -274,6 +308,7 @@ class Job(Shared):
         await self._tracked.system.cancel(self.task)
         self._tracked.heard(JobReport(self.task, _CANCELLED))
 
+    @sealed
     def save(
         self, path: str | os.PathLike[str], *, kind: FileKind | None = None
     ) -> Coroutine[Any, Any, tuple[Path, ...]]:
@@ -314,6 +349,14 @@ class Job(Shared):
 
 
 _CANCELLED = JobStatus("failed", None, "cancelled", "it was cancelled")
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """Return the running task, None also where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class _Tracked:

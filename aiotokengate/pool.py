@@ -24,7 +24,7 @@ import attrs
 from aiotokengate.backend import Backend, BackendLane, LocalBackend
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.copying import Shared, Unique
-from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.errors import CallerError, QueueFull, TimedOut, sealed
 from aiotokengate.holding import Hold, Wait, for_itself
 from aiotokengate.hooks import logger
 from aiotokengate.policy.estimate import Sizes, estimate_tokens
@@ -123,6 +123,7 @@ class Pool(Shared):
         "Pool(backend=aiotokengate.redis.RedisBackend(...))"
     )
 
+    @sealed
     def __init__(
         self,
         limits: Limits | Mapping[str, Limits] | None = None,
@@ -156,6 +157,7 @@ class Pool(Shared):
         self.holds: dict[BackendLane, set[Hold]] = {}
         _pools.add(self)
 
+    @sealed
     def slot(
         self,
         model: str = "",
@@ -489,6 +491,7 @@ class Slot(Unique):
         failed = kind is not None and self._ticket.late
         self._lane.settle(self._ticket, (self._used or None) if failed else None)
 
+    @sealed
     def answered(self, headers: Mapping[str, str] | None = None) -> None:
         """Say that the gateway's answer began: from now on the call counts for its minute.
 
@@ -501,6 +504,7 @@ class Slot(Unique):
         self._check_held()
         self._lane.answered(self._ticket, remaining(headers) if headers else None)
 
+    @sealed
     def true_up(self, tokens: float) -> None:
         """Say how many tokens the call has used so far, prompt included.
 
@@ -511,6 +515,7 @@ class Slot(Unique):
         self._used = _checked_tokens(tokens)
         self._lane.true_up(self._ticket, self._used)
 
+    @sealed
     def settle(self, tokens: float | None = None) -> None:
         """Give the place back, and say what the call cost; more than was reserved counts too.
 
@@ -535,6 +540,7 @@ class Slot(Unique):
         self._let_go()
         self._lane.refund(self._ticket)
 
+    @sealed
     def refuse(self, retry_after: float | None = None) -> float:
         """Give the place back: the gateway refused the call (429).  The lane holds still.
 

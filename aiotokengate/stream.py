@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import orjson
 
 from aiotokengate.copying import Unique
-from aiotokengate.errors import CallerError, TokenGateError
+from aiotokengate.errors import CallerError, TokenGateError, sealed
 from aiotokengate.forgotten import origin, warn_unused
 from aiotokengate.pump import Guard, Pump, raise_if
 from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
@@ -312,6 +312,7 @@ class ChatStream(Unique):
         """Thinking, commentary, answer ... in order, each a stream of text of its own."""
         return self.choice(0).phases()
 
+    @sealed
     def objects(self, every: float = 0.25) -> AsyncIterator[Any]:
         """Give the JSON of the answer as far as it is written, at most every so many seconds.
 
@@ -498,10 +499,12 @@ class TextStream(Unique):
         """Give whole lines, without their line ends; the last one also without one."""
         return _Lines(self._pump, self._guard, self._place)
 
+    @sealed
     def snapshots(self, every: float = 1.0) -> AsyncIterator[str]:
         """Give all the text so far, at most once in ``every`` seconds, and at last all of it."""
         return _Timed(self._pump, self._guard, self._place, every, keep=True)
 
+    @sealed
     def bursts(self, every: float = 0.8) -> AsyncIterator[str]:
         """Give all the text since the last burst, at most once in ``every`` seconds.
 

@@ -325,6 +325,14 @@ def test_headers_that_look_like_keys_are_left_out(gate: TokenGate, secret: str) 
     assert orjson.loads(talk.to_json())["options"] == {"extra_headers": {"X-A": "a"}}
 
 
+@pytest.mark.parametrize("name", ["api_key", "apiKey", "aws_secret", "AccessToken", "upstream"])
+def test_fields_that_look_like_keys_are_left_out(gate: TokenGate, name: str) -> None:
+    secret = "sk-abcdefgh" if name == "upstream" else "猫 🐈"
+    extra = {name: secret, "max_token_s": 5, "prompt_cache_key": "k"}
+    options = orjson.loads(gate.conversation(MODEL, extra_body=extra).to_json())["options"]
+    assert options == {"extra_body": {"max_token_s": 5, "prompt_cache_key": "k"}}
+
+
 def test_texts_of_before_options_were_stored(gate: TokenGate) -> None:
     for old in (
         STORED % "[]",
@@ -344,6 +352,15 @@ def test_options_that_were_not_stored(gate: TokenGate, options: str) -> None:
     stored = STORED.replace('"messages"', f'"options":{options},"messages"') % "[]"
     with pytest.raises(CallerError):
         gate.conversation(stored=stored)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("model", 3), ("system", ["你好"]), ("messages", [{"role": 1}])]
+)
+def test_parts_that_were_not_stored(gate: TokenGate, wrong: tuple[str, object]) -> None:
+    fields = orjson.loads(gate.conversation(MODEL).to_json()) | dict([wrong])
+    with pytest.raises(CallerError, match=r"expected what to_json\(\) gave"):
+        gate.conversation(stored=orjson.dumps(fields).decode())
 
 
 async def test_tools(gateway: FakeGateway, gate: TokenGate) -> None:

@@ -74,7 +74,7 @@ async def test_what_was_forgotten_is_told(
 async def test_cancelled_before_the_first_step(name: str, gate: TokenGate) -> None:
     async def cancel() -> None:
         call = CALLS[name](gate)
-        task = asyncio.create_task(call.result() if name.startswith("Job") else call)
+        task = asyncio.create_task(call)
         del call
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -83,7 +83,25 @@ async def test_cancelled_before_the_first_step(name: str, gate: TokenGate) -> No
     assert await warned(cancel) == []
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if not name.startswith("Job")])
+@pytest.mark.parametrize("name", CALLS)
+async def test_wrapped_and_cancelled_before_the_first_step(name: str, gate: TokenGate) -> None:
+    """As ``gather`` and ``wait_for`` would do with what can be awaited and is no coroutine."""
+
+    async def cancel() -> None:
+        future = asyncio.ensure_future(CALLS[name](gate))
+        future.cancel()
+        await asyncio.wait([future])
+        both = asyncio.gather(CALLS[name](gate), asyncio.sleep(0))
+        both.cancel()
+        with suppress(asyncio.CancelledError):
+            await both
+        with suppress(TimeoutError):
+            await asyncio.wait_for(CALLS[name](gate), 0)
+
+    assert await warned(cancel) == []
+
+
+@pytest.mark.parametrize("name", CALLS)
 async def test_closed(name: str, gate: TokenGate) -> None:
     assert await warned(lambda: CALLS[name](gate).close()) == []
 

@@ -518,14 +518,19 @@ async def test_a_job_says_what_it_is(
     assert job.ended
 
 
-async def test_tasks_take_a_jobs_result(gate: TokenGate, clock: VirtualClock) -> None:
-    """For a TaskGroup; gather and wait_for take the job itself."""
+async def test_tasks_take_a_job_and_its_result(gate: TokenGate, clock: VirtualClock) -> None:
+    """Any number of them, each waits by itself."""
 
     async def both() -> None:
         jobs = [gate.videos.create("wan-t2v", PROMPT) for _ in range(2)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job.result()) for job in jobs]
-        assert [len(task.result().files) for task in tasks] == [1, 1]
+            tasks += [group.create_task(job) for job in jobs for _ in range(2)]
+            gone = group.create_task(jobs[0])
+            await asyncio.sleep(0)
+            gone.cancel()
+        assert [len(task.result().files) for task in tasks] == [1] * 6
+        assert gone.cancelled()
         assert len(await asyncio.gather(*jobs)) == 2
 
     await soon(clock, both())

@@ -10,16 +10,18 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from time import thread_time
 from typing import Any, TypeAlias
 
+import attrs
 import pytest
 from floods import FLOODS, block_delta, call_piece, chat_end, messages_around
 from streams import body, chat_frame, read, saying
 
-from aiotokengate.catalogue import Catalogue
+from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import RealClock
-from aiotokengate.errors import ResponseInvalid, TokenGateError
+from aiotokengate.errors import ResponseInvalid, TokenGateError, WireError
 from aiotokengate.policy.timeouts import Timeout
 from aiotokengate.pump import Guard, Pump, Terms
 from aiotokengate.stream import ChatStream
@@ -371,6 +373,35 @@ def test_names_of_models() -> None:
         return lambda: [Catalogue(()).find(f"{name}x") for name in names]
 
     compare(use, 20_000)
+
+
+def test_many_names_in_a_long_catalogue() -> None:
+    """Not each row is tried with each name of a gateway's list."""
+    rows = [
+        attrs.evolve(row, pattern=f"{at}{row.pattern}")
+        for at in range(9)
+        for row in CATALOGUE.rows
+    ]
+
+    def use(catalogue: Catalogue, turn: int) -> float:
+        names = [f"我的-model-{number}-{turn} 🐼" for number in range(500)]
+        catalogue.find("")
+        return seconds(lambda: [catalogue.find(name) for name in names])
+
+    short, long = CATALOGUE.extended(), CATALOGUE.extended(*rows)
+    times = [(use(short, turn), use(long, turn)) for turn in range(ROUNDS)]
+    assert min(one for _, one in times) < 3 * min(one for one, _ in times)
+
+
+def test_a_reply_of_damaged_lines() -> None:
+    """What is no JSON is given up at the first line."""
+    data = b'{"choices":[{"message":{"content":"' + b"\n\x01" * 60_000 + b'"}}]}'
+
+    def run() -> None:
+        with suppress(WireError):
+            read("chat", [data])
+
+    assert min(seconds(run) for _ in range(3)) < LONGEST
 
 
 # --- JSON that is being written -----------------------------------------------------------------

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from traceback import TracebackException
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from openai.types import embedding_create_params, image_edit_params, image_gener
 from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import completion_create_params
 
-from aiotokengate import CallerError, TokenGate
+from aiotokengate import CallerError, Endpoint, Limits, Pool, Retry, Timeout, TokenGate
+from aiotokengate.redis import RedisBackend
 from aiotokengate.resources.audio import SpeechParams, TranscriptParams
 from aiotokengate.resources.embeddings import EmbeddingParams
 from aiotokengate.resources.images import ImageParams
-from aiotokengate.resources.spelling import nearest
+from aiotokengate.spelling import nearest
 from aiotokengate.testing import FakeGateway
 from aiotokengate.types import ChatParams
 
@@ -179,6 +181,42 @@ async def test_requests_of_a_map(gate: TokenGate) -> None:
         with pytest.raises(CallerError, match=said) as caught:
             raise outcome.error or AssertionError
         assert PROMPT not in str(caught.value)
+
+
+URL = "http://127.0.0.1:1/v1"
+
+MADE: Mapping[tuple[str, str], Callable[..., Any]] = {
+    ("stal", "stall"): lambda _, **wrong: Timeout(**wrong),
+    ("max_retries", "attempts"): lambda _, **wrong: Retry(**wrong),
+    ("rpm", "requests_per_minute"): lambda _, **wrong: Limits(**wrong),
+    ("moniter", "monitor"): lambda _, **wrong: Pool(**wrong),
+    ("priorty", "priority"): lambda gate, **wrong: gate.pool.slot(MODEL, **wrong),
+    ("baseUrl", "base_url"): lambda _, **wrong: Endpoint(api_key="sk-1", **wrong),
+    ("timout", "timeout"): lambda _, **wrong: TokenGate(api_key="sk-1", base_url=URL, **wrong),
+    ("limits", "pool"): lambda _, **wrong: TokenGate(api_key="sk-1", base_url=URL, **wrong),
+    ("leese", "lease"): lambda _, **wrong: RedisBackend("redis://127.0.0.1:1", **wrong),
+    ("drian", "drain"): lambda gate, **wrong: gate.close(**wrong),
+    ("token", "tokens"): lambda gate, **wrong: gate.conversation(MODEL).trim(**wrong),
+    ("pth", "path"): lambda gate, **wrong: gate.job("video:sora:a").save(**wrong),
+}
+"""What is misspelt and meant, where Python itself knows what there is."""
+
+
+@pytest.mark.parametrize(("wrong", "right"), MADE)
+async def test_what_is_made(gate: TokenGate, wrong: str, right: str) -> None:
+    with pytest.raises(CallerError, match=f"'{wrong}', did you mean '{right}'") as caught:
+        await MADE[wrong, right](gate, **{wrong: "sk-1234567890abcdef"})
+    assert "sk-" not in str(caught.value)
+    frames = TracebackException.from_exception(caught.value, capture_locals=True).stack
+    shown = [str(frame.locals) for frame in frames if "aiotokengate/" in frame.filename]
+    assert not [text for text in shown if "sk-" in text]
+
+
+async def test_what_takes_nothing(gate: TokenGate) -> None:
+    with pytest.raises(CallerError, match=r"'refresh' \(TokenGate.models\(\) takes none\)"):
+        await gate.models(refresh=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        gate.chat(MODEL)  # type: ignore[call-arg]
 
 
 async def test_what_a_check_has_no_need_of(gate: TokenGate) -> None:

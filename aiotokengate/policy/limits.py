@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed_class
 
 __all__ = ["Charge", "Kind", "Limits"]
 
@@ -41,6 +41,7 @@ def _one_of(choices: tuple[str | None, ...]) -> Any:  # noqa: ANN401 - an attrs 
     return check
 
 
+@sealed_class
 @attrs.frozen(kw_only=True)
 class Limits:
     """What the calls of one lane may do together; what is None is learned from the gateway.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from aiotokengate.errors import CallerError, StatusError
+from aiotokengate.errors import CallerError, StatusError, sealed_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ LAST_BOUND = 8.0
 HINT_JITTER = 0.25
 
 
+@sealed_class
 @attrs.frozen(kw_only=True)
 class Retry:
     """How often to try, and how long all waits together may be.

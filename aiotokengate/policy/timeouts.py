@@ -6,17 +6,19 @@ from typing import Any
 
 import attrs
 
-from aiotokengate.errors import CallerError
+from aiotokengate.errors import CallerError, sealed_class
 
 __all__ = ["Timeout"]
 
 
 def _positive(_: object, field: attrs.Attribute[Any], value: float | None) -> None:
-    if value is not None and (isinstance(value, str) or not value > 0):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and (not is_number or not value > 0):
         message = f"expected Timeout({field.name}=...) in seconds above 0, or None; got {value!r}"
         raise CallerError(message)
 
 
+@sealed_class
 @attrs.frozen(kw_only=True)
 class Timeout:
     """How long each part of a call may take, in seconds; None is without limit.

@@ -110,6 +110,7 @@ class SpeechCall(Fetched[bytes]):
         self._taken()
         return _Pieces(self._fetch)
 
+    @sealed
     def save(self, path: str | os.PathLike[str]) -> Coroutine[Any, Any, Path]:
         """Send, and write the sound to a file, which appears when it is whole.
 

@@ -271,9 +271,9 @@ def check_names(
     """
     for name in given:
         if name not in known:
-            from aiotokengate.resources.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
+            from aiotokengate.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
 
-            raise unknown(name, {*known, *also}, way or AS_IT_IS)
+            raise CallerError(unknown(name, {*known, *also}, way or AS_IT_IS))
 
 
 def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy, deepcopy
 from math import inf
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack
 
 import attrs
 import orjson
@@ -45,11 +45,18 @@ Content: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 VERSION = 1
 """Of what is stored.  Texts of before options were stored are read as well."""
 
-_SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|sign|token", re.IGNORECASE)
-"""What the names of headers hold whose values are not written into a file."""
+_SECRETS: Final[Mapping[str, re.Pattern[str]]] = {
+    "extra_headers": re.compile(
+        r"auth|cookie|credential|key|passw|secret|sign|token", re.IGNORECASE
+    ),
+    "extra_body": re.compile(
+        r"api[_-]?key|access[_-]?(key|token)|authorization|credential|passw|secret", re.IGNORECASE
+    ),
+}
+"""What the names of headers and of fields hold whose values are not written into a file."""
 
 _SECRET_VALUE = re.compile(r"\s*(bearer\s|basic\s|sk-)", re.IGNORECASE)
-"""How values begin that are keys, whatever the header is called."""
+"""How values begin that are keys, whatever they are called."""
 
 
 @sealed_class
@@ -173,7 +180,8 @@ class Conversation(Unique):
 
         The options of its calls are in it, also ``timeout`` and ``retry``, as far as JSON can hold
         them: give those again that it can't, which are ``response_type`` and ``tools`` with a
-        Python function among them.  Headers that sound secret are left out as well.
+        Python function among them.  Headers and fields of ``extra_body`` that sound secret are
+        left out as well.
         """
         return dumps(
             {
@@ -217,8 +225,8 @@ class Conversation(Unique):
             fields.update(part for part in given.items() if not _says_nothing(part[1]))
             talk = cls(
                 ask,
-                fields["model"],
-                system=fields["system"],
+                _text_of(fields["model"]),
+                system=_text_of(fields["system"]),
                 max_tokens_kept=fields["max_tokens_kept"],
                 keep_partial=fields.get("keep_partial", False),
                 options={**_restored_options(fields.get("options", {})), **(options or {})},
@@ -318,16 +326,19 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if isinstance(value, Timeout | Retry):
             stored[name] = {key: _finite(part) for key, part in attrs.asdict(value).items()}
-        elif name == "extra_headers" and value:
-            stored[name] = {key: text for key, text in value.items() if not _is_secret(key, text)}
+        elif name in _SECRETS and isinstance(value, Mapping):
+            part = {key: it for key, it in value.items() if not _is_secret(name, key, it)}
+            with suppress(CallerError):
+                stored[name] = orjson.loads(dumps(part))
         elif name != "response_type" and value is not None:
             with suppress(CallerError):
                 stored[name] = orjson.loads(dumps(value))
     return stored
 
 
-def _is_secret(name: str, value: str) -> bool:
-    return bool(_SECRET.search(name) or _SECRET_VALUE.match(value))
+def _is_secret(option: str, name: str, value: object) -> bool:
+    told = isinstance(value, str) and _SECRET_VALUE.match(value)
+    return bool(told or _SECRETS[option].search(name))
 
 
 def _finite(value: object) -> object:
@@ -357,9 +368,14 @@ def _restored_options(stored: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _stored(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(message["role"], str):
+def _text_of(value: object) -> str:
+    if not isinstance(value, str):
         raise TypeError
+    return value
+
+
+def _stored(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    _text_of(message["role"])
     return message
 
 

@@ -22,6 +22,7 @@ from aiotokengate.errors import (
     TransportError,
     WireError,
     bare,
+    sealed,
     sealed_class,
 )
 from aiotokengate.resources.base import OF_A_SESSION, CallOptions, Options, Request, parted_options
@@ -133,6 +134,7 @@ class Image(Shared):
                 self._data = await download.read()
         return self._data
 
+    @sealed
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it to a file, which appears when it is whole; directories are made.
 

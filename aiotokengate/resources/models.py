@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,17 @@ async def list_models(requester: Requester, defaults: Defaults) -> tuple[ModelIn
     if not isinstance(rows, list):
         message = "expected a list of models under 'data', got something else"
         raise WireError(message)
-    return tuple(_info(row, defaults.catalogue) for row in rows if isinstance(row, Mapping))
+    infos = []
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Mapping):
+            infos.append(_info(row, defaults.catalogue))
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return tuple(infos)
 
+
+_AT_ONCE = 500
+"""Rows after which others have their turn."""
 
 _KNOWN = ("id", "owned_by", "created", "object")
 

@@ -223,7 +223,7 @@ class Framing:
         try:
             frames = [loads(body)]
         except (ValueError, RecursionError):
-            frames = [] if body.startswith(b"<") else list(frames_in(body))
+            frames = [] if body.startswith(b"<") else _up_to_a_loss(frames_in(body))
         if LOST in frames or not frames or any(map(is_deep, frames)):
             raise WireError(_not_json(body)) from None
         return frames
@@ -497,6 +497,16 @@ def _opened(line: bytes) -> int:
     pieces = line.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
     plain = b"".join((*pieces[::2], *pieces[len(pieces) - 1 | 1 :]))
     return sum(map(plain.count, (b"{", b"["))) - sum(map(plain.count, (b"}", b"]")))
+
+
+def _up_to_a_loss(frames: Iterator[object]) -> list[object]:
+    """Return frames up to one that was lost, as what follows that is worth nothing."""
+    found: list[object] = []
+    for frame in frames:
+        found.append(frame)
+        if frame is LOST:
+            break
+    return found
 
 
 def _is_json(data: bytes) -> bool:

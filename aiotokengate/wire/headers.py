@@ -153,16 +153,21 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
 
 
 # Texts that public clients of OpenAI, Groq and Azure parse: "Please try again in 7m12s", "in
-# 250ms", "Please retry after 26 seconds"; Google's "Please retry in 33.5s".
+# 250ms", "Please retry after 26 seconds"; Google's "Please retry in 33.5s"; gateways of others
+# say "Please wait 5 seconds" and 请 5 秒后重试.
 _NUMBER: Final = r"(\d{1,9}(?:\.\d{1,9})?)"
-_UNIT: Final = r"(ms|milliseconds?|h|hours?|m|min|minutes?|s|sec|seconds?)(?![a-z])"
-_PART: Final = re.compile(rf"{_NUMBER}\s?{_UNIT}[ ,]{{0,2}}", re.ASCII | re.IGNORECASE)
+_UNIT: Final = r"(ms|milliseconds?|d|days?|h|hours?|m|mins?|minutes?|s|secs?|seconds?)(?![a-z])"
+_PART: Final = re.compile(
+    rf"{_NUMBER}\s?{_UNIT}(?:[ ,]{{0,2}}(?:and\s)?(?=\d))?", re.ASCII | re.IGNORECASE
+)
 _AGAIN_IN: Final = re.compile(
-    r"\b(?:try again|retry|retry your request|try your request again)\s(?:in|after)\s"
-    r"(?:about\s|approximately\s)?(?=\d)",
+    r"\b(?:(?:try again|retry|retry your request|try your request again)\s(?:in|after)"
+    r"|wait(?: for)?)\s(?:about\s|approximately\s)?(?=\d)",
     re.ASCII | re.IGNORECASE,
 )
-_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_LATER: Final = re.compile(rf"{_NUMBER}\s?(毫秒|秒|分|小时)钟?\s?[之以]?后\s?[再重]", re.ASCII)
+_SECONDS_OF: Final = {"毫秒": 0.001, "秒": 1.0, "分": 60.0, "小时": 3600.0}
 _DURATION: Final = re.compile(rf"{_NUMBER}s", re.ASCII)
 _MOST: Final = 1e12
 
@@ -174,6 +179,8 @@ def seconds_in(text: str) -> float | None:
     while found and (part := _PART.match(text, at)) is not None:
         seconds = (seconds or 0.0) + float(part[1]) * _in_seconds(part[2].lower())
         at = part.end()
+    if seconds is None and (later := _LATER.search(text)) is not None:
+        return float(later[1]) * _SECONDS_OF[later[2]]
     return seconds
 
 

@@ -98,6 +98,8 @@ def rejoined(text: str) -> tuple[str, str]:
     Halves are surrogates, as JSON escapes them, or bytes that :func:`lenient` has escaped.  One
     that has lost its other half becomes U+FFFD.
     """
+    if text.isascii():  # as most that is no answer: names, ids, numbers, arguments
+        return text, ""
     half = text[-1:]
     if "\ud800" <= half <= "\udbff":
         text = text[:-1]
@@ -124,7 +126,7 @@ _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 def mended(value: Any, raw: frozenset[str]) -> Any:  # noqa: ANN401 - parsed JSON
     """Give parsed JSON without lone surrogates, but for the texts of the keys in ``raw``."""
     if isinstance(value, str):
-        return "".join(rejoined(value + "\0"))[:-1]
+        return value if value.isascii() else "".join(rejoined(value + "\0"))[:-1]
     if isinstance(value, list):
         return [mended(item, raw) for item in value]
     if isinstance(value, dict):

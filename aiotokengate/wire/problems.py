@@ -55,6 +55,9 @@ MAX_DEPTH: Final = 8
 MAX_NESTED: Final = 1_000
 """How deep an error is looked for in an error."""
 
+_PAGE: Final = 16_000
+"""Bytes of a body in which a text is looked for that says when to try again."""
+
 _READ: Final = 8 * MAX_TEXT
 """Characters of a text that are looked at at all, so that white space may be taken out of it."""
 
@@ -267,7 +270,15 @@ _REQUEST_ID = re.compile(r"\s*\(request id: ([^)\s]+)\)")
 _SCRIPTS = (b"script", b"style")
 # ``google.rpc.RetryInfo`` (google/rpc/error_details.proto), escaped any number of times.
 _QUOTED_DELAY = re.compile(rb'retryDelay\\{0,7}"\s{0,4}:\s{0,4}\\{0,7}"(\d{1,9}(?:\.\d{1,9})?)s')
-_DELAYS = ("retry_after", "retryAfter", "retryDelay", "retry_delay", "retry_after_seconds")
+_DELAYS = (
+    "retry_after",
+    "retryAfter",
+    "retry-after",
+    "Retry-After",
+    "retryDelay",
+    "retry_delay",
+    "retry_after_seconds",
+)
 _DELAYS_MS = ("retry_after_ms", "retryAfterMs")
 
 
@@ -356,7 +367,11 @@ def _delay(body: bytes, problem: Problem, *, is_limit: bool) -> float | None:
     quoted = _QUOTED_DELAY.search(body)
     if quoted is not None:
         return float(quoted[1])
-    return seconds_in(problem.message) if is_limit else None
+    if not is_limit:
+        return None
+    seconds = seconds_in(problem.message)
+    # It may stand behind where the message is cut, in an error's own error, or in a page's text.
+    return seconds if seconds is not None else seconds_in(body[:_PAGE].decode("utf-8", "replace"))
 
 
 def _silent(status: int | None) -> str:
@@ -428,6 +443,7 @@ def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
         return _without_object(error, body)
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    said = metadata.get("headers") if isinstance(metadata, Mapping) else None  # of OpenRouter
     inner = error.get("error")
     own = _first_text(error) or _text(inner) or _first_text(body)
     message = _clip(": ".join(part for part in (own, _text(raw)) if part))
@@ -438,7 +454,7 @@ def _from_error(error: object, body: Mapping[str, Any]) -> Problem:
         _word(body.get("request_id")) or _word(error.get("request_id")),
         _status_in(error) or _status_in(body),
         tuple(_reasons(error.get("details"))),
-        delay=_delay_of(error, *dicts_in(error.get("details")), metadata, body),
+        delay=_delay_of(error, *dicts_in(error.get("details")), metadata, said, body),
     )
 
 

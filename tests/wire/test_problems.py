@@ -894,6 +894,18 @@ HINTS: dict[str, tuple[int | None, object, float | None]] = {
         {"error": {"message": "m", "metadata": {"retry_after": 6}}},
         6,
     ),
+    "a header of an error's metadata": (
+        429,
+        {"error": {"message": "m", "metadata": {"headers": {"Retry-After": "7"}}}},
+        7,
+    ),
+    "a text that is long": (429, {"error": {"message": "慢 🐢" * 500 + " try again in 3s"}}, 3),
+    "a text of an inner error": (
+        429,
+        {"error": {"message": "m", "innererror": {"message": "Please retry after 5 seconds"}}},
+        5,
+    ),
+    "a page": (429, "<title>429</title>Please try again in 12 seconds", 12),
     "a field that is none": (429, {"error": {"message": "m", "retry_after": "soon"}}, None),
     "none": (429, {"error": {"message": "m"}}, None),
 }

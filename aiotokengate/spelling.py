@@ -7,15 +7,14 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from aiotokengate.errors import CallerError
-
-__all__ = ["AS_IT_IS", "nearest", "unknown"]
+__all__ = ["AS_IT_IS", "meant", "nearest", "unknown"]
 
 AS_IT_IS: Final = "pass it in extra_body={...} to send it as it is"
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _ELSEWHERE: Final[Mapping[str, Collection[str]]] = {
+    "api_base": ("base_url",),
     "cfg_scale": ("guidance_scale",),
     "count": ("n",),
     "custom_headers": ("extra_headers",),
@@ -32,25 +31,31 @@ _ELSEWHERE: Final[Mapping[str, Collection[str]]] = {
     "input_image": ("image",),
     "instructions": ("system", "instructions"),
     "lang": ("language",),
+    "key": ("api_key", "idempotency_key"),
+    "limit": ("limits", "pool"),
+    "limits": ("limits", "pool"),
+    "max_concurrency": ("concurrency",),
     "max_length": ("max_tokens",),
     "max_new_tokens": ("max_tokens",),
     "max_output_tokens": ("max_tokens",),
-    "max_retries": ("retry",),
+    "max_retries": ("retry", "attempts"),
     "model_kwargs": ("extra_body",),
     "n_results": ("n",),
     "num_images": ("n",),
     "num_predict": ("max_tokens",),
     "num_results": ("n",),
-    "num_retries": ("retry",),
+    "num_retries": ("retry", "attempts"),
     "num_return_sequences": ("n",),
     "output_dimension": ("dimensions",),
     "output_dimensionality": ("dimensions",),
     "output_type": ("response_type",),
     "request_timeout": ("timeout",),
     "resolution": ("size",),
+    "read_timeout": ("stall",),
     "response_model": ("response_type",),
     "response_schema": ("response_type", "response_format"),
-    "retries": ("retry",),
+    "retries": ("retry", "attempts"),
+    "rpm": ("requests_per_minute",),
     "speaker": ("voice",),
     "steps": ("num_inference_steps",),
     "stop_sequence": ("stop",),
@@ -62,6 +67,9 @@ _ELSEWHERE: Final[Mapping[str, Collection[str]]] = {
     "text_format": ("response_type",),
     "thinking_budget": ("reasoning",),
     "timestamp_granularities": ("timestamps",),
+    "token": ("api_key", "tokens"),
+    "tpm": ("tokens_per_minute",),
+    "url": ("base_url",),
     "user_id": ("user", "fair_key"),
 }
 """What other clients and vendors call it; the first of ours that there is."""
@@ -95,8 +103,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(plain, names, n=1)), None)
 
 
-def unknown(name: str, known: Iterable[str], way: str = AS_IT_IS) -> CallerError:
-    """Return the error of a name that does not exist.
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return a question that asks for the known name that was meant, "" without one."""
+    near = nearest(name, known)
+    return f", did you mean {near!r}?" if near else ""
+
+
+def unknown(name: str, known: Iterable[str], way: str = AS_IT_IS) -> str:
+    """Say what is wrong with a name that does not exist.
 
     Args:
         name: as it was given.
@@ -104,7 +118,5 @@ def unknown(name: str, known: Iterable[str], way: str = AS_IT_IS) -> CallerError
         way: what to do if it was no mistake.
     """
     if name in _SETTINGS:
-        return CallerError(f"unknown parameter {name!r} (it is a setting of TokenGate(...))")
-    near = nearest(name, known)
-    meant = f", did you mean {near!r}?" if near else ""
-    return CallerError(f"unknown parameter {name!r}{meant} ({way})")
+        return f"unknown parameter {name!r} (it is a setting of TokenGate(...))"
+    return f"unknown parameter {name!r}{meant(name, known)} ({way})"
