@@ -258,7 +258,7 @@ gate = TokenGate(api_key="sk-test", base_url="http://127.0.0.1:1/v1")
 """
 
 
-@pytest.mark.parametrize("options", [(), ("-X", "dev"), ("-X", "tracemalloc=5")])
+@pytest.mark.parametrize("options", [(), ("-X", "dev"), ("-X", "tracemalloc=1")])
 def test_at_the_end_of_the_interpreter(options: tuple[str, ...]) -> None:
     """One line that says so, as for a coroutine, and no noise of what is gone already."""
     program = f"{PROGRAM}call = gate.chat('qwen3.6-plus', '你好 👋')\ndef f(): return call, f\n"

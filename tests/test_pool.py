@@ -240,7 +240,7 @@ async def test_as_many_wait_as_may_and_not_one_more(clock: VirtualClock) -> None
         await clock.settle()
         assert not any(task.done() for task in waiting)
         with pytest.raises(QueueFull, match="at most 2 waiting calls"):
-            await hold(pool)
+            await asyncio.wait_for(hold(pool), 5)
         assert lane(pool).waiting == 2
         waiting[0].cancel()
         await clock.settle()
@@ -258,7 +258,7 @@ async def test_no_room_to_wait(clock: VirtualClock) -> None:
     pool = Pool(ONE, max_waiting=0, clock=clock)
     async with pool.slot(MODEL):
         with pytest.raises(QueueFull):
-            await hold(pool)
+            await asyncio.wait_for(hold(pool), 5)
     (await hold(pool)).settle()
 
 

@@ -199,7 +199,7 @@ async def test_a_queue_that_is_full(
     waiting = [asyncio.ensure_future(gate.chat(MODEL, "二")) for _ in range(2)]
     await clock.settle()
     with pytest.raises(QueueFull, match="at most 2 waiting calls"):
-        await gate.chat(MODEL, "三")
+        await asyncio.wait_for(gate.chat(MODEL, "三"), 5)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
