@@ -43,7 +43,7 @@ FACTOR = 4
 MOST = 2.5**2
 """How many times as long four times as much may take."""
 
-ROUNDS = 6
+ROUNDS = 25
 READ = 1 << 16
 
 Use: TypeAlias = Callable[[int], Callable[[], object]]
