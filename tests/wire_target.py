@@ -17,6 +17,7 @@ from aiotokengate.wire.problems import status_error
 from aiotokengate.wire.sse import SSEDecoder
 
 CORPUS = Path(__file__).parent / "corpus"
+SECRET = "斑马鱼的秘密 🐟"
 MOST = 64 * 1024
 """Bytes that are looked at."""
 
@@ -53,8 +54,8 @@ def events(data: bytes, by: int) -> None:
 def error(data: bytes, by: int) -> None:
     """Read the body of an error: it is one, in one line, and says no prompt."""
     found = status_error((400, 404, 429, 500, 503)[by % 5], data, {})
-    found.redact(["斑马鱼的秘密 🐟"])
-    assert "斑马鱼的秘密" not in f"{found}{found!r}{found.body}"
+    found.redact([SECRET])
+    assert SECRET not in f"{found}{found!r}{found.body}"
     assert "\n" not in found.message
 
 
@@ -91,6 +92,6 @@ def seeds() -> Iterator[bytes]:
             if len(body) < 6_000:
                 yield bytes((number, 7)) + body
     yield bytes((len(PROTOCOLS), 3)) + ": 注释\r\nid: 1\ndata: 你好 🌸\r\rdata\n\n".encode()
-    problem = {"error": {"message": "斑马鱼的秘密 🐟", "type": "x", "code": 1}}
+    problem = {"error": {"message": SECRET, "type": "x", "code": 1}}
     for kind in (1, 2):
         yield bytes((len(PROTOCOLS) + kind, 9)) + json.dumps(problem).encode()

@@ -268,6 +268,8 @@ class Framing:
                 at = place
             if not self.over:  # which those events may have ended
                 (self._named_error if named else self._take_line)(data)
+        if self._torn and at == len(texts):
+            self._close_aside()  # an event has come, though it is not taken yet
         return [] if self.over else texts[at:]
 
     def _take_texts(self, texts: list[bytes], *, last: bool = False) -> None:

@@ -181,6 +181,11 @@ def test_what_comes_with_an_error_and_after_it_is_not_taken() -> None:
     assert (came.status, came.answer, came.begun) == ("interrupted", "", False)
 
 
+def test_lines_before_a_torn_event_do_not_go_on_behind_it() -> None:
+    """An event ends what stood on bare lines before it, also while its own rest may come."""
+    assert same_however_cut("chat", b":\n{\ndata: }\n\n]\n").skipped == 2
+
+
 def test_pretty_json_that_is_no_frame_after_one() -> None:
     """What can't be read over several lines is not tried again for each of them."""
     text = b'{"a":\n1}\n{"b":\n' + b'{"c":\n' * 2000
