@@ -127,6 +127,7 @@ class Soak:
     """What the workers share, and what they have seen.
 
     Attributes:
+        busy: how many calls each session has, those between two attempts among them.
         shapes: the whole answers to each kind of question, the number of the question taken out:
             one each, if nothing is lost.
     """
@@ -134,6 +135,7 @@ class Soak:
     gate: TokenGate
     begun: int = 0
     ended: int = 0
+    busy: Counter[TokenGate] = attrs.field(factory=Counter)
     errors: Counter[str] = attrs.field(factory=Counter)
     odd: list[str] = attrs.field(factory=list)
     shapes: dict[str, Counter[str]] = attrs.field(factory=dict)
@@ -277,7 +279,9 @@ async def work(soak: Soak, until: float) -> None:
     kinds, weights = zip(*KINDS, strict=True)
     while time.monotonic() < until:
         (kind,) = random.choices(kinds, weights)
+        gate = soak.gate
         soak.begun += 1
+        soak.busy[gate] += 1
         try:
             await kind(soak)
         except TokenGateError as error:
@@ -288,6 +292,7 @@ async def work(soak: Soak, until: float) -> None:
             soak.odd.append(f"{kind.__name__}: {type(error).__name__}: {error}")
         finally:
             soak.ended += 1
+            soak.busy[gate] -= 1
 
 
 async def renew(soak: Soak, make: Callable[[], TokenGate], until: float) -> None:
@@ -295,8 +300,9 @@ async def renew(soak: Soak, make: Callable[[], TokenGate], until: float) -> None
     while (left := until - time.monotonic()) > 0:
         await asyncio.sleep(min(SESSION_SECONDS, left))
         old, soak.gate = soak.gate, make()
-        while old.pool.statistics().in_flight or old.pool.statistics().waiting:
+        while soak.busy[old]:
             await asyncio.sleep(0.05)
+        del soak.busy[old]
         await old.close()
 
 
