@@ -215,16 +215,18 @@ def test_headers_that_echo() -> None:
 
 def _seconds(size: int, prompt: str) -> float:
     texts = ["the gateway answered 500", prompt[:size][-4000:]]
-    best = 1e9
-    for _ in range(3):
-        began = process_time()
-        blanked(texts, [prompt[:size]])
-        best = min(best, process_time() - began)
-    return best
+    began = process_time()
+    blanked(texts, [prompt[:size]])
+    return process_time() - began
 
 
 @pytest.mark.parametrize("unit", ["zebra 斑马 ", "a", "<", "\\", "%25", "&amp;", '\\"', "\\ud83d"])
 def test_time_is_linear(unit: str) -> None:
-    """A prompt twice as long costs no more than twice as much, whatever it is made of."""
+    """A prompt twice as long costs about twice as much, whatever it is made of; the best counts."""
     prompt = unit * (600_000 // len(unit))
-    assert _seconds(600_000, prompt) < 2.5 * max(_seconds(300_000, prompt), 0.004)
+    short = long = float("inf")
+    for _ in range(15):
+        short, long = min(short, _seconds(300_000, prompt)), min(long, _seconds(600_000, prompt))
+        if long < 2.5 * max(short, 0.004):
+            return
+    pytest.fail(f"{short * 1000:.1f} ms, twice as long {long * 1000:.1f} ms")
