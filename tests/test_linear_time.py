@@ -475,7 +475,7 @@ def test_json_that_is_being_written(name: str) -> None:
 
         return run
 
-    compare(use, 10_000)
+    compare(use, 2_500)
 
 
 def test_nesting_is_bounded() -> None:
