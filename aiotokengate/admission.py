@@ -323,7 +323,7 @@ class Turn:
             lane.settle(ticket, tokens)
 
     def refused(self, error: TokenGateError, wait: float, *, hinted: bool = False) -> float:
-        """Give the place back after a refusal for a limit; give for how long the lane holds.
+        """End the turn after a refusal for a limit; return for how long the lane holds.
 
         Args:
             error: the refusal.
@@ -345,7 +345,7 @@ class Turn:
         )
 
     def _asked(self, named: float | None) -> float | None:
-        """Give for how long others wait, when the call that was refused does not come again.
+        """Return for how long others wait, when the call that was refused does not come again.
 
         A wait that no call would bear is none for the lane: its calls are to hear of it.
         """

@@ -100,7 +100,7 @@ class Guarded:
         traces: list[Any],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> Connection:
-        """Give a connection, a kept one if there is one that is fit."""
+        """Return a connection, a kept one if there is one that is fit."""
         return (await self.usable(req, timeout, traces))[0]
 
     async def usable(
@@ -109,7 +109,7 @@ class Guarded:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
         traces: list[Any],
     ) -> tuple[Connection, bool]:
-        """Give a connection, and whether it has served before."""
+        """Return a connection, and whether it has served before."""
         base: Any = super()
         while True:
             connection: Connection = await base.connect(request, traces, timeout)
@@ -143,7 +143,7 @@ _UNFIT = frozenset("\r\n\0")
 
 
 def merged(headers: Headers) -> CIMultiDict[str]:
-    """Give headers, each name once.
+    """Return headers, each name once.
 
     Raises:
         CallerError: one would begin another line.
@@ -158,7 +158,7 @@ def merged(headers: Headers) -> CIMultiDict[str]:
 
 
 def parsed(url: str) -> URL:
-    """Give an address as aiohttp takes it.
+    """Return an address as aiohttp takes it.
 
     Raises:
         CallerError: it is none.
@@ -245,7 +245,7 @@ else:  # Windows, whose select has no bound on the numbers of sockets
 
 
 def _number(transport: asyncio.Transport) -> Any:  # noqa: ANN401 - int, or None for no socket
-    """Give the number of a connection's socket, -1 if it is closed."""
+    """Return the number of a connection's socket, -1 if it is closed."""
     found = transport.get_extra_info("socket")
     return None if found is None else found.fileno()
 

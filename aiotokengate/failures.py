@@ -70,7 +70,7 @@ _PROXY_HINT = (
 def failed(
     error: Exception, progress: Progress, connect: float | None, foreign: str = ""
 ) -> TokenGateError:
-    """Give the error for a request to which no answer came.
+    """Return the error for a request to which no answer came.
 
     Args:
         error: what was raised.
@@ -101,7 +101,7 @@ def _barred(error: Exception, url: str) -> CallerError | None:
 
 
 def broken(error: Exception) -> TokenGateError:
-    """Give the error for an answer that broke off in its body, or can't be decoded."""
+    """Return the error for an answer that broke off in its body, or can't be decoded."""
     cause = error.__cause__
     told: TokenGateError
     if isinstance(cause, ContentEncodingError) or isinstance(error, ContentEncodingError):
@@ -120,7 +120,7 @@ def packed(coding: str) -> WireError:
 
 
 def refused_by_proxy(status: int, reason: str) -> ConnectFailed:
-    """Give the error for a proxy that does not let a request through; none of it was sent on."""
+    """Return the error for a proxy that does not let a request through; none of it was sent on."""
     hint = _CREDENTIALS_HINT if status == _NO_CREDENTIALS else _PROXY_HINT
     told = ConnectFailed(
         f"the proxy did not let the request through: {_cut(reason) or 'no reason given'}",
@@ -189,7 +189,7 @@ def _without_tls(place: str, error: aiohttp.ClientConnectorError) -> ConnectFail
 
 
 def _refused(message: str, hint: str) -> ConnectFailed:
-    """Give an error that would come again."""
+    """Return an error that would come again."""
     told = ConnectFailed(message, hint=hint)
     told.retryable = False
     return told
@@ -253,7 +253,7 @@ def _is_garbled(cause: BaseException | None) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Give what an error says, in one line."""
+    """Return what an error says, in one line."""
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return _cut(error.message) or type(error).__name__
     text = str(error)
@@ -264,13 +264,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _cut(text: str) -> str:
-    """Give the first line that says something, and not too much of it."""
+    """Return the first line that says something, and not too much of it."""
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return first.rstrip(":") if len(first) <= LONGEST else f"{first[:LONGEST]}…"
 
 
 def _plain(error: BaseException) -> BaseException | None:
-    """Give an error fit to be a cause: without frames that keep the stream alive, or a key.
+    """Return an error fit to be a cause: without frames that keep the stream alive, or a key.
 
     aiohttp's response errors carry the request with its headers, and so the key; those of its
     parser, and what they are put in, quote what came, which may be the key again.

@@ -340,7 +340,7 @@ def _awaiting(task: Task) -> set[Task]:
 
 
 def _told_of(future: asyncio.Future[Any]) -> Iterator[Any]:
-    """Give the futures and tasks that the end of a future is told to."""
+    """Return the futures and tasks that the end of a future is told to."""
     for callback, _ in getattr(future, "_callbacks", None) or ():
         for part in _parts(callback):
             if isinstance(part, asyncio.Future):

@@ -159,7 +159,7 @@ def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - wi
 
 
 def salvaged(content: aiohttp.StreamReader) -> bytes:
-    """Give what was in the buffer when the connection broke; aiohttp would withhold it."""
+    """Return what was in the buffer when the connection broke; aiohttp would withhold it."""
     if not _REST_KNOWN:
         return b""
     content._exception = None  # there is no public way to these bytes

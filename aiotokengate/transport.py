@@ -146,7 +146,7 @@ class Answer:
             return self.salvage()
 
     def salvage(self) -> bytes:
-        """Give what was in the buffer when the connection broke."""
+        """Return what was in the buffer when the connection broke."""
         return salvaged(self._response.content)
 
     def explain(self, error: Exception) -> TokenGateError:
@@ -316,7 +316,7 @@ class Transport:
     def _lines(
         self, headers: Mapping[str, str] | None, own: Mapping[str, str] | None, *, ours: bool
     ) -> Headers:
-        """Give the headers of a request, later ones over earlier ones."""
+        """Return the headers of a request, later ones over earlier ones."""
         first = self._first if ours else (*_FOREIGN_HEADERS.items(),)
         if not headers and not own:
             return first
@@ -474,7 +474,7 @@ class _LoopSessions:
                 session.detach()
 
     def own(self, *, fresh: bool) -> _Way:
-        """Give what sends to the gateway: on a new connection, or on any."""
+        """Return what sends to the gateway: on a new connection, or on any."""
         if not fresh:
             return self._kept
         if self._fresh is None:
@@ -482,7 +482,7 @@ class _LoopSessions:
         return self._fresh
 
     def foreign(self, proxy: Proxy | None, method: str) -> _Way:
-        """Give what sends to another host."""
+        """Return what sends to another host."""
         # Connections over an HTTP proxy are told apart by aiohttp, those over others are not;
         # and one that nobody looked at is not for a download.
         is_download = method == "GET"
@@ -504,7 +504,7 @@ class _LoopSessions:
         return self._way(make_connector(self._proxy, self._look_at_own, **settings))
 
     def _way(self, connector: aiohttp.TCPConnector) -> _Way:
-        """Give a session, and the way around it if aiohttp is built as known."""
+        """Return a session, and the way around it if aiohttp is built as known."""
         session = _session(connector)
         if self._known and isinstance(connector, Guarded):
             return session, DirectRequests(session, connector)
@@ -525,7 +525,7 @@ _Way: TypeAlias = tuple[aiohttp.ClientSession, DirectRequests | None]
 
 
 def _keeping(*, fresh: bool) -> dict[str, Any]:
-    """Give what a connector is told of keeping connections; without a look at them, none are."""
+    """Return what a connector is told of keeping connections; without a look at them, none are."""
     keeps = GUARDED and not fresh
     return {"keepalive_timeout": KEEPALIVE_SECONDS} if keeps else {"force_close": True}
 
@@ -561,7 +561,7 @@ def _origin(url: str) -> str:
 def _leads_on(
     method: str, url: str, response: aiohttp.ClientResponse | Response, *, ours: bool
 ) -> str | None:
-    """Give where an answer stands, if it is to be fetched there."""
+    """Return where an answer stands, if it is to be fetched there."""
     from aiotokengate.places import onward  # noqa: PLC0415 - few answers do
 
     location = response.headers.get("Location", "")

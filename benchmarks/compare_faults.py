@@ -134,7 +134,7 @@ def _good(wire: Wire) -> Raw:
 
 
 def _with_length(wire: Wire) -> Raw:
-    """Give a whole reply with its length, after which the server closes without a word."""
+    """Return a whole reply with its length, after which the server closes without a word."""
     body = b"".join(wire.events)
     headers = {**_EVENTS, "Content-Length": str(len(body))}
     return Raw(body=body, headers=headers, end="close")
@@ -369,7 +369,7 @@ async def tried(fault: Fault, client: Client, wire: Wire) -> tuple[str, str]:
 def seen(fault: Fault, answer: Outcome) -> str:
     """Say in a few words what a user is told."""
     error = answer["error"]
-    if error == "NotImplementedError":
+    if error == "NoSuchCall":
         return ""
     if fault.what == "chats":
         return f"{answer['failed']} fail"

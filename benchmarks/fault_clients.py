@@ -26,6 +26,10 @@ CHATS = 40
 Told = dict[str, Any]
 
 
+class NoSuchCall(Exception):
+    """The library has no method for what is asked."""
+
+
 class Ours:
     """aiotokengate."""
 
@@ -108,7 +112,7 @@ class Anthropic:
 
     async def image(self) -> None:
         """Say that there is none."""
-        raise NotImplementedError
+        raise NoSuchCall
 
     async def close(self) -> None:
         """Close the client."""

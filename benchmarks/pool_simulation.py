@@ -138,7 +138,7 @@ class Simulation:
         return Ticket(tokens=tokens, late=late, fair_key=fair_key, bulk=bulk)
 
     def size(self, ticket: Ticket) -> int:
-        """Give what a call takes."""
+        """Return what a call takes."""
         return int(ticket.tokens)
 
     # --- events ---------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ class Telling(Simulation):
         return ticket
 
     def size(self, ticket: Ticket) -> int:
-        """Give what a call takes."""
+        """Return what a call takes."""
         return self._sizes[ticket]
 
     def _measure(self, ticket: Ticket) -> None:

@@ -22,13 +22,13 @@ RESET = b"\1\0\0\0\0\0\0\0"
 
 
 def plain(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    """Give an answer with a length."""
+    """Return an answer with a length."""
     more = "".join(f"{line}\r\n" for line in lines)
     return f"HTTP/1.1 {status}\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def chat(text: str, *lines: str) -> bytes:
-    """Give a whole answer to a chat, unstreamed, which is taken for a streamed one, too."""
+    """Return a whole answer to a chat, unstreamed, which is taken for a streamed one, too."""
     said = f'{{"choices":[{{"message":{{"content":"{text}"}},"finish_reason":"stop"}}]}}'
     return plain(said.encode(), "Content-Type: application/json", *lines)
 
@@ -119,7 +119,7 @@ class RawServer:
         writer.close()
 
     def lines(self, number: int = -1) -> dict[str, list[str]]:
-        """Give the header lines of a request by their names."""
+        """Return the header lines of a request by their names."""
         found: dict[str, list[str]] = {}
         for line in self.heads[number].split("\r\n")[1:-2]:
             name, _, value = line.partition(": ")
@@ -177,7 +177,7 @@ async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 def tls(*names: str) -> tuple[ssl_module.SSLContext, ssl_module.SSLContext]:
-    """Give a context for a server of these names, and one that trusts it."""
+    """Return a context for a server of these names, and one that trusts it."""
     authority = trustme.CA()
     server = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
     client = ssl_module.create_default_context()

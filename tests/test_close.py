@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:a stream was still open:Resource
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
@@ -46,12 +46,12 @@ SOUND = "/v1/files/1"
 
 
 def sound(turnstile: Gate) -> Raw:
-    """Give a file that waits in its middle."""
+    """Return a file that waits in its middle."""
     return Raw(body=[b"ID3", turnstile, b"sound"], headers={"Content-Type": "audio/mpeg"})
 
 
 def half(turnstile: Gate) -> ScriptedReply:
-    """Give a reply that waits in its middle."""
+    """Return a reply that waits in its middle."""
     return ScriptedReply(answer=["好", turnstile, "的"])
 
 

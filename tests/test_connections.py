@@ -30,7 +30,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 async def reached(
     route: str, reply: object, login: str = ""
 ) -> AsyncIterator[tuple[TokenGate, RawServer, RawServer | None]]:
-    """Give a session that reaches a server by a route, the server, and the proxy for CONNECT."""
+    """Return a session that reaches a server by a route, the server, and the proxy for CONNECT."""
     secure, trusting = tls("gateway.test") if route == "connect" else (None, True)
     more = {"api_key": KEY, "retry": ONCE, "extra_headers": {"X-Tenant": "租户".encode().hex()}}
     async with serving(reply, tls=secure) as server:  # type: ignore[arg-type]

@@ -212,7 +212,7 @@ def test_what_was_not_stored(gate: TokenGate, stored: str) -> None:
 
 
 async def body_of(gateway: FakeGateway, talk: Conversation) -> Mapping[str, Any]:
-    """Give what a turn asks with, beside the messages."""
+    """Return what a turn asks with, beside the messages."""
     await talk.say("继续 🌱")
     body = gateway.requests[-1].json
     return {name: value for name, value in body.items() if name != "messages"}

@@ -41,7 +41,7 @@ SHARED: dict[str, Callable[[TokenGate], object]] = {
 
 
 def closed(call: Any) -> Any:
-    """Give a call that is not going to be missed."""
+    """Return a call that is not going to be missed."""
     call.hand_over()
     return call
 

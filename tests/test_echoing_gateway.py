@@ -17,7 +17,7 @@ from aiotokengate.types import Reply
 
 
 def told(value: Any, seen: set[int]) -> Iterator[str]:
-    """Give every text that is told by a value: an error, an event, a reply but for its answer."""
+    """Return every text that a value tells: an error, an event, a reply but for its answer."""
     if isinstance(value, str | int | float | bytes | None):
         yield str(value)
         return

@@ -44,7 +44,7 @@ CALLS: dict[str, Make] = {
 
 
 async def warned(use: Callable[[], Awaitable[object] | object]) -> list[str]:
-    """Give the warnings that something causes, until all of it is gone."""
+    """Return the warnings that something causes, until all of it is gone."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         made = use()

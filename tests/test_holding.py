@@ -27,13 +27,13 @@ SECRET = "绝密的问题 🎹"
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
 @pytest.fixture
 async def keyed() -> AsyncIterator[FakeGateway]:
-    """Give a gateway that takes any key."""
+    """Return a gateway that takes any key."""
     async with FakeGateway(any_key=True) as gateway:
         yield gateway
 
@@ -46,14 +46,14 @@ def opened(gateway: FakeGateway, pool: Pool, **settings: Any) -> TokenGate:
 
 @pytest.fixture
 async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[TokenGate]:
-    """Give a session whose lane has one place."""
+    """Return a session whose lane has one place."""
     pool = Pool(Limits(concurrency=1, learn=False), clock=clock)
     async with opened(gateway, pool) as gate:
         yield gate
 
 
 def half(turnstile: Gate | None = None) -> ScriptedReply:
-    """Give a reply that waits in its middle."""
+    """Return a reply that waits in its middle."""
     return ScriptedReply(answer=["好", turnstile or Gate(), "的"])
 
 

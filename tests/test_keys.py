@@ -55,7 +55,7 @@ def sent_keys(gateway: FakeGateway) -> list[str]:
 
 @pytest.fixture
 async def gateway() -> Any:
-    """Give a gateway that takes any key."""
+    """Return a gateway that takes any key."""
     async with FakeGateway(any_key=True) as gateway:
         yield gateway
 

@@ -84,7 +84,7 @@ Answer: TypeAlias = "bytes | Callable[[bytes], bytes] | None"
 
 @asynccontextmanager
 async def server(answer: Answer) -> AsyncIterator[str]:
-    """Give the address of a server that answers everything in the same way."""
+    """Return the address of a server that answers everything in the same way."""
     talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

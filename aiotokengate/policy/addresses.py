@@ -66,7 +66,7 @@ def _is_inside(address: _Address) -> bool:
 
 
 def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Give the IPv4 addresses that stand in one of IPv6, and to which it may lead."""
+    """Return the IPv4 addresses that stand in one of IPv6, and to which it may lead."""
     number = int(address)
     if address in _MAPPED or address in _NAT64 or (number >> 32) & _WORD in _ISATAP:
         yield IPv4Address(number & _WORD)
@@ -119,7 +119,7 @@ def _plain(host: str) -> str:
 
 
 def _readings(parts: list[str]) -> Iterator[IPv4Address]:
-    """Give the addresses of dotted numbers: in full or short, decimal, octal or hexadecimal.
+    """Return the addresses of dotted numbers: in full or short, decimal, octal or hexadecimal.
 
     A leading zero means octal to some and nothing to others.
     """

@@ -139,7 +139,7 @@ class _Count:
             self.sized += calls
 
     def mean(self) -> float:
-        """Give the tokens of a call, of those of which they are known."""
+        """Return the tokens of a call, of those of which they are known."""
         return max(0.0, self.tokens) / max(1, self.sized)
 
     def rates(self, now: float) -> _Rates:
@@ -243,7 +243,7 @@ class Learner:
         return at if learned is None else max(at, learned.ready_at(now, tokens))
 
     def _room_at(self, now: float, in_flight: int) -> float:
-        """Give when there is room for one more."""
+        """Return when there is room for one more."""
         if in_flight + 1 <= self.ceiling(now):
             return now
         peak, since = self._crowd
@@ -253,7 +253,7 @@ class Learner:
         return since + min(curved, PLATEAU * (1 + more)) + _INSTANT
 
     def ceiling(self, now: float) -> float:
-        """Give how many may be in flight; inf unless the gateway had no room for more."""
+        """Return how many may be in flight; inf unless the gateway had no room for more."""
         peak, since = self._crowd
         passed = max(0.0, now - since)
         return max(peak * max(1.0, _curve(passed, PLATEAU)), peak + passed / PLATEAU - 1)
@@ -308,7 +308,7 @@ class Learner:
         self._whole += more / (4 if more > 0 else 16)
 
     def _answer_time(self) -> float:
-        """Give in how many seconds slow start doubles."""
+        """Return in how many seconds slow start doubles."""
         whole = LONGEST_ANSWER if self._whole is None else self._whole
         seconds = max(self._latency or 0.0, whole)
         return max(FASTEST_DOUBLING, min(SLOWEST_DOUBLING, seconds))
@@ -363,7 +363,7 @@ class Learner:
         return True
 
     def hold(self, *, alone: bool, final: bool) -> float:
-        """Give for how many seconds the lane should hold still, if the gateway does not say.
+        """Return for how many seconds the lane should hold still, if the gateway does not say.
 
         Args:
             alone: whether nobody else waits.
@@ -410,7 +410,7 @@ class Learner:
         self._set(now, self._peak.times(1 - DECREASE))
 
     def _guess(self, now: float, pace: float | None) -> float:
-        """Give a rate of requests after a refusal before which nothing was refused."""
+        """Return a rate of requests after a refusal before which nothing was refused."""
         blind = BLIND * (pace or self._given or START)
         if self._given is None and self._cut_at == -inf:
             blind = min(BLIND_MOST, blind)

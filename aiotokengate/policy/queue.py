@@ -109,7 +109,7 @@ class Queue:
         return urgent if patient else other
 
     def least_refused(self) -> Place:
-        """Give one of the first that was refused least often, so that they take turns."""
+        """Return one of the first that was refused least often, so that they take turns."""
         some = [*self._interactive.some(), *self._bulk.some()]
         return min(some, key=lambda place: (place.refusals, place.bulk, place.start, place.number))
 
@@ -182,7 +182,7 @@ class _Class:
         self._exit(place)
 
     def some(self) -> Iterator[Place]:
-        """Give some of the first, in no order."""
+        """Return some of the first, in no order."""
         return (entry[2] for entry in self._heap[:_SOME] if entry[2].queued)
 
     def in_order(self) -> Iterator[Place]:

@@ -98,7 +98,7 @@ class Account:
             self.open += amount
 
     def _sure(self, now: float) -> float:
-        """Give what has certainly been counted by now."""
+        """Return what has certainly been counted by now."""
         if now - self._recent_at >= OVERTAKE:
             self._settled = self._recent if now - self._recent_at < 2 * OVERTAKE else self.sent
             self._recent_at, self._recent = now, self.sent
@@ -114,7 +114,7 @@ class Account:
         return meter
 
     def left(self, now: float, mark: Mark, left: float, own: float, rate: float) -> float:
-        """Give what at least is left beside all calls, when so much was left since a mark.
+        """Return what at least is left beside all calls, when so much was left since a mark.
 
         Either the header was written when the call came: then all that was sent since is not in
         it, and neither what was refilled.  Or just now: then only the last moment is missing.
@@ -145,7 +145,7 @@ class Account:
             self.moved -= meter.room(now) - before
 
     def spare(self, meter: Meter | None, now: float, cost: float) -> float:
-        """Give the share of the limit that is left beside a call, by our count and by theirs.
+        """Return the share of the limit that is left beside a call, by our count and by theirs.
 
         inf where no limit is told.
         """

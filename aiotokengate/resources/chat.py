@@ -9,6 +9,7 @@ import attrs
 
 from aiotokengate.errors import CallerError
 from aiotokengate.resources.base import (
+    CallOptions,
     Options,
     Request,
     check_extra_body,
@@ -76,7 +77,7 @@ class ChatOptions(TypedDict):
     idempotency_key: str | bool | None
 
 
-class RunOptions(ChatParams, total=False):
+class RunOptions(ChatParams, CallOptions, total=False):
     """What each turn of a run may be told: parameters and options of chat(), but for tools."""
 
     stream: bool
@@ -87,14 +88,6 @@ class RunOptions(ChatParams, total=False):
     response_type: Any
     fallback: None
     resume: None
-    retry: Retry | None
-    timeout: Timeout | None
-    deadline: float | None
-    priority: Priority
-    fair_key: str | None
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    idempotency_key: str | bool | None
 
 
 class TurnOptions(RunOptions, total=False):

@@ -606,7 +606,7 @@ class Enforcer:
         return _told(now, verdict, [account for account, _ in costs])
 
     def told(self, now: float, *, key: str, model: str) -> Mapping[str, str]:
-        """Give what headers that are written now tell about the limits."""
+        """Return what headers that are written now tell about the limits."""
         accounts = self._accounts(self._tick(now), Permit(key, model, 0))
         return _told(self._now, Verdict(), accounts).headers
 

@@ -76,7 +76,7 @@ class ScriptedBody:
         return b"".join(step for step in self._steps if isinstance(step, bytes))
 
     def explain(self, error: Exception) -> TokenGateError:
-        """Give the error as the library's own, as the transport does with aiohttp's.
+        """Return the error as the library's own, as the transport does with aiohttp's.
 
         Raises:
             Exception: it is no failure of a network, and raised again.

@@ -48,7 +48,7 @@ class ToldLane(RuleBasedStateMachine):
 
     @initialize(phase=st.floats(0, 60))
     def begin(self, phase: float) -> None:
-        """Give the limits to the gateway only."""
+        """Return the limits to the gateway only."""
         strict = RateLimit(
             requests_per_minute=REQUESTS,
             tokens_per_minute=TOKENS,
