@@ -9,7 +9,13 @@
         print(reply.reasoning, reply.answer, reply.usage.reasoning_tokens)
 """
 
-from aiotokengate.endpoints import Endpoint
+from aiotokengate._calls.routes import Endpoint
+from aiotokengate._policy.limits import Limits
+from aiotokengate._policy.retry import Retry
+from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._pool.pool import Pool
+from aiotokengate._session import TokenGate
+from aiotokengate._stream.call import ChatCall, ChatStream, TextStream
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -34,12 +40,6 @@ from aiotokengate.errors import (
     Unanswered,
     WireError,
 )
-from aiotokengate.policy.limits import Limits
-from aiotokengate.policy.retry import Retry
-from aiotokengate.policy.timeouts import Timeout
-from aiotokengate.pool import Pool
-from aiotokengate.session import TokenGate
-from aiotokengate.stream import ChatCall, ChatStream, TextStream
 from aiotokengate.types import (
     AnswerDelta,
     CitationDelta,

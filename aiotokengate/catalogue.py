@@ -9,8 +9,8 @@ spoken to as a plain OpenAI-compatible one, and its way with reasoning is found 
 sends.
 
 A row is data and knows nothing of how its words are spelt: ``dialect`` names a row of
-:data:`aiotokengate.wire.dialects.DIALECTS`, ``thinking`` and ``native_thinking`` name a way of
-``aiotokengate.wire.thinking.WAYS``.  Vendors end and rename models, so a row has its source and
+:data:`aiotokengate._wire.dialects.DIALECTS`, ``thinking`` and ``native_thinking`` name a way of
+``aiotokengate._wire.thinking.WAYS``.  Vendors end and rename models, so a row has its source and
 its date.
 """
 

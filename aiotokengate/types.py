@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
 import attrs
 import orjson
 
-from aiotokengate.errors import CallerError, WireError
+from aiotokengate._base.error import Attempt, CallerError, WireError
 
 __all__ = [
     "AnswerDelta",
@@ -363,30 +363,6 @@ class Citation:
     start: int | None = None
     end: int | None = None
     extra: Mapping[str, Json] = attrs.field(factory=_empty)
-
-
-@attrs.frozen(slots=False)  # which makes frozen values at half the cost
-class Attempt:
-    """One try at a call.
-
-    ``started`` and ``seconds`` count from the beginning of the call; ``error`` is the class name
-    of the error that ended the attempt, None for the one that answered; ``wait`` is the pause
-    after it before the next one, in seconds; ``queued`` is how long it waited in the pool before
-    it was sent; ``endpoint`` names the key and address where there are several, masked;
-    ``reconnected`` is true where a kept connection had died and a fresh one took its place.
-    """
-
-    model: str
-    started: float
-    seconds: float
-    error: str | None = None
-    status: int | None = None
-    code: str | None = None
-    request_id: str | None = None
-    wait: float | None = None
-    queued: float = 0.0
-    endpoint: str | None = None
-    reconnected: bool = False
 
 
 @attrs.define

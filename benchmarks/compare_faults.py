@@ -26,7 +26,7 @@ import aiohttp
 from fault_clients import CHATS, PROMPT
 
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply, faults
-from aiotokengate.testing.script import Pause, Script
+from aiotokengate.testing._script import Pause, Script
 
 HERE = Path(__file__).parent
 KEPT = HERE / "faults.json"

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
+    from aiotokengate._stream.call import ChatStream
     from aiotokengate.errors import TransportError
-    from aiotokengate.stream import ChatStream
 
 PIECE = 16 * 1024
 """Bytes of a read."""
 
 
 class Pieces:
-    """A body (:class:`aiotokengate.pump.Body`) that has all come."""
+    """A body (:class:`aiotokengate._stream.receiver.Body`) that has all come."""
 
     request_id = None
 
@@ -86,14 +86,14 @@ async def ours(data: bytes) -> int:
 
 def _stream(data: bytes) -> ChatStream:
     # Imported here, because valgrind takes its time over it, and the bare loop needs none of it.
+    from aiotokengate._policy.timeouts import Timeout  # noqa: PLC0415
+    from aiotokengate._stream.call import ChatStream  # noqa: PLC0415
+    from aiotokengate._stream.receiver import Guard, Pump, Terms  # noqa: PLC0415
+    from aiotokengate._wire.chat_completions import ChatCompletionsDecoder  # noqa: PLC0415
+    from aiotokengate._wire.dialects import DIALECTS  # noqa: PLC0415
+    from aiotokengate._wire.transcript import Transcript  # noqa: PLC0415
     from aiotokengate.clock import RealClock  # noqa: PLC0415
-    from aiotokengate.policy.timeouts import Timeout  # noqa: PLC0415
-    from aiotokengate.pump import Guard, Pump, Terms  # noqa: PLC0415
-    from aiotokengate.stream import ChatStream  # noqa: PLC0415
     from aiotokengate.types import Timeline  # noqa: PLC0415
-    from aiotokengate.wire.chat_completions import ChatCompletionsDecoder  # noqa: PLC0415
-    from aiotokengate.wire.dialects import DIALECTS  # noqa: PLC0415
-    from aiotokengate.wire.transcript import Transcript  # noqa: PLC0415
 
     clock, dialect = RealClock(), DIALECTS["qwen"]
     pump = Pump(

@@ -38,7 +38,7 @@ class Ours:
     def __init__(self, address: str, key: str) -> None:
         """Open a session."""
         from aiotokengate import TokenGate  # noqa: PLC0415 - one library a process
-        from aiotokengate.policy.timeouts import Timeout  # noqa: PLC0415
+        from aiotokengate._policy.timeouts import Timeout  # noqa: PLC0415
 
         clocks = Timeout(connect=SECONDS, first_event=SECONDS, stall=SECONDS, after_finish=0.5)
         self.gate = TokenGate(api_key=key, base_url=address, timeout=clocks)

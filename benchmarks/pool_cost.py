@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 
 from aiotokengate import Limits, Pool
-from aiotokengate.policy.estimate import estimate_tokens
+from aiotokengate._policy.estimate import estimate_tokens
 
 TURNS, SLOTS, WAITERS = 15, 5_000, 100_000
 

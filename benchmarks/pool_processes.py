@@ -24,7 +24,7 @@ sys.path.insert(0, str(TESTS))
 from redis_server import RedisServer  # noqa: E402 - from the tests
 from strict_gateway import StrictGateway  # noqa: E402 - from the tests
 
-from aiotokengate.testing.limits import RateLimit  # noqa: E402 - after the path
+from aiotokengate.testing._limits import RateLimit  # noqa: E402 - after the path
 
 WORKERS = 4
 CALLS = 600

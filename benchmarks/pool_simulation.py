@@ -22,10 +22,10 @@ from typing import get_args
 import attrs
 
 from aiotokengate import Limits
-from aiotokengate.policy.lanes import Lane, Ticket
+from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._wire.headers import remaining
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing.limits import Kind, Permit
-from aiotokengate.wire.headers import remaining
+from aiotokengate.testing._limits import Kind, Permit
 
 PROMPT = 40
 MINUTE = 60.0

@@ -12,10 +12,10 @@ from itertools import chain, cycle, islice
 import attrs
 import orjson
 
-from aiotokengate.testing import vendors
-from aiotokengate.testing.dialects import Counts, Dialect, Exchange, Frame
-from aiotokengate.testing.messages import MessagesNative
-from aiotokengate.testing.responses import ResponsesNative
+from aiotokengate.testing import _vendors as vendors
+from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
+from aiotokengate.testing._messages import MessagesNative
+from aiotokengate.testing._responses import ResponsesNative
 
 __all__ = ["BLOCK", "SHAPES", "Shape", "Writer", "answer_of", "thoughts_of"]
 

@@ -17,19 +17,20 @@ from typing import TypeAlias
 
 import attrs
 
-from aiotokengate.testing import servers, vendors
-from aiotokengate.testing.dialects import Dialect, Exchange, Frame, Json, Slot
-from aiotokengate.testing.messages import MessagesNative
-from aiotokengate.testing.render import Step
-from aiotokengate.testing.render import stream as rendered
-from aiotokengate.testing.responses import ResponsesNative
-from aiotokengate.testing.script import Part, ScriptedReply, Text, Thought
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.responses_reply import ResponsesDecoder
-from aiotokengate.wire.sse import SSEDecoder
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.messages_reply import MessagesDecoder
+from aiotokengate._wire.responses_reply import ResponsesDecoder
+from aiotokengate._wire.sse import SSEDecoder
+from aiotokengate._wire.transcript import Transcript
+from aiotokengate.testing import _servers as servers
+from aiotokengate.testing import _vendors as vendors
+from aiotokengate.testing._dialects import Dialect, Exchange, Frame, Json, Slot
+from aiotokengate.testing._messages import MessagesNative
+from aiotokengate.testing._render import Step
+from aiotokengate.testing._render import stream as rendered
+from aiotokengate.testing._responses import ResponsesNative
+from aiotokengate.testing._script import Part, ScriptedReply, Text, Thought
 
 __all__ = ["LEAST", "SHAPES", "Said", "Shape", "rate", "replies"]
 

@@ -16,11 +16,11 @@ import attrs
 import typer
 
 from aiotokengate import Retry, Timeout, errors
+from aiotokengate._cli.app import app
+from aiotokengate._wire.dialects import DIALECTS, Dialect
+from aiotokengate._wire.endings import CLASSES, broken_off
 from aiotokengate.catalogue import CATALOGUE, Model
-from aiotokengate.cli.app import app
-from aiotokengate.testing.models import MODELS
-from aiotokengate.wire.dialects import DIALECTS, Dialect
-from aiotokengate.wire.endings import CLASSES, broken_off
+from aiotokengate.testing._models import MODELS
 
 DOCS = Path(__file__).parent
 PLACE = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)

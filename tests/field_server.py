@@ -12,7 +12,7 @@ from typing import Any, Self
 import attrs
 import orjson
 
-from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing._clock import VirtualClock
 
 __all__ = ["FieldServer", "Sent", "Step"]
 

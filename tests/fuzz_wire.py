@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["aiotokengate.wire", "aiotokengate.errors"]):
+with atheris.instrument_imports(include=["aiotokengate._wire", "aiotokengate.errors"]):
     from wire_target import CORPUS, check, seeds
 
 

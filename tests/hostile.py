@@ -10,11 +10,11 @@ from recorded import STREAMS, Stream, as_read
 from streams import DONE, Read
 
 from aiotokengate import CallerError, TokenGateError
+from aiotokengate._wire.history import check_history
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.relay import Relay
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.history import check_history
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.relay import Relay
 
 Way = tuple[Any, ...]
 

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 from streams import DONE, PROTOCOLS, Read, read
 
+from aiotokengate._wire.sse import ServerSentEvent, SSEDecoder
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.sse import ServerSentEvent, SSEDecoder
 
 HERE = Path(__file__).parent
 

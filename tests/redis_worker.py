@@ -12,9 +12,9 @@ import time
 
 import attrs
 
+from aiotokengate._policy.limits import Limits
+from aiotokengate._pool.pool import Pool
 from aiotokengate.clock import RealClock
-from aiotokengate.policy.limits import Limits
-from aiotokengate.pool import Pool
 from aiotokengate.redis import RedisBackend
 
 

@@ -65,7 +65,8 @@ async def answer(wire: Wire) -> bytes | None:
 
 async def calls() -> None:
     """Make calls of each kind."""
-    from aiotokengate import Retry, TokenGate, Unanswered, shortcuts  # noqa: PLC0415 - renamed
+    from aiotokengate import Retry, TokenGate, Unanswered  # noqa: PLC0415 - renamed
+    from aiotokengate._http import direct  # noqa: PLC0415 - renamed
 
     noise: list[str] = []
     sys.unraisablehook = lambda told: noise.append(repr(told.exc_value))
@@ -88,8 +89,8 @@ async def calls() -> None:
         gc.collect()
     assert not noise, noise
     if sys.argv[2]:
-        assert not shortcuts.is_known()
-        assert not shortcuts._BUFFER_KNOWN
+        assert not direct.is_known()
+        assert not direct._BUFFER_KNOWN
 
 
 if __name__ == "__main__":

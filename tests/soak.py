@@ -47,7 +47,7 @@ from aiotokengate import (
     Unanswered,
 )
 from aiotokengate.testing import FakeGateway
-from aiotokengate.testing.request import GatewayRequest
+from aiotokengate.testing._request import GatewayRequest
 
 UNRELIABLE = 0.05
 WORKERS = 24

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 from support import About
 
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.framing import Framing
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.errors import TokenGateError
 from aiotokengate.types import Reply, Status
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.framing import Framing
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.transcript import Transcript
 
 PROTOCOLS = ("chat", "responses", "messages", "gemini")
 DONE = "[DONE]"

@@ -14,7 +14,7 @@ from typing import Self
 
 import attrs
 
-from aiotokengate.testing.limits import Enforcer, Permit, RateLimit
+from aiotokengate.testing._limits import Enforcer, Permit, RateLimit
 
 
 @attrs.define(eq=False)

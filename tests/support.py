@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._stream.receiver import Pump, Terms
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.clock import Clock, RealClock
-from aiotokengate.policy.timeouts import Timeout
-from aiotokengate.pump import Pump, Terms
-from aiotokengate.testing.transport import ScriptedBody, Step
+from aiotokengate.testing._transport import ScriptedBody, Step
 from aiotokengate.types import Attempt, Status, Timeline
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.transcript import Transcript
 
 
 def pump_over(steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = None) -> Pump:

@@ -150,8 +150,8 @@ def test_importing_the_library_leaves_its_tools_alone() -> None:
     done = subprocess.run(
         [sys.executable, "-c", command], check=True, capture_output=True, text=True
     )
-    tools = ("aiotokengate.cli", "aiotokengate.testing", *EXTRAS)
-    assert "aiotokengate.session" in done.stdout.split()
+    tools = ("aiotokengate._cli", "aiotokengate.testing", *EXTRAS)
+    assert "aiotokengate._session" in done.stdout.split()
     assert not [name for name in done.stdout.split() if name.startswith(tools)]
 
 

@@ -15,7 +15,7 @@ from results import load
 from run import check
 
 from aiotokengate import TokenGate
-from aiotokengate.wire.sse import SSEDecoder
+from aiotokengate._wire.sse import SSEDecoder
 
 
 @pytest.mark.parametrize("path", report.PAGES, ids=lambda path: path.name)

@@ -14,9 +14,9 @@ import pytest
 from aiotokengate import AnswerDelta, BadRequest, MediaDelta, ReasoningDelta, TokenGate
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import Call, FakeGateway, Raw, ScriptedReply
-from aiotokengate.testing.files import png, wav
-from aiotokengate.testing.jobs import JobPlan
-from aiotokengate.testing.models import MODELS
+from aiotokengate.testing._files import png, wav
+from aiotokengate.testing._jobs import JobPlan
+from aiotokengate.testing._models import MODELS
 from aiotokengate.types import Reply
 
 OPENAI = (

@@ -22,9 +22,9 @@ from aiotokengate import (
     UsageDelta,
     WireError,
 )
-from aiotokengate.pump import HELD_OPEN
+from aiotokengate._stream.receiver import HELD_OPEN
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
-from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing._clock import VirtualClock
 
 MODEL = "yun-1"
 CLAUDE = "claude-opus-4-6"

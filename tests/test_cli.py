@@ -19,11 +19,11 @@ import pytest
 from rich.console import Console
 from support import pump_over
 
-from aiotokengate.cli import show
-from aiotokengate.pump import Guard
-from aiotokengate.stream import ChatStream
+from aiotokengate._cli import show
+from aiotokengate._stream.call import ChatStream
+from aiotokengate._stream.receiver import Guard
+from aiotokengate._wire.transcript import ANSWER, COMMENTARY, REASONING
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
-from aiotokengate.wire.transcript import ANSWER, COMMENTARY, REASONING
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(

@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from aiotokengate.cli.show import Blocks, Cut, printable, whole_blocks, whole_lines
-from aiotokengate.cli.wrapping import Folded, Markdown
+from aiotokengate._cli.show import Blocks, Cut, printable, whole_blocks, whole_lines
+from aiotokengate._cli.wrapping import Folded, Markdown
 
 DOCUMENT = """# 标题 😊
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aiotokengate import CallerError, Limits, Pool, Reply, Retry, ServerFailed, TokenGate
-from aiotokengate.resources.base import Request
+from aiotokengate._resources.base import Request
 from aiotokengate.testing import (
     FakeGateway,
     Gate,

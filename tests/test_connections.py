@@ -9,7 +9,8 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from raw_server import RawServer, Wire, chat, plain, serving, tls, tunnelling
 
-from aiotokengate import Retry, TokenGate, Unanswered, connections, shortcuts, transport
+from aiotokengate import Retry, TokenGate, Unanswered
+from aiotokengate._http import connections, direct, transport
 
 MODEL = "qwen3.6-max-preview"
 ONCE = Retry(attempts=1)
@@ -22,7 +23,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Go both ways: an aiohttp that is not known must do as well."""
     if request.param != "ours":
         monkeypatch.setattr(transport, "is_known", lambda: False)
-        monkeypatch.setattr(shortcuts, "_BUFFER_KNOWN", False)
+        monkeypatch.setattr(direct, "_BUFFER_KNOWN", False)
     return str(request.param)
 
 
@@ -234,7 +235,7 @@ async def test_a_new_one_that_has_ended_is_seen_before_a_byte_is_written(*, ends
         theirs.send(plain(b"", status="503 Service Unavailable"))  # said, and worth hearing
     assert connections.has_ended(link) is ends
     handler.set_response_params()
-    assert shortcuts._is_over(handler) is ends
+    assert direct._is_over(handler) is ends
     link.abort()
     theirs.close()
 

@@ -22,7 +22,7 @@ from aiotokengate import (
     Timeout,
     TokenGate,
 )
-from aiotokengate.resources.conversation import Conversation
+from aiotokengate._resources.conversation import Conversation
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-plus"

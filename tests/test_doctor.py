@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from aiotokengate import AnswerDelta, UnknownDelta
+from aiotokengate._cli.app import run
+from aiotokengate._cli.doctor import Oddities
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.cli.app import run
-from aiotokengate.cli.doctor import Oddities
 from aiotokengate.testing import (
     FakeGateway,
     KeepAlive,

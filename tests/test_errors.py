@@ -12,6 +12,7 @@ import pytest
 from multidict import CIMultiDict
 
 from aiotokengate import errors
+from aiotokengate._wire.problems import status_error
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -37,7 +38,6 @@ from aiotokengate.errors import (
     WireError,
 )
 from aiotokengate.types import Attempt, Choice, Reply
-from aiotokengate.wire.problems import status_error
 
 PARENTS: dict[type[TokenGateError], type[TokenGateError]] = {
     StatusError: TokenGateError,

@@ -24,13 +24,12 @@ from aiotokengate import (
     TransportError,
     Unanswered,
     WireError,
-    shortcuts,
-    transport,
 )
-from aiotokengate.connections import Progress
-from aiotokengate.failures import broken, failed, refused_by_proxy
+from aiotokengate._http import direct, transport
+from aiotokengate._http.connections import Progress
+from aiotokengate._http.failures import broken, failed, refused_by_proxy
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
-from aiotokengate.testing.transport import ScriptedBody
+from aiotokengate.testing._transport import ScriptedBody
 
 MODEL = "qwen3.6-max-preview"
 THRICE = Retry(attempts=3, max_wait=1)
@@ -45,7 +44,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Go both ways: an aiohttp that is not known must do as well."""
     if request.param != "ours":
         monkeypatch.setattr(transport, "is_known", lambda: False)
-        monkeypatch.setattr(shortcuts, "_BUFFER_KNOWN", False)
+        monkeypatch.setattr(direct, "_BUFFER_KNOWN", False)
     return str(request.param)
 
 
@@ -150,8 +149,8 @@ async def test_a_mistake_while_a_request_is_made(
     def fails(*_: object) -> None:
         raise AttributeError
 
-    monkeypatch.setattr(shortcuts, "has_answered", fails)
-    monkeypatch.setattr(shortcuts, "_write", fails)
+    monkeypatch.setattr(direct, "has_answered", fails)
+    monkeypatch.setattr(direct, "_write", fails)
     with pytest.raises(AttributeError):
         await gate.chat(MODEL, "嗨", retry=THRICE)
 

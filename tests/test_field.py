@@ -44,7 +44,7 @@ from aiotokengate import (
     ToolCall,
     ToolCallDelta,
 )
-from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.types import Delta
 
 FIELD = Path(__file__).parent / "field"

@@ -15,7 +15,7 @@ sys.path.insert(0, sys.argv[1])
 import aiotokengate
 assert aiotokengate.__file__.startswith(sys.argv[1]), aiotokengate.__file__
 from aiotokengate.redis import RedisBackend
-from aiotokengate.redis.link import SCRIPT
+from aiotokengate._redis.connection import SCRIPT
 print(RedisBackend("redis://127.0.0.1:1/0"), len(SCRIPT.splitlines()))
 """
 

@@ -32,8 +32,8 @@ from aiotokengate.testing import (
     Thought,
     faults,
 )
-from aiotokengate.testing.media import MEDIA_MODELS
-from aiotokengate.testing.models import JOB_MODELS, LATER, MODELS
+from aiotokengate.testing._media import MEDIA_MODELS
+from aiotokengate.testing._models import JOB_MODELS, LATER, MODELS
 
 pytest_plugins = ["pytester"]
 
@@ -1370,12 +1370,12 @@ def test_the_plugin_gives_a_running_gateway_to_plain_tests(pytester: pytest.Pyte
     """)
     # Installed, the plugin is there by itself under the name of its entry point.
     plugin: tuple[str, ...] = ("-p", "no:aiotokengate", "-p", "no:asyncio")
-    plugin += ("-p", "aiotokengate.testing.pytest_plugin")
+    plugin += ("-p", "aiotokengate.testing._pytest_plugin")
     pytester.runpytest_inprocess(*plugin).assert_outcomes(passed=2)
 
 
 def test_the_plugin_costs_no_web_server() -> None:
-    code = "import sys, aiotokengate.testing.pytest_plugin; print('aiohttp.web' in sys.modules)"
+    code = "import sys, aiotokengate.testing._pytest_plugin; print('aiohttp.web' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -1394,7 +1394,7 @@ COMMAND = (
     "-W",
     "error",
     "-c",
-    "import sys; from aiotokengate.cli.gateway import main; sys.exit(main(sys.argv[1:]))",
+    "import sys; from aiotokengate._cli.gateway import main; sys.exit(main(sys.argv[1:]))",
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from aiotokengate import Retry, TokenGate
 from aiotokengate.testing import FakeGateway, Gate, RateLimit, Raw, ScriptedReply
-from aiotokengate.testing.known_keys import KnownKeys
+from aiotokengate.testing._known_keys import KnownKeys
 
 VIDEO: dict[str, Any] = {"model": "wan-t2v", "prompt": "一只猫在弹钢琴 🎹"}
 CHAT: dict[str, Any] = {

@@ -25,7 +25,7 @@ from aiotokengate import (
     TokenGate,
     TokenGateError,
 )
-from aiotokengate.cli.gateway import main as command
+from aiotokengate._cli.gateway import main as command
 from aiotokengate.testing import (
     Enforcer,
     FakeGateway,
@@ -36,7 +36,7 @@ from aiotokengate.testing import (
     ScriptedReply,
     faults,
 )
-from aiotokengate.testing.limits import Decision, Permit, Verdict
+from aiotokengate.testing._limits import Decision, Permit, Verdict
 
 MINUTE = 60_000
 """In milliseconds, in which the definitions count, without any rounding."""

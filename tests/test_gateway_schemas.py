@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 
 from aiotokengate import TokenGate
-from aiotokengate.testing.schemas import fit
+from aiotokengate.testing._schemas import fit
 
 TEXT = "你好 👋"
 

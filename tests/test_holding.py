@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aiotokengate import CallerError, Endpoint, Limits, Pool, TokenGate
-from aiotokengate.holding import Hold, _here
+from aiotokengate._pool.holding import Hold, _here
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock
 
 if TYPE_CHECKING:

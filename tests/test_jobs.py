@@ -23,8 +23,7 @@ from aiotokengate import (
     TokenGate,
     WireError,
 )
-from aiotokengate.download import Download
-from aiotokengate.jobs import (
+from aiotokengate._resources.jobs import (
     MOST_FAILURES,
     REQUESTS_AT_ONCE,
     Job,
@@ -33,8 +32,9 @@ from aiotokengate.jobs import (
     JobStatus,
     Pollers,
 )
+from aiotokengate._stream.download import Download
 from aiotokengate.testing import FakeGateway, Gate, JobPlan, Raw, VirtualClock
-from aiotokengate.testing.files import mp4
+from aiotokengate.testing._files import mp4
 
 PROMPT = "一只猫在弹钢琴 🎹"
 JSON = {"Content-Type": "application/json"}

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError, Limits, Pool, Retry, TimedOut, Timeout, TokenGate
-from aiotokengate.endpoints import Endpoint
+from aiotokengate._calls.routes import Endpoint
+from aiotokengate._http.keys import stripped
 from aiotokengate.hooks import HookEvent
-from aiotokengate.keys import stripped
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"

@@ -20,10 +20,10 @@ from anthropic.types import beta
 from filled import examples, members, texts_in
 from support import About
 
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.messages_reply import MessagesDecoder
+from aiotokengate._wire.transcript import Transcript
 
 Event = dict[str, Any]
 

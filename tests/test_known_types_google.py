@@ -18,10 +18,10 @@ from filled import examples, texts_in
 from google.genai import types
 from support import About
 
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.gemini_reply import GeminiDecoder
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.gemini_reply import GeminiDecoder
+from aiotokengate._wire.transcript import Transcript
 
 Chunk = dict[str, Any]
 

@@ -20,14 +20,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from support import About
 
 from aiotokengate import Reply, UnknownDelta
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.framing import Framing
+from aiotokengate._wire.question import Decoder
+from aiotokengate._wire.responses_reply import ResponsesDecoder
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.types import Delta
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.framing import Framing
-from aiotokengate.wire.question import Decoder
-from aiotokengate.wire.responses_reply import ResponsesDecoder
-from aiotokengate.wire.transcript import Transcript
 
 EVENTS = members(responses.ResponseStreamEvent)
 ITEMS = members(responses.ResponseOutputItem)

@@ -19,25 +19,25 @@ import pytest
 from floods import FLOODS, block_delta, call_piece, chat_end, messages_around
 from streams import body, chat_frame, read, saying
 
+from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._resources.structured import _json_in
+from aiotokengate._stream.call import ChatStream
+from aiotokengate._stream.receiver import Guard, Pump, Terms
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.jobs import read_music, read_videos
+from aiotokengate._wire.jsontext import loads
+from aiotokengate._wire.media import vectors_of
+from aiotokengate._wire.partial import PartialJson
+from aiotokengate._wire.problems import find_problem, status_error
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.relay import Relay
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import RealClock
 from aiotokengate.errors import ResponseInvalid, TokenGateError, WireError
-from aiotokengate.policy.timeouts import Timeout
-from aiotokengate.pump import Guard, Pump, Terms
-from aiotokengate.stream import ChatStream
-from aiotokengate.structured import _json_in
 from aiotokengate.testing import Pause
-from aiotokengate.testing.transport import ScriptedBody
+from aiotokengate.testing._transport import ScriptedBody
 from aiotokengate.types import Timeline
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.jobs import read_music, read_videos
-from aiotokengate.wire.jsontext import loads
-from aiotokengate.wire.media import vectors_of
-from aiotokengate.wire.partial import PartialJson
-from aiotokengate.wire.problems import find_problem, status_error
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.relay import Relay
-from aiotokengate.wire.transcript import Transcript
 
 FACTOR = 4
 MOST = 2.5**2

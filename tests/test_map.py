@@ -17,7 +17,7 @@ from aiotokengate import (
     StreamInterrupted,
     TokenGate,
 )
-from aiotokengate.mapping import Outcomes
+from aiotokengate._calls.many import Outcomes
 from aiotokengate.testing import FakeGateway, Gate, ScriptedReply, VirtualClock, faults
 
 MODEL = "qwen3.6-plus"

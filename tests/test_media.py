@@ -25,11 +25,11 @@ from aiotokengate import (
     TransportError,
     WireError,
 )
-from aiotokengate.resources.embeddings import Split
-from aiotokengate.resources.images import ImageCall, Sketch
+from aiotokengate._resources.embeddings import Split
+from aiotokengate._resources.images import ImageCall, Sketch
+from aiotokengate._wire.media import image_event, images_of, transcription_of, vectors_of
 from aiotokengate.testing import FakeGateway, Raw
-from aiotokengate.testing.files import png
-from aiotokengate.wire.media import image_event, images_of, transcription_of, vectors_of
+from aiotokengate.testing._files import png
 
 JSON = {"Content-Type": "application/json"}
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"

@@ -15,9 +15,9 @@ from redis_server import RedisServer
 from rich.console import Console
 
 from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
-from aiotokengate.cli.top import table
-from aiotokengate.monitor import read
-from aiotokengate.policy.lanes import LaneStatistics
+from aiotokengate._cli.top import table
+from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._pool.monitor import read
 from aiotokengate.redis import RedisBackend
 
 KEY = "sk-a-key-of-the-account-that-nobody-may-see"

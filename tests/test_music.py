@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import pytest
 
 from aiotokengate import BadRequest, CallerError, JobFailed, StatusError, TimedOut, TokenGate
-from aiotokengate.jobs import Job
-from aiotokengate.resources.music import Music
+from aiotokengate._resources.jobs import Job
+from aiotokengate._resources.music import Music
+from aiotokengate._wire.jobs import Clip
 from aiotokengate.testing import FakeGateway, JobPlan, Raw, VirtualClock
-from aiotokengate.testing.files import midi, mp3, mp4, wav
-from aiotokengate.wire.jobs import Clip
+from aiotokengate.testing._files import midi, mp3, mp4, wav
 
 PROMPT = "一首关于春天的民谣 🌸"
 LYRICS = "春风又绿江南岸，明月何时照我还 🌙"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from aiotokengate import StreamInterrupted, TokenGate
-from aiotokengate.pump import Pump
+from aiotokengate._stream.receiver import Pump
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.testing import FakeGateway, Raw
-from aiotokengate.wire.transcript import Transcript
 
 MODEL = "qwen3.6-max-preview"
 

@@ -16,11 +16,11 @@ from openai.types.audio import speech_create_params, transcription_create_params
 from openai.types.chat import completion_create_params
 
 from aiotokengate import CallerError, Endpoint, Limits, Pool, Retry, Timeout, TokenGate
+from aiotokengate._base.spelling import nearest
+from aiotokengate._resources.audio import SpeechParams, TranscriptParams
+from aiotokengate._resources.embeddings import EmbeddingParams
+from aiotokengate._resources.images import ImageParams
 from aiotokengate.redis import RedisBackend
-from aiotokengate.resources.audio import SpeechParams, TranscriptParams
-from aiotokengate.resources.embeddings import EmbeddingParams
-from aiotokengate.resources.images import ImageParams
-from aiotokengate.spelling import nearest
 from aiotokengate.testing import FakeGateway
 from aiotokengate.types import ChatParams
 

@@ -25,8 +25,8 @@ from aiotokengate import (
     TokenGateError,
     Unanswered,
 )
+from aiotokengate._resources.embeddings import Split
 from aiotokengate.hooks import HookEvent, RequestStarted, RetryScheduled
-from aiotokengate.resources.embeddings import Split
 from aiotokengate.testing import VirtualClock
 
 MODEL = "qwen3.6-max-preview"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from aiotokengate import CallerError, Limits, Pool, QueueFull, TimedOut
-from aiotokengate.policy.lanes import LaneStatistics
-from aiotokengate.pool import Slot, mask
+from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._pool.pool import Slot, mask
 from aiotokengate.testing import VirtualClock
 
 MODEL = "qwen3.6-plus"

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from aiotokengate import CallerError, ConnectFailed, Retry, TokenGate, TokenGateError
-from aiotokengate.proxies import Proxy, Ways, environment_proxy, parsed_proxy
+from aiotokengate._http.proxies import Proxy, Ways, environment_proxy, parsed_proxy
 from aiotokengate.testing import FakeGateway, Recorder
 
 MODEL = "qwen3.6-max-preview"

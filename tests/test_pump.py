@@ -6,11 +6,11 @@ import pytest
 from support import pump_over
 
 from aiotokengate import ServerFailed, StreamInterrupted, TransportError
-from aiotokengate.pump import HELD_OPEN
-from aiotokengate.testing.clock import VirtualClock
-from aiotokengate.testing.script import Pause
-from aiotokengate.testing.transport import ScriptedBody, Step
-from aiotokengate.wire.pack import BLOCK
+from aiotokengate._stream.receiver import HELD_OPEN
+from aiotokengate._wire.pack import BLOCK
+from aiotokengate.testing._clock import VirtualClock
+from aiotokengate.testing._script import Pause
+from aiotokengate.testing._transport import ScriptedBody, Step
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'

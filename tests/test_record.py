@@ -29,7 +29,7 @@ from aiotokengate import (
     TokenGate,
     Unanswered,
 )
-from aiotokengate.cli.gateway import main
+from aiotokengate._cli.gateway import main
 from aiotokengate.testing import (
     Call,
     FakeGateway,
@@ -39,8 +39,8 @@ from aiotokengate.testing import (
     Recording,
     ScriptedReply,
 )
-from aiotokengate.testing.masking import Secrets
-from aiotokengate.testing.recording import Exchange
+from aiotokengate.testing._masking import Secrets
+from aiotokengate.testing._recording import Exchange
 
 MODEL = "deepseek-v4-pro"
 ONCE = Retry(attempts=1)

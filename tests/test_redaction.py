@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aiotokengate import Retry, Timeout
+from aiotokengate._base.redaction import blanked, mask_keys, texts_in
+from aiotokengate._resources.base import Request
+from aiotokengate._wire.headers import without_echoes
+from aiotokengate._wire.problems import status_error
 from aiotokengate.errors import ServerFailed, StatusError, WireError
-from aiotokengate.redaction import blanked, mask_keys, texts_in
-from aiotokengate.resources.base import Request
-from aiotokengate.wire.headers import without_echoes
-from aiotokengate.wire.problems import status_error
 
 PROMPT = (
     'aardvark <private> & diary: "quoted" / slash é 你好，世界\n'

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aiotokengate import CallerError, Retry, StatusError, TokenGate, TokenGateError, WireError
-from aiotokengate.places import named, onward, refused, travelling
+from aiotokengate._http.redirects import named, onward, refused, travelling
 from aiotokengate.testing import FakeGateway, Raw
 
 GW = "https://gw.test/v1/file?sig=geheim99"

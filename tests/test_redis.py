@@ -18,13 +18,13 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis_server import RedisServer
 
+from aiotokengate._policy.lanes import LaneStatistics, Ticket
+from aiotokengate._policy.limits import Limits
+from aiotokengate._pool.holding import Hold
+from aiotokengate._pool.pool import Pool, Slot
+from aiotokengate._redis.lane import RedisLane
 from aiotokengate.errors import CallerError, ConnectFailed, QueueFull, TimedOut
-from aiotokengate.holding import Hold
-from aiotokengate.policy.lanes import LaneStatistics, Ticket
-from aiotokengate.policy.limits import Limits
-from aiotokengate.pool import Pool, Slot
 from aiotokengate.redis import RedisBackend, statistics
-from aiotokengate.redis.lane import RedisLane
 from aiotokengate.testing import VirtualClock
 
 MODEL = "qwen3.6-plus"
@@ -739,8 +739,8 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
 def test_loops_and_forks_get_connections_of_their_own(shared: RedisServer, prefix: str) -> None:
     program = """
         import asyncio, gc, os
-        from aiotokengate.policy.limits import Limits
-        from aiotokengate.pool import Pool
+        from aiotokengate._policy.limits import Limits
+        from aiotokengate._pool.pool import Pool
         from aiotokengate.redis import RedisBackend
 
         gc.freeze()  # a sweep of all modules after the fork is a slow callback, which is printed

@@ -16,10 +16,10 @@ import pytest
 from redis_server import RedisServer
 from strict_gateway import StrictGateway
 
-from aiotokengate.policy.limits import Limits
-from aiotokengate.pool import Pool
+from aiotokengate._policy.limits import Limits
+from aiotokengate._pool.pool import Pool
 from aiotokengate.redis import RedisBackend, statistics
-from aiotokengate.testing.limits import RateLimit
+from aiotokengate.testing._limits import RateLimit
 
 WORKER = Path(__file__).parent / "redis_worker.py"
 LEASE = 0.8

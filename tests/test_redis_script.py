@@ -13,10 +13,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from redis_server import RedisServer
 
-from aiotokengate.policy.lanes import Lane, Ticket
-from aiotokengate.policy.limits import Limits
-from aiotokengate.redis.link import SCRIPT
-from aiotokengate.redis.told import LAYOUT, Known, grants_of, lane_keys
+from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.limits import Limits
+from aiotokengate._redis.connection import SCRIPT
+from aiotokengate._redis.replies import LAYOUT, Known, grants_of, lane_keys
 
 FAIR_KEYS = [None, "小明", "小红 🧧", "vip"]
 PREFIXES = count()

@@ -14,8 +14,8 @@ import pytest
 
 from aiotokengate import BadRequest, Retry, StatusError, TokenGate
 from aiotokengate.testing import FakeGateway, ScriptedReply
-from aiotokengate.testing.models import LATER, MODELS
-from aiotokengate.testing.refusals import EFFORTS, ROWS, Row
+from aiotokengate.testing._models import LATER, MODELS
+from aiotokengate.testing._refusals import EFFORTS, ROWS, Row
 
 Json: TypeAlias = Any
 

@@ -28,9 +28,9 @@ from aiotokengate import (
     TransportError,
     WireError,
 )
+from aiotokengate._http.uploads import Form, file_part
+from aiotokengate._wire.sse import ServerSentEvent
 from aiotokengate.testing import FakeGateway, Gate, Raw
-from aiotokengate.uploads import Form, file_part
-from aiotokengate.wire.sse import ServerSentEvent
 
 PATH = "/v1/agent"
 TEXT = "你好，世界 🌏 " * 400

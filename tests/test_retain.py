@@ -13,8 +13,8 @@ from aiotokengate import (
     StreamInterrupted,
     TokenGate,
 )
+from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
-from aiotokengate.wire.pack import BLOCK
 
 MODEL = "qwen3.6-max-preview"
 MANY = 600

@@ -22,8 +22,8 @@ from aiotokengate import (
     TokenGate,
     WireError,
 )
+from aiotokengate._calls.routes import Endpoint
 from aiotokengate.catalogue import CATALOGUE, Model
-from aiotokengate.endpoints import Endpoint
 from aiotokengate.hooks import (
     FirstDelta,
     HookEvent,
@@ -32,7 +32,7 @@ from aiotokengate.hooks import (
     RetryScheduled,
 )
 from aiotokengate.testing import FakeGateway, Gate, Pause, Raw, ScriptedReply
-from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing._clock import VirtualClock
 
 MODEL = "qwen3.6-max-preview"
 BUSY = Raw(status=503, headers={}, body=b'{"error":{"message":"busy","code":"overloaded"}}')

@@ -26,12 +26,12 @@ from aiotokengate import (
     TokenGate,
     Unanswered,
 )
-from aiotokengate.admission import Turn
+from aiotokengate._calls.admission import Turn
+from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._policy.limits import Limits as PolicyLimits
+from aiotokengate._pool.pool import mask
+from aiotokengate._resources.base import Request
 from aiotokengate.hooks import HookEvent, Queued
-from aiotokengate.policy.lanes import LaneStatistics
-from aiotokengate.policy.limits import Limits as PolicyLimits
-from aiotokengate.pool import mask
-from aiotokengate.resources.base import Request
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock, faults
 
 MODEL = "qwen3.6-plus"

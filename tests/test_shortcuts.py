@@ -23,9 +23,8 @@ from aiotokengate import (
     TokenGate,
     Unanswered,
     WireError,
-    shortcuts,
-    transport,
 )
+from aiotokengate._http import direct, transport
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"
@@ -38,7 +37,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Go both ways: an aiohttp that is not known must do as well."""
     if request.param != "ours":
         monkeypatch.setattr(transport, "is_known", lambda: False)
-        monkeypatch.setattr(shortcuts, "_BUFFER_KNOWN", False)
+        monkeypatch.setattr(direct, "_BUFFER_KNOWN", False)
     return str(request.param)
 
 
@@ -96,11 +95,11 @@ async def served(reads: list[bytes]) -> AsyncIterator[TokenGate]:
 
 async def test_they_are_in_effect(way: str) -> None:
     """An aiohttp that is built otherwise is used in its own way, and this test says so."""
-    assert shortcuts.is_known()
+    assert direct.is_known()
     if way != "ours":
         return
     reader = aiohttp.StreamReader(ResponseHandler(asyncio.get_running_loop()), 1)
-    assert shortcuts.reader_of(reader) != reader.readany
+    assert direct.reader_of(reader) != reader.readany
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
@@ -109,13 +108,13 @@ async def test_a_read_asks_for_no_more_than_malloc_has_at_hand(
 ) -> None:
     """Over TLS, that is the read of what was decrypted."""
     found: list[Any] = []
-    plain = shortcuts._read_less
+    plain = direct._read_less
 
     def noted(transport: Any) -> None:
         plain(transport)
         found.append(transport)
 
-    monkeypatch.setattr(shortcuts, "_read_less", noted)
+    monkeypatch.setattr(direct, "_read_less", noted)
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -128,7 +127,7 @@ async def test_a_read_asks_for_no_more_than_malloc_has_at_hand(
     ):
         assert (await gate.chat(MODEL, "嗨")).status == "complete"
     sizes = [(it._ssl_protocol if encrypted else it).max_size for it in found]
-    assert sizes == ([shortcuts.READ] if way == "ours" else [])
+    assert sizes == ([direct.READ] if way == "ours" else [])
 
 
 async def test_a_request_is_one_write(way: str) -> None:
@@ -291,10 +290,10 @@ async def test_a_connection_serves_again(gateway: FakeGateway, gate: TokenGate) 
 
 async def test_headers_that_change_with_each_call(gateway: FakeGateway, gate: TokenGate) -> None:
     """What was made for earlier ones is forgotten in time."""
-    for number in range(shortcuts.MOST_TARGETS + 2):
+    for number in range(direct.MOST_TARGETS + 2):
         await gate.chat(MODEL, "嗨", extra_headers={"X-Trace": str(number)})
     traces = [request.headers["X-Trace"] for request in gateway.requests]
-    assert traces == [str(number) for number in range(shortcuts.MOST_TARGETS + 2)]
+    assert traces == [str(number) for number in range(direct.MOST_TARGETS + 2)]
 
 
 async def test_a_broken_answer_that_nobody_closes_is_let_go(gateway: FakeGateway) -> None:

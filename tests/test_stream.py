@@ -15,7 +15,7 @@ from aiotokengate import (
     UsageDelta,
 )
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, Text, Thought
-from aiotokengate.testing.script import Part
+from aiotokengate.testing._script import Part
 
 MODEL = "qwen3.6-max-preview"
 THOUGHTS = ["想", "一想", "……🤔"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support import pump_over
 
 from aiotokengate import AnswerDelta, ChatStream, ReasoningDelta
-from aiotokengate.pump import Guard
+from aiotokengate._stream.receiver import Guard
 
 FIELDS = {"reasoning": "reasoning_content", "answer": "content"}
 

@@ -23,8 +23,8 @@ from aiotokengate import (
     StreamInterrupted,
     TokenGate,
 )
-from aiotokengate.resources.tools import ToolOutcome
-from aiotokengate.structured import shape_of, tool_of
+from aiotokengate._resources.structured import shape_of, tool_of
+from aiotokengate._resources.tools import ToolOutcome
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
 
 QWEN, GPT, DEEPSEEK = "qwen3.6-plus", "gpt-5.2", "deepseek-v4-pro"

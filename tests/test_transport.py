@@ -23,7 +23,7 @@ from aiotokengate import (
     TokenGateError,
     Unanswered,
 )
-from aiotokengate.endpoints import Endpoint
+from aiotokengate._calls.routes import Endpoint
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from aiotokengate import CallerError, TimedOut, Timeout, TokenGate
-from aiotokengate.cli.loop import new_runner, run_async
+from aiotokengate._cli.loop import new_runner, run_async
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"

@@ -23,7 +23,7 @@ from aiotokengate import (
     WireError,
 )
 from aiotokengate.testing import FakeGateway, JobPlan, Raw, VirtualClock
-from aiotokengate.testing.files import mp4, png
+from aiotokengate.testing._files import mp4, png
 
 PROMPT = "一只猫在弹钢琴 🎹"
 VIDEO = mp4().whole()

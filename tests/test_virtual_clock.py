@@ -6,7 +6,7 @@ import math
 import pytest
 
 from aiotokengate import CallerError
-from aiotokengate.testing.clock import VirtualClock
+from aiotokengate.testing._clock import VirtualClock
 
 
 def test_time_stands_still() -> None:

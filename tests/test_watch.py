@@ -8,12 +8,12 @@ import pytest
 from support import pump_over
 
 from aiotokengate import StreamInterrupted, TimedOut
+from aiotokengate._stream.clocks import FAR, TICK, Watch, run_out
+from aiotokengate._stream.download import Download, DownloadTerms
 from aiotokengate.clock import Timer
-from aiotokengate.download import Download, DownloadTerms
-from aiotokengate.testing.clock import VirtualClock
-from aiotokengate.testing.script import Pause
-from aiotokengate.testing.transport import ScriptedBody, Step
-from aiotokengate.watch import FAR, TICK, Watch, run_out
+from aiotokengate.testing._clock import VirtualClock
+from aiotokengate.testing._script import Pause
+from aiotokengate.testing._transport import ScriptedBody, Step
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
 COMMENT = b": PING\n\n"

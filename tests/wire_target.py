@@ -12,9 +12,9 @@ from hostile import use, written
 from recorded import NAMES, STREAMS
 from streams import PROTOCOLS, read
 
-from aiotokengate.wire.partial import PartialJson
-from aiotokengate.wire.problems import status_error
-from aiotokengate.wire.sse import SSEDecoder
+from aiotokengate._wire.partial import PartialJson
+from aiotokengate._wire.problems import status_error
+from aiotokengate._wire.sse import SSEDecoder
 
 CORPUS = Path(__file__).parent / "corpus"
 SECRET = "斑马鱼的秘密 🐟"

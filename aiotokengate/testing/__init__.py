@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
-    from aiotokengate.testing.clock import VirtualClock
-    from aiotokengate.testing.gateway import FakeGateway
-    from aiotokengate.testing.jobs import FakeJob, JobBoard, JobPlan
-    from aiotokengate.testing.limits import Enforcer, RateLimit
-    from aiotokengate.testing.record import Recorder
-    from aiotokengate.testing.recording import Recording
-    from aiotokengate.testing.request import GatewayRequest
-    from aiotokengate.testing.script import (
+    from aiotokengate.testing._clock import VirtualClock
+    from aiotokengate.testing._gateway import FakeGateway
+    from aiotokengate.testing._jobs import FakeJob, JobBoard, JobPlan
+    from aiotokengate.testing._limits import Enforcer, RateLimit
+    from aiotokengate.testing._record import Recorder
+    from aiotokengate.testing._recording import Recording
+    from aiotokengate.testing._request import GatewayRequest
+    from aiotokengate.testing._script import (
         Call,
         KeepAlive,
         Pace,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         Text,
         Thought,
     )
-    from aiotokengate.testing.signals import Gate, Signal
-    from aiotokengate.testing.transport import ScriptedBody
+    from aiotokengate.testing._signals import Gate, Signal
+    from aiotokengate.testing._transport import ScriptedBody
 
 __all__ = [
     "Call",
@@ -57,22 +57,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Enforcer": "limits",
-    "FakeGateway": "gateway",
-    "FakeJob": "jobs",
-    "JobBoard": "jobs",
-    "JobPlan": "jobs",
-    "GatewayRequest": "request",
-    "Gate": "signals",
-    "RateLimit": "limits",
-    "Recorder": "record",
-    "Recording": "recording",
-    "ScriptedBody": "transport",
-    "Signal": "signals",
-    "VirtualClock": "clock",
+    "Enforcer": "_limits",
+    "FakeGateway": "_gateway",
+    "FakeJob": "_jobs",
+    "JobBoard": "_jobs",
+    "JobPlan": "_jobs",
+    "GatewayRequest": "_request",
+    "Gate": "_signals",
+    "RateLimit": "_limits",
+    "Recorder": "_record",
+    "Recording": "_recording",
+    "ScriptedBody": "_transport",
+    "Signal": "_signals",
+    "VirtualClock": "_clock",
     "faults": "faults",
 }
-_SCRIPTS = "script"
+_SCRIPTS = "_script"
 
 
 # Hidden from type checkers, which would take it as a promise that every name exists.

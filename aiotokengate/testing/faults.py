@@ -18,11 +18,12 @@ from typing import Any, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing import asked, render
-from aiotokengate.testing.answers import counts
-from aiotokengate.testing.dialects import Exchange
-from aiotokengate.testing.script import Ending, Pause, Raw, ScriptedReply
-from aiotokengate.testing.signals import Gate
+from aiotokengate.testing import _chat_request as asked
+from aiotokengate.testing import _render as render
+from aiotokengate.testing._answers import counts
+from aiotokengate.testing._dialects import Exchange
+from aiotokengate.testing._script import Ending, Pause, Raw, ScriptedReply
+from aiotokengate.testing._signals import Gate
 
 __all__ = [
     "ERROR_BODIES",

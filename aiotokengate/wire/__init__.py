@@ -1,1 +1,1 @@
-"""Bytes to values and back: pure, without a loop, a socket or a clock."""
+"""The old home of :mod:`aiotokengate.sse`; it stays through 1.x."""

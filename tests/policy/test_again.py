@@ -20,7 +20,7 @@ from aiotokengate import (
     Unanswered,
     WireError,
 )
-from aiotokengate.policy.again import may_have_begun
+from aiotokengate._policy.begun import may_have_begun
 
 NOT_BEGUN = {
     "no connection": ConnectFailed("m"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.policy.bucket import MINUTE, Bucket, Meter, Window
+from aiotokengate._policy.bucket import MINUTE, Bucket, Meter, Window
 
 METERS = [lambda limit: Bucket(limit, 0.0), Window]
 IDS = ["bucket", "window"]

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.policy.estimate import Sizes, estimate_tokens
-from aiotokengate.wire.tokens import IMAGE
+from aiotokengate._policy.estimate import Sizes, estimate_tokens
+from aiotokengate._wire.tokens import IMAGE
 
 CHINESE = "请用三句话解释为什么应该在词元到达时就读取它们，而不是等到整个回答都生成完毕。"
 

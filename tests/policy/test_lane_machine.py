@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aiotokengate.policy.lanes import Lane, Ticket
-from aiotokengate.policy.limits import Limits
+from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.limits import Limits
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing.limits import Permit
+from aiotokengate.testing._limits import Permit
 
 REQUESTS, TOKENS, IN_FLIGHT = 6, 100, 3
 PROMPT = 5

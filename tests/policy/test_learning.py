@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from aiotokengate.policy.lanes import Lane, Ticket
-from aiotokengate.policy.limits import Limits
-from aiotokengate.wire.headers import Remaining
+from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.limits import Limits
+from aiotokengate._wire.headers import Remaining
 
 NOW = 1000.0
 

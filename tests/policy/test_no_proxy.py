@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiotokengate.policy.no_proxy import bypasses
+from aiotokengate._policy.no_proxy import bypasses
 
 DIRECT = [
     # all

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiotokengate.policy.polling import FIRST_WAIT, LAST_WAIT, PollPlan
+from aiotokengate._policy.polling import FIRST_WAIT, LAST_WAIT, PollPlan
 
 
 def never() -> float:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.policy.queue import PATIENCE, TURN, Place, Queue
+from aiotokengate._policy.queue import PATIENCE, TURN, Place, Queue
 
 
 def take(queue: Queue, now: float = 0.0) -> Place:

@@ -24,8 +24,8 @@ from aiotokengate import (
     Unanswered,
     WireError,
 )
-from aiotokengate.policy.retry import named_hold, next_wait
-from aiotokengate.policy.timeouts import Timeout
+from aiotokengate._policy.retry import named_hold, next_wait
+from aiotokengate._policy.timeouts import Timeout
 
 POLICY = Retry(attempts=5, max_wait=60)
 

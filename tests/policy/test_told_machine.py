@@ -20,11 +20,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aiotokengate.policy.lanes import Lane, Ticket
-from aiotokengate.policy.limits import Limits
+from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.limits import Limits
+from aiotokengate._wire.headers import remaining
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing.limits import Permit
-from aiotokengate.wire.headers import remaining
+from aiotokengate.testing._limits import Permit
 
 REQUESTS, TOKENS, PROMPT = 40, 1_000, 5
 SECONDS = st.sampled_from([0.0, 0.01, 0.09, 0.5, 1.0, 9.99, 20.0, 61.0])

@@ -15,11 +15,11 @@ import pytest
 from streams import DONE, body, chat_frame, read
 
 from aiotokengate import StreamInterrupted, TokenGate, ToolCall
+from aiotokengate._wire.endings import ending_of
+from aiotokengate._wire.identity import Calls
+from aiotokengate._wire.transcript import ANSWER, ChoiceState, Transcript
 from aiotokengate.testing import FakeGateway, Gate, Raw
 from aiotokengate.types import ToolCallDelta
-from aiotokengate.wire.calls import Calls
-from aiotokengate.wire.endings import ending_of
-from aiotokengate.wire.transcript import ANSWER, ChoiceState, Transcript
 
 Piece = dict[str, Any]
 Wanted = tuple[str, str, str | EllipsisType]

@@ -13,6 +13,15 @@ from hypothesis import strategies as st
 from support import About
 
 from aiotokengate import CallerError, Reply, Usage
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder, encode_chat, media_of
+from aiotokengate._wire.dialects import DIALECTS, Dialect
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.framing import Framing
+from aiotokengate._wire.pack import BLOCK
+from aiotokengate._wire.problems import find_problem
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.relay import Relay
+from aiotokengate._wire.transcript import ANSWER, Transcript
 from aiotokengate.types import (
     AnswerDelta,
     Citation,
@@ -27,15 +36,6 @@ from aiotokengate.types import (
     UnknownDelta,
     UsageDelta,
 )
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder, encode_chat, media_of
-from aiotokengate.wire.dialects import DIALECTS, Dialect
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.framing import Framing
-from aiotokengate.wire.pack import BLOCK
-from aiotokengate.wire.problems import find_problem
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.relay import Relay
-from aiotokengate.wire.transcript import ANSWER, Transcript
 
 PLAIN = DIALECTS["openai-compatible"]
 

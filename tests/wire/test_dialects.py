@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aiotokengate._wire.dialects import DIALECTS, Dialect, TagSplitter
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.dialects import DIALECTS, Dialect, TagSplitter
 
 LEADING = DIALECTS["openai-compatible"]
 QWEN = DIALECTS["qwen"]

@@ -7,9 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.wire.extent import Extent
-from aiotokengate.wire.fold import _links
-from aiotokengate.wire.usage import MOST_KEYS, merged_counts, usage_of
+from aiotokengate._wire.extent import Extent
+from aiotokengate._wire.fold import _links
+from aiotokengate._wire.usage import MOST_KEYS, merged_counts, usage_of
 
 VALUES = st.dictionaries(
     st.text(),

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import TokenGate
+from aiotokengate._wire.fitting import fitted, thinks
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.question import Question
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
 from aiotokengate.types import ChatParams
-from aiotokengate.wire.fitting import fitted, thinks
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.question import Question
 
 ASKED = [{"role": "user", "content": "天气？ 🌦️"}]
 TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": {}}}

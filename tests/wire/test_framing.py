@@ -24,6 +24,7 @@ from streams import (
     written,
 )
 
+from aiotokengate._wire.framing import END, LOST, frames_in
 from aiotokengate.errors import (
     BadRequest,
     Overloaded,
@@ -33,7 +34,6 @@ from aiotokengate.errors import (
     TokenGateError,
     WireError,
 )
-from aiotokengate.wire.framing import END, LOST, frames_in
 
 TEXTS = ("你好", "，世界🎉", "\n再见")
 ARGUMENTS = ('{"amount"', ':100,"to"', ':"商店"}')

@@ -17,15 +17,15 @@ from aiotokengate import (
     ReasoningDelta,
     Reply,
 )
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.gemini import encode_gemini
+from aiotokengate._wire.gemini_reply import GeminiDecoder
+from aiotokengate._wire.problems import find_problem
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.gemini import encode_gemini
-from aiotokengate.wire.gemini_reply import GeminiDecoder
-from aiotokengate.wire.problems import find_problem
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.transcript import Transcript
 
 MODEL = "gemini-3.1-pro-preview"
 PIXEL = "iVBORw0KGgo="

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from aiotokengate.wire.headers import (
+from aiotokengate._wire.headers import (
     credentials,
     delay_in,
     request_id,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError, TokenGate
+from aiotokengate._wire.history import check_history, says_nothing
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.history import check_history, says_nothing
 
 QWEN = "qwen3.6-plus"
 DEEPSEEK = "deepseek-v4-pro"

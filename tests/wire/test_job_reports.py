@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError
-from aiotokengate.wire.jobs import (
+from aiotokengate._wire.jobs import (
     JobFile,
     JobReport,
     cqtai_body,

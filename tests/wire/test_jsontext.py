@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError
-from aiotokengate.wire.jsontext import dumps, loads, same, written
+from aiotokengate._wire.jsontext import dumps, loads, same, written
 
 # --- reading ------------------------------------------------------------------------------------
 

@@ -16,16 +16,16 @@ from aiotokengate import (
     ReasoningDelta,
     Reply,
 )
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.messages import encode_messages
+from aiotokengate._wire.messages_reply import MessagesDecoder
+from aiotokengate._wire.problems import find_problem
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.sse import SSEDecoder
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.messages import encode_messages
-from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.problems import find_problem
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.sse import SSEDecoder
-from aiotokengate.wire.transcript import Transcript
 
 MODEL = "claude-opus-4-6"
 OLD = "claude-sonnet-4.5"

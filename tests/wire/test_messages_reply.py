@@ -9,11 +9,11 @@ import pytest
 from support import About
 
 from aiotokengate import Reply, ToolCallDelta, UnknownDelta
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.messages_reply import MessagesDecoder
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.types import Delta
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.transcript import Transcript
 
 Event = dict[str, Any]
 

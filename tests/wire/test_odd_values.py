@@ -19,8 +19,8 @@ import attrs
 import pytest
 
 from aiotokengate import StatusError, TokenGateError, Usage
-from aiotokengate.wire import headers, jobs, media, usage
-from aiotokengate.wire.problems import find_problem, mask_keys, status_error
+from aiotokengate._wire import headers, jobs, media, usage
+from aiotokengate._wire.problems import find_problem, mask_keys, status_error
 
 Way = tuple[Any, ...]
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

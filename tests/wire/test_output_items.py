@@ -9,9 +9,9 @@ import pytest
 from test_responses import CALL, MESSAGE, REASONING, ev, folded, read, response, summary, words
 
 from aiotokengate import CommentaryDelta, Reply, UnknownDelta
-from aiotokengate.wire.framing import Framing
-from aiotokengate.wire.responses_reply import ResponsesDecoder
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate._wire.framing import Framing
+from aiotokengate._wire.responses_reply import ResponsesDecoder
+from aiotokengate._wire.transcript import Transcript
 
 END = ev("completed", response=response("completed"))
 PART = {"type": "output_text", "text": "你好！", "annotations": [], "logprobs": []}

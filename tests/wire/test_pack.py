@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiotokengate._wire.pack import BLOCK, Packed
+from aiotokengate._wire.tokens import estimate_text
+from aiotokengate._wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 from aiotokengate.types import RefusalDelta
-from aiotokengate.wire.pack import BLOCK, Packed
-from aiotokengate.wire.tokens import estimate_text
-from aiotokengate.wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 
 entries = st.tuples(
     st.integers(0, 2), st.sampled_from([REASONING, ANSWER, BREAK]), st.text(max_size=5)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.wire.partial import NOTHING, PartialJson
+from aiotokengate._wire.partial import NOTHING, PartialJson
 
 VALUE: dict[str, Any] = {
     "名字": "小猫 🐱",

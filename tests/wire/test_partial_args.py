@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aiotokengate.wire.partial_args import PartialArgs
+from aiotokengate._wire.partial_args import PartialArgs
 
 
 def made_of(*pieces: object, given: dict[str, Any] | None = None) -> PartialArgs:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from aiotokengate._wire.problems import Problem, find_problem, status_error
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -22,7 +23,6 @@ from aiotokengate.errors import (
     ServerFailed,
     StatusError,
 )
-from aiotokengate.wire.problems import Problem, find_problem, status_error
 
 
 def judged(status: int | None, body: object, **headers: str) -> StatusError:

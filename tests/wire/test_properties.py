@@ -15,12 +15,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support import About
 
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.sse import SSEDecoder
+from aiotokengate._wire.transcript import ANSWER, REASONING, Transcript
 from aiotokengate.types import AnswerDelta, Delta, FinishDelta, ReasoningDelta, ToolCallDelta
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.sse import SSEDecoder
-from aiotokengate.wire.transcript import ANSWER, REASONING, Transcript
 
 Said = list[tuple[str, str]]
 Frames = Iterator[dict[str, Any]]

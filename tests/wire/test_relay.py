@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 
 from aiotokengate import CommentaryDelta, UnknownDelta
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.relay import Relay
-from aiotokengate.wire.transcript import Transcript
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.relay import Relay
+from aiotokengate._wire.transcript import Transcript
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:

@@ -9,17 +9,17 @@ import pytest
 from support import About
 
 from aiotokengate import AnswerDelta, CallerError, FinishDelta, ReasoningDelta, Reply
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.problems import find_problem, status_error
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.responses import encode_responses
+from aiotokengate._wire.responses_reply import ResponsesDecoder
+from aiotokengate._wire.sse import SSEDecoder
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.errors import BadRequest, RateLimited, ServerFailed, StatusError
 from aiotokengate.types import Delta
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.problems import find_problem, status_error
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.responses import encode_responses
-from aiotokengate.wire.responses_reply import ResponsesDecoder
-from aiotokengate.wire.sse import SSEDecoder
-from aiotokengate.wire.transcript import Transcript
 
 MODEL = "gpt-5.3-codex"
 REASONING = {

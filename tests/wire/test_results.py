@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from aiotokengate._wire.gemini import encode_gemini
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.responses import encode_responses
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.gemini import encode_gemini
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.responses import encode_responses
 
 ASKED = {"role": "user", "content": "做吧 🛠️"}
 PIXEL = "data:image/png;base64,iVBO"

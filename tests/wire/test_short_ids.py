@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
+from aiotokengate._wire.fitting import fitted
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.question import Question
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.fitting import fitted
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.question import Question
 
 ASKED = {"role": "user", "content": "天气？ 🌦️"}
 

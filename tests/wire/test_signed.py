@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from aiotokengate import TokenGate
+from aiotokengate._wire.fitting import fitted
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.signed import STAND_IN
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.fitting import fitted
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.signed import STAND_IN
 
 ASKED = {"role": "user", "content": "天气？ 🌦️"}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}

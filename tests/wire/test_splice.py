@@ -26,14 +26,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from splice_rates import LEAST, SHAPES, Said, rate, replies
 
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.messages_reply import MessagesDecoder
+from aiotokengate._wire.responses_reply import ResponsesDecoder
+from aiotokengate._wire.splice import FAIR_TRIAL, LONGEST, MOST_TEMPLATES, Append, Hole, Splicer
+from aiotokengate._wire.sse import SSEDecoder
+from aiotokengate._wire.transcript import ANSWER, ChoiceState, Transcript
 from aiotokengate.catalogue import CATALOGUE
-from aiotokengate.wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.messages_reply import MessagesDecoder
-from aiotokengate.wire.responses_reply import ResponsesDecoder
-from aiotokengate.wire.splice import FAIR_TRIAL, LONGEST, MOST_TEMPLATES, Append, Hole, Splicer
-from aiotokengate.wire.sse import SSEDecoder
-from aiotokengate.wire.transcript import ANSWER, ChoiceState, Transcript
 
 Decoder: TypeAlias = ChatCompletionsDecoder | ResponsesDecoder | MessagesDecoder
 Make: TypeAlias = Callable[[], Decoder]

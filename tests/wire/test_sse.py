@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiotokengate import WireError
-from aiotokengate.wire.sse import MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
+from aiotokengate._wire.sse import MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
 
 
 def event(data: bytes, kind: str = "", **more: object) -> ServerSentEvent:

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from aiotokengate import CallerError
+from aiotokengate._wire.chat_completions import encode_chat
+from aiotokengate._wire.question import Question
+from aiotokengate._wire.thinking import WAYS, ask_to_think, checked_reasoning
 from aiotokengate.catalogue import CATALOGUE, UNKNOWN, Model
-from aiotokengate.wire.chat_completions import encode_chat
-from aiotokengate.wire.question import Question
-from aiotokengate.wire.thinking import WAYS, ask_to_think, checked_reasoning
 
 ON = "thinking is on, how much is the model's choice"
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.wire.tokens import (
+from aiotokengate._wire.tokens import (
     IMAGE,
     MESSAGE,
     estimate_messages,

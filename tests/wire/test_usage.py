@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from support import About
 
 from aiotokengate import Usage
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.fold import fold
-from aiotokengate.wire.transcript import ANSWER, Transcript
-from aiotokengate.wire.usage import has_counts, merged_counts, usage_of
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.fold import fold
+from aiotokengate._wire.transcript import ANSWER, Transcript
+from aiotokengate._wire.usage import has_counts, merged_counts, usage_of
 
 
 def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:

@@ -23,11 +23,19 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aiotokengate import StreamInterrupted, TimedOut, Timeout, TokenGateError, Usage
+from aiotokengate._stream.clocks import Watch
+from aiotokengate._stream.receiver import Pump, Terms, limited
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.headers import request_id
+from aiotokengate._wire.problems import status_error
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.question import Decoder
+from aiotokengate._wire.sse import SSEDecoder
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE, ProtocolName
-from aiotokengate.pump import Pump, Terms, limited
 from aiotokengate.testing import Pause
-from aiotokengate.testing.clock import VirtualClock
-from aiotokengate.testing.transport import ScriptedBody, Step
+from aiotokengate.testing._clock import VirtualClock
+from aiotokengate.testing._transport import ScriptedBody, Step
 from aiotokengate.types import (
     AnswerDelta,
     Choice,
@@ -44,14 +52,6 @@ from aiotokengate.types import (
     UnknownDelta,
     UsageDelta,
 )
-from aiotokengate.watch import Watch
-from aiotokengate.wire.dialects import DIALECTS
-from aiotokengate.wire.headers import request_id
-from aiotokengate.wire.problems import status_error
-from aiotokengate.wire.protocols import find_protocol
-from aiotokengate.wire.question import Decoder
-from aiotokengate.wire.sse import SSEDecoder
-from aiotokengate.wire.transcript import Transcript
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 NAMES = sorted(path.stem for path in VECTORS.glob("*.json"))

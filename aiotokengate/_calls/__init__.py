@@ -1,0 +1,1 @@
+"""One request path: what is sent, when it may go, where to, and how often it is tried."""

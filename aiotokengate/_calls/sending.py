@@ -1,0 +1,764 @@
+"""The one path that every request takes: attempts, clocks up to the first delta, observers.
+
+Strategy.  An attempt is sent and primed until its first delta exists; up to there a failure may be
+tried again, afterwards never, and :func:`aiotokengate._policy.retry.next_wait` alone decides.  The
+clocks of an attempt are looked at by the same :class:`~aiotokengate._stream.clocks.Watch` as those
+of the open streams: no timer is made for a call that goes well.
+
+Every attempt waits for its :class:`~aiotokengate._calls.admission.Turn`, which ends when its reply
+is over, whichever way that comes about.  A refusal for a limit makes its whole lane wait, and this
+call with it; any other failure makes this call wait alone.
+
+What costs is sent again only where :func:`aiotokengate._policy.begun.may_have_begun` says that it
+can't have begun, and never on a kept connection, which may die under it.  For all else a kept
+connection that died before any byte of an answer is replaced by a fresh one inside the attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import sys
+import traceback
+import warnings
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import attrs
+
+from aiotokengate._base.copying import Shared
+from aiotokengate._base.sealing import bare
+from aiotokengate._calls.admission import Admission, Calls, Turn
+from aiotokengate._http.connections import Progress
+from aiotokengate._policy.retry import RetryBudget, named_hold, next_wait
+from aiotokengate._stream.clocks import Watch
+from aiotokengate._stream.receiver import Pump, Terms
+from aiotokengate._wire.headers import without_echoes
+from aiotokengate._wire.jsontext import loads
+from aiotokengate._wire.problems import find_problem, status_error
+from aiotokengate._wire.transcript import Transcript
+from aiotokengate.errors import (
+    CallerError,
+    RateLimited,
+    StatusError,
+    TimedOut,
+    TokenGateError,
+    TransportError,
+    Unanswered,
+    WireError,
+)
+from aiotokengate.hooks import (
+    FirstDelta,
+    Hook,
+    HookEvent,
+    RequestFinished,
+    RequestStarted,
+    RetryScheduled,
+    emit,
+)
+from aiotokengate.types import Attempt, Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from aiotokengate._http.transport import Answer
+    from aiotokengate._resources.base import Request
+    from aiotokengate._stream.download import Download
+    from aiotokengate.clock import Clock
+    from aiotokengate.errors import Phase
+
+__all__ = ["Sender", "closed"]
+
+_T = TypeVar("_T")
+_Limit: TypeAlias = "tuple[float, Phase, float]"
+"""When, in seconds since the call began; which clock; its setting."""
+_Wait: TypeAlias = "tuple[float | None, float]"
+"""Seconds until the next attempt, None without one; those of them that count for ``max_wait``."""
+
+TRUE_UP = 1.0
+"""Seconds after which the tokens of a reply are counted again, where the pool counts them."""
+
+LINGER = 0.1
+"""Seconds of real time for which :meth:`Sender.close` lets the connections go down that it had to
+break: TLS has its good-byes, and the other side may be served by the same loop."""
+
+_OK, _REDIRECT, _REFUSED = 200, 300, 400
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """Something watched that can be told how it ends: a download."""
+
+    def end(self, error: TokenGateError | None = None) -> None:
+        """End, with an error for whoever reads on."""
+
+
+@attrs.define(eq=False, repr=False)
+class Sender(Shared):
+    """What all requests of a session share, and how they are sent."""
+
+    _instead = "it is a part of TokenGate, of which each process makes its own"
+
+    admission: Admission
+    hooks: tuple[Hook, ...]
+    clock: Clock
+    max_reply_bytes: int
+    closed: bool = False
+    budget: RetryBudget = attrs.field(factory=RetryBudget)
+    calls: count[int] = attrs.field(factory=lambda: count(1))
+    _here: dict[asyncio.AbstractEventLoop, tuple[Watch, Calls]] = attrs.field(factory=dict)
+
+    def open(self, request: Request, *, whole: bool = False) -> Coroutine[Any, Any, Pump]:
+        """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
+        sending = _Sending(self, request)
+        sending.whole = whole
+        return sending.until_answered(sending.open_once)
+
+    def ask(self, request: Request) -> Coroutine[Any, Any, Any]:
+        """Send, and give the parsed JSON of the answer."""
+        sending = _Sending(self, request)
+        return sending.until_answered(sending.ask_once)
+
+    def fetch(self, request: Request) -> Coroutine[Any, Any, Download]:
+        """Send, and give the answer once its headers have come, whatever it is."""
+        sending = _Sending(self, request)
+        return sending.until_answered(sending.fetch_once)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return every key of the session, to be blanked in an error that echoes one."""
+        routes = self.admission.routes.all
+        return tuple(secret for route in routes for secret in route.secrets())
+
+    async def close(self, drain: float = 0.0) -> None:
+        """Refuse who waits, then end what runs on this loop, and close its connections.
+
+        Args:
+            drain: seconds for which what runs may go on, so that it ends by itself.
+        """
+        self.closed = True
+        watch, calls = self.here()
+        try:
+            self._refuse_who_waits(calls)
+            await asyncio.sleep(0)  # they leave the queue, before anything that ends frees a place
+            if drain:
+                await calls.drain(self.clock, drain)
+        finally:
+            busy = calls.busy
+            calls.call_off(waiting_only=False)
+            _end_all(watch)
+            self._here.pop(asyncio.get_running_loop(), None)
+            await self.admission.close()
+            if busy:
+                await asyncio.sleep(LINGER)
+
+    def _refuse_who_waits(self, calls: Calls) -> None:
+        """End the waiting of all calls, those of other running loops in their own threads."""
+        calls.call_off(waiting_only=True)
+        for loop, (_, others) in tuple(self._here.items()):
+            if others is not calls and loop.is_running():
+                with suppress(RuntimeError):  # it ended this moment
+                    loop.call_soon_threadsafe(partial(others.call_off, waiting_only=True))
+
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self.closed:
+            raise closed()
+
+    def here(self) -> tuple[Watch, Calls]:
+        """Return the watch and the calls of the running loop."""
+        loop = asyncio.get_running_loop()
+        here = self._here.get(loop)
+        if here is None:
+            for dead in [known for known in self._here if known.is_closed()]:
+                del self._here[dead]
+            here = self._here[loop] = Watch(self.clock), Calls()
+        return here
+
+
+class _Sending:
+    """One call on its way."""
+
+    __slots__ = (
+        "_attempts",
+        "_began",
+        "_called_off",
+        "_caller",
+        "_calls",
+        "_clock",
+        "_download",
+        "_empty",
+        "_expired",
+        "_expires",
+        "_fresh",
+        "_limit",
+        "_now",
+        "_number",
+        "_priming",
+        "_reconnected",
+        "_reply",
+        "_request",
+        "_sender",
+        "_task",
+        "_timeline",
+        "_turn",
+        "_waited",
+        "_waits",
+        "_watch",
+        "slot",
+        "whole",
+    )
+
+    def __init__(self, sender: Sender, request: Request) -> None:
+        sender.check_open()
+        self._sender = sender
+        self._request = request
+        self._clock = sender.clock
+        self._now = sender.clock.now
+        self._began = self._now()
+        self._number = next(sender.calls)
+        self._timeline = Timeline()
+        self._attempts: list[Attempt] = []
+        self._waited = 0.0
+        self._reconnected = 0
+        self._turn = Turn(sender.admission, request)
+        self._reply: Pump | None = None
+        self._download: Download | None = None
+        self._limit: _Limit | None = None
+        self._fresh = request.costly
+        self._watch, self._calls = sender.here()
+        self._caller: asyncio.Task[Any] | None = None
+        self._waits = self._called_off = False
+        self.slot = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._expires = 0.0
+        self._expired: tuple[Phase, float] | None = None
+        self._priming: Pump | None = None
+        self._empty: Pump | None = None
+        self.whole = False
+
+    async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Make attempts until one answers, or the policy gives up."""
+        cancelling = self._begin()
+        try:
+            while True:
+                self._sender.check_open()
+                if not self._turn.take():
+                    self._waits = True
+                    await self._turn.wait(self._number, self._left())
+                    self._waits = False
+                started = self._timeline.admitted = self._now() - self._began
+                try:
+                    result = await self._within_limits(attempt, started)
+                except TokenGateError as error:
+                    if await self._is_over(error, started):
+                        if self._empty is None:
+                            raise
+                        return self._take_empty(started)  # type: ignore[no-any-return]
+                else:
+                    self._succeeded(result, started)
+                    return result
+        except TokenGateError as error:
+            bare(error)
+            error.attempts = error.attempts or tuple(self._attempts)
+            self._finished(error)
+            raise
+        except BaseException as error:
+            self._turn.drop()
+            if not self._was_called_off(error, cancelling):
+                self._finished(None)
+                raise
+        finally:
+            self._caller = None
+        raise self._closed()
+
+    def _begin(self) -> int:
+        """Count the call, and give how often its task was cancelled before."""
+        self._calls.begin(self)
+        caller = self._caller = asyncio.current_task()
+        return caller.cancelling() if caller is not None else 0
+
+    def call_off(self, *, waiting_only: bool) -> None:
+        """End it because the session was closed, as far as its reply has not begun."""
+        if self._caller is not None and not self._called_off and (self._waits or not waiting_only):
+            self._called_off = True
+            self._caller.cancel()
+
+    def _was_called_off(self, error: BaseException, cancelling: int) -> bool:
+        """Say whether it was cancelled by :meth:`call_off`, and by nobody else."""
+        caller = self._caller
+        if caller is None or not self._called_off or not isinstance(error, asyncio.CancelledError):
+            return False
+        # The way asyncio.timeout tells a cancellation of its own from those of others.
+        return caller.uncancel() <= cancelling
+
+    def _closed(self) -> CallerError:
+        """Return the error of a call that the end of its session has ended."""
+        error = closed()
+        error.attempts = tuple(self._attempts)
+        if not self._waits:
+            error.add_note("the request was on its way: what was asked for may have been begun")
+        self._finished(error)
+        return error
+
+    async def open_once(self) -> Pump:
+        """Send once, and read up to the first delta."""
+        pump = self._priming = self._pump(await self._send())
+        try:
+            await pump.prime()
+            if self._request.retry.empty:
+                await self._until_useful(pump)
+        except BaseException:
+            pump.stop()
+            del pump  # which holds the error
+            raise
+        finally:
+            self._priming = None
+        return pump
+
+    async def _until_useful(self, pump: Pump) -> None:
+        """Raise for a reply with nothing to show, as far as nothing of it was shown.
+
+        Raises:
+            WireError: it is empty, or has nothing but thoughts.
+        """
+        while self.whole and not pump.ended and pump.log.has_only_thoughts:
+            await pump.pull()
+        nothing = pump.ended and pump.status == "complete" and pump.log.has_only_thoughts
+        if nothing and (self.whole or not pump.log.begun):
+            self._empty = pump
+            error = WireError("the reply is empty: no answer, call, refusal or medium")
+            error.useless_answer = True
+            raise error
+
+    def _take_empty(self, started: float) -> Any:  # noqa: ANN401 - the result of an attempt
+        """Return the last of the empty replies, when no attempt is left."""
+        self._attempts.pop()
+        empty: Any = self._empty
+        self._succeeded(empty, started)
+        return empty
+
+    async def ask_once(self) -> Any:  # noqa: ANN401 - parsed JSON
+        """Send once, and read the whole JSON."""
+        answer = await self._send()
+        body = await answer.whole(self._sender.max_reply_bytes)
+        try:
+            parsed = loads(body)
+        except (ValueError, RecursionError):
+            message = f"expected JSON, got {len(body)} bytes that are not"
+            raise WireError(message, request_id=answer.request_id) from None
+        problem = find_problem(parsed)
+        if problem is not None:
+            raise status_error(None, body, answer.headers, problem=problem)
+        return parsed
+
+    async def fetch_once(self) -> Download:
+        """Send once; the body is for whoever asked."""
+        answer = await self._send()
+        from aiotokengate._stream.download import Download, DownloadTerms  # noqa: PLC0415 - no chat needs it
+
+        terms = DownloadTerms(
+            clock=self._clock,
+            began=self._began,
+            limit=self._limit,
+            stall=self._request.timeout.stall,
+            most=self._sender.max_reply_bytes,
+            attempts=self._request.retry.attempts,
+            again=self._again if self._is_repeatable() else None,
+            headers=answer.headers,
+            secrets=self._secrets,
+        )
+        download = Download(answer, terms, answer.status, answer.headers, answer.request_id)
+        download.endpoint = self._turn.endpoint
+        self._download = download
+        return download
+
+    def _is_repeatable(self) -> bool:
+        """Whether the rest can be asked for: of what is read, and is not a part itself."""
+        request = self._request
+        return request.method == "GET" and "range" not in map(str.lower, request.headers)
+
+    def _again(self, attempts: int, headers: Mapping[str, str]) -> Awaitable[Download]:
+        """Ask for the same once more, within what is left of the call's time."""
+        request, left = self._request, self._left()
+        return self._sender.fetch(
+            attrs.evolve(
+                request,
+                headers={**request.headers, **headers},
+                retry=attrs.evolve(request.retry, attempts=attempts),
+                deadline=None if left is None else max(left, 0.0),
+            )
+        )
+
+    # --- one attempt ----------------------------------------------------------------------------
+
+    async def _send(self) -> Answer:
+        sender, request, timeline = self._sender, self._request, self._timeline
+        sender.check_open()
+        if sender.hooks:
+            attempt = len(self._attempts) + 1
+            self._tell(RequestStarted(self._number, request.model, _public(request.path), attempt))
+        route, path = self._turn.route, request.path
+        progress = self._turn.progress = Progress()
+        own = None if route.source is None else await route.signature()
+        timeline.sent = self._now() - self._began
+        while True:
+            try:
+                answer = await route.transport.send(
+                    request.method,
+                    route.base_url + path if path[0] == "/" else _address(route.base_url, path),
+                    headers=request.headers or None,
+                    own=own,
+                    data=request.body if request.form is None else request.form,
+                    connect=request.timeout.connect,
+                    fresh=self._fresh,
+                    progress=progress,
+                )
+                break
+            except TransportError as error:
+                if not self._reconnects(error):
+                    raise
+                progress = Progress()
+        timeline.headers = self._now() - self._began
+        answer.headers = without_echoes(answer.headers, sender.keys(), request.texts)
+        if not _OK <= answer.status < _REDIRECT:
+            raise await _refusal(answer)
+        self._turn.answered(answer.headers)
+        return answer
+
+    def _reconnects(self, error: TransportError) -> bool:
+        """Say whether a fresh connection takes the place of a kept one that died, once a call.
+
+        Raises:
+            Unanswered: there was no fresh one to be had; the request had left all the same.
+        """
+        attempt, request = len(self._attempts) + 1, self._request
+        if self._reconnected == attempt and not _may_have_begun(error):
+            message = f"the connection died before an answer, and then: {error.message}"
+            raise Unanswered(message) from None
+        dead = isinstance(error, Unanswered) and error.reconnectable
+        spent = request.form is not None and request.form.spent
+        if self._reconnected or not dead or spent or request.costly:
+            return False
+        self._reconnected, self._fresh = attempt, True
+        return True
+
+    def _pump(self, answer: Answer) -> Pump:
+        request = self._request
+        assert request.dialect is not None  # noqa: S101 - for the type checker
+        assert request.decoder is not None  # noqa: S101 - for the type checker
+        log = Transcript(request.choices, make_id=_make_id, asked=request.model)
+        log.retain = request.retain
+        if request.notes:
+            log.notes.extend(request.notes)
+        terms = Terms(
+            self._clock,
+            request.timeout,
+            self._began,
+            self._limit,
+            self._sender.max_reply_bytes,
+            request.prompt or int,
+            request.parse,
+            request.strict,
+            self._secrets,
+        )
+        decoder = request.decoder(request.dialect, log)
+        return Pump(answer, decoder, request.dialect, terms, self._timeline)
+
+    # --- clocks ---------------------------------------------------------------------------------
+
+    def _whole_limit(self, started: float) -> _Limit | None:
+        """Give the first limit that ends a reply, too, and not only its beginning."""
+        total, deadline = self._request.timeout.total, self._request.deadline
+        if total is None:
+            return None if deadline is None else (deadline, "deadline", deadline)
+        ends: _Limit = (started + total, "total", total)
+        return ends if deadline is None else min(ends, (deadline, "deadline", deadline))
+
+    async def _within_limits(self, attempt: Callable[[], Awaitable[_T]], started: float) -> _T:
+        """Bound an attempt up to its first content."""
+        limit = self._limit = self._whole_limit(started)
+        seconds = self._request.timeout.first_event
+        if seconds is not None:
+            first: _Limit = (started + seconds, "first_event", seconds)
+            limit = first if limit is None else min(first, limit)
+        if limit is None:
+            return await attempt()
+        self._expires = self._began + limit[0]
+        self._expired, self._empty = None, None
+        task = self._task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        cancelling = task.cancelling()
+        self._watch.add(self)
+        try:
+            return await attempt()
+        except asyncio.CancelledError:
+            # Ours, and nobody else's: the way asyncio.timeout tells them apart.
+            if self._expired is None or task.uncancel() > cancelling:
+                raise
+        finally:
+            self._watch.discard(self)
+            self._task = None
+        raise TimedOut(*self._expired)
+
+    def tick(self, now: float) -> float:
+        """Look at the clock of the attempt, and then at how far the reply is; for the watch."""
+        if self._reply is not None:
+            self._turn.true_up(self._reply)
+            return now + TRUE_UP
+        if now >= self._expires and self._task is not None:
+            self._expire(now, self._task)
+        return self._expires
+
+    def _expire(self, now: float, task: asyncio.Task[Any]) -> None:
+        """End the attempt; but where somebody is at work already, only silence ends it."""
+        limit = self._limit or (math.inf, "total", 0.0)
+        at, phase, seconds = limit
+        first = self._request.timeout.first_event
+        if first is not None and now < self._began + at:
+            phase, seconds = "first_event" if self._turn.has_left else "connect", first
+            alive = self._priming.alive_at if self._priming is not None else None
+            if alive is not None:
+                stall = self._request.timeout.stall
+                phase, seconds = "stall", math.inf if stall is None else stall
+                self._expires = min(alive + seconds, self._began + at)
+                if now < self._expires:
+                    return
+        self._watch.discard(self)
+        self._expired = phase, seconds
+        task.cancel()
+
+    # --- between attempts -----------------------------------------------------------------------
+
+    async def _is_over(self, error: TokenGateError, started: float) -> bool:
+        """Wait for the next attempt, or say that this failure was the last word.
+
+        That is raised where it was caught: a frame that had it in a name would be held by it.
+        """
+        error.redact(self._secrets())
+        bare(error)  # the frames below hold the key and the body
+        refused = isinstance(error, RateLimited)
+        wait, counted = self._after_refusal(error) if refused else self._after_failure(error)
+        left = self._left()
+        if self._sender.closed or (wait is not None and left is not None and wait >= left):
+            wait = None
+        self._note(started, error, wait)
+        if wait is None:
+            error.attempts = tuple(self._attempts)
+            return True
+        self._waited += counted
+        attempts = len(self._attempts)
+        self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
+        if not refused or not self._request.pooled:
+            self._waits = True
+            await self._clock.sleep(wait)
+            self._waits = False
+        return False
+
+    def _after_refusal(self, error: TokenGateError) -> _Wait:
+        """Hold the lane; it is there that the call waits on, behind others perhaps."""
+        retry = self._request.retry
+        wait = self._next_wait(error)
+        hold = named_hold(retry, error, random.random) if wait is None else wait
+        hinted = isinstance(error, StatusError) and error.retry_after is not None
+        held = self._turn.refused(error, hold or 0.0, hinted=hinted and hold is not None)
+        if wait is None or self._stays(error):
+            return None, 0.0
+        # Where nobody named a time, the hold is this call's own back-off.
+        counted = wait if hinted else held
+        return (held, counted) if counted <= retry.max_wait - self._waited else (None, 0.0)
+
+    def _after_failure(self, error: TokenGateError) -> _Wait:
+        self._fresh = self._fresh or isinstance(error, ConnectionError)
+        elsewhere = self._turn.failed(error)
+        if self._stays(error):
+            return None, 0.0
+        if elsewhere:
+            last = len(self._attempts) + 1 >= self._request.retry.attempts
+            return (None if last else 0.0), 0.0
+        wait = self._next_wait(error)
+        if wait is not None and not self._sender.budget.take():
+            error.add_note("not tried again: too many calls of this session are failing")
+            wait = None
+        return wait, wait or 0.0
+
+    def _next_wait(self, error: TokenGateError) -> float | None:
+        attempt = len(self._attempts) + 1
+        return next_wait(self._request.retry, error, attempt, random.random, self._waited)
+
+    def _stays(self, error: TokenGateError) -> bool:
+        """Say whether this must not be sent again, whatever the policy says."""
+        request = self._request
+        if request.form is not None and request.form.spent:
+            error.add_note("not tried again: the stream that was uploaded can be read once")
+            return True
+        doubtful = request.costly and _may_have_begun(error)
+        if doubtful and error.retryable:
+            error.add_note("not tried again: what was asked for may have been begun")
+        return doubtful
+
+    def _note(
+        self,
+        started: float,
+        error: TokenGateError | None,
+        wait: float | None,
+        request_id: str | None = None,
+    ) -> None:
+        attempt = Attempt(
+            self._request.model,
+            started,
+            self._now() - self._began - started,
+            type(error).__name__ if error else None,
+            error.status if error else _OK,
+            error.code if error else None,
+            error.request_id if error else request_id,
+            wait,
+            self._turn.queued,
+            self._turn.name,
+            self._reconnected == len(self._attempts) + 1,
+        )
+        self._attempts.append(attempt)
+
+    def _succeeded(self, result: object, started: float) -> None:
+        answered = result.request_id if isinstance(result, Pump) else None
+        self._note(started, None, None, answered)
+        self._sender.budget.refund()
+        if not isinstance(result, Pump):
+            self._answered(result)
+            return
+        result.note_attempts(tuple(self._attempts))
+        self._request.body = None  # never sent again; it may be large, and the reply long
+        if self._sender.hooks:
+            self._tell(FirstDelta(self._number, self._request.model, self._now() - self._began))
+        if result.ended:
+            self._pump_ended(result)
+            return
+        result.on_end = self._pump_ended
+        if not self.whole:
+            result.hold = self._turn.hand_over()
+        self._watch.add(result)
+        if self._turn.watches_tokens:
+            self._reply = result
+            self._watch.add(self)
+        if sys.flags.dev_mode or asyncio.get_running_loop().get_debug():
+            result.opened_at = "".join(traceback.format_stack(limit=8)[:-1])
+
+    def _answered(self, result: object) -> None:
+        """End a call that is no chat, or watch over its download."""
+        download, self._download = self._download, None  # it is its reader's, and holds us
+        if download is not None:
+            download.note_attempts(tuple(self._attempts))
+            download.watched(self._watch, self._downloaded, self._turn.hand_over())
+            return
+        self._turn.done(_total_tokens(result))
+        self._timeline.done = self._now() - self._began
+        self._finished(None)
+
+    def _downloaded(self, error: TokenGateError | None) -> None:
+        self._turn.done()
+        self._timeline.done = self._now() - self._began
+        if error is not None:
+            error.redact(self._secrets())
+        self._finished(error)
+
+    def _pump_ended(self, pump: Pump) -> None:
+        self._watch.discard(pump)
+        if self._reply is not None:
+            self._watch.discard(self)
+            self._reply = None
+        self._turn.settle(pump)
+        if pump.error is not None:
+            pump.error.redact(self._secrets())
+        self._finished(pump.error, pump)
+
+    def _finished(self, error: TokenGateError | None, pump: Pump | None = None) -> None:
+        self._calls.end(self)
+        if self._sender.hooks:
+            event = RequestFinished(
+                self._number,
+                self._request.model,
+                pump.status if pump else None,
+                self._timeline,
+                error=error,
+            )
+            self._tell(attrs.evolve(event, usage=pump.reply().usage) if pump else event)
+
+    def _tell(self, event: HookEvent) -> None:
+        emit(self._sender.hooks, event)
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (*self._sender.keys(), *self._request.texts())
+
+    def _left(self) -> float | None:
+        """Give the seconds until the deadline."""
+        deadline = self._request.deadline
+        return None if deadline is None else deadline - (self._now() - self._began)
+
+
+def _may_have_begun(error: TokenGateError) -> bool:
+    from aiotokengate._policy.begun import may_have_begun  # noqa: PLC0415 - only for a failure
+
+    return may_have_begun(error)
+
+
+def _make_id() -> str:
+    """Return an id for a tool call that came without one; of a whole history each is another."""
+    return f"call_{random.getrandbits(64):016x}"
+
+
+def _address(base_url: str, path: str) -> str:
+    """Give the whole address of a path beside the base, or apart from it."""
+    if path.startswith("../"):
+        return base_url.removesuffix("/v1") + path[2:]
+    return path
+
+
+def _public(path: str) -> str:
+    """Return a path without its query, which may hold anything, and sign an address."""
+    return path.partition("?")[0]
+
+
+def _total_tokens(parsed: object) -> float | None:
+    """Give what an answer says it cost."""
+    usage = parsed.get("usage") if isinstance(parsed, dict) else None
+    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return float(total) if isinstance(total, int) and total > 0 else None
+
+
+async def _refusal(answer: Answer) -> StatusError:
+    body = await answer.error_body()
+    error = status_error(answer.status, body, answer.headers)
+    location = answer.headers.get("Location")
+    if location is not None and _REDIRECT <= answer.status < _REFUSED:
+        from aiotokengate._http.redirects import refused  # noqa: PLC0415 - no call that goes well needs it
+
+        error.message, hint = refused(answer.url, answer.status, location)
+        error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed
+    return error
+
+
+def closed() -> CallerError:
+    """Give the error of a session that has ended."""
+    return CallerError("this TokenGate is closed, make a new one")
+
+
+def _end_all(watch: Watch) -> None:
+    """End what streams, and what is downloaded; no clock runs any more."""
+    for watched in watch.watched():
+        if isinstance(watched, Pump):
+            _warn_held(watched)
+            watched.stop()
+        elif isinstance(watched, Ending):
+            watched.end(closed())
+    watch.stop()
+
+
+def _warn_held(pump: Pump) -> None:
+    place = f"; it was opened at:\n{pump.opened_at}" if pump.opened_at else ""
+    warnings.warn(
+        f"a stream was still open when its TokenGate was closed{place}",
+        ResourceWarning,
+        stacklevel=5,
+    )

@@ -1,0 +1,1 @@
+"""HTTP through aiohttp, which no other room imports: connections, proxies, bodies, failures."""

@@ -1,0 +1,41 @@
+"""The clocks of a call, as a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from aiotokengate._base.sealing import sealed_class
+from aiotokengate.errors import CallerError
+
+__all__ = ["Timeout"]
+
+
+def _positive(_: object, field: attrs.Attribute[Any], value: float | None) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and (not is_number or not value > 0):
+        message = f"expected Timeout({field.name}=...) in seconds above 0, or None; got {value!r}"
+        raise CallerError(message)
+
+
+@sealed_class
+@attrs.frozen(kw_only=True)
+class Timeout:
+    """How long each part of a call may take, in seconds; None is without limit.
+
+    Attributes:
+        connect: until the connection stands (name, TCP, TLS).
+        first_event: from sending the request to the first content; reasoning models and full
+            queues are silent for minutes.
+        stall: without *content* once it began.  Keep-alive comments do not count as content, and
+            the clock runs only while we wait for the network, not while the caller is busy.
+        total: from sending to the end of the reply, of one attempt.
+        after_finish: how long to wait for the usage once every choice has its finish reason.
+    """
+
+    connect: float | None = attrs.field(default=10.0, validator=_positive)
+    first_event: float | None = attrs.field(default=300.0, validator=_positive)
+    stall: float | None = attrs.field(default=120.0, validator=_positive)
+    total: float | None = attrs.field(default=None, validator=_positive)
+    after_finish: float = attrs.field(default=2.0, validator=_positive)

@@ -1,0 +1,1 @@
+"""The rate-limit-aware semaphore pool: who waits, on which lane, and for what."""

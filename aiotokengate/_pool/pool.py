@@ -1,0 +1,729 @@
+"""The pool: whoever calls waits here until the quota has room, and no longer.
+
+Strategy.  The lanes of a :mod:`backend <aiotokengate._pool.backend>` decide; this module finds the
+lane of a call, works out what the call will cost, and keeps the futures of the tasks that wait.
+Everything between two awaits is synchronous, so a slot is taken and given back in one step,
+whatever is cancelled in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+from hashlib import blake2s
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import attrs
+
+from aiotokengate._base.copying import Shared, Unique
+from aiotokengate._base.sealing import sealed
+from aiotokengate._policy.estimate import Sizes, estimate_tokens
+from aiotokengate._policy.lanes import LaneStatistics, Ticket, Waiting
+from aiotokengate._policy.limits import Limits
+from aiotokengate._pool.backend import Backend, BackendLane, LocalBackend
+from aiotokengate._pool.holding import Hold, Wait, for_itself
+from aiotokengate._wire.headers import remaining
+from aiotokengate.clock import Clock, RealClock
+from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.hooks import logger
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiotokengate._policy.queue import Priority
+    from aiotokengate._pool.monitor import Monitor
+
+__all__ = [
+    "Backend",
+    "BackendLane",
+    "LocalBackend",
+    "Pool",
+    "PoolStatistics",
+    "Slot",
+    "check_place",
+    "mask",
+    "wait_for_turn",
+]
+
+
+@attrs.frozen
+class PoolStatistics:
+    """What a pool is doing, lane by lane.
+
+    Attributes:
+        lanes: each that was used.
+        unused: patterns that no call has matched; perhaps one is misspelt.
+    """
+
+    lanes: tuple[LaneStatistics, ...]
+    unused: tuple[str, ...] = ()
+
+    @property
+    def waiting(self) -> int:
+        """Calls in all queues."""
+        return sum(lane.waiting for lane in self.lanes)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls admitted and not over."""
+        return sum(lane.in_flight for lane in self.lanes)
+
+    @property
+    def refused(self) -> int:
+        """Calls that the gateway refused for a limit."""
+        return sum(lane.refused for lane in self.lanes)
+
+
+EVERY_MODEL: Final = "*"
+MANY_LANES: Final = 1_000
+"""Lanes, from which on idle ones are dropped: names of models may come from users."""
+
+LONG_KEY: Final = 20
+"""Characters from which on a few of a key may be shown."""
+
+_OPEN = Limits()
+
+
+class Pool(Shared):
+    """Lets calls go as fast as the quota allows, in a fair order, and no faster.
+
+    A session makes one for itself; give it one to set limits, or to share it between sessions.  It
+    works around any other client just as well::
+
+        pool = Pool(Limits(requests_per_minute=300, tokens_per_minute=60_000))
+
+        async with pool.slot("qwen3.6-plus", tokens=1_200) as slot:
+            response = await other_client.create(...)
+            slot.settle(response.usage.total_tokens)
+
+    Args:
+        limits: one :class:`Limits` that all models share; or patterns of model names, as in
+            ``{"qwen*": Limits(...), "*": Limits(...)}``, of which the first that matches counts.
+            The models of a pattern share its lane.  A model that none matches has a lane of its
+            own, whose limits are learned; so have all models of ``Pool()``.
+        backend: where lanes are kept; this process by default.
+        max_waiting: more calls than this in one lane's queue are refused with :class:`QueueFull`.
+        weights: how much more than the others the user of a fair key gets, as in ``{"vip": 3}``.
+        count_tokens: a tokenizer, called with the model and the prompt's text; a quick estimate
+            by default.
+        monitor: path of a Unix socket, through which ``aiotokengate top`` can look at the pool.
+        clock: for simulations.
+
+    Raises:
+        CallerError: an argument is wrong; or the pool is used from a second running event loop.
+    """
+
+    _instead = (
+        "a Pool belongs to its process: make one in each, and share the limits with "
+        "Pool(backend=aiotokengate.redis.RedisBackend(...))"
+    )
+
+    @sealed
+    def __init__(
+        self,
+        limits: Limits | Mapping[str, Limits] | None = None,
+        *,
+        backend: Backend | None = None,
+        max_waiting: int = 100_000,
+        weights: Mapping[str, float] | None = None,
+        count_tokens: Callable[[str, str], int] | None = None,
+        monitor: str | os.PathLike[str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Read the settings; nothing runs yet."""
+        self._patterns = _patterns(limits)
+        self._weights = _checked_weights(weights or {})
+        self._max_waiting = _checked_bound(max_waiting)
+        self._count_tokens = count_tokens
+        self.clock = clock or RealClock()
+        self._backend: Backend = backend or LocalBackend(self.clock)
+        self._lanes: dict[tuple[str, str], BackendLane] = {}
+        self._by_model: dict[tuple[str, str], BackendLane] = {}
+        self._sizes: dict[str, Sizes] = {}
+        self._aside: dict[tuple[str, str], str] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._monitor: Monitor | None = None
+        if monitor is not None:
+            from aiotokengate._pool.monitor import Monitor  # noqa: PLC0415 - few pools are looked at
+
+            self._monitor = Monitor(monitor, self._lanes_now)
+        self.waiting: set[asyncio.Future[None]] = set()
+        self.holds: dict[BackendLane, set[Hold]] = {}
+        _pools.add(self)
+
+    @sealed
+    def slot(
+        self,
+        model: str = "",
+        *,
+        tokens: float | None = None,
+        prompt: str | bytes = b"",
+        max_tokens: int | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        deadline: float | None = None,
+        key: str = "",
+    ) -> Slot:
+        """Ask for a place; enter it with ``async with``.
+
+        Args:
+            model: which lane it belongs to.
+            tokens: what the call will cost, prompt and reply together; or leave it out and give
+                the prompt.
+            prompt: the text, or the body of the request; its tokens are estimated.
+            max_tokens: the most that the reply may have.
+            priority: "interactive" goes before "bulk"; bulk gets on all the same.
+            fair_key: the end user for whom this is; users take turns.
+            deadline: seconds to wait at most.
+            key: the API key that is used, where the pool is shared with a session or serves
+                several keys; it is kept masked only.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        if not isinstance(model, str):
+            message = f"expected the name of a model, got {type(model).__name__}"
+            raise CallerError(message)
+        check_place(priority, fair_key)
+        text = prompt.encode() if isinstance(prompt, str) else prompt
+        call = _OtherCall(
+            model,
+            None if tokens is None else _checked_tokens(tokens),
+            text,
+            max_tokens,
+            lambda: (text.decode("utf-8", "replace"),),
+        )
+        lane = self.lane(model, mask(key))
+        ticket = self.ticket(lane, call, priority, fair_key)
+        return Slot(self, lane, ticket, _checked_deadline(deadline))
+
+    def statistics(self) -> PoolStatistics:
+        """Give what the lanes are doing."""
+        used = {pattern for pattern, _ in self._lanes}
+        unused = (pattern for pattern, _ in self._patterns if pattern not in used)
+        return PoolStatistics(self._lanes_now(), tuple(unused))
+
+    def _lanes_now(self) -> tuple[LaneStatistics, ...]:
+        lanes = (lane.statistics() for lane in self._lanes.values())
+        return tuple(self._with_aside(lane) for lane in lanes)
+
+    def _with_aside(self, lane: LaneStatistics) -> LaneStatistics:
+        known = (self._aside.get((lane.key, scope)) for scope in ("", lane.pattern))
+        return attrs.evolve(lane, set_aside=next(filter(None, known), None))
+
+    def close(self) -> None:
+        """End the waiting with a :class:`CallerError`; let go of timers and connections."""
+        self._closed = True
+        if self._monitor is not None:
+            self._monitor.close()
+        for future in self.waiting:
+            if not future.done():
+                future.set_exception(_closed())
+        self._backend.close()
+        self._lanes.clear()
+        self._by_model.clear()
+
+    def __repr__(self) -> str:
+        """Show how busy it is."""
+        now = self.statistics()
+        busy = f"{now.in_flight} in flight, {now.waiting} waiting"
+        return f"<Pool {len(now.lanes)} lanes, {busy}>"
+
+    # --- for the session ------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self._closed:
+            raise _closed()
+
+    def close_in_its_loop(self) -> None:
+        """Close now; or soon, where it serves another running loop, whose futures are its own."""
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop() or not loop.is_running():
+            self.close()
+            return
+        with suppress(RuntimeError):  # it ended this moment
+            loop.call_soon_threadsafe(self.close)
+
+    def lane(self, model: str, key: str = "") -> BackendLane:
+        """Give the lane of a model and of a key.
+
+        Raises:
+            CallerError: the pool serves another running event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
+        lane = self._by_model.get((model, key))
+        return lane if lane is not None else self._find(model, key)
+
+    def serves(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether the pool is that loop's, or can become it."""
+        return self._loop is None or self._loop is loop or not self._loop.is_running()
+
+    def ticket(
+        self,
+        lane: BackendLane,
+        call: Call,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+    ) -> Ticket:
+        """Make what a lane asks of a call."""
+        ticket = Ticket()
+        ticket.bulk = priority == "bulk"
+        ticket.late = _is_late(lane.limits, call.max_tokens)
+        if fair_key is not None:
+            ticket.fair_key = fair_key
+            ticket.weight = self._weights.get(fair_key, 1.0)
+        if lane.counts_tokens or call.tokens is not None:
+            self._expect(call, ticket)
+        elif lane.limits.learn:
+            # It may be known at any time that tokens are limited; until then nobody counts them.
+            ticket.measure = partial(self._expect, call)
+        return ticket
+
+    def prompt_tokens(self, model: str, ticket: Ticket) -> float:
+        """Give about how many tokens the prompt of a call has, as its model counts them."""
+        return self._sizes_of(model).prompt(ticket.estimate)
+
+    def note_aside(self, key: str, model: str, because: str | None) -> None:
+        """Say in the statistics that a key is not used for now; None takes it back."""
+        if because is None:
+            self._aside.pop((key, model), None)
+        else:
+            self._aside[key, model] = because
+
+    def learn(
+        self, model: str, ticket: Ticket, prompt_tokens: int, completion_tokens: int
+    ) -> None:
+        """Remember what a call really cost, for the next ones of its model."""
+        self._sizes_of(model).add(ticket.estimate, prompt_tokens, completion_tokens)
+
+    def check_queue(self, lane: BackendLane) -> None:
+        """Raise :class:`QueueFull` where as many wait as may."""
+        if lane.queued() > self._max_waiting:
+            message = f"expected at most {self._max_waiting} waiting calls (max_waiting)"
+            raise QueueFull(message)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _expect(self, call: Call, ticket: Ticket) -> None:
+        """Work out what a call will cost, as the gateway charges it."""
+        if call.tokens is not None:
+            ticket.tokens = call.tokens
+            return
+        sizes = self._sizes_of(call.model)
+        ticket.estimate = self._prompt(call)
+        most = call.max_tokens
+        output = most if most is not None and not ticket.late else sizes.output(most)
+        ticket.tokens = sizes.prompt(ticket.estimate) + output
+
+    def _sizes_of(self, model: str) -> Sizes:
+        sizes = self._sizes.get(model)
+        if sizes is None:
+            if len(self._sizes) >= MANY_LANES:
+                self._sizes.clear()  # it is learned again soon
+            sizes = self._sizes[model] = Sizes()
+        return sizes
+
+    def _prompt(self, call: Call) -> float:
+        if self._count_tokens is None:
+            return _estimated(call)
+        try:
+            text = "\n".join(call.secrets())
+            return max(0, int(self._count_tokens(call.model, text)))
+        except Exception as error:  # noqa: BLE001 - whatever a hook raises; its text may be a prompt
+            logger.warning("count_tokens raised %s: estimating", type(error).__name__)
+        return _estimated(call)
+
+    def _find(self, model: str, key: str) -> BackendLane:
+        self.check_open()
+        matching = (entry for entry in self._patterns if fnmatchcase(model, entry[0]))
+        pattern, limits = next(matching, (model, _OPEN))
+        lane = self._lanes.get((pattern, key))
+        if lane is None:
+            if len(self._lanes) >= MANY_LANES:
+                self._forget_idle()
+            lane = self._lanes[pattern, key] = self._backend.lane(pattern, key, limits)
+        if len(self._by_model) >= MANY_LANES:
+            self._by_model.clear()  # it only spares the matching
+        self._by_model[model, key] = lane
+        return lane
+
+    def _forget_idle(self) -> None:
+        """Drop lanes that nobody asked for, and of which nothing is known."""
+        given = {pattern for pattern, _ in self._patterns}
+        for name, lane in tuple(self._lanes.items()):
+            now = lane.statistics()
+            if name[0] not in given and not (now.in_flight or now.waiting or now.refused):
+                del self._lanes[name]
+        self._by_model.clear()
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another loop: what the last one had in flight has died with it."""
+        if not self.serves(loop):
+            message = (
+                "this Pool serves another running event loop: "
+                "give each loop a Pool of its own, or share one through Redis"
+            )
+            raise CallerError(message)
+        if self._loop is not None:
+            self._restart()
+        if self._monitor is not None and not self._closed:
+            self._monitor.open()
+        self._loop = loop
+
+    def _restart(self) -> None:
+        """Forget the calls; keep what was used and learned."""
+        self._loop = None
+        self._by_model.clear()
+        self.holds = {}  # what is left of the old ones keeps them
+        self._lanes = {name: lane.successor() for name, lane in self._lanes.items()}
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """The calls in flight are the parent's."""
+    for pool in _pools:
+        pool._restart()  # noqa: SLF001 - a function of this module
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+# --- one call -----------------------------------------------------------------------------------
+
+
+class Call(Protocol):
+    """What the pool has to know of a call's size before it is made.
+
+    Attributes:
+        tokens: prompt and reply together, if the caller knows.
+        body: the text or the body of the request, in UTF-8.
+        max_tokens: the most that the reply may have, all choices together.
+        prompt: estimates the tokens of the prompt, where the body has more in it.
+        secrets: gives the prompt's texts, for a tokenizer.
+    """
+
+    model: str
+    tokens: float | None
+    body: bytes | None
+    max_tokens: int | None
+    prompt: Callable[[], int] | None
+    secrets: Callable[[], Iterable[str]]
+
+
+@attrs.define(eq=False, repr=False)
+class _OtherCall:
+    """A call of another client."""
+
+    model: str
+    tokens: float | None
+    body: bytes | None
+    max_tokens: int | None
+    secrets: Callable[[], Iterable[str]]
+    prompt: Callable[[], int] | None = None
+
+
+def _estimated(call: Call) -> int:
+    return call.prompt() if call.prompt is not None else estimate_tokens(call.body or b"")
+
+
+class Slot(Unique):
+    """A place in the pool: waited for on entering, given back on leaving.
+
+    Without :meth:`settle`, leaving counts what was expected; after an exception, what
+    :meth:`true_up` said was used, if it said something and tokens are charged by usage.
+    """
+
+    __slots__ = ("_deadline", "_hold", "_lane", "_pool", "_ticket", "_used")
+
+    _instead = "a slot is entered once, ask the pool for another one"
+
+    def __init__(
+        self, pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None
+    ) -> None:
+        self._pool = pool
+        self._lane = lane
+        self._ticket = ticket
+        self._deadline = deadline
+        self._hold: Hold | None = None
+        self._used = 0.0
+
+    async def __aenter__(self) -> Self:
+        """Wait for admission.
+
+        Raises:
+            QueueFull: too many wait already.
+            TimedOut: the deadline has passed.
+            CallerError: the slot was used before, or the pool is closed; or every place of the
+                lane is held by streams of this very task.
+        """
+        self._pool.check_open()
+        if self._ticket.stage != "new":
+            message = "a slot can be entered once; ask the pool for another one"
+            raise CallerError(message)
+        if not self._lane.enter(self._ticket):
+            went = await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
+            if not went:
+                raise for_itself()
+        self._hold = Hold(self._pool.holds, self._lane, stream=False)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the place back, if that was not done before."""
+        if self._ticket.stage == "settled":
+            return
+        self._let_go()
+        failed = kind is not None and self._ticket.late
+        self._lane.settle(self._ticket, (self._used or None) if failed else None)
+
+    @sealed
+    def answered(self, headers: Mapping[str, str] | None = None) -> None:
+        """Say that the gateway's answer began: from now on the call counts for its minute.
+
+        Args:
+            headers: of the answer; what they say is left is believed.
+
+        Raises:
+            CallerError: there is no place held.
+        """
+        self._check_held()
+        self._lane.answered(self._ticket, remaining(headers) if headers else None)
+
+    @sealed
+    def true_up(self, tokens: float) -> None:
+        """Say how many tokens the call has used so far, prompt included.
+
+        Raises:
+            CallerError: there is no place held, or a number below 0.
+        """
+        self._check_held()
+        self._used = _checked_tokens(tokens)
+        self._lane.true_up(self._ticket, self._used)
+
+    @sealed
+    def settle(self, tokens: float | None = None) -> None:
+        """Give the place back, and say what the call cost; more than was reserved counts too.
+
+        Args:
+            tokens: prompt and reply together; None for what was expected.
+
+        Raises:
+            CallerError: there is no place held, or a number below 0.
+        """
+        self._check_held()
+        cost = None if tokens is None else _checked_tokens(tokens)
+        self._let_go()
+        self._lane.settle(self._ticket, cost)
+
+    def refund(self) -> None:
+        """Give the place back of a call that was never sent.
+
+        Raises:
+            CallerError: there is no place held.
+        """
+        self._check_held()
+        self._let_go()
+        self._lane.refund(self._ticket)
+
+    @sealed
+    def refuse(self, retry_after: float | None = None) -> float:
+        """Give the place back: the gateway refused the call (429).  The lane holds still.
+
+        Args:
+            retry_after: seconds, if the gateway said.
+
+        Returns:
+            Seconds for which the lane holds.
+
+        Raises:
+            CallerError: there is no place held, or a number below 0.
+        """
+        self._check_held()
+        hint = None if retry_after is None else _checked_tokens(retry_after)
+        self._let_go()
+        return self._lane.refuse(self._ticket, hint, crowded=False, hinted=hint is not None)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why it waits, at which place and for how long; None when it does not."""
+        if self._ticket.stage != "waiting":
+            return None
+        return self._lane.waiting(self._ticket)
+
+    def __repr__(self) -> str:
+        """Show how far it is."""
+        return f"<Slot {self._ticket.stage}, {self._ticket.tokens:g} tokens>"
+
+    def _check_held(self) -> None:
+        if self._ticket.stage not in ("admitted", "answered"):
+            message = f"expected a slot that is held, this one is {self._ticket.stage}"
+            raise CallerError(message)
+        if self._hold is not None:
+            self._hold.touch()
+
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+
+
+async def wait_for_turn(
+    pool: Pool,
+    lane: BackendLane,
+    ticket: Ticket,
+    deadline: float | None = None,
+) -> bool:
+    """Wait until a queued ticket is admitted; whatever happens, no place is lost.
+
+    Args:
+        pool: that the lane belongs to.
+        lane: where it waits.
+        ticket: that :meth:`BackendLane.enter` did not admit.
+        deadline: seconds to wait at most.
+
+    Returns:
+        Whether it was; False where it would wait for its own task for ever.
+
+    Raises:
+        QueueFull: too many wait already.
+        TimedOut: not within ``deadline`` seconds.
+        CallerError: the pool was closed meanwhile.
+        TokenGateError: the lane can't be asked, such as one in a Redis that was never reached.
+    """
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ticket.wake = partial(_wake, future)
+    timer = watched = None
+    pool.waiting.add(future)
+    try:
+        pool.check_queue(lane)
+        if deadline is not None:
+            timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
+        if ticket.stage == "waiting":
+            watched = Wait.begin(pool.holds, lane, ticket, pool.clock, ticket.wake)
+            await future
+        if ticket.stage == "waiting":
+            lane.leave(ticket)
+            return False
+    except BaseException:
+        if ticket.stage == "waiting":
+            lane.leave(ticket)
+        else:
+            lane.refund(ticket)
+        raise
+    finally:
+        ticket.wake = None
+        pool.waiting.discard(future)
+        if timer is not None:
+            timer.cancel()
+        if watched is not None:
+            watched.end()
+    if ticket.trouble is not None:
+        raise ticket.trouble
+    return True
+
+
+def _closed() -> CallerError:
+    return CallerError("this Pool is closed, make a new one")
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _expire(future: asyncio.Future[None], seconds: float) -> None:
+    if not future.done():
+        future.set_exception(TimedOut("deadline", seconds))
+
+
+@lru_cache(maxsize=1024)
+def mask(key: str) -> str:
+    """Give a name for an API key that can be shown, and is the same in every process."""
+    if not key:
+        return ""
+    digest = blake2s(key.encode(), digest_size=3).hexdigest()
+    return f"{key[:3]}…{key[-4:]}#{digest}" if len(key) >= LONG_KEY else f"…#{digest}"
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def _patterns(limits: Limits | Mapping[str, Limits] | None) -> tuple[tuple[str, Limits], ...]:
+    if limits is None:
+        return ()
+    if isinstance(limits, Limits):
+        return ((EVERY_MODEL, limits),)
+    entries = tuple(limits.items()) if isinstance(limits, Mapping) else (("*", limits),)
+    for pattern, value in entries:
+        if not isinstance(pattern, str) or not isinstance(value, Limits):
+            got = f"{pattern!r}: {type(value).__name__}"
+            message = f"expected Limits, or a dict of patterns to Limits, got {got}"
+            raise CallerError(message)
+        if not pattern.strip():
+            message = "expected a pattern of model names such as 'qwen*', got an empty one"
+            raise CallerError(message)
+    return entries
+
+
+def _checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
+    for key, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
+            message = f"expected weights above 0, got {weight!r} for {key!r}"
+            raise CallerError(message)
+    return weights
+
+
+def _checked_bound(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        message = f"expected max_waiting as a whole number from 0 up, got {number!r}"
+        raise CallerError(message)
+    return number
+
+
+def _checked_tokens(tokens: object) -> float:
+    good = isinstance(tokens, int | float) and not isinstance(tokens, bool)
+    if not good or not 0 <= tokens < inf:  # type: ignore[operator]
+        message = f"expected a number from 0 up, got {tokens!r}"
+        raise CallerError(message)
+    return float(tokens)  # type: ignore[arg-type]
+
+
+def _checked_deadline(seconds: object) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        message = f"expected deadline in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    return float(seconds)
+
+
+def check_place(priority: object, fair_key: object) -> None:
+    """Refuse a word that is no priority, and a fair key that is no text."""
+    if fair_key is not None and not isinstance(fair_key, str):
+        message = f"expected fair_key as str, got {type(fair_key).__name__}"
+        raise CallerError(message)
+    if priority not in ("interactive", "bulk"):
+        message = f"expected priority 'interactive' or 'bulk', got {priority!r}"
+        raise CallerError(message)
+
+
+def _is_late(limits: Limits, max_tokens: int | None) -> bool:
+    """Say whether tokens are charged when they are known, and not when the call is let in."""
+    charge = limits.charge or ("usage" if max_tokens is None else "max_tokens")
+    return charge == "usage"

@@ -1,0 +1,398 @@
+"""What the resources ask of the session: three methods, and a value that says what to send."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+import attrs
+
+from aiotokengate._policy.retry import Retry
+from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._pool.pool import check_place
+from aiotokengate.errors import CallerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from aiotokengate._http.uploads import Form
+    from aiotokengate._policy.queue import Priority
+    from aiotokengate._stream.download import Download
+    from aiotokengate._stream.receiver import Pump
+    from aiotokengate._wire.dialects import Dialect
+    from aiotokengate._wire.question import Decoder
+    from aiotokengate._wire.transcript import Transcript
+    from aiotokengate.catalogue import Catalogue
+
+__all__ = [
+    "OF_A_SESSION",
+    "PATH_NAMES",
+    "CallOptions",
+    "Defaults",
+    "Options",
+    "Request",
+    "Requester",
+    "check_extra_body",
+    "check_headers",
+    "check_key",
+    "check_names",
+    "check_policies",
+    "check_several",
+    "checked_options",
+    "keyed",
+    "parted_options",
+    "refuse",
+]
+
+PATH_NAMES = (
+    "audio_speech",
+    "audio_transcriptions",
+    "images_dashscope",
+    "images_edits",
+    "images_generations",
+    "suno_api",
+    "suno_generator",
+    "suno_info",
+    "suno_unwrap",
+    "video_generations",
+    "videos",
+)
+"""What the session's ``paths`` can set; each resource says where it stands by default."""
+
+
+OF_A_SESSION = "it is a part of TokenGate, of which each process makes its own"
+"""Why what makes images, and the like, is not pickled."""
+
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What no field of HTTP may hold (RFC 9110, 5.5), or cannot be sent at all."""
+
+
+_KEY_NAME = "Idempotency-Key"
+_FIT_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?", re.ASCII)
+"""A key that every server takes as it is: Stripe, where the header comes from, takes 255
+characters (docs.stripe.com/api/idempotent_requests)."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Defaults:
+    """What the session sets for every call.
+
+    Attributes:
+        strict: whether a frame that can't be read ends a reply.
+        paths: where systems stand whose place is not certain, by name, see
+            :class:`aiotokengate.TokenGate`.
+        keyed: whether the session's own headers name an idempotency key.
+    """
+
+    timeout: Timeout
+    retry: Retry
+    extra_body: Mapping[str, Any]
+    catalogue: Catalogue
+    paths: Mapping[str, str] = attrs.field(factory=dict)
+    strict: bool = False
+    keyed: bool = False
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Options:
+    """What every call can be told beside what it asks; None takes the session's."""
+
+    timeout: Timeout | None = None
+    retry: Retry | None = None
+    deadline: float | None = None
+    priority: Priority = "interactive"
+    fair_key: str | None = None
+    extra_headers: Mapping[str, str] | None = None
+    idempotency_key: str | bool | None = None
+
+    def asked(
+        self, defaults: Defaults, model: str = "", *, costly: bool = False
+    ) -> dict[str, Any]:
+        """Return the fields of the request that these options set.
+
+        What is costly gets an idempotency key, unless the caller has another wish.
+        """
+        headers = self.extra_headers or {}
+        wish = costly if self.idempotency_key is None else self.idempotency_key
+        if wish and not defaults.keyed:
+            headers = keyed(headers, key=wish)
+        return {
+            "model": model,
+            "costly": costly,
+            "timeout": self.timeout or defaults.timeout,
+            "retry": self.retry or defaults.retry,
+            "deadline": self.deadline,
+            "priority": self.priority,
+            "fair_key": self.fair_key,
+            "headers": headers,
+        }
+
+
+_OPTIONS = frozenset(attrs.fields_dict(Options))
+
+
+@attrs.define(eq=False, repr=False)
+class Request:
+    """One call to be sent, as often as its retry policy allows.
+
+    Attributes:
+        path: under ``base_url``, with a leading slash; ``../suno/fetch`` stands beside its
+            ``/v1``; a whole address is asked without the key, unless its host is ours.
+        body: JSON text, or None for a GET.
+        form: a form in place of the body.
+        model: for errors, hooks and attempts.
+        dialect: how a chat's reasoning goes back; ``decoder``: makes what reads a chat's reply.
+        choices: how many choices are expected.
+        retain: whether a chat's text is kept once it was read.
+        strict: whether a frame of a chat that can't be read ends its reply.
+        notes: remarks for the reply.
+        parse: makes the value of a chat's answer, see :class:`ResponseInvalid`.
+        timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
+        pooled: whether it is a call of a model, and waits for its turn in the pool.
+        costly: whether it is not made again after a failure that may have come when the work was
+            begun already; it goes on a connection of its own.
+        endpoint: which key it needs, as a download says; "" for any.
+        max_tokens: the most that the reply may have, all choices together.
+        tokens: what it costs in all, if that is known.
+        prompt: estimates the tokens of the prompt; None where its texts are all that there is.
+        secrets: gives the prompt's texts; see :meth:`texts`.
+    """
+
+    method: str
+    path: str
+    timeout: Timeout
+    retry: Retry
+    body: bytes | None = attrs.field(default=None, repr=False)
+    form: Form | None = None
+    model: str = ""
+    dialect: Dialect | None = None
+    decoder: Callable[[Dialect, Transcript], Decoder] | None = None
+    choices: int = 1
+    retain: bool = True
+    strict: bool = False
+    notes: tuple[str, ...] = ()
+    parse: Callable[[str], Any] | None = None
+    deadline: float | None = None
+    pooled: bool = False
+    costly: bool = False
+    endpoint: str = ""
+    max_tokens: int | None = None
+    tokens: float | None = None
+    prompt: Callable[[], int] | None = None
+    priority: Priority = "interactive"
+    fair_key: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: Callable[[], Iterable[str]] = tuple
+
+    def texts(self) -> Iterator[str]:
+        """Return all that the user sends, to be blanked in an error that echoes it."""
+        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate._wire.headers import credentials  # noqa: PLC0415 - the same
+        from aiotokengate._wire.jsontext import loads  # noqa: PLC0415 - the same
+
+        yield from credentials(self.headers)
+        if self.form is not None:
+            yield from self.form.texts()
+        elif self.body:
+            yield from texts_in(loads(self.body))
+        else:
+            yield from self.secrets()
+
+
+class Requester(Protocol):
+    """The session, as the resources know it."""
+
+    def keys(self) -> Iterable[str]:
+        """Return every key of the session, to be blanked in an error that echoes one."""
+
+    async def open(self, request: Request, *, whole: bool = False) -> Pump:
+        """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
+
+    async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+        """Send, and give the parsed JSON of the answer."""
+
+    async def fetch(self, request: Request) -> Download:
+        """Send, and give the answer once its headers have come, whatever it is."""
+
+
+class CallOptions(TypedDict, total=False):
+    """The options of every call, for type checkers; see :meth:`aiotokengate.TokenGate.chat`."""
+
+    timeout: Timeout | None
+    retry: Retry | None
+    deadline: float | None
+    priority: Priority
+    fair_key: str | None
+    extra_headers: Mapping[str, str] | None
+    extra_body: Mapping[str, Any] | None
+    idempotency_key: str | bool | None
+
+
+def parted_options(
+    params: Mapping[str, Any], known: Collection[str], *also: str
+) -> tuple[Options, dict[str, Any], Mapping[str, Any]]:
+    """Part the options of every call from the API's own parameters; None is left out.
+
+    Args:
+        params: all that was given.
+        known: the API's own parameters.
+        also: arguments of the method that may have been meant, too.
+
+    Returns:
+        The options; the parameters; and ``extra_body``, which goes over all.
+
+    Raises:
+        CallerError: an option is wrong, or there is none of that name.
+    """
+    check_names(params, {*known, *_OPTIONS, "extra_body"}, *also)
+    own = {name: value for name, value in params.items() if name in _OPTIONS}
+    given = {name: value for name, value in params.items() if value is not None}
+    extra = given.pop("extra_body", {})
+    check_extra_body(extra)
+    rest = {name: value for name, value in given.items() if name not in _OPTIONS}
+    return checked_options(Options(**own)), rest, extra
+
+
+def check_names(
+    given: Iterable[str], known: Collection[str], *also: str, way: str | None = None
+) -> None:
+    """Refuse names that do not exist.
+
+    Args:
+        given: names.
+        known: those that exist.
+        also: names that may have been meant, too.
+        way: what to do if it was no mistake.
+
+    Raises:
+        CallerError: there is one; the error says what was probably meant.
+    """
+    for name in given:
+        if name not in known:
+            from aiotokengate._base.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
+
+            raise CallerError(unknown(name, {*known, *also}, way or AS_IT_IS))
+
+
+def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> None:
+    """Refuse what a method does not take, for methods that take nothing but their arguments.
+
+    Args:
+        given: names.
+        method: it is.
+        way: what to do if it was no mistake.
+
+    Raises:
+        CallerError: there is one; the error says what was probably meant.
+    """
+    if given:
+        from inspect import signature  # noqa: PLC0415 - only for a mistake
+
+        own = [name for name in signature(method).parameters if name not in ("self", "unknown")]
+        check_names(given, own, way=way)
+
+
+def checked_options(options: Options) -> Options:
+    """Check what a user gave.
+
+    Raises:
+        CallerError: an option is wrong; the error says which, and what was expected.
+    """
+    seconds = options.deadline
+    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    if seconds is not None and not good:
+        message = f"expected deadline in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    check_policies(options.timeout, options.retry)
+    check_place(options.priority, options.fair_key)
+    check_headers(options.extra_headers or {})
+    check_key(options.idempotency_key)
+    return options
+
+
+def check_policies(timeout: object, retry: object) -> None:
+    """Refuse time-outs and retries that are bare numbers, as other clients take them.
+
+    Raises:
+        CallerError: one is; None is good.
+    """
+    if timeout is not None and not isinstance(timeout, Timeout):
+        message = f"expected timeout=Timeout(total=...), got {type(timeout).__name__}"
+        raise CallerError(message)
+    if retry is not None and not isinstance(retry, Retry):
+        message = f"expected retry=Retry(attempts=...), got {type(retry).__name__}"
+        raise CallerError(message)
+
+
+def check_extra_body(extra: object) -> None:
+    """Refuse what can't be merged into a body.
+
+    Raises:
+        CallerError: it is no mapping; its value is not shown.
+    """
+    if not isinstance(extra, Mapping):
+        message = f"expected extra_body as a dict, got {type(extra).__name__}"
+        raise CallerError(message)
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that are no text, or would begin another line.
+
+    Raises:
+        CallerError: there is one; its value is not shown.
+    """
+    if not isinstance(headers, Mapping):
+        message = f"expected extra_headers as a dict, got {type(headers).__name__}"
+        raise CallerError(message)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            message = f"expected extra_headers of str to str, got {name!r}: {type(value).__name__}"
+            raise CallerError(message)
+        if _UNFIT.search(name + value):
+            message = f"expected extra_headers without control characters, got one in {name!r}"
+            raise CallerError(message)
+
+
+def check_key(key: object) -> None:
+    """Refuse an idempotency key that no header can hold.
+
+    Raises:
+        CallerError: it is neither such a text, nor True, False or None; it is not shown.
+    """
+    if key is None or isinstance(key, bool):
+        return
+    if not isinstance(key, str):
+        message = f"expected idempotency_key as a text, True or False, got {type(key).__name__}"
+        raise CallerError(message)
+    if not _FIT_KEY.fullmatch(key):
+        what = "1 to 255 printable ASCII characters, no blank first or last"
+        message = f"expected idempotency_key of {what}, got another text of {len(key)}"
+        raise CallerError(message)
+
+
+def check_several(what: str, key: object) -> None:
+    """Refuse one idempotency key for several requests, which differ.
+
+    Raises:
+        CallerError: it is a text; True makes one for each request.
+    """
+    if isinstance(key, str):
+        message = f"expected idempotency_key=True with {what}, each of its requests needs another"
+        raise CallerError(message)
+
+
+def keyed(headers: Mapping[str, str], *, key: str | bool) -> Mapping[str, str]:
+    """Return headers with an idempotency key, which goes with every attempt of a call.
+
+    Args:
+        headers: the caller's; a key among them stands.
+        key: a text as it is; True makes one, False none.
+    """
+    if not key or any(name.lower() == _KEY_NAME.lower() for name in headers):
+        return headers
+    # From the system, and not from random, which a program may have seeded: its next run would
+    # then be given this run's answers.
+    made = key if isinstance(key, str) else f"aiotokengate-{os.urandom(16).hex()}"
+    return {**headers, _KEY_NAME: made}

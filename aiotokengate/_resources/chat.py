@@ -1,0 +1,387 @@
+"""Chat: arguments checked and encoded, a call made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+import attrs
+
+from aiotokengate._resources.base import (
+    CallOptions,
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+    keyed,
+)
+from aiotokengate._stream.call import ChatCall
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.protocols import checked_protocol, find_protocol
+from aiotokengate._wire.question import Encoded, Question, Reasoning
+from aiotokengate.errors import CallerError
+from aiotokengate.types import ChatParams, Message
+
+if TYPE_CHECKING:
+    from aiotokengate._policy.queue import Priority
+    from aiotokengate._policy.retry import Retry
+    from aiotokengate._policy.timeouts import Timeout
+    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._resources.structured import Shape, Tool
+    from aiotokengate.catalogue import Model, ProtocolName
+
+__all__ = [
+    "RUN_OPTIONS",
+    "TURN_OPTIONS",
+    "ChatOptions",
+    "CheckOptions",
+    "Messages",
+    "RunOptions",
+    "Tools",
+    "TurnOptions",
+    "check_call",
+    "check_retained",
+    "check_turn",
+    "make_call",
+    "message_list",
+]
+
+Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
+Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
+"""Functions that the model may call: in the API's own form, or Python's."""
+
+_PARAMS = frozenset(ChatParams.__annotations__)
+
+
+class ChatOptions(TypedDict):
+    """The options of one call; None takes the session's.
+
+    A dict, because making one costs a tenth of what an object with as many keywords does.
+    """
+
+    stream: bool
+    retain: bool
+    strict: bool | None
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    tools: Tools | None
+    response_type: Any
+    retry: Retry | None
+    timeout: Timeout | None
+    deadline: float | None
+    priority: Priority
+    fair_key: str | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    idempotency_key: str | bool | None
+
+
+class RunOptions(ChatParams, CallOptions, total=False):
+    """What each turn of a run may be told: parameters and options of chat(), but for tools."""
+
+    stream: bool
+    retain: bool
+    strict: bool | None
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    response_type: Any
+    fallback: None
+    resume: None
+
+
+class TurnOptions(RunOptions, total=False):
+    """What each turn of a conversation may be told: parameters and options of chat()."""
+
+    tools: Tools | None
+
+
+RUN_OPTIONS = frozenset(RunOptions.__annotations__)
+TURN_OPTIONS = frozenset(TurnOptions.__annotations__)
+
+
+class CheckOptions(TypedDict):
+    """The options of a check; None takes the model's own way."""
+
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    tools: Tools | None
+
+
+def make_call(
+    requester: Requester,
+    defaults: Defaults,
+    model: str,
+    messages: Messages,
+    options: ChatOptions,
+    params: Mapping[str, Any],
+) -> ChatCall:
+    """Check the arguments, and make the call; nothing is sent yet.
+
+    Raises:
+        CallerError: an argument is wrong; the error says which, and what was expected.
+    """
+    _check_model(model)
+    if not _PARAMS.issuperset(params):
+        check_names(params, _PARAMS, *TURN_OPTIONS)
+    listed = message_list(messages)
+    row = defaults.catalogue.find(model)
+    protocol = options["protocol"] or _chosen_protocol(row, options["tools"])
+    form = find_protocol(protocol)
+    if (tools := options["tools"]) is not None:
+        params = {**params, "tools": _tool_dicts(tools)}
+    shape = None
+    if (wanted := options["response_type"]) is not None:
+        from aiotokengate._resources.structured import shape_of  # noqa: PLC0415 - for few calls
+
+        check_retained("response_type", retain=options["retain"])
+        shape = shape_of(wanted)
+        params, listed = _asking_for(shape, row, protocol, params, listed)
+    more = (defaults.extra_body, options["extra_body"])
+    question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
+    if params or len(listed) > 1:
+        from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a first question needs none
+
+        question = fitted(question, protocol)
+        params = question.params
+    request = _request(form.encode(question), options, defaults)
+    if question.notes:
+        request.notes = (*question.notes, *request.notes)
+    request.model = model
+    request.dialect = DIALECTS[row.dialect]
+    request.decoder = form.decoder
+    request.secrets = lambda: _texts(listed)
+    request.prompt = lambda: _estimated(listed, params.get("tools"))
+    if params:
+        request.choices = _count(params.get("n"))
+        request.max_tokens = _most(params)
+    if shape is not None:
+        request.parse = shape.parse
+    return ChatCall(lambda whole: requester.open(request, whole=whole), model)
+
+
+def _chosen_protocol(row: Model, tools: object) -> ProtocolName:
+    """Return what the catalogue says; it may say another protocol where functions are called."""
+    return row.tools_protocol or row.protocol if tools else row.protocol
+
+
+def check_call(
+    defaults: Defaults,
+    model: str,
+    messages: Messages,
+    options: CheckOptions,
+    params: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """Say what would be refused, left out or weakened of a call.
+
+    Raises:
+        CallerError: an argument is wrong.
+    """
+    from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a chat need not wait for it
+    from aiotokengate._wire.history import check_history  # noqa: PLC0415
+    from aiotokengate._wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
+
+    _check_model(model)
+    for name in params:
+        if name in TURN_OPTIONS and name not in _PARAMS:
+            message = f"expected no {name!r} here: it changes nothing of what check() says"
+            raise CallerError(message)
+    check_names(params, _PARAMS, *CheckOptions.__annotations__)
+    row = defaults.catalogue.find(model)
+    if (tools := options["tools"]) is not None:
+        params = {**params, "tools": _tool_dicts(tools)}
+    protocol = checked_protocol(options["protocol"]) or _chosen_protocol(row, tools)
+    reasoning = checked_reasoning(options["reasoning"])
+    listed = message_list(messages)
+    question = fitted(Question(model, listed, params, True, reasoning, row), protocol)  # noqa: FBT003
+    return (
+        *check_history(listed, row, protocol, reasoning),
+        *question.notes,
+        *unheeded(question, protocol),
+    )
+
+
+def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Request:
+    """Make the request of an encoded question, as the options say."""
+    timeout = options["timeout"] or defaults.timeout
+    retry = options["retry"] or defaults.retry
+    # The rest is set one by one: a class pays for a keyword as for an entry of a dict.
+    request = Request("POST", encoded.path, timeout, retry, encoded.body)
+    request.notes = encoded.notes
+    request.retain = options["retain"]
+    strict = options["strict"]
+    request.strict = defaults.strict if strict is None else strict
+    request.pooled = True
+    request.priority = options["priority"]
+    request.fair_key = options["fair_key"]
+    extra = options["extra_headers"]
+    request.headers = {**encoded.headers, **extra} if extra else encoded.headers
+    if (key := options["idempotency_key"]) and not defaults.keyed:
+        request.headers = keyed(request.headers, key=key)
+    if (deadline := options["deadline"]) is not None:
+        request.deadline = _checked_deadline(deadline)
+    return request
+
+
+def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
+    if not isinstance(tools, list | tuple):
+        message = f"expected tools as a list of functions or dicts, got {type(tools).__name__}"
+        raise CallerError(message)
+    return [_tool_dict(tool, place) for place, tool in enumerate(tools)]
+
+
+def _tool_dict(tool: object, place: int) -> Mapping[str, Any]:
+    if isinstance(tool, Mapping):
+        return tool
+    from aiotokengate._resources.structured import Tool, tool_of  # noqa: PLC0415 - for few calls
+
+    if isinstance(tool, Tool):
+        return tool.to_dict()
+    if callable(tool):
+        return tool_of(tool).to_dict()
+    message = f"expected tools[{place}] as a function or a dict, got {type(tool).__name__}"
+    raise CallerError(message)
+
+
+def _asking_for(
+    shape: Shape,
+    row: Model,
+    protocol: ProtocolName,
+    params: Mapping[str, Any],
+    messages: list[Mapping[str, Any]],
+) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """Tell the model the type of its answer, in the way that it understands."""
+    if params.get("response_format") is not None:
+        message = "expected response_type or response_format, got both"
+        raise CallerError(message)
+    bridged = row.family == "Anthropic" and protocol == "chat"
+    form, instruction = shape.asked("text" if bridged else row.structured)
+    if form is not None:
+        params = {**params, "response_format": form}
+    if instruction is not None:
+        messages = _instructed(messages, instruction)
+    return params, messages
+
+
+def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Mapping[str, Any]]:
+    """Add an instruction to the system message, or make one."""
+    first = messages[0]
+    if first.get("role") == "system" and isinstance(first.get("content"), str):
+        joined = {**first, "content": f"{first['content']}\n\n{instruction}"}
+        return [joined, *messages[1:]]
+    return [{"role": "system", "content": instruction}, *messages]
+
+
+def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
+    """Return about how many tokens the prompt has."""
+    from aiotokengate._wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
+
+    return estimate_messages(messages, tools)
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, str) or not model.strip():
+        message = f"expected the name of a model, got {type(model).__name__} {model!r}"
+        raise CallerError(message)
+
+
+def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *also: str) -> None:
+    """Check what each turn of something is told, before the first.
+
+    Args:
+        what: it is, for an error.
+        options: those of chat().
+        known: the names that there are.
+        also: names that may have been meant, too.
+
+    Raises:
+        CallerError: an option is wrong, or there is none of that name.
+    """
+    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
+
+    check_names(options, known, *also)
+    check_retained(what, retain=options.get("retain", True))
+    checked_reasoning(options.get("reasoning"))
+    checked_protocol(options.get("protocol"))
+    if (tools := options.get("tools")) is not None:
+        _tool_dicts(tools)
+    check_extra_body(options.get("extra_body") or {})
+    own = options.keys() & attrs.fields_dict(Options)
+    checked_options(Options(**{name: options[name] for name in own}))
+
+
+def message_list(messages: object) -> list[Mapping[str, Any]]:
+    """Give messages in the API's own form.
+
+    Raises:
+        CallerError: they are none.
+    """
+    if isinstance(messages, str) and messages:
+        return [{"role": "user", "content": messages}]
+    if messages == "":
+        messages = []
+    if not isinstance(messages, list | tuple):
+        message = f"expected messages as str or a list of messages, got {type(messages).__name__}"
+        raise CallerError(message)
+    if not messages:
+        message = "expected at least one message, got none"
+        raise CallerError(message)
+    return [_message(entry, place) for place, entry in enumerate(messages)]
+
+
+def _message(entry: object, place: int) -> Mapping[str, Any]:
+    if isinstance(entry, Message):
+        return entry.to_dict()
+    if isinstance(entry, Mapping):
+        if not isinstance(entry.get("role"), str):
+            message = f"expected messages[{place}] to have a 'role', as in 'user'"
+            raise CallerError(message)
+        return entry
+    message = f"expected messages[{place}] as dict or Message, got {type(entry).__name__}"
+    raise CallerError(message)
+
+
+def check_retained(what: str, *, retain: object) -> None:
+    """Refuse to drop the text of a reply where the whole of it is needed.
+
+    Raises:
+        CallerError: ``retain=False`` was given.
+    """
+    if not retain:
+        message = f"expected retain=True with {what}, which needs the whole reply, got {retain!r}"
+        raise CallerError(message)
+
+
+def _count(number: object) -> int:
+    if number is None:
+        return 1
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        message = f"expected n of 1 or more, got {number!r}"
+        raise CallerError(message)
+    return number
+
+
+def _most(params: Mapping[str, Any]) -> int | None:
+    """Give the most tokens that the reply may have, all choices together."""
+    most = params.get("max_completion_tokens") or params.get("max_tokens")
+    return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
+
+
+def _checked_deadline(seconds: object) -> float:
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        message = f"expected deadline in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    return seconds
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Give every text of the prompt, to be blanked where an error echoes it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in ("role", "type"):
+                yield from _texts(item)
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _texts(item)

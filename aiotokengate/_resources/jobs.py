@@ -1,0 +1,822 @@
+"""Slow tasks of the gateway, videos and music: awaited, followed, come back to, saved.
+
+Strategy.  A :class:`Job` is what users hold: what was heard of it last, and the futures of those
+who wait for news.  It asks nothing by itself.  While somebody waits, it stands in the
+:class:`Poller` of the running loop, one for each session, which keeps all waiting jobs in a heap
+by the time when they are due, one timer for the first of them, and a task for each request on its
+way; jobs of one system that are due together share a request where the gateway can answer for
+several.  Whoever leaves takes the job out again, and the last to leave a request cancels it: when
+nobody waits there is no timer, no task and no request.  Time comes from the session's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
+
+import attrs
+
+from aiotokengate._base.copying import Shared
+from aiotokengate._base.sealing import sealed
+from aiotokengate._base.unused import origin, warn_unused
+from aiotokengate._policy.polling import PollPlan
+from aiotokengate._wire.jobs import FileKind, JobFile, JobReport, JobResult, JobState, JobStatus
+from aiotokengate.errors import (
+    BadRequest,
+    CallerError,
+    JobFailed,
+    ModelNotFound,
+    StatusError,
+    TimedOut,
+    TokenGateError,
+    TransportError,
+    WireError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from aiotokengate._stream.download import Download
+    from aiotokengate.clock import Clock, Timer
+
+__all__ = [
+    "FileKind",
+    "Job",
+    "JobFile",
+    "JobReport",
+    "JobResult",
+    "JobState",
+    "JobStatus",
+    "JobSystem",
+    "Pollers",
+    "Submit",
+]
+
+MOST_FAILURES = 5
+"""How many requests for news may fail in a row, before the one who waits is told."""
+
+REQUESTS_AT_ONCE = 16
+"""How many requests for news a session makes at a time; the jobs beyond wait for their turn."""
+
+GRID = 2.0
+"""Seconds: jobs that can share a request are due at whole multiples, so that they meet."""
+
+_Error = TypeVar("_Error", bound=TokenGateError)
+
+Submit: TypeAlias = "Callable[[float | None], Awaitable[tuple[JobSystem, JobReport]]]"
+"""Sends a job, within so many seconds or any time; gives where it is, and what is said of it."""
+
+
+class JobSystem(Protocol):
+    """What the jobs of one system have in common: how they are asked after.
+
+    Attributes:
+        name: the beginning of their ids: the system, a colon, the dialect, and where the session
+            has several keys the digest of one.
+        together: how many jobs one request can ask after.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def together(self) -> int: ...
+
+    async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
+        """Ask after jobs, by the gateway's own ids."""
+
+    async def cancel(self, task: str) -> None:
+        """Call a job off.
+
+        Raises:
+            CallerError: there is no way to.
+        """
+
+    async def fetch(self, file: JobFile) -> Download:
+        """Begin to fetch a file."""
+
+
+class Job(Shared, Coroutine[Any, Any, JobResult]):
+    """A video or a song in the making; nothing is sent until it is awaited or iterated.
+
+    ::
+
+        job = gate.videos.create("wan-t2v", "一只猫在弹钢琴 🎹", seconds=4)
+        async for status in job:                  # each change, until it is done
+            print(status.state, status.progress)
+        await job.save("cat.mp4")
+
+        result = await gate.music.create("一首关于春天的歌")   # or only the result
+        print(result.clips[0].title)
+
+    Awaited or iterated any number of times, by any number of tasks; ``create_task`` and the like
+    take it, or its :meth:`result`.  One that is dropped before anything was done with it warns, as
+    a coroutine does.
+    """
+
+    __slots__ = ("__weakref__", "_origin", "_runs", "_tracked", "_unused")
+
+    _instead = "a Job belongs to its session; its id can be, gate.job(job.id) comes back to it"
+
+    def __init__(
+        self,
+        system: JobSystem,
+        pollers: Pollers,
+        *,
+        task: str = "",
+        submit: Submit | None = None,
+        deadline: float | None = None,
+        secrets: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """Describe a job: one to be submitted, or one that the gateway has already.
+
+        Args:
+            system: it belongs to.
+            pollers: of the session.
+            task: the gateway's id of it, if it has one.
+            submit: sends it.
+            deadline: seconds for everything together, from the first use on.
+            secrets: gives the texts to be blanked in an error, or a status, that echoes them.
+        """
+        tracked = _Tracked(system, pollers, deadline, secrets)
+        tracked.task, tracked.submit = task, submit
+        self._tracked = tracked
+        self._origin = origin()
+        self._unused = submit is not None
+        self._runs: dict[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]] = {}
+
+    def __del__(self) -> None:
+        """Warn if nothing was done with it, and so it was never submitted."""
+        if self._unused:
+            warn_unused(f"Job {self._tracked.name!r}", self._origin)
+
+    def __repr__(self) -> str:
+        """Say which it is and how far."""
+        status = self.status
+        if status is None:
+            return f"<Job {self._tracked.name}>"
+        share = "" if status.progress is None else f" {status.progress:.0%}"
+        return f"<Job {self._tracked.name} {status.state}{share}>"
+
+    # --- what is known --------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """What ``gate.job(id)`` takes, also in another process and another year; holds no key.
+
+        Raises:
+            CallerError: it was not submitted yet, or was answered at once.
+        """
+        if not self.task:
+            reason = "await job.submit() first" if self.status is None else "it came at once"
+            message = f"expected a job that the gateway has: {reason}"
+            raise CallerError(message)
+        return self._tracked.name
+
+    @property
+    def task(self) -> str:
+        """The gateway's own id of it, "" if it has none."""
+        return self._tracked.task
+
+    @property
+    def status(self) -> JobStatus | None:
+        """What was heard of it last; None before anything was."""
+        return self._tracked.status
+
+    @property
+    def so_far(self) -> JobResult:
+        """What there is of the result already; songs can be heard while they are made."""
+        report = self._tracked.report
+        return report.result if report else JobResult()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is done, or failed for good."""
+        return self._tracked.ended
+
+    # --- three ways to follow it ----------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, Any, JobResult]:
+        """Wait for the result."""
+        return self.result().__await__()
+
+    # A coroutine object, as what is only awaited is wrapped by asyncio, and nobody learns that the
+    # wrapper was cancelled before its first step.  Each task that runs the job waits by itself.
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        task, run = self._taken()
+        given = run.send(value)
+        self._runs[task] = run
+        return given
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        task, run = self._taken()
+        try:
+            given = run.throw(*error)
+        finally:
+            del error  # which may quote what came
+        self._runs[task] = run
+        return given
+
+    def close(self) -> None:
+        """Stop waiting, as a task does; a job that was never used stays silent, and unsent."""
+        _, run = self._taken()
+        run.close()
+
+    def _taken(
+        self,
+    ) -> tuple[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]]:
+        """Return what the running task waits with; one that ends or fails is not put back."""
+        task = _current_task()
+        return task, self._runs.pop(task, None) or self.result()
+
+    def __aiter__(self) -> AsyncIterator[JobStatus]:
+        """Give each change of its status, the last one being "done"."""
+        self._unused = False
+        return _Statuses(self._tracked)
+
+    def hand_over(self) -> None:
+        """Take it that somebody else was to use it: it may still be used, and does not warn."""
+        self._unused = False
+
+    # Used from here on, and not from a first step on that may be cancelled before it is made.
+
+    def result(self) -> Coroutine[Any, Any, JobResult]:
+        """Submit the job if that was not done, and give its result once it is there.
+
+        Raises:
+            JobFailed: it failed.
+            TimedOut: the deadline passed; the job goes on at the gateway.
+            TokenGateError: it could not be submitted, or asked after.
+        """
+        self._unused = False
+        return self._result()
+
+    async def _result(self) -> JobResult:
+        tracked = self._tracked
+        await tracked.submitted()
+        while not tracked.ended:
+            await tracked.news()
+        tracked.raise_failure()
+        return self.so_far
+
+    def submit(self) -> Coroutine[Any, Any, Self]:
+        """Submit the job, if that was not done; then it has an ``id`` to come back with.
+
+        Raises:
+            TokenGateError: the gateway did not take it.
+        """
+        self._unused = False
+        return self._submit()
+
+    async def _submit(self) -> Self:
+        await self._tracked.submitted()
+        return self
+
+    def cancel(self) -> Coroutine[Any, Any, None]:
+        """Call the job off at the gateway; harmless when it has ended.
+
+        Raises:
+            CallerError: it has no id yet, or its system has no way to.
+            TokenGateError: the gateway refused.
+        """
+        self._unused = False
+        return self._cancel()
+
+    async def _cancel(self) -> None:
+        if self.ended:
+            return
+        _ = self.id
+        await self._tracked.system.cancel(self.task)
+        self._tracked.heard(JobReport(self.task, _CANCELLED))
+
+    @sealed
+    def save(
+        self, path: str | os.PathLike[str], *, kind: FileKind | None = None
+    ) -> Coroutine[Any, Any, tuple[Path, ...]]:
+        """Wait for the result, and write its files; each appears when it is whole, never before.
+
+        A download that is cut goes on where it was.
+
+        Args:
+            path: of the file; or a directory, which ends in a slash or exists; or a template for
+                several, with ``{index}`` (from 1 up), ``{kind}`` and ``{suffix}`` (".mp4").
+            kind: only the files of this kind.
+
+        Raises:
+            CallerError: there is no such file, or several and one name for them.
+            TokenGateError: as :meth:`result`, or a file could not be fetched.
+            OSError: a file can't be written.
+        """
+        self._unused = False
+        return self._save(path, kind)
+
+    async def _save(self, path: str | os.PathLike[str], kind: FileKind | None) -> tuple[Path, ...]:
+        result = await self.result()
+        files = [file for file in result.files if kind in (None, file.kind)]
+        if not files:
+            message = f"expected a result with files of kind {kind or 'any'!r}, it has none"
+            raise CallerError(message)
+        places = await asyncio.to_thread(_places, path, files)
+        for place, file in zip(places, files, strict=True):
+            await self._save_one(place, file)
+        return tuple(places)
+
+    async def _save_one(self, place: Path, file: JobFile) -> None:
+        if not file.url:
+            await asyncio.to_thread(_write_whole, place, file.data)
+            return
+        async with await self._tracked.system.fetch(file) as download:
+            await download.save(place)
+
+
+_CANCELLED = JobStatus("failed", None, "cancelled", "it was cancelled")
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """Return the running task, None also where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+class _Tracked:
+    """What a job knows of itself: who waits for it, and when it is to be asked after.
+
+    Attributes:
+        system: it belongs to; ``task``: the gateway's id of it.
+        submit: sends it; None once that was done.
+        report: what was heard last.
+        changes: of its status, counted.
+        due: when it is to be asked after again, by the session's clock.
+        alone: whether its id may spoil a request that it shares.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_deadline",
+        "_failed",
+        "_failures",
+        "_parked",
+        "_plan",
+        "_pollers",
+        "_secrets",
+        "_submitting",
+        "alone",
+        "changes",
+        "due",
+        "report",
+        "submit",
+        "system",
+        "task",
+    )
+
+    def __init__(
+        self,
+        system: JobSystem,
+        pollers: Pollers,
+        deadline: float | None,
+        secrets: Callable[[], Iterable[str]],
+    ) -> None:
+        self.system = system
+        self.task = ""
+        self.submit: Submit | None = None
+        self.report: JobReport | None = None
+        self.changes = 0
+        self.due = 0.0
+        self.alone = False
+        self._pollers = pollers
+        self._deadline = deadline
+        self._secrets = secrets
+        self._plan = PollPlan()
+        self._failures = 0
+        self._failed: TokenGateError | None = None
+        self._began: float | None = None
+        self._parked: set[asyncio.Future[None]] = set()
+        self._submitting = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """Its id, or that of its system."""
+        return f"{self.system.name}:{self.task}" if self.task else self.system.name
+
+    @property
+    def status(self) -> JobStatus | None:
+        return self.report.status if self.report else None
+
+    @property
+    def ended(self) -> bool:
+        done = self.report is not None and self.report.status.state == "done"
+        return done or self._failed is not None
+
+    def raise_failure(self) -> None:
+        """Raise what it failed of, if it did."""
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    async def submitted(self) -> None:
+        """Return once it was sent; one who comes later waits for the one who sends it."""
+        if self._began is None:
+            self._began = self._pollers.clock.now()
+        if self.submit is not None:
+            async with self._submitting:
+                if self.submit is not None and self._failed is None:
+                    await self._send(self.submit)
+        if self.report is None:
+            self.raise_failure()
+
+    async def _send(self, submit: Submit) -> None:
+        try:
+            self.system, report = await submit(self._left())
+        except TokenGateError as error:
+            self._failed = error
+            return
+        self.submit = None
+        self.task = report.id
+        self.heard(report)
+
+    async def changed(self, seen: int) -> int:
+        """Return once there were more changes than ``seen``, or it has ended."""
+        await self.submitted()
+        while self.changes == seen and not self.ended:
+            await self.news()
+        return self.changes
+
+    async def news(self) -> None:
+        """Return when it was heard of."""
+        left = self._left()
+        if left is not None and left <= 0:
+            raise self._too_late()
+        try:
+            self._pollers.check_open()
+        except TokenGateError as error:
+            raise self.goes_on(error) from None
+        parked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        poller = self._pollers.here()
+        timer = None if left is None else self._timer(left, parked)
+        self._parked.add(parked)
+        poller.join(self)
+        try:
+            await parked
+        finally:
+            self._parked.discard(parked)
+            poller.leave(self)
+            if timer is not None:
+                timer.cancel()
+
+    def _left(self) -> float | None:
+        if self._deadline is None or self._began is None:
+            return self._deadline
+        return self._began + self._deadline - self._pollers.clock.now()
+
+    def _timer(self, left: float, parked: asyncio.Future[None]) -> Timer:
+        def ring() -> None:
+            if not parked.done():
+                parked.set_exception(self._too_late())
+
+        return self._pollers.clock.call_later(left, ring)
+
+    def _too_late(self) -> TimedOut:
+        assert self._deadline is not None  # noqa: S101 - for the type checker
+        return self.goes_on(TimedOut("deadline", self._deadline))
+
+    def goes_on(self, error: _Error) -> _Error:
+        """Add to an error how the job is come back to."""
+        if self.task:
+            error.add_note(f"the job goes on: come back to it with gate.job({self.name!r})")
+        return error
+
+    # --- what the poller tells ------------------------------------------------------------------
+
+    def heard(self, report: JobReport) -> None:
+        """Take what was said of it."""
+        report = self._without_echoes(report)
+        before, self.report = self.status, report
+        self._failures = 0
+        self.changes += report.status != before
+        if report.status.state == "failed" and self._failed is None:
+            self._failed = self._failure(report.status)
+        self.plan()
+        for parked in self._parked:
+            if not parked.done():
+                parked.set_result(None)
+
+    def _without_echoes(self, report: JobReport) -> JobReport:
+        """Blank what a status echoes of the prompt, or of a key."""
+        status = report.status
+        if not status.message and not status.code:
+            return report
+        from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for failures only
+
+        message, code = blanked([status.message, status.code or ""], self._secrets())
+        clean = attrs.evolve(status, message=message, code=code or status.code)
+        return attrs.evolve(report, status=clean)
+
+    def missed(self, error: TokenGateError) -> None:
+        """Take that it could not be asked after; some failures in a row are borne."""
+        self._failures += 1
+        error.redact(self._secrets())
+        self.plan()
+        if self._failures < MOST_FAILURES and _may_pass(error):
+            return
+        self._failures = 0
+        self.break_off(self.goes_on(error))
+
+    def break_off(self, error: TokenGateError) -> None:
+        """Tell those who wait that it can't be asked after."""
+        for parked in self._parked:
+            if not parked.done():
+                parked.set_exception(error)
+
+    def plan(self) -> None:
+        """Say when it is to be asked after again."""
+        now = self._pollers.clock.now()
+        progress = self.status.progress if self.status else None
+        self.due = now + self._plan.next_wait(now, progress, random.random)
+        if self.system.together > 1:
+            self.due = ceil(self.due / GRID) * GRID
+
+    def _failure(self, status: JobStatus) -> JobFailed:
+        reason = status.message or "no reason was given"
+        name = self.name if self.task else ""
+        said = f"the job failed: {reason}"
+        return JobFailed(said, code=status.code, job=name, word=status.word)
+
+
+class _Statuses(AsyncIterator[JobStatus]):
+    """Follows a job, change by change."""
+
+    __slots__ = ("_seen", "_tracked")
+
+    def __init__(self, tracked: _Tracked) -> None:
+        self._tracked = tracked
+        self._seen = 0
+
+    async def __anext__(self) -> JobStatus:
+        changes = await self._tracked.changed(self._seen)
+        self._tracked.raise_failure()
+        status = self._tracked.status
+        if changes == self._seen or status is None:
+            raise StopAsyncIteration
+        self._seen = changes
+        return status
+
+
+def _may_pass(error: TokenGateError) -> bool:
+    """Say whether a failure may be gone at the next request."""
+    if isinstance(error, StatusError):
+        return error.retryable
+    return isinstance(error, TransportError | WireError)
+
+
+# --- asking after all jobs ----------------------------------------------------------------------
+
+
+class Pollers:
+    """The pollers of a session, one for each running loop.
+
+    Attributes:
+        clock: the session's.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin without any."""
+        self.clock = clock
+        self._pollers: dict[asyncio.AbstractEventLoop, Poller] = {}
+        self._ended: Callable[[], TokenGateError] | None = None
+
+    def check_open(self) -> None:
+        """Refuse to go on after :meth:`close`."""
+        if self._ended is not None:
+            raise self._ended()
+
+    def here(self) -> Poller:
+        """Give the running loop's."""
+        loop = asyncio.get_running_loop()
+        poller = self._pollers.get(loop)
+        if poller is None:
+            for dead in [known for known in self._pollers if known.is_closed()]:
+                del self._pollers[dead]
+            poller = self._pollers[loop] = Poller(self.clock)
+        return poller
+
+    def close(self, ended: Callable[[], TokenGateError]) -> None:
+        """Tell all who wait on the running loop that the session has ended, and who will wait."""
+        self._ended = ended
+        poller = self._pollers.pop(asyncio.get_running_loop(), None)
+        if poller is not None:
+            poller.close(ended)
+
+
+class Poller:
+    """Asks after all jobs that somebody waits for, in one event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: dict[_Tracked, int] = {}
+        self._heap: list[tuple[float, int, _Tracked]] = []
+        self._numbers = count()
+        self._asked: dict[_Tracked, asyncio.Task[Mapping[str, JobReport]]] = {}
+        self._asking: dict[asyncio.Task[Mapping[str, JobReport]], tuple[_Tracked, ...]] = {}
+        self._timer: Timer | None = None
+
+    def __repr__(self) -> str:
+        return f"<Poller {len(self._waiting)} waiting, {len(self._asking)} requests>"
+
+    def join(self, job: _Tracked) -> None:
+        """Ask after a job from now on, once more for each who joins."""
+        waiters = self._waiting.get(job, 0)
+        self._waiting[job] = waiters + 1
+        if not waiters and job not in self._asked:
+            self._push(job)
+            self._arrange()
+
+    def leave(self, job: _Tracked) -> None:
+        """Ask after it no more, once all have left."""
+        self._waiting[job] -= 1
+        if self._waiting[job]:
+            return
+        del self._waiting[job]
+        task = self._asked.get(job)
+        if task is not None and not any(other in self._waiting for other in self._asking[task]):
+            task.cancel()
+        if not self._waiting:
+            self._heap.clear()
+            self._arrange()
+
+    def close(self, ended: Callable[[], TokenGateError]) -> None:
+        """End all waiting with an error."""
+        for job in list(self._waiting):
+            job.break_off(job.goes_on(ended()))
+
+    def _push(self, job: _Tracked) -> None:
+        heappush(self._heap, (job.due, next(self._numbers), job))
+
+    def _is_stale(self, due: float, job: _Tracked) -> bool:
+        return job not in self._waiting or job in self._asked or due != job.due
+
+    def _arrange(self) -> None:
+        """Set the timer to the moment when the first job is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._heap and self._is_stale(self._heap[0][0], self._heap[0][2]):
+            heappop(self._heap)
+        if self._heap and len(self._asking) < REQUESTS_AT_ONCE:
+            wait = max(0.0, self._heap[0][0] - self._clock.now())
+            self._timer = self._clock.call_later(wait, self._fire)
+
+    def _fire(self) -> None:
+        """Ask after the jobs that are due, as many at once as may be."""
+        now = self._clock.now()
+        groups: dict[str, list[_Tracked]] = {}
+        while self._heap and self._heap[0][0] <= now and len(self._asking) < REQUESTS_AT_ONCE:
+            due, _, job = heappop(self._heap)
+            if not self._is_stale(due, job):
+                self._gather(groups, job)
+        for jobs in groups.values():
+            self._ask(tuple(jobs))
+        self._arrange()
+
+    def _gather(self, groups: dict[str, list[_Tracked]], job: _Tracked) -> None:
+        """Put a job with others of its kind, and ask when they are as many as may be."""
+        if job.alone or job.system.together == 1:
+            self._ask((job,))
+            return
+        group = groups.setdefault(job.system.name, [])
+        if job in group:
+            return
+        group.append(job)
+        if len(group) >= job.system.together:
+            self._ask(tuple(group))
+            group.clear()
+
+    def _ask(self, jobs: tuple[_Tracked, ...]) -> None:
+        if not jobs:
+            return
+        coroutine = jobs[0].system.poll([job.task for job in jobs])
+        task = asyncio.ensure_future(coroutine)
+        self._asking[task] = jobs
+        self._asked.update(dict.fromkeys(jobs, task))
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[Mapping[str, JobReport]]) -> None:
+        jobs = self._asking.pop(task)
+        for job in jobs:
+            del self._asked[job]
+        if not task.cancelled():
+            _tell(jobs, task)
+        for job in jobs:
+            if job in self._waiting:
+                self._push(job)
+        self._arrange()
+
+
+_SPOILT = (BadRequest, ModelNotFound)
+
+
+def _tell(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]]) -> None:
+    error = task.exception()
+    reports = {} if error is not None else task.result()
+    for job in jobs:
+        report = reports.get(job.task)
+        if report is not None:
+            job.heard(report)
+        elif len(jobs) > 1 and (error is None or isinstance(error, _SPOILT)):
+            # One id that the gateway does not know may spoil the request for the others.
+            job.alone = True
+            job.plan()
+        else:
+            _tell_failure(job, error)
+
+
+def _tell_failure(job: _Tracked, error: BaseException | None) -> None:
+    if error is None:
+        message = f"expected the gateway to tell of job {job.task!r}, it did not"
+        error = WireError(message)
+    if isinstance(error, TokenGateError):
+        job.missed(error)
+    else:
+        job.break_off(_unforeseen(error))
+
+
+def _unforeseen(error: BaseException) -> TokenGateError:
+    wrapped = WireError(f"the job could not be asked after: {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def _places(path: str | os.PathLike[str], files: Sequence[JobFile]) -> list[Path]:
+    """Give the path of each file, with the directories made."""
+    text = os.fspath(path)
+    if "{" in text:
+        places = [_filled(text, file, index) for index, file in enumerate(files, 1)]
+    elif text.endswith(("/", os.sep)) or Path(text).is_dir():
+        places = [Path(text) / _own_name(files, index) for index in range(len(files))]
+    else:
+        places = [Path(text)] * len(files)
+    if len(set(places)) < len(places):
+        message = (
+            f"expected a directory, or a template with {{index}}, for {len(files)} files,"
+            f" got {text!r}; kind= picks some of them"
+        )
+        raise CallerError(message)
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    return places
+
+
+def _filled(template: str, file: JobFile, index: int) -> Path:
+    try:
+        return Path(template.format(index=index, kind=file.kind, suffix=file.suffix))
+    except (LookupError, ValueError, AttributeError) as error:
+        message = (
+            "expected a template with {index}, {kind} and {suffix},"
+            f" got {template!r}: {type(error).__name__} {error}"
+        )
+        raise CallerError(message) from None
+
+
+def _own_name(files: Sequence[JobFile], index: int) -> str:
+    """Name a file by its kind, and by its number where there are several of that."""
+    file = files[index]
+    kinds = [other.kind for other in files]
+    several = kinds.count(file.kind) > 1
+    number = f"-{kinds[: index + 1].count(file.kind)}" if several else ""
+    return f"{file.kind}{number}{file.suffix}"
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise

@@ -1,0 +1,71 @@
+"""The list of models that the key may use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from aiotokengate._resources.base import Request
+from aiotokengate.catalogue import UNKNOWN, Catalogue, Model
+from aiotokengate.errors import WireError
+
+if TYPE_CHECKING:
+    from aiotokengate._resources.base import Defaults, Requester
+
+__all__ = ["ModelInfo", "list_models"]
+
+
+@attrs.frozen
+class ModelInfo:
+    """A model as the gateway lists it, and what the catalogue knows of it.
+
+    Attributes:
+        known: the catalogue's row; its family is "unknown" where there is none.
+        extra: what else the gateway says.
+    """
+
+    id: str
+    owned_by: str = ""
+    created: int = 0
+    known: Model = attrs.field(default=UNKNOWN, repr=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+async def list_models(requester: Requester, defaults: Defaults) -> tuple[ModelInfo, ...]:
+    """Ask for ``/v1/models``.
+
+    Raises:
+        WireError: the answer is not a list of models.
+    """
+    body = await requester.ask(Request("GET", "/models", defaults.timeout, defaults.retry))
+    rows = body.get("data") if isinstance(body, Mapping) else None
+    if not isinstance(rows, list):
+        message = "expected a list of models under 'data', got something else"
+        raise WireError(message)
+    infos = []
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Mapping):
+            infos.append(_info(row, defaults.catalogue))
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return tuple(infos)
+
+
+_AT_ONCE = 500
+"""Rows after which others have their turn."""
+
+_KNOWN = ("id", "owned_by", "created", "object")
+
+
+def _info(row: Mapping[str, Any], catalogue: Catalogue) -> ModelInfo:
+    created = row.get("created")
+    return ModelInfo(
+        id=str(row.get("id", "")),
+        owned_by=str(row.get("owned_by") or ""),
+        created=created if isinstance(created, int) else 0,
+        known=catalogue.find(str(row.get("id", ""))),
+        extra={key: value for key, value in row.items() if key not in _KNOWN},
+    )

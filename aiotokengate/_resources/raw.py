@@ -1,0 +1,94 @@
+"""The escape hatch: anything on the gateway that has no method of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from aiotokengate._http.uploads import Form
+from aiotokengate._resources.base import Request
+from aiotokengate._resources.single_use import Fetched
+from aiotokengate._wire.jsontext import dumps
+from aiotokengate.errors import CallerError
+
+if TYPE_CHECKING:
+    from aiotokengate._resources.base import Defaults, Options, Requester
+
+__all__ = ["Method", "RawCall", "make_raw_call"]
+
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class RawCall(Fetched[Any]):
+    """One request, not yet sent.  Use it once, in one of two ways.
+
+    ::
+
+        scores = await gate.request("POST", "/rerank", json={...})    # JSON; else bytes
+        async with gate.request("POST", "/agent", json={...}) as download:
+            async for event in download.events(): ...                 # or bytes, or save()
+    """
+
+    __slots__ = ()
+
+
+async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+    async with await requester.fetch(request) as download:
+        if download.content_type.endswith("json"):
+            return await download.json()
+        return await download.read()
+
+
+def make_raw_call(
+    requester: Requester,
+    defaults: Defaults,
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | list[Any] | Form | None,
+    options: Options,
+    *,
+    costly: bool | None,
+) -> RawCall:
+    """Check the arguments, and make the call; nothing is sent yet.
+
+    Raises:
+        CallerError: an argument is wrong.
+    """
+    if not (costly is None or isinstance(costly, bool)):
+        message = f"expected costly as True or False, got {type(costly).__name__}"
+        raise CallerError(message)
+    if method not in _METHODS:
+        message = f"expected a method as one of {', '.join(_METHODS)}, got {method!r}"
+        raise CallerError(message)
+    if not path.startswith(("/", "../", "https://", "http://")):
+        message = f"expected a path such as '/rerank' or '../suno/fetch', got {path!r}"
+        raise CallerError(message)
+    if not (body is None or isinstance(body, Mapping | list | Form)):
+        message = f"expected json as a dict or a list, or a Form, got {type(body).__name__}"
+        raise CallerError(message)
+    request = Request(
+        method=method,
+        path=path,
+        body=None if body is None or isinstance(body, Form) else dumps(body),
+        form=body if isinstance(body, Form) else None,
+        pooled=method != "GET",
+        **options.asked(
+            defaults, _model_of(body), costly=method != "GET" if costly is None else costly
+        ),
+    )
+    name = f"{method} {_shown(path)}"
+    return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)
+
+
+def _shown(path: str) -> str:
+    """Return an address without what may be secret: a user's password, a signed query."""
+    start, _, rest = path.partition("?")[0].partition("#")[0].rpartition("@")
+    return f"{start.partition('//')[0]}//{rest}" if "//" in start else start + rest
+
+
+def _model_of(body: object) -> str:
+    model = body.get("model") if isinstance(body, Mapping) else None
+    return model if isinstance(model, str) else ""

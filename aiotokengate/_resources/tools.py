@@ -1,0 +1,294 @@
+"""Letting a model call functions, turn after turn, until it answers.
+
+Strategy.  One turn is one chat call, read to its end; then all its complete calls run side by
+side, within a bound, and what they gave goes back with whatever the vendor wants returned of its
+own turn.  A function that fails is no error here: the model is told, and may try again.
+A call that was cut short, or of a reply that lost a frame, never runs.  A reply that the vendor
+has paused is sent back for it to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import attrs
+
+from aiotokengate._base.copying import Unique
+from aiotokengate._base.unused import origin, warn_unused
+from aiotokengate._resources.structured import Tool, result_text, tool_of
+from aiotokengate.errors import CallerError, ResponseInvalid
+from aiotokengate.types import Delta, Reply, ToolCall
+
+if TYPE_CHECKING:
+    from aiotokengate._stream.call import ChatCall, ChatStream
+
+__all__ = ["ToolCalls", "ToolOutcome", "ToolRun", "checked_bounds", "checked_tools"]
+
+Ask: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], "ChatCall"]
+
+
+MOST_PAUSES = 10
+"""How often a run goes on with a reply that the vendor has paused."""
+
+
+@attrs.frozen
+class ToolOutcome:
+    """What became of one call of a function.
+
+    Attributes:
+        call: as the model made it.
+        result: what the function returned.
+        error: what it raised, or why it was not called.
+        text: what the model is told.
+    """
+
+    call: ToolCall
+    result: Any = attrs.field(default=None, repr=False)
+    error: Exception | None = None
+    text: str = attrs.field(default="", repr=False)
+
+    def message(self) -> dict[str, Any]:
+        """Give the message that answers the call."""
+        return {"role": "tool", "tool_call_id": self.call.id, "content": self.text}
+
+
+@attrs.frozen
+class ToolRun:
+    """A conversation in which functions were called.
+
+    Attributes:
+        reply: the last reply; it has tool calls if ``rounds`` were not enough.
+        replies: that of every turn.
+        outcomes: every call of a function, in order.
+        messages: the history, the last reply included.
+    """
+
+    reply: Reply
+    replies: tuple[Reply, ...]
+    outcomes: tuple[ToolOutcome, ...]
+    messages: tuple[Mapping[str, Any], ...] = attrs.field(repr=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of all replies, such as frames skipped or a pause of the vendor's."""
+        return tuple(note for reply in self.replies for note in reply.notes)
+
+
+@attrs.frozen
+class Bounds:
+    """How far a run may go: turns with calls, functions at a time, seconds for each."""
+
+    rounds: int
+    at_once: int
+    seconds: float | None
+
+
+class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, ToolRun]):
+    """A run, not yet begun: await it for its :class:`ToolRun`, or iterate it.
+
+    Iterating gives the deltas of every turn and, between turns, each :class:`ToolOutcome`;
+    afterwards ``result`` is the run.  Leaving the iteration, or dropping it, ends everything.
+
+    It is a coroutine object, so that ``create_task`` and the like take it; one that is dropped
+    unused warns, as a coroutine does.
+    """
+
+    _instead = "a run is used once, make another one with run_tools()"
+
+    def __init__(
+        self,
+        ask: Ask,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Mapping[str, Tool],
+        bounds: Bounds,
+    ) -> None:
+        """Keep what to ask; nothing is sent."""
+        self.result: ToolRun | None = None
+        self._ask = ask
+        self._messages = list(messages)
+        self._tools = tools
+        self._bounds = bounds
+        self._replies: list[Reply] = []
+        self._pauses = 0
+        self._outcomes: list[ToolOutcome] = []
+        self._waiting: deque[ToolOutcome] = deque()
+        self._call: ChatCall | None = None
+        self._stream: ChatStream | None = None
+        self._deltas: AsyncIterator[Delta] | None = None
+        self._coroutine: Coroutine[Any, Any, ToolRun] | None = None
+        self._unused = True
+        self._origin = origin()
+
+    def __del__(self) -> None:
+        """Warn if it was never used."""
+        if self._unused:
+            warn_unused("ToolCalls of run_tools()", self._origin)
+
+    def __await__(self) -> Generator[Any, Any, ToolRun]:
+        """Run to the end."""
+        self._unused = False
+        return self._run().__await__()
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Run a step, as a task does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
+        """Raise inside, as a cancelled task does."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up; a run that never began stays silent."""
+        self._unused = False
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def hand_over(self) -> None:
+        """Take it that somebody else was to use it: it may still be used, and does not warn."""
+        self._unused = False
+
+    def _begun(self) -> Coroutine[Any, Any, ToolRun]:
+        self._unused = False
+        if self._coroutine is None:
+            self._coroutine = self._run()
+        return self._coroutine
+
+    def __aiter__(self) -> Self:
+        """Iterate it."""
+        self._unused = False
+        return self
+
+    async def _run(self) -> ToolRun:
+        async for _ in self:
+            pass
+        assert self.result is not None  # noqa: S101 - set by the end of the iteration
+        return self.result
+
+    async def __anext__(self) -> Delta | ToolOutcome:
+        """Give the next delta, or the next outcome."""
+        self._unused = False
+        try:
+            while True:
+                if self._waiting:
+                    return self._waiting.popleft()
+                if self.result is not None:
+                    raise StopAsyncIteration
+                if self._deltas is None:
+                    await self._begin_turn()
+                delta = await self._next_delta()
+                if delta is not None:
+                    return delta
+                await self._end_turn()
+        finally:
+            del self
+
+    async def _begin_turn(self) -> None:
+        self._call = self._ask(self._messages)
+        self._stream = await self._call.__aenter__()
+        self._deltas = aiter(self._stream)
+
+    async def _next_delta(self) -> Delta | None:
+        assert self._deltas is not None  # noqa: S101 - a turn has begun
+        return await anext(self._deltas, None)
+
+    async def _end_turn(self) -> None:
+        assert self._stream is not None  # noqa: S101 - a turn has begun
+        assert self._call is not None  # noqa: S101 - the same
+        reply = await self._stream.reply()
+        await self._call.__aexit__(None, None, None)
+        self._call = self._stream = self._deltas = None
+        self._replies.append(reply)
+        self._messages.append(reply.message())
+        calls = [call for call in reply.tool_calls if call.complete]
+        if reply.status == "paused" and not calls and self._pauses < MOST_PAUSES:
+            self._pauses += 1
+            return
+        if not calls or len(self._replies) - self._pauses > self._bounds.rounds:
+            self._finish(reply)
+            return
+        outcomes = await self._run_all(calls)
+        self._outcomes += outcomes
+        self._waiting.extend(outcomes)
+        self._messages += [outcome.message() for outcome in outcomes]
+
+    def _finish(self, reply: Reply) -> None:
+        self.result = ToolRun(
+            reply, tuple(self._replies), tuple(self._outcomes), tuple(self._messages)
+        )
+
+    async def _run_all(self, calls: Sequence[ToolCall]) -> list[ToolOutcome]:
+        room = asyncio.Semaphore(self._bounds.at_once)
+
+        async def one(call: ToolCall) -> ToolOutcome:
+            async with room:
+                return await self._run_one(call)
+
+        return await asyncio.gather(*map(one, calls))
+
+    async def _run_one(self, call: ToolCall) -> ToolOutcome:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(self._tools)
+            unknown = CallerError(f"there is no tool {call.name!r}, there are: {known}")
+            return ToolOutcome(call, None, unknown, f"Error: {unknown.message}")
+        try:
+            arguments = tool.arguments(call.parse())
+        except (CallerError, ResponseInvalid) as error:
+            return ToolOutcome(call, None, error, f"Error in the arguments: {error.message}")
+        seconds = self._bounds.seconds
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                result = await _called(tool, arguments)
+            return ToolOutcome(call, result, None, result_text(result))
+        except Exception as error:  # noqa: BLE001 - whatever a function raises is for the model
+            late = f"it took longer than {seconds:g} s" if clock.expired() else str(error)
+            return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {late}")
+
+
+async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its result
+    """Call a function; one that is not ``async`` in a thread, so that nothing else waits."""
+    if inspect.iscoroutinefunction(tool.function):
+        return await tool.function(**arguments)
+    result = await asyncio.to_thread(tool.function, **arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+def checked_tools(tools: object) -> dict[str, Tool]:
+    """Give the functions by name.
+
+    Raises:
+        CallerError: one is no function, or two have the same name.
+    """
+    if not isinstance(tools, list | tuple) or not tools:
+        got = "an empty one" if isinstance(tools, list | tuple) else type(tools).__name__
+        message = f"expected tools as a list of functions, got {got}"
+        raise CallerError(message)
+    named: dict[str, Tool] = {}
+    for given in tools:
+        tool = given if isinstance(given, Tool) else tool_of(given)
+        if tool.name in named:
+            message = f"expected tools with different names, got {tool.name!r} twice"
+            raise CallerError(message)
+        named[tool.name] = tool
+    return named
+
+
+def checked_bounds(rounds: object, at_once: object, seconds: object) -> Bounds:
+    """Check how far a run may go.
+
+    Raises:
+        CallerError: an argument is wrong.
+    """
+    for name, value in (("rounds", rounds), ("at_once", at_once)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            message = f"expected {name} as a whole number from 1 up, got {value!r}"
+            raise CallerError(message)
+    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    if seconds is not None and not good:
+        message = f"expected tool_timeout in seconds above 0, got {seconds!r}"
+        raise CallerError(message)
+    return Bounds(rounds, at_once, seconds)  # type: ignore[arg-type]

@@ -1,0 +1,400 @@
+"""Videos: jobs, or a video at once, over either of the two paths that gateways have."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict, Unpack
+from urllib.parse import quote
+
+import attrs
+
+from aiotokengate._base.copying import Shared
+from aiotokengate._base.sealing import sealed_class
+from aiotokengate._http.uploads import FilePart, Form, Source, file_part
+from aiotokengate._resources.base import (
+    OF_A_SESSION,
+    CallOptions,
+    Options,
+    Request,
+    check_extra_body,
+    check_names,
+    checked_options,
+    keyed,
+    refuse,
+)
+from aiotokengate._resources.jobs import Job
+from aiotokengate._resources.tasks import (
+    check_numbers,
+    check_text,
+    fetch_file,
+    one_report,
+    patient,
+    reports,
+    submission,
+    system_name,
+)
+from aiotokengate._wire.jobs import (
+    JobFile,
+    JobReport,
+    JobResult,
+    file_of,
+    read_videos,
+    unified_body,
+    video_fields,
+)
+from aiotokengate._wire.jsontext import dumps
+from aiotokengate.errors import CallerError
+
+if TYPE_CHECKING:
+    from aiotokengate._policy.queue import Priority
+    from aiotokengate._policy.retry import Retry
+    from aiotokengate._policy.timeouts import Timeout
+    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._resources.jobs import Pollers
+    from aiotokengate._stream.download import Download
+
+__all__ = ["VideoDialect", "VideoParams", "Videos"]
+
+VideoDialect: TypeAlias = Literal["sora", "unified"]
+
+PATHS: Mapping[VideoDialect, tuple[str, str]] = {
+    "sora": ("videos", "/videos"),
+    "unified": ("video_generations", "/video/generations"),
+}
+"""The name of each dialect's path among the session's settings, and where it is by default."""
+
+
+_DIALECTS: Mapping[str, VideoDialect] = {dialect: dialect for dialect in PATHS}
+
+
+class VideoParams(TypedDict, total=False):
+    """What else a video may be asked with; whatever the model does not take, leave out.
+
+    Attributes:
+        size: width and height in pixels, as in "832x480".
+        seconds: how long it is to be.
+        negative_prompt: what is not to be seen.
+        seed: the same one gives the same video.
+        num_frames: in place of seconds; ``fps``: how many of them make a second.
+        mode: of the vendor, such as "pro".
+        images: several addresses of pictures, where the model takes them.
+    """
+
+    size: str
+    seconds: float | str
+    negative_prompt: str
+    seed: int
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    num_inference_steps: int
+    guidance_scale: float
+    guidance_scale_2: float
+    boundary_ratio: float
+    flow_shift: float
+    mode: str
+    images: Sequence[str]
+
+
+_PARAMS = frozenset(VideoParams.__annotations__)
+_OPTIONS = (*CallOptions.__annotations__, "image", "dialect", "prompt")
+"""What else :meth:`Videos.create` takes, for who misspells it."""
+_NUMBERS = (
+    "seconds",
+    "width",
+    "height",
+    "num_frames",
+    "fps",
+    "num_inference_steps",
+    "guidance_scale",
+    "guidance_scale_2",
+    "boundary_ratio",
+    "flow_shift",
+)
+
+
+@attrs.frozen
+class VideoSystem:
+    """How videos of one dialect are asked after."""
+
+    requester: Requester
+    defaults: Defaults
+    dialect: VideoDialect
+    endpoint: str = ""
+    together: int = 1
+
+    @property
+    def name(self) -> str:
+        """The beginning of their ids."""
+        return system_name("video", self.dialect, self.endpoint)
+
+    @property
+    def path(self) -> str:
+        """Where they are made."""
+        name, usual = PATHS[self.dialect]
+        return self.defaults.paths.get(name, usual)
+
+    async def send(self, request: Request) -> tuple[VideoSystem, JobReport]:
+        """Submit a video."""
+        report, endpoint = await one_report(self.requester, request, read_videos)
+        return attrs.evolve(self, endpoint=endpoint), self._located(report)
+
+    async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
+        """Ask after one video."""
+        found, _ = await reports(self.requester, self._about("GET", tasks[0]), read_videos)
+        return {tasks[0]: self._located(found[0], tasks[0])} if found else {}
+
+    async def cancel(self, task: str) -> None:
+        """Delete a video (OpenAI, vllm-omni).
+
+        Raises:
+            CallerError: new-api's unified path has no way to.
+        """
+        if self.dialect != "sora":
+            message = f"expected a job that can be cancelled, those of {self.name} can't"
+            raise CallerError(message)
+        request = self._about("DELETE", task)
+        request.costly = True  # a second one would be told that there is no such video
+        if not self.defaults.keyed:
+            request.headers = keyed(request.headers, key=True)
+        async with await self.requester.fetch(request) as download:
+            if download.content_type.endswith("json"):
+                await download.json()
+
+    async def fetch(self, file: JobFile) -> Download:
+        """Begin to fetch a video."""
+        return await fetch_file(self.requester, self.defaults, file, self.endpoint)
+
+    def _about(self, method: str, task: str) -> Request:
+        path = f"{self.path}/{quote(task, safe='')}"
+        request = Request(method, path, self.defaults.timeout, self.defaults.retry)
+        request.endpoint = self.endpoint
+        return request
+
+    def _located(self, report: JobReport, task: str = "") -> JobReport:
+        """Add where OpenAI's form has the video, which says so nowhere."""
+        lacks = report.status.state == "done" and not report.result.files
+        task = task or report.id
+        if not lacks or self.dialect != "sora" or not task:
+            return report
+        file = JobFile("video", f"{self.path}/{quote(task, safe='')}/content", mime="video/mp4")
+        return attrs.evolve(report, result=JobResult((file,), extra=report.result.extra))
+
+
+@sealed_class
+class Videos(Shared):
+    """Makes videos: ``gate.videos``."""
+
+    _instead = OF_A_SESSION
+
+    def __init__(self, requester: Requester, defaults: Defaults, pollers: Pollers) -> None:
+        """Make them over a session."""
+        self._requester = requester
+        self._defaults = defaults
+        self._pollers = pollers
+
+    def create(  # noqa: PLR0913 - an entry point
+        self,
+        model: str,
+        prompt: str,
+        *,
+        image: Source | None = None,
+        dialect: VideoDialect = "sora",
+        retry: Retry | None = None,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        idempotency_key: str | bool | None = None,
+        **params: Unpack[VideoParams],
+    ) -> Job:
+        """Describe a video to be made; await the job, iterate it, or submit it.
+
+        ::
+
+            result = await gate.videos.create("wan-t2v", "一只猫在弹钢琴", seconds=4)
+            await gate.videos.create("wan-i2v", "镜头推近", image="cat.png").save("cat.mp4")
+
+        The gateway may answer with a job, with the video as base64, or with the video itself; it
+        is waited for at least ten minutes.
+
+        Args:
+            model: such as "wan-t2v" (text to video) or "wan-i2v" (image to video).
+            prompt: what is to be seen.
+            image: the first picture: bytes, a path, an async iterable of bytes, or the address of
+                one (``https://`` or ``data:``).
+            dialect: "sora" is ``/v1/videos`` (OpenAI's, and that of the Wan models' own server),
+                sent as a form, or as JSON where the image is an address; "unified" is new-api's
+                ``/v1/video/generations``.
+            retry: of the request that submits it.
+            timeout: of the request that submits it.
+            deadline: seconds for everything together, from the first use of the job on.
+            priority: as for chat.
+            fair_key: as for chat.
+            extra_headers: sent along with that request.
+            extra_body: fields that are sent as they are.
+            idempotency_key: by which the gateway knows that request again; one is made by
+                default, False sends none.
+            params: see :class:`VideoParams`.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        _check(model, prompt, params)
+        check_extra_body(extra_body or {})
+        system = self._system(dialect)
+        wan = self._defaults.catalogue.find(model).family == "Wan"
+        given = {name: value for name, value in params.items() if value is not None}
+        if dialect == "unified":
+            fields = unified_body(model, prompt, given)
+        else:
+            fields = video_fields(model, prompt, given, wan=wan)
+        options = Options(
+            timeout=patient(timeout, self._defaults),
+            retry=retry,
+            deadline=deadline,
+            priority=priority,
+            fair_key=fair_key,
+            extra_headers=extra_headers,
+            idempotency_key=idempotency_key,
+        )
+        request = submission(checked_options(options), self._defaults, system.path, model, prompt)
+        order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))
+        return Job(
+            system, self._pollers, submit=order.send, deadline=deadline, secrets=order.secrets
+        )
+
+    def job(
+        self,
+        task: str,
+        *,
+        dialect: str = "sora",
+        deadline: float | None = None,
+        endpoint: str = "",
+        **unknown: Never,
+    ) -> Job:
+        """Come back to a job by the gateway's own id.
+
+        Args:
+            task: the id.
+            dialect: as for :meth:`create`.
+            deadline: seconds until it must be done.
+            endpoint: which of several keys it was made with.
+            unknown: nothing else; a misspelt option is told.
+
+        Raises:
+            CallerError: there is no such dialect.
+        """
+        refuse(unknown, self.job, "leave it out")
+        check_text("the id of a job", task)
+        system = attrs.evolve(self._system(dialect), endpoint=endpoint)
+        left = checked_options(Options(deadline=deadline)).deadline
+        keys = self._requester.keys
+        return Job(system, self._pollers, task=task, deadline=left, secrets=keys)
+
+    def _system(self, name: str) -> VideoSystem:
+        dialect = _DIALECTS.get(name)
+        if dialect is None:
+            message = f"expected dialect 'sora' or 'unified', got {name!r}"
+            raise CallerError(message)
+        return VideoSystem(self._requester, self._defaults, dialect)
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Order:
+    """A video on its way to the gateway."""
+
+    system: VideoSystem
+    request: Request
+    fields: Mapping[str, Any]
+    image: Source | None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what is blanked in an error that echoes it."""
+        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
+
+        image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
+        fields = texts_in({**self.fields, "image": image})
+        return (*self.system.requester.keys(), *self.request.texts(), *fields)
+
+    async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:
+        """Submit it, within so many seconds."""
+        request = attrs.evolve(self.request, deadline=left)
+        if self.system.dialect == "unified":
+            request.body = dumps(await self._with_text("image"))
+        elif _is_address(self.image) and not str(self.image).startswith("data:"):
+            request.body = dumps({**self.fields, "input_reference": self.image})
+        else:
+            request.form = self._form()
+        return await self.system.send(request)
+
+    async def _with_text(self, name: str) -> Mapping[str, Any]:
+        if self.image is None:
+            return self.fields
+        text = self.image if _is_address(self.image) else await _base64(self.image)
+        return {**self.fields, name: text}
+
+    def _form(self) -> Form:
+        fields = tuple((name, _text(value)) for name, value in self.fields.items())
+        files = () if self.image is None else (_picture(self.image),)
+        return Form(fields, files)
+
+
+def _picture(image: Source) -> FilePart:
+    """Give the first picture as a file; servers look at its type (OpenAI, vllm-omni)."""
+    if isinstance(image, str) and image.startswith("data:"):
+        found = file_of(image, "image")
+        if found is None:
+            message = "expected image as a data URI with base64, got another one"
+            raise CallerError(message)
+        image = found.data
+    if not isinstance(image, bytes | bytearray | memoryview):
+        return file_part("input_reference", image)
+    data = bytes(image)
+    suffix = next((end for magic, end in _MAGIC if data.startswith(magic)), "")
+    return file_part("input_reference", data, f"image{suffix}")
+
+
+_MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"))
+
+
+def _text(value: object) -> str:
+    """Give a value as forms have it: texts as they are, all else as JSON."""
+    return value if isinstance(value, str) else dumps(value).decode()
+
+
+def _is_address(image: object) -> bool:
+    return isinstance(image, str) and image.startswith(("http://", "https://", "data:"))
+
+
+def _checked(image: Source | None, dialect: str) -> Source | None:
+    if image is None or _is_address(image):
+        return image
+    file_part("image", image)  # refuses what is no file
+    is_stream = not isinstance(image, bytes | bytearray | memoryview | str | os.PathLike)
+    if dialect == "unified" and is_stream:
+        message = "expected image as bytes, a path or an address for 'unified', got a stream"
+        raise CallerError(message)
+    return image
+
+
+async def _base64(image: Source) -> str:
+    if isinstance(image, str | os.PathLike):
+        image = await asyncio.to_thread(Path(image).read_bytes)
+    assert isinstance(image, bytes | bytearray | memoryview)  # noqa: S101 - checked before
+    return (await asyncio.to_thread(partial(b64encode, image))).decode()
+
+
+def _check(model: object, prompt: object, params: Mapping[str, Any]) -> None:
+    check_text("model", model)
+    check_text("prompt", prompt)
+    check_names(params, _PARAMS, *_OPTIONS)
+    check_numbers(params, _NUMBERS)

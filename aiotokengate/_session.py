@@ -1,0 +1,843 @@
+"""The session: one key, one address, its settings, and what can be asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import (
+    AsyncIterable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from math import inf
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, Unpack
+from urllib.parse import urlsplit
+
+from aiotokengate._base.copying import Shared
+from aiotokengate._base.sealing import sealed, sealed_class
+from aiotokengate._base.unused import hand_over
+from aiotokengate._calls.admission import Admission
+from aiotokengate._calls.routes import Endpoint, Route, Routes
+from aiotokengate._calls.sending import Sender, closed
+from aiotokengate._http.connectors import Trust
+from aiotokengate._http.keys import ApiKey, KeySource, checked_key, stripped
+from aiotokengate._http.proxies import Ways
+from aiotokengate._http.transport import Transport
+from aiotokengate._policy.retry import Retry
+from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._pool.pool import Pool, check_place
+from aiotokengate._resources.base import (
+    PATH_NAMES,
+    Defaults,
+    Options,
+    check_extra_body,
+    check_headers,
+    check_key,
+    check_policies,
+    check_several,
+    checked_options,
+    refuse,
+)
+from aiotokengate._resources.chat import (
+    RUN_OPTIONS,
+    TURN_OPTIONS,
+    check_call,
+    check_turn,
+    make_call,
+    message_list,
+)
+from aiotokengate._stream.call import ChatCall
+from aiotokengate._wire.headers import credentials
+from aiotokengate._wire.protocols import checked_protocol
+from aiotokengate.catalogue import CATALOGUE, Catalogue
+from aiotokengate.clock import Clock, RealClock
+from aiotokengate.errors import CallerError
+from aiotokengate.types import ChatParams
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+    from types import TracebackType
+
+    from aiotokengate._calls.many import Outcomes
+    from aiotokengate._http.uploads import Form
+    from aiotokengate._policy.queue import Priority
+    from aiotokengate._resources.audio import Audio
+    from aiotokengate._resources.chat import (
+        ChatOptions,
+        CheckOptions,
+        Messages,
+        RunOptions,
+        Tools,
+        TurnOptions,
+    )
+    from aiotokengate._resources.conversation import Conversation
+    from aiotokengate._resources.embeddings import (
+        EmbeddingInput,
+        EmbeddingParams,
+        Embeddings,
+        Split,
+    )
+    from aiotokengate._resources.images import ImagesMaker
+    from aiotokengate._resources.jobs import Job, Pollers
+    from aiotokengate._resources.models import ModelInfo
+    from aiotokengate._resources.music import Music
+    from aiotokengate._resources.raw import Method, RawCall
+    from aiotokengate._resources.structured import Tool
+    from aiotokengate._resources.tools import ToolCalls
+    from aiotokengate._resources.videos import Videos
+    from aiotokengate._wire.question import Reasoning
+    from aiotokengate.catalogue import ProtocolName
+    from aiotokengate.hooks import Hook
+
+__all__ = ["DEFAULT_BASE_URL", "TokenGate"]
+
+DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
+_Asked = TypeVar("_Asked", bound=ChatCall | Mapping[str, Any])
+_NOT_GIVEN = (None, None)
+MAX_REPLY_BYTES = 512 * 1024 * 1024
+
+_NO_KEY = (
+    "no API key: set the environment variable TOKENGATE_API_KEY, "
+    "or pass TokenGate(api_key='sk-...')\n"
+    "缺少 API key：请设置环境变量 TOKENGATE_API_KEY，或传入 TokenGate(api_key='sk-...')"
+)
+
+
+@sealed_class
+class TokenGate(Shared):
+    """A session with the gateway: makes calls, keeps connections, applies the policies.
+
+    It may be a module global: it opens connections lazily for each running event loop, and a call
+    can never reach a loop that is gone.  As a context manager it closes them at the end.
+
+    Args:
+        api_key: the key; ``TOKENGATE_API_KEY`` by default.  For keys that change, a callable that
+            returns it, sync or async, asked before each request; what it raises is the cause of a
+            :class:`CallerError`.
+        base_url: ends in ``/v1``; ``TOKENGATE_BASE_URL``, else TokenGate's own address.
+        endpoints: several keys, or addresses, in place of ``api_key``: a call takes the one on
+            which it can go soonest.
+        pool: lets calls in as the quota allows, see :class:`Pool`; by default one of its own,
+            which learns the limits.
+        timeout: the clocks of a call, see :class:`Timeout`.
+        retry: attempts before the first delta, see :class:`Retry`.
+        hooks: observers, see :mod:`aiotokengate.hooks`.
+        extra_headers: sent with every request.
+        extra_body: merged into the body of every chat request.
+        proxy: address of a proxy, of HTTP or SOCKS (extra ``socks``), for everything; by default
+            what the environment says, "" for none.
+        ssl: a TLS context, or False to accept any certificate.
+        allow_private: whether files that the gateway names, or that it redirects to, may stand on
+            loopback, link-local and private addresses; where ``base_url`` is one, they may.
+        strict: whether a frame of a reply that can't be read is an error; by default it is counted
+            and noted (``Reply.skipped``), and no tool call of that reply is complete.
+        max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
+        catalogue: what is known of models.
+        paths: where systems stand whose place differs between gateways, by name (those of
+            ``PATH_NAMES`` in ``aiotokengate._resources.base``); under ``base_url``, or beside its
+            ``/v1`` where it begins with ``../``.
+        clock: for simulations.
+
+    Raises:
+        CallerError: no key, or an argument is wrong.
+    """
+
+    _instead = (
+        "a TokenGate holds a key and connections: make one in each process, and share the limits "
+        "with Pool(backend=aiotokengate.redis.RedisBackend(...))"
+    )
+
+    def __init__(  # noqa: PLR0913 - the session's settings
+        self,
+        *,
+        api_key: ApiKey | None = None,
+        base_url: str | None = None,
+        endpoints: Sequence[Endpoint] | None = None,
+        pool: Pool | None = None,
+        timeout: Timeout | None = None,
+        retry: Retry | None = None,
+        hooks: Iterable[Hook] = (),
+        extra_headers: Mapping[str, str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        proxy: str | None = None,
+        ssl: ssl_module.SSLContext | bool = True,
+        allow_private: bool = False,
+        strict: bool = False,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        catalogue: Catalogue = CATALOGUE,
+        paths: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Read the settings; nothing is opened."""
+        _check_settings(timeout, retry, extra_body, catalogue, paths)
+        try:
+            ways, trust = _network(proxy, ssl, allow_private)
+        finally:
+            del proxy  # its password is for no traceback
+        self.base_url = _address(base_url)
+        self.timeout = timeout or Timeout()
+        self.retry = retry or Retry()
+        own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
+        self._defaults = Defaults(
+            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict, own_key
+        )
+        clock = clock or RealClock()
+        hooks = _checked_hooks(hooks)
+
+        def route(place: int, endpoint: Endpoint) -> Route:
+            address = _address(endpoint.base_url, self.base_url)
+            given, key, source = endpoint.api_key, "", None
+            if callable(given):
+                source = KeySource(given, f"{place} {address}")
+            else:
+                key = _key(given)
+            headers = _headers(key, extra_headers or {})
+            transport = Transport(
+                address, headers=headers, proxy=ways, ssl=trust, allow_private=allow_private
+            )
+            transport.secrets.update(credentials(extra_headers or {}))
+            return Route(address, key, transport, endpoint.weight, source=source)
+
+        given = enumerate(_endpoints(api_key, endpoints))
+        routes = Routes([route(place, endpoint) for place, endpoint in given], clock)
+        lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
+        admission = Admission(routes, lets_in, pool is None, hooks, clock)
+        self._sender = Sender(admission, hooks, clock, max_reply_bytes)
+        self._clock = clock
+        self._made_pollers: Pollers | None = None
+
+    def __repr__(self) -> str:
+        """Name the address; never the key."""
+        return f"<TokenGate {self.base_url}{' closed' if self._sender.closed else ''}>"
+
+    async def __aenter__(self) -> Self:
+        """Enter; connections are opened by the first call."""
+        self._sender.check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def close(self, *, drain: float | None = None) -> None:
+        """Refuse who waits, end what is still streaming on this loop, and close its connections.
+
+        What waits in the pool, for another attempt or for news of a job ends with a
+        :class:`CallerError`; nothing is sent any more.
+
+        Args:
+            drain: seconds for which the calls that are on their way may go on, so that they end
+                by themselves; what is not over then is ended.
+
+        Raises:
+            CallerError: ``drain`` is no number of seconds.
+        """
+        seconds = _checked_drain(drain)
+        if self._made_pollers is not None:
+            self._made_pollers.close(closed)
+        await self._sender.close(seconds)
+
+    @property
+    def pool(self) -> Pool:
+        """The pool that lets the calls in, with its statistics and slots."""
+        return self._sender.admission.pool
+
+    # --- what can be asked for ------------------------------------------------------------------
+
+    def chat(  # noqa: PLR0913 - the entry point
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        stream: bool = True,
+        retain: bool = True,
+        strict: bool | None = None,
+        reasoning: Reasoning = None,
+        protocol: ProtocolName | None = None,
+        tools: Tools | None = None,
+        response_type: Any = None,  # noqa: ANN401 - whatever describes a type
+        fallback: None = None,
+        resume: None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | bool | None = None,
+        **params: Unpack[ChatParams],
+    ) -> ChatCall:
+        """Ask a model: await the call, iterate it, or enter it.
+
+        Args:
+            model: the name, exactly as the gateway lists it.
+            messages: a prompt, or the messages as dicts in the API's own form or as ``Message``.
+            stream: False sends a plain request, for models that cannot stream.
+            retain: False drops text once every open reader has read it, so that a stream of any
+                length takes little memory; the reply then says nothing of what was dropped.
+            strict: True makes a frame that can't be read an error: :class:`WireError` before the
+                first delta, :class:`StreamInterrupted` after; None takes the session's.
+            reasoning: how much thinking: "off", "minimal", "low", "medium", "high", "xhigh",
+                "max", or a number of tokens; by default the model's own way.  Each family is
+                asked in its own words; where it has none, the reply's ``notes`` say so.
+            protocol: "chat", "responses", "messages" or "gemini"; by default what the catalogue
+                says of the model.
+            tools: functions the model may call: in the API's own form, or Python functions with
+                type hints and a docstring (extra ``structured``); see :meth:`run_tools`.
+            response_type: the type that the answer must have, as an attrs class, dataclass,
+                TypedDict, msgspec Struct or pydantic model (extra ``structured``); the value is
+                the reply's ``parsed``.  An answer that does not fit is a
+                :class:`ResponseInvalid`.
+            fallback: not built yet.
+            resume: not built yet.
+            retry: for this call.
+            timeout: for this call.
+            deadline: seconds for everything together, waiting and all attempts included.
+            priority: "interactive" calls are let in before "bulk" ones; bulk gets on all the same.
+            fair_key: the end user for whom this is; users take turns in the pool's queue.
+            extra_body: merged into the body as it is.
+            extra_headers: sent along.
+            idempotency_key: by which the gateway knows all attempts of this call: True makes one,
+                a text is sent as it is; by default there is none.
+            params: the API's own parameters under their own names.
+
+        Raises:
+            CallerError: an argument is wrong, or an option is not built yet.
+        """
+        unbuilt = (fallback, resume)
+        if unbuilt != _NOT_GIVEN:
+            names = ("fallback", "resume")
+            _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
+        self._sender.check_open()
+        if reasoning is not None or protocol is not None:
+            _check_way(reasoning, protocol)
+        if priority != "interactive" or fair_key is not None:
+            check_place(priority, fair_key)
+        if timeout is not None or retry is not None:
+            check_policies(timeout, retry)
+        if extra_body is not None:
+            check_extra_body(extra_body)
+        if extra_headers:
+            check_headers(extra_headers)
+        if idempotency_key is not None:
+            check_key(idempotency_key)
+        options: ChatOptions = {
+            "stream": stream,
+            "retain": retain,
+            "strict": strict,
+            "reasoning": reasoning,
+            "protocol": protocol,
+            "tools": tools,
+            "response_type": response_type,
+            "retry": retry,
+            "timeout": timeout,
+            "deadline": deadline,
+            "priority": priority,
+            "fair_key": fair_key,
+            "extra_body": extra_body,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        return make_call(self._sender, self._defaults, model, messages, options, params)
+
+    def run_tools(
+        self,
+        model: str,
+        messages: Messages,
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        rounds: int = 10,
+        at_once: int = 8,
+        tool_timeout: float | None = None,
+        **options: Unpack[RunOptions],
+    ) -> ToolCalls:
+        """Let a model call Python functions until it answers (extra ``structured``).
+
+        ::
+
+            async def weather(city: str) -> str: ...
+
+            run = await gate.run_tools("qwen3.6-plus", "北京天气？", [weather])
+            print(run.reply.answer, run.outcomes)
+
+        Functions have type hints; the model reads their docstrings.  Those that are not ``async``
+        run in threads, and what they raise is told to the model.  Iterate the run in place of
+        awaiting it for the deltas of every turn and the outcome of each call.
+
+        Args:
+            model: as for :meth:`chat`.
+            messages: as for :meth:`chat`.
+            tools: the functions.
+            rounds: turns with calls at most; the last reply then still has tool calls.
+            at_once: functions that run at a time.
+            tool_timeout: seconds for one function.
+            options: those of :meth:`chat`, for every turn.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        from aiotokengate._resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
+
+        check_turn("run_tools", options, RUN_OPTIONS, "rounds", "at_once", "tool_timeout")
+        check_several("run_tools", options.get("idempotency_key"))
+        named = checked_tools(tools)
+        bounds = checked_bounds(rounds, at_once, tool_timeout)
+        listed = list(named.values())
+
+        @sealed
+        def ask(history: Sequence[Mapping[str, Any]]) -> ChatCall:
+            return self.chat(model, history, tools=listed, **options)
+
+        return ToolCalls(ask, message_list(messages), named, bounds)
+
+    def conversation(
+        self,
+        model: str = "",
+        *,
+        system: str = "",
+        max_tokens_kept: int | None = None,
+        keep_partial: bool = False,
+        stored: str | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Conversation:
+        """Begin a bot's conversation with one user, or go on with one that was stored.
+
+        Args:
+            model: as for :meth:`chat`.
+            system: what stands before the history.
+            max_tokens_kept: about so many tokens of history are sent; the oldest turns are
+                forgotten first.
+            keep_partial: whether the text of a reply that was stopped, cut or cancelled is
+                recorded; else such a turn leaves no trace.
+            stored: what a conversation's ``to_json()`` gave; it brings the four above and the
+                options along, and those that are given here go over them.
+            options: those of :meth:`chat`, for every turn.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        from aiotokengate._resources.conversation import Conversation  # noqa: PLC0415 - a chat need not wait for it
+
+        own = ("model", "system", "max_tokens_kept", "keep_partial", "stored")
+        check_turn("a conversation", options, TURN_OPTIONS, *own)
+        check_several("a conversation", options.get("idempotency_key"))
+        if stored is not None:
+            return Conversation.from_json(
+                self.chat,
+                stored,
+                options,
+                model=model,
+                system=system,
+                max_tokens_kept=max_tokens_kept,
+                keep_partial=keep_partial,
+            )
+        if not model:
+            message = "expected a model, or a stored conversation"
+            raise CallerError(message)
+        return Conversation(
+            self.chat,
+            model,
+            system=system,
+            max_tokens_kept=max_tokens_kept,
+            keep_partial=keep_partial,
+            options=options,
+        )
+
+    def check(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        reasoning: Reasoning = None,
+        protocol: ProtocolName | None = None,
+        tools: Tools | None = None,
+        **params: Unpack[ChatParams],
+    ) -> tuple[str, ...]:
+        """Say what of a call would be refused, left out or weakened; nothing is sent.
+
+        What a vendor wants back may depend on whether the model is to think, so give
+        ``reasoning`` if :meth:`chat` will be given it; what it refuses depends on the rest.
+
+        Args:
+            model: as for :meth:`chat`.
+            messages: as for :meth:`chat`.
+            reasoning: as for :meth:`chat`.
+            protocol: as for :meth:`chat`.
+            tools: as for :meth:`chat`.
+            params: as for :meth:`chat`.
+
+        Returns:
+            The reasons; nothing if none is known.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        options: CheckOptions = {"reasoning": reasoning, "protocol": protocol, "tools": tools}
+        return check_call(self._defaults, model, messages, options, params)
+
+    def map(
+        self,
+        requests: Iterable[_Asked] | AsyncIterable[_Asked],
+        *,
+        ordered: bool = False,
+        at_once: int = 1_000,
+        **unknown: Never,
+    ) -> Outcomes[_Asked]:
+        """Make many calls, as fast as the pool lets them in, and give the outcome of each.
+
+        ::
+
+            prompts = ({"model": "qwen3.6-plus", "messages": line} for line in file)
+            async for outcome in gate.map(prompts):
+                print(outcome.request["messages"], outcome.reply or outcome.error)
+
+        Args:
+            requests: of any length: arguments of :meth:`chat` as dicts, or calls that it made.
+                They are taken one by one, no sooner than a call can go.
+            ordered: give the outcomes in the order of the requests, and not as they come.
+            at_once: how many may be on their way, or done and not taken yet, whatever the pool
+                allows.
+            unknown: nothing else; a misspelt option is told.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        from aiotokengate._calls.many import Outcomes  # noqa: PLC0415 - a chat need not wait for it
+
+        wrong = not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1
+        if wrong or unknown:
+            hand_over(requests if isinstance(requests, Collection) else ())
+            way = "what a call is asked with stands in its request"
+            refuse(unknown, self.map, way)
+            message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
+            raise CallerError(message)
+
+        return Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
+
+    def _asked(self, request: ChatCall | Mapping[str, Any]) -> ChatCall:
+        if isinstance(request, ChatCall):
+            return request
+        if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
+            from aiotokengate._calls.many import unfit  # noqa: PLC0415 - only for a mistake
+
+            raise unfit(request)
+        return self.chat(**request)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """List the models that the key may use, with what the catalogue knows of each.
+
+        Raises:
+            TokenGateError: see :mod:`aiotokengate.errors`.
+        """
+        from aiotokengate._resources.models import list_models  # noqa: PLC0415 - a chat need not wait for it
+
+        return await list_models(self._sender, self._defaults)
+
+    async def embed(
+        self,
+        model: str,
+        inputs: EmbeddingInput | Iterable[EmbeddingInput],
+        *,
+        split: Split | None = None,
+        **params: Unpack[EmbeddingParams],
+    ) -> Embeddings:
+        """Give vectors of texts, in their order.
+
+        ::
+
+            vectors = await gate.embed("text-embedding-3-small", ["你好", "hello"])
+            print(len(vectors), vectors[0][:3])
+
+        Args:
+            model: such as "text-embedding-3-small".
+            inputs: a text or many, each as ``str`` or as a list of its tokens; more than fit into
+                one request are sent in several, side by side.
+            split: how many inputs and tokens go into a request.
+            params: the API's own (``dimensions``, ``user``); and ``timeout``, ``retry``,
+                ``deadline``, ``priority``, ``fair_key``, ``extra_headers``, ``extra_body``,
+                ``idempotency_key`` as for :meth:`chat`.
+
+        Raises:
+            CallerError: an argument is wrong.
+            TokenGateError: a request failed.
+        """
+        from aiotokengate._resources.embeddings import Split, embed  # noqa: PLC0415 - a chat need not wait for it
+
+        self._sender.check_open()
+        parts = split or Split()
+        return await embed(self._sender, self._defaults, model, inputs, params, parts)
+
+    @property
+    def images(self) -> ImagesMaker:
+        """Makes and edits images."""
+        from aiotokengate._resources.images import ImagesMaker  # noqa: PLC0415 - a chat need not wait for it
+
+        return ImagesMaker(self._sender, self._defaults)
+
+    @property
+    def audio(self) -> Audio:
+        """Speaks and listens."""
+        from aiotokengate._resources.audio import Audio  # noqa: PLC0415 - a chat need not wait for it
+
+        return Audio(self._sender, self._defaults)
+
+    @property
+    def _pollers(self) -> Pollers:
+        """What asks after jobs, made when there is the first."""
+        if self._made_pollers is None:
+            from aiotokengate._resources.jobs import Pollers  # noqa: PLC0415 - a chat need not wait for it
+
+            self._made_pollers = Pollers(self._clock)
+        return self._made_pollers
+
+    @property
+    def videos(self) -> Videos:
+        """Makes videos."""
+        from aiotokengate._resources.videos import Videos  # noqa: PLC0415 - a chat need not wait for it
+
+        return Videos(self._sender, self._defaults, self._pollers)
+
+    @property
+    def music(self) -> Music:
+        """Makes music."""
+        from aiotokengate._resources.music import Music  # noqa: PLC0415 - a chat need not wait for it
+
+        return Music(self._sender, self._defaults, self._pollers)
+
+    def job(self, id: str, *, deadline: float | None = None, **unknown: Never) -> Job:  # noqa: A002 - as job.id
+        """Come back to a job that this session, or another one, has submitted.
+
+        Args:
+            id: the ``job.id`` of then.
+            deadline: seconds until it must be done, from the first use on.
+            unknown: nothing else; a misspelt option is told.
+
+        Raises:
+            CallerError: that is no such id.
+        """
+        refuse(unknown, self.job, "leave it out")
+        system, _, rest = id.partition(":") if isinstance(id, str) else ("", "", "")
+        words, _, task = rest.partition(":")
+        dialect, _, endpoint = words.partition("@")
+        if task and system == "video":
+            videos = self.videos
+            return videos.job(task, dialect=dialect, deadline=deadline, endpoint=endpoint)
+        if task and system == "music":
+            music = self.music.using(dialect=dialect, deadline=deadline)
+            return music.job(task, endpoint=endpoint)
+        message = "expected the id of a job, such as 'video:sora:task_1' (job.id)"
+        raise CallerError(message)
+
+    def request(  # noqa: PLR0913 - an entry point
+        self,
+        method: Method,
+        path: str,
+        *,
+        json: Mapping[str, Any] | list[Any] | None = None,
+        form: Form | None = None,
+        retry: Retry | None = None,
+        timeout: Timeout | None = None,
+        deadline: float | None = None,
+        priority: Priority = "interactive",
+        fair_key: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        costly: bool | None = None,
+        idempotency_key: str | bool | None = None,
+        **unknown: Never,
+    ) -> RawCall:
+        """Ask for anything else on the gateway: through the same pool, retries and errors.
+
+        Args:
+            method: of HTTP.
+            path: ``/rerank`` under ``base_url``, ``../suno/fetch`` beside its ``/v1``; or a whole
+                address, which gets the key only if its host is the gateway's.
+            json: the body.
+            form: a form with files in its place.
+            retry: for this call.
+            timeout: for this call.
+            deadline: seconds for everything together.
+            priority: as for :meth:`chat`.
+            fair_key: as for :meth:`chat`.
+            extra_headers: sent along.
+            costly: whether it must not be done twice: it is then sent again only where it
+                certainly was not begun; by default so for all methods but GET.
+            idempotency_key: as for :meth:`chat`, but one is made by default for what is costly;
+                False sends none.
+            unknown: nothing else; a misspelt option is told.
+
+        Raises:
+            CallerError: an argument is wrong.
+        """
+        from aiotokengate._resources.raw import make_raw_call  # noqa: PLC0415 - a chat need not wait for it
+
+        refuse(unknown, self.request, "what is to be sent goes into json={...}")
+        self._sender.check_open()
+        options = Options(
+            timeout=timeout,
+            retry=retry,
+            deadline=deadline,
+            priority=priority,
+            fair_key=fair_key,
+            extra_headers=extra_headers,
+            idempotency_key=idempotency_key,
+        )
+        body = json if form is None else form
+        checked = checked_options(options)
+        return make_raw_call(
+            self._sender, self._defaults, method, path, body, checked, costly=costly
+        )
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def _endpoints(api_key: ApiKey | None, endpoints: Sequence[Endpoint] | None) -> Sequence[Endpoint]:
+    if endpoints is None:
+        return (Endpoint(api_key=api_key if callable(api_key) else _key(api_key)),)
+    if api_key is not None:
+        message = "expected api_key or endpoints, got both"
+        raise CallerError(message)
+    if isinstance(endpoints, str) or not all(isinstance(entry, Endpoint) for entry in endpoints):
+        message = "expected endpoints as a list of Endpoint(api_key=...)"
+        raise CallerError(message)
+    if not endpoints:
+        message = "expected at least one Endpoint, got none"
+        raise CallerError(message)
+    return endpoints
+
+
+def _key(api_key: str | None) -> str:
+    if api_key is not None and not isinstance(api_key, str):
+        message = f"expected api_key as str or callable, got {type(api_key).__name__}"
+        raise CallerError(message)
+    key = checked_key(os.environ.get("TOKENGATE_API_KEY", "") if api_key is None else api_key)
+    if not key:
+        raise CallerError(_NO_KEY)
+    return key
+
+
+def _address(base_url: str | None, default: str = "") -> str:
+    if base_url is not None and not isinstance(base_url, str):
+        message = f"expected base_url as str, got {type(base_url).__name__}"
+        raise CallerError(message)
+    address = stripped(base_url or "") or default
+    address = address or stripped(os.environ.get("TOKENGATE_BASE_URL", "")) or DEFAULT_BASE_URL
+    if "@" in address.partition("://")[2].partition("/")[0]:  # not shown: it may be a password
+        message = "expected base_url without a user name or password"
+        raise CallerError(message)
+    if not address.startswith(("http://", "https://")):
+        message = f"expected base_url to begin with http:// or https://, got {address!r}"
+        raise CallerError(message)
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # parsed only when asked for
+    except ValueError as error:
+        message = f"expected base_url to be an address, got {address!r}: {error}"
+        raise CallerError(message) from None
+    if not parts.hostname:
+        message = f"expected base_url to name a host, got {address!r}"
+        raise CallerError(message)
+    if "?" in address or "#" in address:
+        message = f"expected base_url to end in a path such as /v1, got {address!r}"
+        raise CallerError(message)
+    while address.endswith("/"):
+        address = stripped(address[:-1])
+    if not address.isprintable() or " " in address:
+        message = f"expected base_url without blanks or invisible characters, got {address!r}"
+        raise CallerError(message)
+    return address
+
+
+def _headers(key: str, extra: Mapping[str, str]) -> Mapping[str, str]:
+    check_headers(extra)
+    return {
+        **({"Authorization": f"Bearer {key}"} if key else {}),
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream, application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "aiotokengate",
+        **extra,
+    }
+
+
+def _check_settings(
+    timeout: object, retry: object, extra_body: object, catalogue: object, paths: object
+) -> None:
+    check_policies(timeout, retry)
+    if extra_body is not None:
+        check_extra_body(extra_body)
+    if not isinstance(catalogue, Catalogue):
+        message = f"expected catalogue=CATALOGUE.extended(...), got {type(catalogue).__name__}"
+        raise CallerError(message)
+    if paths is None:
+        return
+    if not isinstance(paths, Mapping) or not all(isinstance(at, str) for at in paths.values()):
+        message = "expected paths as a dict of str to str"
+        raise CallerError(message)
+    if unknown := [name for name in paths if name not in PATH_NAMES]:
+        message = f"expected paths named {', '.join(PATH_NAMES)}, got {unknown[0]!r}"
+        raise CallerError(message)
+
+
+def _network(proxy: object, ssl: object, allow_private: object) -> tuple[Ways, Trust]:
+    """Check how the network is used; nothing is opened."""
+    try:
+        if proxy is not None and not isinstance(proxy, str):
+            message = f"expected proxy as str, got {type(proxy).__name__}"
+            raise CallerError(message)
+        if not isinstance(ssl, bool | SSLContext):
+            message = f"expected ssl as an SSLContext or a bool, got {type(ssl).__name__}"
+            raise CallerError(message)
+        if not isinstance(allow_private, bool):  # "false" is true, too
+            message = f"expected allow_private as a bool, got {type(allow_private).__name__}"
+            raise CallerError(message)
+        return Ways.of(proxy), Trust(ssl)
+    finally:
+        del proxy
+
+
+def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
+    if not isinstance(hooks, Iterable) or not all(map(callable, listed := tuple(hooks))):
+        message = "expected hooks as a list of callables, each of which takes an event"
+        raise CallerError(message)
+    return listed
+
+
+def _checked_drain(seconds: object) -> float:
+    if seconds is None:
+        return 0.0
+    good = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not good or not 0 <= seconds < inf:  # type: ignore[operator]
+        message = f"expected drain in seconds from 0 up, got {seconds!r}"
+        raise CallerError(message)
+    return float(seconds)  # type: ignore[arg-type]
+
+
+def _checked_pool(pool: object) -> Pool:
+    if not isinstance(pool, Pool):
+        message = f"expected pool=Pool(...), got {type(pool).__name__}"
+        raise CallerError(message)
+    return pool
+
+
+def _check_way(reasoning: object, protocol: object) -> None:
+    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
+
+    checked_reasoning(reasoning)
+    checked_protocol(protocol)
+
+
+def _refuse_unbuilt(**options: object) -> None:
+    for name, value in options.items():
+        if value is not None:
+            message = f"the option {name!r} is not built yet, leave it out"
+            raise CallerError(message)

@@ -1,0 +1,1 @@
+"""One reply as it comes: bytes taken as they arrive, clocks, cursors, files."""

@@ -1,0 +1,1 @@
+"""Bytes to values and back: pure, without a loop, a socket or a clock."""

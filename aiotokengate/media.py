@@ -1,0 +1,51 @@
+"""Embeddings, images, speech and transcription, files, and requests of any other kind.
+
+What ``gate.embed``, ``gate.images``, ``gate.audio`` and ``gate.request`` take and give.
+"""
+
+from aiotokengate._http.uploads import FilePart, Form, Source
+from aiotokengate._resources.audio import (
+    Audio,
+    SpeechCall,
+    SpeechParams,
+    TranscriptFormat,
+    TranscriptionCall,
+    TranscriptParams,
+)
+from aiotokengate._resources.embeddings import EmbeddingInput, EmbeddingParams, Embeddings, Split
+from aiotokengate._resources.images import (
+    Image,
+    ImageCall,
+    ImageParams,
+    Images,
+    ImagesMaker,
+    Sketch,
+)
+from aiotokengate._stream.download import Download
+from aiotokengate._wire.media import Segment, Transcription, Word
+
+__all__ = [
+    "Audio",
+    "Download",
+    "EmbeddingInput",
+    "EmbeddingParams",
+    "Embeddings",
+    "FilePart",
+    "Form",
+    "Image",
+    "ImageCall",
+    "ImageParams",
+    "Images",
+    "ImagesMaker",
+    "Segment",
+    "Sketch",
+    "Source",
+    "SpeechCall",
+    "SpeechParams",
+    "Split",
+    "TranscriptFormat",
+    "TranscriptParams",
+    "Transcription",
+    "TranscriptionCall",
+    "Word",
+]

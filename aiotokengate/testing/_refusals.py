@@ -1,0 +1,432 @@
+"""What the vendors refuse, as one table: which models, which wish, which answer, says who.
+
+A row holds in every protocol that it names.  Nothing else decides over a refusal by model; what a
+protocol refuses of any model (a result without its call, a lost signature) stands with that
+protocol.  State of the rows: 30 November 2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from aiotokengate.testing._chat_request import Refusal
+from aiotokengate.testing._wishes import Wish
+
+__all__ = ["EFFORTS", "HIDES_THOUGHTS", "ROWS", "Row", "refuse"]
+
+Test: TypeAlias = Callable[[Wish], bool]
+
+_ALL = ("chat", "responses", "messages", "gemini")
+_OPENAI = ("chat", "responses")
+
+
+@attrs.frozen
+class Row:
+    """One refusal.
+
+    Attributes:
+        name: what is refused, in a few words.
+        models: matches the whole plain name of the models that refuse it.
+        test: whether a wish is one that they refuse.
+        message: what they say; ``{effort}`` and ``{sampling}`` are filled in.
+        source: who says that they refuse it.
+        protocols: in which it is refused.
+        status: of the answer.
+        code: of the answer, where it has one.
+        param: the parameter that the answer names, where it does.
+    """
+
+    name: str
+    models: str
+    test: Test
+    message: str
+    source: str
+    protocols: Sequence[str] = _ALL
+    status: int = 400
+    code: str | int | None = None
+    param: str | None = None
+
+    def holds(self, wish: Wish) -> bool:
+        """Whether this row refuses a wish."""
+        known = wish.protocol in self.protocols and re.fullmatch(self.models, wish.model)
+        return bool(known) and self.test(wish)
+
+    def refusal(self, wish: Wish) -> Refusal:
+        """Return the answer."""
+        message = self.message.format(effort=wish.effort, sampling=", ".join(wish.sampling))
+        kind = "invalid_request_error"
+        fields = {"type": kind, "param": self.param, "code": self.code}
+        return Refusal(self.status, message, vendor=True, **fields)
+
+
+def refuse(wish: Wish) -> None:
+    """Refuse what the vendor of a model refuses.
+
+    Raises:
+        Refusal: by the first row that holds.
+    """
+    for row in ROWS:
+        if row.holds(wish):
+            raise row.refusal(wish)
+
+
+def _samples(wish: Wish) -> bool:
+    return bool(wish.sampling)
+
+
+def _forces(wish: Wish) -> bool:
+    return wish.forced and wish.tools
+
+
+def _thinking(*kinds: str) -> Test:
+    return lambda wish: wish.thinking in kinds
+
+
+def _effort(*words: str) -> Test:
+    return lambda wish: wish.effort in words
+
+
+def _both(first: Test, second: Test) -> Test:
+    return lambda wish: first(wish) and second(wish)
+
+
+# --- Claude -------------------------------------------------------------------------------------
+
+# Old names are listed, all others are taken for new: the next model refuses what the last one did.
+_SINCE_4_6 = r"claude-(?!3|(?:opus|sonnet|haiku)-4(?:-[015])?$).+"
+_SINCE_4_7 = r"claude-(?!3|(?:opus|sonnet|haiku)-4(?:-[0156])?$).+"
+_BEFORE_4_6 = r"claude-(?:3.*|(?:opus|sonnet|haiku)-4(?:-[015])?)"
+_ALWAYS_ON = r"claude-(?:opus-5-5|fable-.+|mythos-.+)"
+_UNFORCED = r"claude-(?:opus-5-5|sonnet-5-5|fable-5-[12]|mythos-5-[12])"
+_MESSAGES = ("messages",)
+
+HIDES_THOUGHTS = re.compile(_SINCE_4_7)
+"""Models that show their thoughts only when asked to (anthropics/skills, claude-api)."""
+
+_CLAUDE = (
+    Row(
+        "sampling",
+        _SINCE_4_7,
+        _samples,
+        "`{sampling}` may not be set for this model",
+        "Anthropic, messages: thinking and sampling; docstrings of anthropic 2.14.0",
+    ),
+    Row(
+        "budget",
+        _SINCE_4_7,
+        _thinking("enabled"),
+        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and'
+        ' "output_config.effort" to control thinking behavior.',
+        "anthropics/skills, claude-api; pydantic-ai-slim 2.68.0; reports of sonnet-5",
+        _MESSAGES,
+    ),
+    Row(
+        "adaptive",
+        _BEFORE_4_6,
+        _thinking("adaptive"),
+        "adaptive thinking is not supported on this model",
+        "pydantic-ai-slim 2.68.0, profiles",
+        _MESSAGES,
+    ),
+    Row(
+        "no thinking",
+        _ALWAYS_ON,
+        _thinking("disabled", "between_tools"),
+        "thinking: this model always thinks, thinking cannot be disabled",
+        "pydantic-ai-slim 2.68.0, profiles",
+        _MESSAGES,
+    ),
+    Row(
+        "disabled on sonnet-5-5",
+        "claude-sonnet-5-5",
+        _thinking("disabled"),
+        'thinking.type: this model does not take "disabled", use "between_tools"',
+        "anthropic 2.14.0, ThinkingConfigBetweenTools; pydantic-ai-slim 2.68.0",
+        _MESSAGES,
+    ),
+    Row(
+        "no thinking at a high effort",
+        "claude-(?:opus-5|haiku-5-5|sonnet-5-5)",
+        _both(_thinking("disabled", "between_tools"), _effort("xhigh", "max")),
+        "thinking can only be off at effort 'high' or below, not at '{effort}'",
+        "pydantic-ai-slim 2.68.0, profiles",
+        _MESSAGES,
+    ),
+    Row(
+        "between tools elsewhere",
+        r"claude-(?!sonnet-5-5).+",
+        _thinking("between_tools"),
+        'thinking.type: "between_tools" is not supported for this model',
+        "anthropic 2.14.0, ThinkingConfigBetweenTools",
+        _MESSAGES,
+    ),
+    Row(
+        "forced tool",
+        _UNFORCED,
+        _forces,
+        "tool_choice: this model does not support forcing tool use",
+        "pydantic-ai-slim 2.68.0, profiles",
+    ),
+    Row(
+        "forced tool with a budget",
+        r"claude-.+",
+        _both(_thinking("enabled"), _forces),
+        "Thinking may not be enabled when tool_choice forces tool use.",
+        "Anthropic, extended thinking with tool use; pydantic-ai-slim 2.68.0",
+        _MESSAGES,
+    ),
+    Row(
+        "prefill",
+        _SINCE_4_6,
+        lambda wish: wish.prefill,
+        "This model does not support assistant message prefill. The conversation must end with a"
+        " user message.",
+        "Anthropic, what's new in Claude 4.6; LiteLLM 1.110.2, price table",
+    ),
+    Row(
+        "effort on 4.5",
+        "claude-(?:3.*|(?:sonnet|haiku)-4-5)",
+        lambda wish: bool(wish.effort),
+        "This model does not support the effort parameter.",
+        "pydantic-ai-slim 2.68.0, profiles",
+        _MESSAGES,
+    ),
+    Row(
+        "effort xhigh before 4-7",
+        "claude-(?:opus-4-5|(?:opus|sonnet)-4-6)",
+        _effort("xhigh"),
+        "output_config.effort: '{effort}' is not supported for this model",
+        "pydantic-ai-slim 2.68.0, profiles",
+        _MESSAGES,
+    ),
+    Row(
+        "effort max on opus-4.5",
+        "claude-opus-4-5",
+        _effort("max"),
+        "output_config.effort: '{effort}' is not supported for this model",
+        "pydantic-ai-slim 2.68.0, profiles",
+        _MESSAGES,
+    ),
+)
+
+
+# --- OpenAI -------------------------------------------------------------------------------------
+
+_TO_XHIGH = ("none", "low", "medium", "high", "xhigh")
+_TO_MAX = ("low", "medium", "high", "xhigh", "max")
+
+EFFORTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    r"gpt-5(?:-mini|-nano)?": (("minimal", "low", "medium", "high"), "medium"),
+    r"gpt-5-pro": (("high",), "high"),
+    r"gpt-5-1": (("none", "low", "medium", "high"), "none"),
+    r"gpt-5-[123]-chat-latest": (("medium",), "medium"),
+    r"gpt-5-2|gpt-5-3-codex|gpt-5-4(?:-mini|-nano)?": (_TO_XHIGH, "none"),
+    r"gpt-5-[245]-pro": (("medium", "high", "xhigh"), "medium"),
+    r"gpt-5-5": (_TO_XHIGH, "medium"),
+    r"gpt-5-6-(?:sol|terra|luna)": ((*_TO_XHIGH, "max"), "medium"),
+    r"gpt-6-sol|gpt-6-luna|gpt-6-1-terra": ((*_TO_XHIGH, "max"), "medium"),
+    r"gpt-6-astra|gpt-6-1-sol|gpt-6-2-(?:astra|sol)": (_TO_MAX, "medium"),
+}
+"""The efforts of OpenAI's models, and which of them holds when none is said
+(pydantic-ai-slim 2.68.0, profiles; LiteLLM 1.110.2; OpenAI's model pages)."""
+
+_THINKERS = "|".join(EFFORTS)
+_RESPONSES_ONLY = r"gpt-5(?:-[245])?-pro|gpt-5(?:-\d)?-codex.*|o[13]-pro"
+
+
+def _efforts(wish: Wish) -> tuple[tuple[str, ...], str]:
+    found = (row for models, row in EFFORTS.items() if re.fullmatch(models, wish.model))
+    return next(found, ((), ""))
+
+
+def _unknown_effort(wish: Wish) -> bool:
+    return bool(wish.effort) and wish.effort not in _efforts(wish)[0]
+
+
+def _reasons(wish: Wish) -> bool:
+    return (wish.effort or _efforts(wish)[1]) != "none"
+
+
+_GPT = (
+    Row(
+        "Chat of what answers over Responses only",
+        _RESPONSES_ONLY,
+        lambda _: True,
+        "This model is only supported in v1/responses and not in v1/chat/completions.",
+        "OpenAI's model pages; openai 3.57.0, ResponsesModel; pydantic-ai-slim 2.68.0",
+        ("chat",),
+        404,
+        param="model",
+    ),
+    Row(
+        "effort that the model does not know",
+        _THINKERS,
+        _unknown_effort,
+        "Unsupported value: '{effort}' is not supported with this model.",
+        "OpenAI's model pages; pydantic-ai-slim 2.68.0, profiles",
+        _OPENAI,
+        code="unsupported_value",
+        param="reasoning_effort",
+    ),
+    Row(
+        "effort max over Chat",
+        r"gpt-[56].*",
+        _effort("max"),
+        "Unsupported value: '{effort}' is only supported in v1/responses.",
+        "pydantic-ai-slim 2.68.0, profiles",
+        ("chat",),
+        code="unsupported_value",
+        param="reasoning_effort",
+    ),
+    Row(
+        "sampling while reasoning",
+        _THINKERS,
+        _both(_samples, _reasons),
+        "Unsupported parameter: '{sampling}' is not supported with this model.",
+        "OpenAI's page on reasoning; pydantic-ai-slim 2.68.0, profiles",
+        _OPENAI,
+        code="unsupported_parameter",
+    ),
+    Row(
+        "tools over Chat while reasoning",
+        r"gpt-5-[45](?:-mini|-nano)?|gpt-5-6-.*",
+        lambda wish: wish.tools and wish.effort not in ("", "none"),
+        "Function tools with reasoning_effort are not supported in v1/chat/completions for this"
+        " model. Please use /v1/responses instead.",
+        "OpenAI's deployment checklist; reports of users",
+        ("chat",),
+        param="reasoning_effort",
+    ),
+    Row(
+        "tools over Chat without none",
+        r"gpt-6-sol|gpt-6-luna|gpt-6-1-terra",
+        lambda wish: wish.tools and wish.effort != "none",
+        "Function tools are only supported in v1/chat/completions with reasoning_effort 'none'."
+        " Please use /v1/responses instead.",
+        "OpenAI's model pages; pydantic-ai-slim 2.68.0, profiles",
+        ("chat",),
+        param="reasoning_effort",
+    ),
+    Row(
+        "tools over Chat",
+        r"gpt-6-astra|gpt-6-1-sol|gpt-6-2-(?:astra|sol)",
+        lambda wish: wish.tools,
+        "Function tools are not supported in v1/chat/completions for this model. Please use"
+        " /v1/responses instead.",
+        "OpenAI's deployment checklist",
+        ("chat",),
+        param="tools",
+    ),
+)
+
+
+# --- Gemini -------------------------------------------------------------------------------------
+
+_SINCE_3 = r"gemini-(?:[3-9]|\d\d)(?:-.*)?"
+_GEMINI = (
+    Row(
+        "level and budget",
+        _SINCE_3,
+        lambda wish: wish.budget is not None and bool(wish.effort),
+        "You can only set one of thinking budget and thinking level.",
+        "Google's page on thinking",
+        ("gemini",),
+    ),
+    Row(
+        "level before 3",
+        r"gemini-2-5-.*",
+        lambda wish: bool(wish.effort),
+        "Thinking level is not supported for this model.",
+        "Google's page on thinking",
+        ("gemini",),
+    ),
+    Row(
+        "level minimal",
+        r"gemini-3-1-pro.*|gemini-3-pro.*|gemini-3-[78]-flash|gemini-4-.*",
+        _effort("minimal"),
+        "Thinking level MINIMAL is not supported for this model.",
+        "Google's model pages; pydantic-ai-slim 2.68.0, profiles",
+        ("gemini",),
+    ),
+    Row(
+        "no budget on pro",
+        r"gemini-3(?:-1)?-pro-preview|gemini-2-5-pro",
+        lambda wish: wish.budget == 0,
+        "Budget 0 is invalid. This model only works in thinking mode.",
+        "Google's page on thinking; reports of users",
+        ("gemini",),
+    ),
+    Row(
+        "thinking of pictures",
+        "gemini-2-5-flash-image",
+        lambda wish: wish.configured,
+        "Thinking is not supported for this model.",
+        "Google's model pages",
+        ("gemini",),
+    ),
+    Row(
+        "tools of pictures",
+        r"gemini-.*-image(?:-preview)?",
+        lambda wish: wish.tools,
+        "Function calling is not enabled for this model.",
+        "Google's model pages",
+        ("gemini", "chat"),
+    ),
+)
+
+
+# --- the others ---------------------------------------------------------------------------------
+
+_CHAT = ("chat",)
+_OTHERS = (
+    Row(
+        "forced tool while DeepSeek thinks",
+        r"deepseek-(?:v4-.*|flash)",
+        lambda wish: wish.thinks and _forces(wish),
+        "Thinking mode does not support this tool_choice",
+        "pydantic-ai-slim 2.68.0, providers/deepseek",
+        _CHAT,
+        code="invalid_request_error",
+    ),
+    Row(
+        "GLM-5.3 without thinking",
+        r"glm-5-3(?:-.*)?",
+        _thinking("disabled"),
+        "thinking.type: this model always thinks, 'disabled' is not supported",
+        "Z.AI's model page",
+        _CHAT,
+        code="1210",
+    ),
+    Row(
+        "MiniMax-M3.1 without thinking",
+        r"minimax-m3-1.*",
+        _thinking("disabled"),
+        "invalid params, thinking cannot be disabled for this model (2013)",
+        "reports of users",
+        _CHAT,
+        code=2013,
+    ),
+    Row(
+        "Grok 4.5 without thinking",
+        r"grok-4-[567]",
+        _effort("none"),
+        "This model does not support `reasoning_effort` 'none'.",
+        "xAI's page on reasoning; @ai-sdk/xai",
+        _OPENAI,
+    ),
+    Row(
+        "effort on Grok 4.20",
+        r"grok-4-20-.*",
+        lambda wish: bool(wish.effort),
+        "This model does not support parameter reasoningEffort.",
+        "@ai-sdk/xai",
+        _OPENAI,
+    ),
+)
+
+ROWS: Sequence[Row] = (*_CLAUDE, *_GPT, *_GEMINI, *_OTHERS)
+"""Every refusal; the first that holds is the answer."""
