@@ -228,7 +228,7 @@ async def test_the_place_in_debug_mode(gate: TokenGate) -> None:
         sys.set_coroutine_origin_tracking_depth(before)
     assert "made at (most recent call last)" in said
     assert said.endswith('gate.conversation("glm-5.1").say(PROMPT)')
-    assert "aiotokengate/stream.py" not in said
+    assert "aiotokengate/_stream/call.py" not in said
 
 
 async def test_the_place_with_tracemalloc(gate: TokenGate) -> None:

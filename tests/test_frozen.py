@@ -25,5 +25,5 @@ def test_redis_out_of_an_archive(tmp_path: Path) -> None:
     archive = make_archive(str(tmp_path / "冻结"), "zip", package.parent, package.name)
     command = [sys.executable, "-c", PROGRAM, archive]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    lines = (package / "redis" / "lane.lua").read_text("utf-8").splitlines()
+    lines = (package / "_redis" / "lane.lua").read_text("utf-8").splitlines()
     assert done.stdout == f"<RedisBackend 127.0.0.1:1, prefix 'aiotokengate'> {len(lines)}\n"

@@ -87,7 +87,7 @@ def test_an_address_that_is_none(address: str, why: str) -> None:
     assert_hidden(raised.value, "geheim99")
     error = raised.value
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    ours = [frame for frame in told.stack if frame.filename.endswith("aiotokengate/proxies.py")]
+    ours = [frame for frame in told.stack if frame.filename.endswith("aiotokengate/_http/proxies.py")]
     assert "geheim99" not in "".join(str(frame.locals) for frame in ours)
 
 

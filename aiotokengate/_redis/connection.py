@@ -57,7 +57,7 @@ __all__ = [
     "text",
 ]
 
-SCRIPT: Final = files("aiotokengate.redis").joinpath("lane.lua").read_text("utf-8")
+SCRIPT: Final = files("aiotokengate._redis").joinpath("lane.lua").read_text("utf-8")
 DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 TROUBLE: Final = (RedisError, OSError, asyncio.TimeoutError)
