@@ -4,7 +4,6 @@ import gc
 from collections.abc import AsyncIterator
 
 import pytest
-from coverage import Coverage
 from hypothesis import settings
 
 from aiotokengate import TokenGate
@@ -18,14 +17,6 @@ def pytest_collection_finish() -> None:
     """Have the collector pass over what stays anyway: many tests call it."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish() -> None:
-    """Keep what was measured: a worker that is slow to end is killed, and what it held is lost."""
-    measured = Coverage.current()
-    if measured is not None:
-        measured.save()
 
 
 @pytest.fixture
