@@ -58,14 +58,14 @@ test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
 	done; echo "$$summary"
 
 fuzz: $(FUZZ) ## search for bytes on which the decoders break, ten minutes / 模糊测试解码器
-	PYTHONPATH=tests $(VENV)-fuzz/bin/python tests/fuzz_wire.py \
+	$(VENV)-fuzz/bin/python -m tests.programs.fuzz_wire \
 	  -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=8192 $(FUZZ_ARGS)
 
 attack: $(DEV) ## odd values at every place of every stream, ten minutes at most / 逐处替换异常值
-	PYTHONPATH=tests $(BIN)/python tests/fuzz_decoders.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
+	$(BIN)/python -m tests.programs.fuzz_decoders --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 soak: $(DEV) ## a busy service on a gateway that fails, ten minutes / 高负载与故障长测
-	PYTHONPATH=tests $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS) $(SOAK_ARGS)
+	$(BIN)/python -m tests.programs.soak --seconds $(SOAK_SECONDS) $(SOAK_ARGS)
 
 check: lint types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
 
@@ -133,7 +133,7 @@ test-vendors: ## whether the newest vendors' packages know types that we lose / 
 	@$(VENV)-vendors/bin/python -m pip install --quiet --upgrade pip
 	@$(VENV)-vendors/bin/python -m pip install --quiet $(EDITABLE)
 	@$(VENV)-vendors/bin/python -m pip install --quiet --upgrade anthropic google-genai openai
-	$(VENV)-vendors/bin/python -m pytest -s $(wildcard tests/test_known_types_*.py)
+	$(VENV)-vendors/bin/python -m pytest -s $(wildcard tests/testing/test_known_types_*.py)
 
 clean: ## remove everything that was made here / 清除生成的文件
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-fuzz $(VENV)-newest $(VENV)-oldest $(VENV)-others $(VENV)-vendors build dist .coverage .coverage.* .hypothesis .import_linter_cache

@@ -18,13 +18,12 @@ from typing import Any
 
 import attrs
 
-TESTS = Path(__file__).parent.parent / "tests"
-sys.path.insert(0, str(TESTS))
-
-from redis_server import RedisServer  # noqa: E402 - from the tests
-from strict_gateway import StrictGateway  # noqa: E402 - from the tests
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 
 from aiotokengate.testing._limits import RateLimit  # noqa: E402 - after the path
+from tests.support.redis_server import RedisServer  # noqa: E402 - from the tests
+from tests.support.strict_gateway import StrictGateway  # noqa: E402 - from the tests
 
 WORKERS = 4
 CALLS = 600
@@ -112,7 +111,7 @@ async def worker(name: str, url: str, port: int, sizes: list[int]) -> dict[str, 
         "seconds": SECONDS,
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(TESTS / "redis_worker.py"), json.dumps(work)),
+        *(sys.executable, "-m", "tests.programs.redis_worker", json.dumps(work)),
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

@@ -10,7 +10,6 @@ import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import About
 
 from aiotokengate import CallerError, Reply, Usage
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder, encode_chat, media_of
@@ -36,6 +35,7 @@ from aiotokengate.types import (
     UnknownDelta,
     UsageDelta,
 )
+from tests.support.common import About
 
 PLAIN = DIALECTS["openai-compatible"]
 

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from streams import (
+
+from aiotokengate._wire.framing import END, LOST, frames_in
+from aiotokengate.errors import (
+    BadRequest,
+    Overloaded,
+    RateLimited,
+    ServerFailed,
+    StatusError,
+    TokenGateError,
+    WireError,
+)
+from tests.support.streams import (
     DONE,
     PROTOCOLS,
     Read,
@@ -22,17 +33,6 @@ from streams import (
     read,
     saying,
     written,
-)
-
-from aiotokengate._wire.framing import END, LOST, frames_in
-from aiotokengate.errors import (
-    BadRequest,
-    Overloaded,
-    RateLimited,
-    ServerFailed,
-    StatusError,
-    TokenGateError,
-    WireError,
 )
 
 TEXTS = ("你好", "，世界🎉", "\n再见")

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from support import About
 
 from aiotokengate import Reply, ToolCallDelta, UnknownDelta
 from aiotokengate._wire.dialects import DIALECTS
@@ -14,6 +13,7 @@ from aiotokengate._wire.fold import fold
 from aiotokengate._wire.gemini_reply import GeminiDecoder
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.types import Delta
+from tests.support.common import About
 
 Chunk = dict[str, Any]
 

@@ -14,11 +14,12 @@ from random import Random
 from time import process_time
 
 import pytest
-from hostile import ODD, attack, attacks, places, use, with_odd
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import NAMES, STREAMS
-from streams import PROTOCOLS, body, read, saying
+
+from tests.support.hostile import ODD, attack, attacks, places, use, with_odd
+from tests.support.recorded import NAMES, STREAMS
+from tests.support.streams import PROTOCOLS, body, read, saying
 
 SAMPLE = 12_000
 SEED = 11

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from support import About
 
 from aiotokengate import (
     AnswerDelta,
@@ -26,6 +25,7 @@ from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import Delta
+from tests.support.common import About
 
 MODEL = "claude-opus-4-6"
 OLD = "claude-sonnet-4.5"

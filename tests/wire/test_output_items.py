@@ -6,12 +6,22 @@ from typing import Any
 
 import orjson
 import pytest
-from test_responses import CALL, MESSAGE, REASONING, ev, folded, read, response, summary, words
 
 from aiotokengate import CommentaryDelta, Reply, UnknownDelta
 from aiotokengate._wire.framing import Framing
 from aiotokengate._wire.responses_reply import ResponsesDecoder
 from aiotokengate._wire.transcript import Transcript
+from tests.wire.test_responses import (
+    CALL,
+    MESSAGE,
+    REASONING,
+    ev,
+    folded,
+    read,
+    response,
+    summary,
+    words,
+)
 
 END = ev("completed", response=response("completed"))
 PART = {"type": "output_text", "text": "你好！", "annotations": [], "logprobs": []}

@@ -13,7 +13,6 @@ import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support import About
 
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
@@ -21,6 +20,7 @@ from aiotokengate._wire.fold import fold
 from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import ANSWER, REASONING, Transcript
 from aiotokengate.types import AnswerDelta, Delta, FinishDelta, ReasoningDelta, ToolCallDelta
+from tests.support.common import About
 
 Said = list[tuple[str, str]]
 Frames = Iterator[dict[str, Any]]

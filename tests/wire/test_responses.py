@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from support import About
 
 from aiotokengate import AnswerDelta, CallerError, FinishDelta, ReasoningDelta, Reply
 from aiotokengate._wire.dialects import DIALECTS
@@ -20,6 +19,7 @@ from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.errors import BadRequest, RateLimited, ServerFailed, StatusError
 from aiotokengate.types import Delta
+from tests.support.common import About
 
 MODEL = "gpt-5.3-codex"
 REASONING = {

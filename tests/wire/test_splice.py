@@ -20,8 +20,6 @@ from typing import Any, TypeAlias
 
 import orjson
 import pytest
-import test_messages
-import test_responses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from splice_rates import LEAST, SHAPES, Said, rate, replies
@@ -34,6 +32,7 @@ from aiotokengate._wire.splice import FAIR_TRIAL, LONGEST, MOST_TEMPLATES, Appen
 from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import ANSWER, ChoiceState, Transcript
 from aiotokengate.catalogue import CATALOGUE
+from tests.wire import test_messages, test_responses
 
 Decoder: TypeAlias = ChatCompletionsDecoder | ResponsesDecoder | MessagesDecoder
 Make: TypeAlias = Callable[[], Decoder]

@@ -6,13 +6,13 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import About
 
 from aiotokengate import Usage
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.fold import fold
 from aiotokengate._wire.transcript import ANSWER, Transcript
 from aiotokengate._wire.usage import has_counts, merged_counts, usage_of
+from tests.support.common import About
 
 
 def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:

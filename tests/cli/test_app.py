@@ -1,0 +1,681 @@
+"""The command line, run as a person and as a program run it: real processes, real terminals."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import pyte
+import pytest
+from rich.console import Console
+
+from aiotokengate._cli import show
+from aiotokengate._stream.call import ChatStream
+from aiotokengate._stream.receiver import Guard
+from aiotokengate._wire.transcript import ANSWER, COMMENTARY, REASONING
+from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
+from tests.support.common import pump_over
+
+MODEL = "qwen3.6-max-preview"
+REPLY = ScriptedReply(
+    reasoning=["想一想", "……🤔"], answer=["**你好**！👋🏽\n\n", "- 一\n- 二\n\n", "完"]
+)
+COMMAND = [sys.executable, "-m", "aiotokengate"]
+
+
+def environment(gateway: FakeGateway | None) -> dict[str, str]:
+    own = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
+    if gateway is not None:
+        own |= {"TOKENGATE_API_KEY": gateway.api_key, "TOKENGATE_BASE_URL": gateway.base_url}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TOKENGATE", "COLUMNS"))}
+    return kept | own
+
+
+def run(
+    gateway: FakeGateway | None, *arguments: str, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command whose input and output are pipes."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(gateway),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+# --- pipes --------------------------------------------------------------------------------------
+
+
+def test_answer_and_thinking_part_in_a_pipe(fake_gateway: FakeGateway) -> None:
+    """The answer goes to standard output as it is, the rest to standard error."""
+    fake_gateway.script(faults.written(REPLY, MODEL).drip(7))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert done.returncode == 0
+    assert done.stdout == "**你好**！👋🏽\n\n- 一\n- 二\n\n完\n"
+    thinking, summary = done.stderr.splitlines()
+    assert thinking == "想一想……🤔"
+    assert re.fullmatch(r"\[tokens/令牌 .* first answer/首个回答 .*\]", summary)
+
+
+def test_without_thinking(fake_gateway: FakeGateway) -> None:
+    """``--no-reasoning`` leaves the thinking out."""
+    fake_gateway.script(REPLY)
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--no-reasoning")
+    assert "想一想" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-"], []], ids=["dash", "pipe"])
+def test_the_prompt_from_standard_input(
+    fake_gateway: FakeGateway, arguments: Sequence[str]
+) -> None:
+    """A prompt that comes through a pipe, with the options of the call."""
+    options = ["--system", "简短", "--max-tokens", "9", "--temperature", "0.5"]
+    done = run(fake_gateway, "chat", MODEL, *arguments, *options, stdin="在吗？😀\n")
+    assert done.returncode == 0
+    sent = fake_gateway.requests[0].json
+    assert [message["content"] for message in sent["messages"]] == ["简短", "在吗？😀\n"]
+    assert (sent["max_tokens"], sent["temperature"]) == (9, 0.5)
+    assert "finish/结束原因 length" in done.stderr
+
+
+def test_json_lines(fake_gateway: FakeGateway) -> None:
+    """Every delta is a line of JSON, the usage the last."""
+    fake_gateway.script(
+        ScriptedReply(reasoning=["想"], answer=["好"], tool_calls=[Call("f", {"城市": "北京"})])
+    )
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [line["type"] for line in lines]
+    assert kinds[:3] == ["reasoning", "answer", "tool_call"]
+    assert kinds[-2:] == ["finish", "usage"]
+    assert lines[1] == {"type": "answer", "text": "好", "choice": 0}
+    assert lines[-1]["usage"]["completion_tokens"] > 0
+    assert done.stderr == ""
+
+
+def test_a_reader_that_has_enough(fake_gateway: FakeGateway) -> None:
+    """A pipe that closes early ends the command with status 1 and without a word."""
+    # Much more than a pipe holds, so that the command is still writing when its reader leaves.
+    fake_gateway.script(ScriptedReply(answer=["字" * 100] * 3000))
+    command = f"{' '.join(COMMAND)} chat {MODEL} 在吗？ | head -c 6; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        env=environment(fake_gateway),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "字字", "")
+
+
+def test_an_interrupt_in_a_pipe(fake_gateway: FakeGateway) -> None:
+    """The next program gets what came, as a line, and status 130 says that it is not all."""
+    half = "一半的话😀"
+    fake_gateway.script(ScriptedReply(answer=[half, Gate(), "没了"]))
+    with subprocess.Popen(
+        [*COMMAND, "chat", MODEL, "数数"],
+        env=environment(fake_gateway),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        seen = process.stdout.read(len(half.encode()))
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert (process.returncode, (seen + rest).decode()) == (130, half + "\n")
+    assert "stopped/已停止" in told.decode()
+    assert "Traceback" not in told.decode()
+
+
+def test_models(fake_gateway: FakeGateway) -> None:
+    """One name a line in a pipe; JSON on demand."""
+    names = run(fake_gateway, "models").stdout.splitlines()
+    assert MODEL in names
+    rows = [json.loads(line) for line in run(fake_gateway, "models", "--json").stdout.splitlines()]
+    assert [row["id"] for row in rows] == names
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_errors_are_one_message(fake_gateway: FakeGateway) -> None:
+    """A wrong model, key or address: a message with a hint in two languages, and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    cases = {
+        "ModelNotFound": (["chat", "no-such-model", "在吗？"], "aiotokengate models"),
+        "AuthenticationFailed": (
+            ["chat", MODEL, "在吗？", "--api-key", "sk-wrong-key"],
+            "密钥|key",
+        ),
+        "ConnectFailed": (["chat", MODEL, "在吗？", "--base-url", nobody], "请检查网络"),
+        "CallerError": (["chat", MODEL, " "], "expected a prompt, got none"),
+    }
+    for arguments, message in cases.values():
+        done = run(fake_gateway, *arguments)
+        assert done.returncode == 1
+        assert re.search(message, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert "sk-wrong-key" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_no_key() -> None:
+    """Without a key the command says where to put it."""
+    done = run(None, "chat", MODEL, "在吗？")
+    assert done.returncode == 1
+    assert "TOKENGATE_API_KEY" in done.stderr
+    assert "请设置环境变量" in done.stderr
+
+
+def test_a_cut_reply_keeps_what_came(fake_gateway: FakeGateway) -> None:
+    """The partial answer stays on standard output, the error says that it was cut."""
+    fake_gateway.script(faults.unfinished(ScriptedReply(answer=["一半", "的话"])))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert done.returncode == 1
+    assert done.stdout == "一半的话\n"
+    assert "interrupted/已中断" in done.stderr
+    assert "without a finish reason" in done.stderr
+
+
+REFUSAL = (
+    b'data: {"choices":[{"index":0,"delta":{"refusal":"\xe4\xb8\x8d\xe8\xa1\x8c"}}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+
+
+def test_a_refusal_is_shown(fake_gateway: FakeGateway) -> None:
+    """A model that says no is heard, in a pipe and on a terminal."""
+    fake_gateway.script(Raw(body=REFUSAL), Raw(body=REFUSAL))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert done.stdout == "\n"
+    assert done.stderr.startswith("refused/已拒绝: 不行\n")
+    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
+        assert screen.rest() == 0
+        assert "refused/已拒绝: 不行" in screen.seen
+
+
+def frames(*chunks: str) -> bytes:
+    """Give a body of Chat Completions with these texts as frames."""
+    return "".join(f"data: {chunk}\n\n" for chunk in chunks).encode()
+
+
+def chunk(text: str, reason: str | None = None) -> str:
+    """Give a chunk with a piece of the answer."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+    return json.dumps({"choices": [choice]}, ensure_ascii=False)
+
+
+DAMAGED = frames(
+    chunk("共付 1"),
+    '{"choices":[{"index":0,"delta":{"content":"00 元',
+    chunk(" 💰", "stop"),
+    "[DONE]",
+)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--no-reasoning",)], ids=str)
+def test_a_damaged_reply_is_told_and_has_a_status_of_its_own(
+    fake_gateway: FakeGateway, options: Sequence[str]
+) -> None:
+    """A reply with a frame that can't be read is shown, with a warning, and the status is 4."""
+    fake_gateway.script(Raw(body=DAMAGED))
+    done = run(fake_gateway, "chat", MODEL, "付多少？", *options)
+    assert done.returncode == 4
+    assert "共付 1" in done.stdout
+    assert "💰" in done.stdout
+    assert "warning / 注意: 1 damaged frame(s) of the reply could not be read" in done.stderr
+    assert "有 1 帧已损坏" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_reply_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """A person is told, too; in a conversation it goes on."""
+    fake_gateway.script(Raw(body=DAMAGED), Raw(body=DAMAGED), ScriptedReply(answer="第二答"))
+    with terminal(fake_gateway, "chat", MODEL, "付多少？") as screen:
+        assert screen.rest() == 4
+        assert "1 damaged frame(s)" in screen.seen
+    with terminal(fake_gateway, "chat", MODEL) as screen:
+        screen.until("> ")
+        screen.type("付多少？\n")
+        screen.until("内容可能不完整")
+        screen.type("再问一次\n")
+        screen.until("第二答")
+        screen.type("/exit\n")
+        assert screen.rest() == 0
+
+
+def test_a_damaged_reply_that_was_cut_is_an_error(fake_gateway: FakeGateway) -> None:
+    """Half a reply is an error first of all; what was skipped stands in its last line."""
+    cut = frames(chunk("一半"), '{"choices":[{"index":0,"delta":{"content":"坏😵')
+    fake_gateway.script(Raw(body=cut))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert (done.returncode, done.stdout) == (1, "一半\n")
+    assert "frames skipped: 1" in done.stderr
+
+
+def test_a_frame_that_could_be_mended_is_no_damage(fake_gateway: FakeGateway) -> None:
+    """What was certain is read as if nothing had been: the status is 0, and nobody is warned."""
+    glued = f"data: data: {chunk('两帧')}{chunk('粘连 🧷', 'stop')}\n\ndata: [DONE]\n\n"
+    fake_gateway.script(Raw(body=glued.encode()))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert (done.returncode, done.stdout) == (0, "两帧粘连 🧷\n")
+    assert "warning" not in done.stderr
+
+
+def test_a_paused_reply_says_so(fake_gateway: FakeGateway) -> None:
+    """A reply that the vendor wants to go on with is not passed off as an end."""
+    body = frames(chunk("查到一半 🔎", "pause_turn"), "[DONE]")
+    fake_gateway.script(Raw(body=body), Raw(body=body))
+    done = run(fake_gateway, "chat", MODEL, "查一下")
+    assert (done.returncode, done.stdout) == (0, "查到一半 🔎\n")
+    assert "paused/已暂停" in done.stderr
+    with terminal(fake_gateway, "chat", MODEL, "查一下") as screen:
+        assert screen.rest() == 0
+        assert "paused/已暂停" in screen.seen
+
+
+UNKNOWN = frames(
+    '{"choices":[{"index":0,"delta":{"hologram":{"形状":"猫 🐈"}}}]}',
+    chunk("好", "stop"),
+    "[DONE]",
+)
+
+
+def test_what_nobody_knows_is_for_programs_alone(fake_gateway: FakeGateway) -> None:
+    """A person does not see it; among JSON lines it is one, under its own name."""
+    fake_gateway.script(Raw(body=UNKNOWN), Raw(body=UNKNOWN))
+    done = run(fake_gateway, "chat", MODEL, "在吗？")
+    assert (done.returncode, done.stdout) == (0, "好\n")
+    assert "hologram" not in done.stderr
+    lines = run(fake_gateway, "chat", MODEL, "在吗？", "--json").stdout.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [line["type"] for line in told] == ["unknown", "answer", "finish"]
+    assert (told[0]["protocol"], told[0]["data"]) == ("chat", {"形状": "猫 🐈"})
+    assert "hologram" in told[0]["name"]
+
+
+@pytest.mark.parametrize("odd", ['{"a":' * 150 + "1" + "}" * 150, "9" * 400], ids=["deep", "long"])
+def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
+    """What came beside the counts, and what nobody knows, is written whatever it is."""
+    told = f'{{"prompt_tokens":3,"completion_tokens":2,"怪 🌀":{odd}}}'
+    choice = f'{{"index":0,"delta":{{"content":"好","hologram":{odd}}},"finish_reason":"stop"}}'
+    body = frames(f'{{"choices":[{choice}],"usage":{told}}}', "[DONE]")
+    fake_gateway.script(Raw(body=body))
+    done = run(fake_gateway, "chat", MODEL, "在吗？", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    kinds = [line.split('"')[3] for line in done.stdout.splitlines()]
+    assert kinds == ["answer", "unknown", "finish", "usage"]
+
+
+def working() -> ChatStream:
+    """Give a reply with commentary between its thoughts and its answer."""
+    pump = pump_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])
+    state = pump.log.choice(0)
+    pump.log.say(state, REASONING, "先想")
+    pump.log.say(state, COMMENTARY, "正在查")
+    pump.log.unknown(0, "responses", "response.hologram", {"x": 1})
+    pump.log.say(state, COMMENTARY, "天气 🔎")
+    pump.log.say(state, ANSWER, "这是")
+    return ChatStream(pump, Guard(pump))
+
+
+@pytest.mark.parametrize("reasoning", [True, False])
+async def test_commentary_stands_apart_in_a_pipe(*, reasoning: bool) -> None:
+    """It goes to standard error with a label of its own, also where the thinking is left out."""
+    stream, out, rest = working(), StringIO(), StringIO()
+    screen = show.Plain(out, rest, reasoning=reasoning)
+    await screen.show(stream)
+    screen.finish(await stream.reply())
+    assert out.getvalue() == "这是\n结果 ✅\n"
+    thought = ["先想"] if reasoning else []
+    assert rest.getvalue().splitlines()[:-1] == [*thought, "commentary/进展: 正在查天气 🔎"]
+
+
+async def test_commentary_stands_apart_on_a_terminal() -> None:
+    """It is dimmed like the thinking, with its label once, before the answer."""
+    stream, out = working(), StringIO()
+    console = Console(file=out, force_terminal=True, width=80, highlight=False)
+    screen = show.Terminal(console, Console(file=StringIO()), reasoning=True)
+    await screen.show(stream)
+    shown = scrolled(out.getvalue().encode().replace(b"\n", b"\r\n"))
+    lines = [line for line in shown.split("\n") if line]
+    assert lines[:2] == ["先想", "commentary/进展: 正在查天气 🔎"]
+    assert "结果 ✅" in lines[-1]
+    assert "\x1b[2mcommentary/进展: " in out.getvalue()
+
+
+async def test_commentary_alone_ends_its_line() -> None:
+    """The counts stand on a line of their own also after what is no answer."""
+    pump = pump_over([frames('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')])
+    pump.log.say(pump.log.choice(0), COMMENTARY, "还在查 ⏳")
+    stream, rest = ChatStream(pump, Guard(pump)), StringIO()
+    screen = show.Plain(StringIO(), rest, reasoning=True)
+    await screen.show(stream)
+    screen.finish(await stream.reply())
+    first, last = rest.getvalue().splitlines()
+    assert first == "commentary/进展: 还在查 ⏳"
+    assert last.startswith("[tokens/令牌")
+
+
+def test_a_prompt_in_another_encoding(fake_gateway: FakeGateway) -> None:
+    """Bytes that are no UTF-8 are refused in words, before anything is sent."""
+    done = subprocess.run(
+        [*COMMAND, "chat", MODEL],
+        env=environment(fake_gateway),
+        input="在吗？".encode("gbk"),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert "expected UTF-8 on standard input" in done.stderr.decode()
+    assert "标准输入应为 UTF-8" in done.stderr.decode()
+    assert not fake_gateway.requests
+
+
+def test_output_without_chinese(fake_gateway: FakeGateway) -> None:
+    """Where the output can't hold a character, the rest of the answer still comes."""
+    fake_gateway.script(ScriptedReply(answer="好 ok 👌"))
+    latin = environment(fake_gateway) | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        [*COMMAND, "chat", MODEL, "ok?"], env=latin, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"? ok ?\n")
+
+
+def test_help_of_the_gateway_without_chinese() -> None:
+    """Its help needs no extra, and no terminal with Chinese either."""
+    plain = environment(None) | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*COMMAND, "gateway", "--help"], env=plain, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert b"Stop with Ctrl-C" in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["chat", MODEL, "在吗？"]], ids=str)
+def test_a_full_disk(fake_gateway: FakeGateway, arguments: Sequence[str]) -> None:
+    """What can't be written is said in a line."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(fake_gateway),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode
+    assert "error / 错误: No space left on device" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["chat"], ["nonsense"], ["chat", MODEL, "x", "--temperature", "hot"]],
+    ids=["no model", "no such command", "no number"],
+)
+def test_wrong_use(arguments: Sequence[str]) -> None:
+    """Wrong arguments are explained, and end with status 2."""
+    done = run(None, *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["chat"], ["models"], ["demo"]], ids=str)
+def test_help_in_two_languages(command: Sequence[str]) -> None:
+    """Each help text is there in English and in Chinese."""
+    done = run(None, *command, "--help")
+    assert done.returncode == 0
+    assert re.search(r"[a-z]{4}", done.stdout)
+    assert re.search(r"[\u4e00-\u9fff]{3}", done.stdout)
+
+
+def test_version() -> None:
+    """The version is told with and without the extra."""
+    assert run(None, "--version").stdout.startswith("aiotokengate 0.")
+
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules.update(typer=None, rich=None)
+from aiotokengate.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("command", ["chat", "models", "demo"])
+def test_without_the_extra(command: str) -> None:
+    """Without typer and rich, the extra is named and the status is 2."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA, command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].endswith("pip install 'aiotokengate[cli]'")
+    assert "附加依赖" in done.stderr
+
+
+# --- a terminal ---------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A process on a pseudo-terminal of 80 columns."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self.process = process
+        self._master = master
+        self.seen = ""
+        self.written = b""
+
+    def until(self, text: str) -> None:
+        """Read on until the text has appeared."""
+        while text not in self.seen:
+            assert self._read(), f"expected {text!r}, got {self.seen!r}"
+
+    def rest(self) -> int:
+        """Read to the end; give the exit status."""
+        while self._read():
+            pass
+        return self.process.wait(60)
+
+    def type(self, text: str) -> None:
+        """Type on the keyboard."""
+        os.write(self._master, text.encode())
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._master], [], [], 60)
+        try:
+            data = os.read(self._master, 65536) if ready else b""
+        except OSError:  # how Linux says that nobody has the other side open
+            data = b""
+        self.written += data
+        self.seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.written.decode("utf-8", "ignore"))
+        return bool(data)
+
+
+@contextmanager
+def terminal(gateway: FakeGateway | None, *arguments: str) -> Iterator[Terminal]:
+    """Run a command on a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=environment(gateway),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_markdown_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """Thinking comes first, then rendered Markdown, then what it took."""
+    fake_gateway.script(faults.written(REPLY, MODEL).drip(7))
+    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
+        assert screen.rest() == 0
+        assert screen.seen.index("想一想……🤔") < screen.seen.rindex("你好！👋🏽")
+        assert "**" not in screen.seen
+        assert " • 一" in screen.seen
+        assert "tokens/令牌" in screen.seen
+
+
+def test_tokens_are_shown_as_they_come(fake_gateway: FakeGateway) -> None:
+    """Each token is on the screen before the gateway sends the next one."""
+    turn = Gate()
+    fake_gateway.script(
+        ScriptedReply(reasoning=["想", turn, "完"], answer=[turn, "一", turn, "二"])
+    )
+    with terminal(fake_gateway, "chat", MODEL, "数数") as screen:
+        for text in ("想", "完", "一", "二"):
+            screen.until(text)
+            turn.release()
+        assert screen.rest() == 0
+
+
+def test_ctrl_c_keeps_the_partial_reply(fake_gateway: FakeGateway) -> None:
+    """Ctrl-C in mid-stream ends with what came, the counts, and status 130."""
+    fake_gateway.script(ScriptedReply(reasoning=["想"], answer=["一半的话", Gate(), "没了"]))
+    with terminal(fake_gateway, "chat", MODEL, "数数") as screen:
+        screen.until("一半的话")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.rest() == 130
+        assert "stopped/已停止" in screen.seen
+        assert "Traceback" not in screen.seen
+    assert fake_gateway.requests[0].disconnected.wait_blocking(60)
+
+
+def test_a_conversation(fake_gateway: FakeGateway) -> None:
+    """Without a prompt it is a conversation that remembers; an error does not end it."""
+    fake_gateway.script(
+        ScriptedReply(reasoning="想", answer="第一答"),
+        faults.queue_full(),
+        faults.queue_full(),
+        faults.queue_full(),
+        ScriptedReply(answer="第二答"),
+    )
+    with terminal(fake_gateway, "chat", MODEL) as screen:
+        screen.until("> ")
+        screen.type("第一问\n")
+        screen.until("total/总计")
+        screen.type("\n会失败的一问\n")
+        screen.until("error / 错误")
+        screen.type("第二问\n")
+        screen.until("第二答")
+        screen.type("/exit\n")
+        assert screen.rest() == 0
+    sent = [message["content"] for message in fake_gateway.requests[-1].json["messages"]]
+    assert sent == ["第一问", "第一答", "第二问"]
+
+
+def test_ctrl_d_ends_a_conversation(fake_gateway: FakeGateway) -> None:
+    """The end of the input is the end of the conversation."""
+    with terminal(fake_gateway, "chat", MODEL) as screen:
+        screen.until("> ")
+        screen.type("\x04")
+        assert screen.rest() == 0
+
+
+def test_models_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """On a terminal the models are a table."""
+    with terminal(fake_gateway, "models") as screen:
+        assert screen.rest() == 0
+        assert "model / 模型" in screen.seen
+        assert MODEL in screen.seen
+
+
+LONG = "".join(
+    f"第 {n} 段：很长的话，要占两行才写得完，还有 English words that must not be cut 😊\n\n"
+    for n in range(1, 30)
+)
+
+
+def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
+    """What a person can scroll back to is the thinking and the answer, once and in order."""
+    code = "\n".join(f"行_{n} = {n}" for n in range(40))
+    fake_gateway.script(
+        ScriptedReply(reasoning=LONG, answer=f"{LONG}- 一\n- 二\n\n```python\n{code}\n```\n完")
+    )
+    with terminal(fake_gateway, "chat", MODEL, "写长一点") as screen:
+        assert screen.rest() == 0
+        shown = scrolled(screen.written)
+    words = "".join(shown.split())
+    expected = "".join(f"{LONG}{LONG}•一•二{code}完".split())
+    assert words.startswith(expected + "[tokens")
+    assert re.search(r"English\s+words\s+that\s+must\s+not\s+be\s+cut", shown)
+
+
+def scrolled(written: bytes) -> str:
+    """Give the lines that scrolled away, and those still on the screen."""
+    screen = pyte.HistoryScreen(80, 24, history=10_000)
+    pyte.ByteStream(screen).feed(written.replace(b"\r\r\n", b"\r\n"))
+    gone = ["".join(line[at].data for at in range(80)) for line in screen.history.top]
+    return "\n".join(line.rstrip() for line in [*gone, *screen.display])
+
+
+def test_a_model_cannot_steer_the_terminal(fake_gateway: FakeGateway) -> None:
+    """Control characters of a reply are shown, not obeyed."""
+    fake_gateway.script(ScriptedReply(reasoning="\x1b]0;标题\x07想", answer="\x1b[2J好\r\n"))
+    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
+        assert screen.rest() == 0
+        assert "␛]0;标题␇想" in screen.seen
+        assert "␛[2J好" in screen.seen
+        assert b"\x1b[2J" not in screen.written
+
+
+def test_a_conversation_into_a_file(fake_gateway: FakeGateway) -> None:
+    """Typed on a terminal, answered into a file: the file holds the answers alone."""
+    fake_gateway.script(ScriptedReply(answer="第一答"))
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "chat", MODEL],
+        env=environment(fake_gateway),
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.write(master, "第一问\n/exit\n".encode())
+        out, rest = process.communicate(timeout=60)
+    os.close(slave)
+    os.close(master)
+    assert (process.returncode, out.decode()) == (0, "第一答\n")
+    assert rest.decode().count("> ") == 2
+
+
+def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demonstration streams two turns, with no key, no settings, and past any proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with terminal(None, "demo") as screen:
+        assert screen.rest() == 0
+        for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):
+            assert text in screen.seen

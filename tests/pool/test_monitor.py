@@ -1,0 +1,293 @@
+"""Looking at a pool from another process, and ``aiotokengate top``."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
+from aiotokengate._cli.top import table
+from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._pool.monitor import read
+from aiotokengate.redis import RedisBackend
+from tests.support.redis_server import RedisServer
+
+KEY = "sk-a-key-of-the-account-that-nobody-may-see"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Give a path for a socket; they have to be short."""
+    return os.path.relpath(tmp_path / "pool.sock")
+
+
+@pytest.fixture
+async def pool(path: str) -> AsyncIterator[Pool]:
+    """Give a pool that can be looked at, with a call in flight."""
+    limits = {"qwen*": Limits(requests_per_minute=60, concurrency=5)}
+    pool = Pool(limits, monitor=path)
+    async with pool.slot("qwen3.6-plus", key=KEY):
+        yield pool
+    pool.close()
+    await asyncio.sleep(0)
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """Run the command line; give its status, and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "aiotokengate",
+        *arguments,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, errors = await process.communicate()
+    return process.returncode or 0, out.decode(), errors.decode()
+
+
+async def test_what_a_pool_tells(pool: Pool, path: str) -> None:
+    """The same as in its own process, as often as one asks; the key stays masked."""
+    for _ in range(3):
+        (lane,) = await read(path)
+        assert (lane.pattern, lane.in_flight, lane.concurrency) == ("qwen*", 1, 5)
+        assert lane.key == pool.statistics().lanes[0].key
+        assert KEY not in repr(lane)
+    assert os.stat(path).st_mode & 0o777 == 0o600  # noqa: PTH116 - a path as it was given
+
+
+async def test_many_look_at_once(pool: Pool, path: str) -> None:
+    """Each gets its answers, and none waits for one that does not read."""
+    _, silent = await asyncio.open_unix_connection(path)
+    silent.write(b"\n" * 1_000)
+    seen = await asyncio.gather(*[read(path) for _ in range(20)])
+    assert {lanes[0].in_flight for lanes in seen} == {pool.statistics().in_flight}
+    silent.close()
+
+
+async def test_a_path_that_is_taken(pool: Pool, path: str) -> None:
+    """A second pool says who is in the way, and the first goes on."""
+    other = Pool(monitor=path)
+    for _ in range(2):
+        with pytest.raises(CallerError, match="another process listens on"):
+            other.slot("qwen3.6-plus")
+    assert await read(path)
+    assert pool.statistics().in_flight == 1
+
+
+async def test_a_socket_that_was_left_behind(path: str) -> None:
+    """A dead process's socket is taken over; closing takes ours away."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    pool = Pool(monitor=path)
+    async with pool.slot("qwen3.6-plus"):
+        assert (await read(path))[0].in_flight == 1
+    pool.close()
+    with pytest.raises(ConnectFailed, match="no pool answers at"):
+        while True:
+            await read(path)
+
+
+def open_pool(path: str | Path) -> None:
+    """Have a pool listen."""
+
+    async def use() -> None:
+        Pool(monitor=path).slot("qwen3.6-plus")
+
+    asyncio.run(use())
+
+
+def occupy(path: Path, kind: str) -> None:
+    """Put something in the way."""
+    other = path.with_name("other")
+    if kind == "a file":
+        path.write_text("用户的数据 📄")
+    elif kind == "a directory":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        other.write_text("用户的数据 📄")
+        path.symlink_to(other)
+
+
+@pytest.mark.parametrize("kind", ["a file", "a directory", "a pipe", "a symbolic link"])
+async def test_what_is_no_socket_stays(tmp_path: Path, kind: str) -> None:
+    """It is named, and as it was."""
+    path = tmp_path / "precious"
+    occupy(path, kind)
+    before = path.lstat()
+    pool = Pool(monitor=path)
+    for _ in range(2):
+        with pytest.raises(CallerError, match=f"{kind} is at {path}"):
+            pool.slot("qwen3.6-plus")
+    pool.close()
+    await asyncio.sleep(0)
+    assert path.lstat() == before
+    if kind in ("a file", "a symbolic link"):
+        assert text_at(str(path)) == "用户的数据 📄"
+
+
+def test_a_link_to_a_socket_stays(path: str) -> None:
+    """Where it leads nobody listens, and it is somebody's link all the same."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    link = Path(path).with_name("link")
+    link.symlink_to(Path(path).name)
+    with pytest.raises(CallerError, match="a symbolic link is at"):
+        open_pool(link)
+    assert link.is_symlink()
+
+
+def test_a_socket_of_another_kind_is_in_use(path: str) -> None:
+    """Who listens there speaks otherwise, but lives."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(path)
+        with pytest.raises(CallerError, match="another process listens on"):
+            open_pool(path)
+        assert Path(path).is_socket()
+
+
+async def test_a_socket_whose_queue_is_full_is_in_use(path: str) -> None:
+    """Asking it neither waits nor takes it for dead."""
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(path)
+        busy.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for one in waiting:
+            one.settimeout(0)
+            one.connect_ex(path)
+        with pytest.raises(CallerError, match="another process listens on"):
+            Pool(monitor=path).slot("qwen3.6-plus")
+        for one in waiting:
+            one.close()
+
+
+async def test_what_came_in_place_of_ours_stays(pool: Pool, path: str) -> None:
+    """Closing takes our socket away, and nothing that somebody put there since."""
+    os.unlink(path)  # noqa: PTH108 - a path as it was given
+    occupy(Path(path), "a file")
+    pool.close()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert text_at(path) == "用户的数据 📄"
+
+
+def text_at(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+async def test_a_folder_that_is_not_there() -> None:
+    """It is said with the path."""
+    pool = Pool(monitor="/no/such/folder/pool.sock")
+    with pytest.raises(CallerError, match="expected a path where a Unix socket can be made"):
+        pool.slot("qwen3.6-plus")
+
+
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b'{"version":9,"lanes":[]}\n', b'{"version":1}\n', b""]
+)
+async def test_somebody_else_listens(path: str, line: bytes) -> None:
+    """What is no pool is not taken for one."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(line)
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, path):
+        with pytest.raises(WireError, match="expected"):
+            await read(path)
+
+
+async def test_top_once(pool: Pool, path: str) -> None:
+    """A table for a person, JSON for a program."""
+    status, out, errors = await run("top", path, "--once")
+    assert (status, errors) == (0, "")
+    assert "qwen*" in out
+    assert "1/5" in out
+    assert "车道" in out
+    status, out, _ = await run("top", path, "--once", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["in_flight"] == pool.statistics().in_flight
+    assert KEY not in out
+
+
+async def test_top_of_nobody(tmp_path: Path) -> None:
+    """What to do is said in both languages."""
+    status, _, errors = await run("top", str(tmp_path / "nobody.sock"), "--once")
+    assert status == 1
+    assert "no pool answers at" in errors
+    assert "提示" in errors
+
+
+async def test_top_of_a_redis() -> None:
+    """The lanes that processes share."""
+    with RedisServer() as redis:
+        backend = RedisBackend(redis.url)
+        pool = Pool(Limits(concurrency=3), backend=backend)
+        async with pool.slot("qwen3.6-plus"):
+            status, out, errors = await run("top", redis.url, "--once", "--json")
+        await backend.aclose()
+    assert (status, errors) == (0, "")
+    (lane,) = json.loads(out)
+    assert (lane["pattern"], lane["in_flight"], lane["concurrency"]) == ("*", 1, 3)
+
+
+async def test_top_too_often(path: str) -> None:
+    """A period is above 0."""
+    status, _, errors = await run("top", path, "--every", "0")
+    assert status == 1
+    assert "expected --every in seconds above 0" in errors
+
+
+async def test_top_of_no_redis() -> None:
+    """The address is named, and never a password."""
+    status, _, errors = await run("top", "redis://:secret@127.0.0.1:9/0", "--once")
+    assert status == 1
+    assert "Redis does not answer at" in errors
+    assert "secret" not in errors
+
+
+def test_the_table_fits_a_narrow_terminal() -> None:
+    """At 80 columns the bars go, and no word or number is cut."""
+    lane = LaneStatistics(
+        pattern="qwen3.6-max-preview*",
+        key="…#4f7cfe",
+        waiting=120,
+        in_flight=32,
+        admitted=12_345,
+        refused=3,
+        concurrency=32,
+        requests_per_minute=300,
+        tokens_per_minute=60_000,
+        requests_left=10,
+        tokens_left=5_000,
+        hold=12,
+        set_aside=None,
+    )
+    for wide, columns in ((True, 120), (False, 80)):
+        screen = StringIO()
+        Console(width=columns, file=screen).print(table([lane], wide=wide))
+        shown = screen.getvalue()
+        assert "…" not in shown.replace("…#4f7cfe", "", 1)
+        for text in (
+            "in flight",
+            "waiting",
+            "进行中",
+            "32/32",
+            "55,000/60,000",
+            "12345",
+            "refused",
+        ):
+            assert text in shown
+        assert ("█" in shown) == wide

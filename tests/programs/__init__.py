@@ -1,0 +1,1 @@
+"""Programs that tests start, or that people run by ``make``."""

@@ -1,0 +1,1 @@
+"""Tests of one reply as it comes."""

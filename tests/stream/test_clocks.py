@@ -1,0 +1,290 @@
+"""The watch: each clock is looked at when it may have run out, and not before."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+import pytest
+
+from aiotokengate import StreamInterrupted, TimedOut
+from aiotokengate._stream.clocks import FAR, TICK, Watch, run_out
+from aiotokengate._stream.download import Download, DownloadTerms
+from aiotokengate.clock import Timer
+from aiotokengate.testing._clock import VirtualClock
+from aiotokengate.testing._script import Pause
+from aiotokengate.testing._transport import ScriptedBody, Step
+from tests.support.common import pump_over
+
+CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
+COMMENT = b": PING\n\n"
+STALL = 120.0
+
+
+class Watched:
+    """Something whose clock runs out at a time, and which counts how often it is looked at."""
+
+    def __init__(self, at: float, then: Callable[[], object] = lambda: None) -> None:
+        self.slot = 0
+        self.looks: list[float] = []
+        self._at = at
+        self._then = then
+
+    def tick(self, now: float) -> float:
+        self.looks.append(now)
+        self._then()
+        return self._at
+
+
+async def test_nobody_is_looked_at_more_often_than_needed() -> None:
+    """Of ten thousand with hours to go each is looked at once, and then once a minute."""
+    clock = VirtualClock()
+    watch = Watch(clock)
+    many = [Watched(36_000.0) for _ in range(10_000)]
+    for each in many:
+        watch.add(each)
+    await clock.run_for(10 * FAR)
+    assert {len(each.looks) for each in many} == {10}
+    assert {*watch.watched()} == {*many}
+
+
+@pytest.mark.parametrize("at", [0.1, 0.25, 1.0, 7.3, 61.0, 500.0])
+async def test_a_clock_is_looked_at_soon_after_it_may_have_run_out(at: float) -> None:
+    clock = VirtualClock(start=1_000.0)
+    watch = Watch(clock)
+    each = Watched(1_000.0 + at)
+    watch.add(each)
+    await clock.run_for(at + 1)
+    late = [look - 1_000.0 - at for look in each.looks]
+    assert any(0 <= found <= 2 * TICK for found in late)
+
+
+async def test_what_was_called_off_is_not_looked_at() -> None:
+    clock = VirtualClock()
+    watch = Watch(clock)
+    short, long = Watched(100.0), Watched(100.0)
+    watch.add(short)
+    watch.discard(short)
+    watch.add(long)
+    await clock.run_for(1)
+    watch.discard(long)
+    await clock.run_for(200)
+    assert (short.looks, long.looks) == ([], [TICK])
+    assert clock.pending == 0
+
+
+async def test_one_that_ends_another_while_it_is_looked_at() -> None:
+    """Whichever of two is looked at first, the other is not, and is not kept."""
+    clock = VirtualClock()
+    watch = Watch(clock)
+    pair: list[Watched] = []
+    pair += [
+        Watched(1.0, lambda: watch.discard(pair[1])),
+        Watched(1.0, lambda: watch.discard(pair[0])),
+    ]
+    for each in pair:
+        watch.add(each)
+    await clock.run_for(5)
+    assert sorted(bool(each.looks) for each in pair) == [False, True]
+    assert len([*watch.watched()]) == 1
+
+
+class Moved:
+    """A clock that a test moves by itself, as when something blocks the loop."""
+
+    def __init__(self, now: float) -> None:
+        self.time = now
+        self.due: list[Callable[[], object]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, _: float, callback: Callable[[], object]) -> Timer:
+        self.due = [callback]
+        return VirtualClock().call_later(0, callback)
+
+    async def sleep(self, _: float) -> None:
+        raise NotImplementedError
+
+    def tick(self, seconds: float) -> None:
+        self.time += seconds
+        self.due.pop()()
+
+
+async def test_a_blocked_loop_is_not_silence() -> None:
+    """What arrived meanwhile is read before anybody is looked at, but that is waited for once."""
+    clock = Moved(100.0)
+    watch = Watch(clock)
+    each = Watched(inf)
+    watch.add(each)
+    clock.tick(TICK)
+    looks = [*each.looks]
+    clock.tick(FAR)  # the loop was blocked for a minute
+    assert each.looks == looks
+    clock.tick(TICK)
+    assert len(each.looks) == len(looks) + 1
+    for _ in range(3):  # and so it is all the time
+        clock.tick(2 * FAR)
+    assert len(each.looks) == len(looks) + 2
+
+
+async def test_a_clock_that_begins_anywhere() -> None:
+    clock = VirtualClock(start=-2.0)
+    watch = Watch(clock)
+    each = Watched(-0.1)
+    watch.add(each)
+    await clock.run_for(2.5)
+    assert any(-0.1 <= look <= -0.1 + 2 * TICK for look in each.looks)
+
+
+async def test_a_look_that_fails_is_told_and_harms_no_other() -> None:
+    """Else nobody's clock would run out any more."""
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, found: told.append(found["exception"])
+    )
+    clock = VirtualClock()
+    watch = Watch(clock)
+
+    def fail() -> None:
+        raise KeyError(1)
+
+    bad, good = Watched(0.0, fail), Watched(0.0)
+    watch.add(bad)
+    watch.add(good)
+    await clock.run_for(4 * TICK)
+    assert [type(error) for error in told] == [KeyError]
+    assert (len(bad.looks), len(good.looks)) == (1, 4)
+    assert [*watch.watched()] == [good]
+
+
+async def test_it_stops_when_nothing_is_left() -> None:
+    clock = VirtualClock()
+    watch = Watch(clock)
+    each = Watched(5.0)
+    watch.add(each)
+    await clock.run_for(1)
+    assert clock.pending == 1
+    watch.discard(each)
+    await clock.run_for(1)
+    assert clock.pending == 0
+    watch.add(each)
+    assert clock.pending == 1
+    watch.stop()
+    assert clock.pending == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "stall", "waited", "found"),
+    [
+        (None, None, 1e9, (None, float("inf"))),
+        ((5.0, "total", 5.0), None, 0.0, (None, 15.0)),
+        ((5.0, "total", 5.0), 2.0, 0.5, (None, 13.5)),
+        ((1.0, "total", 1.0), 2.0, 0.5, ("total", float("inf"))),
+        ((5.0, "deadline", 5.0), 2.0, 2.0, ("stall", float("inf"))),
+    ],
+)
+def test_which_clock_has_run_out(
+    limit: object, stall: float | None, waited: float, found: tuple[str | None, float]
+) -> None:
+    """The call began at 10, and now it is 12."""
+    error, again = run_out(limit, 10.0, stall, waited, 12.0)  # type: ignore[arg-type]
+    assert (error.phase if error else None, again) == found
+
+
+# --- the stall of a stream ----------------------------------------------------------------------
+
+
+async def test_keep_alives_do_not_put_off_a_stall() -> None:
+    clock = VirtualClock()
+    silence: list[Step] = [Pause(30), COMMENT]
+    pump = pump_over([CHUNK, *silence * 10, CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    reading = asyncio.ensure_future(pump.drain())
+    await clock.run_for(STALL - 1)
+    assert not pump.ended
+    await clock.run_for(1 + 2 * TICK)
+    await reading
+    assert isinstance(pump.error, StreamInterrupted)
+    assert isinstance(pump.error.__cause__, TimedOut)
+
+
+async def test_content_sets_the_clock_back() -> None:
+    """Keep-alives between pieces of content are silence, but only since the last piece."""
+    clock = VirtualClock()
+    steady: list[Step] = [Pause(STALL / 2), COMMENT, Pause(STALL / 2 - 1), CHUNK]
+    pump = pump_over([CHUNK, *steady * 10, Pause(10 * STALL), CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    reading = asyncio.ensure_future(pump.drain())
+    await clock.run_for(10 * (STALL - 1) + STALL - 2)
+    assert (pump.ended, len(pump.log)) == (False, 11)
+    await clock.run_for(2 + 2 * TICK)
+    await reading
+    assert isinstance(pump.error, StreamInterrupted)
+    assert isinstance(pump.error.__cause__, TimedOut)
+    assert pump.error.__cause__.phase == "stall"
+
+
+async def test_bytes_set_the_clock_of_a_download_back() -> None:
+    """Also where it is read in short turns, each of which is called off."""
+    clock = VirtualClock()
+    terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
+    more: list[Step] = [Pause(STALL - 20), b"b"]
+    download = Download(ScriptedBody([b"a", *more * 4], clock=clock), terms, 200, {}, None)
+    download.watched(Watch(clock), lambda _: None)
+    pieces, found = aiter(download), b""
+    while len(found) < 5:
+        turn = asyncio.ensure_future(anext(pieces))
+        await clock.run_for(50.0)
+        turn.cancel()
+        (piece,) = await asyncio.gather(turn, return_exceptions=True)
+        assert isinstance(piece, bytes | asyncio.CancelledError)
+        found += piece if isinstance(piece, bytes) else b""
+    assert found == b"abbbb"
+
+
+async def test_waiting_in_short_turns_is_waiting() -> None:
+    """A reader that gives up every second, and comes back, meets the stall as well."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK, Pause(10 * STALL), CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    await pump.pull()
+    for _ in range(int(STALL) + 2):
+        turn = asyncio.ensure_future(pump.pull_for(1.0))
+        await clock.run_for(1.0)
+        await turn
+    assert pump.ended
+    assert isinstance(pump.error, StreamInterrupted)
+
+
+async def test_a_download_in_short_turns_stalls_as_well() -> None:
+    clock = VirtualClock()
+    terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
+    body = ScriptedBody([b"a", Pause(10 * STALL), b"b"], clock=clock)
+    download = Download(body, terms, 200, {}, None)
+    download.watched(Watch(clock), lambda _: None)
+    pieces = aiter(download)
+    assert await anext(pieces) == b"a"
+    error = None
+    for _ in range(int(STALL) + 2):
+        turn = asyncio.ensure_future(anext(pieces))
+        await clock.run_for(1.0)
+        turn.cancel()
+        error = (await asyncio.gather(turn, return_exceptions=True))[0]
+        if isinstance(error, TimedOut):
+            break
+    assert isinstance(error, TimedOut)
+    assert error.phase == "stall"
+
+
+async def test_a_reader_that_is_busy_does_not_stall() -> None:
+    """What the caller takes its time with is not the gateway's silence."""
+    clock = VirtualClock()
+    pump = pump_over([CHUNK, Pause(STALL - 10), CHUNK, CHUNK], clock=clock)
+    Watch(clock).add(pump)
+    await pump.pull()
+    await clock.run_for(10 * STALL)
+    turn = asyncio.ensure_future(pump.pull())
+    await clock.run_for(STALL - 9)
+    await turn
+    await clock.run_for(10 * STALL)
+    assert (pump.ended, len(pump.log)) == (False, 2)

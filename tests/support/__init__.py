@@ -1,0 +1,1 @@
+"""Servers, streams and values that tests share."""
