@@ -136,9 +136,9 @@ class TokenGate(Shared):
             and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
-        paths: where systems stand whose place differs between gateways, by name (those of
-            ``PATH_NAMES`` in ``aiotokengate._resources.base``); under ``base_url``, or beside its
-            ``/v1`` where it begins with ``../``.
+        paths: where systems stand whose place differs between gateways, by name (the error for
+            another name lists them); under ``base_url``, or beside its ``/v1`` where it begins
+            with ``../``.
         clock: for simulations.
 
     Raises:
