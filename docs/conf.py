@@ -18,7 +18,13 @@ project_copyright = "2026, aiotokengate contributors"
 version = release = aiotokengate.__version__
 
 sys.path.insert(0, str(Path(__file__).parent))  # our own extensions
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "public_names"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "public_names",
+    "make_rooms",
+]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
