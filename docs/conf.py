@@ -52,9 +52,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(aiohttp|asyncio|attrs|collections|enum|orjson|os|pathlib|redis|ssl|ssl_module|web)\..*",
     ),
-    ("py:class", r"(pathlib\.)?Path|array|Redis(Cluster)?|Callable\[\[\]"),
-    # Type variables.
-    ("py:.*", r"(.*\.)?(T|_Asked)"),
+    ("py:class", r"Callable\[\[\]"),
 ]
 
 

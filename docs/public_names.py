@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from sphinx.util import logging
+from tables import public
 
 import aiotokengate
 
@@ -31,18 +31,6 @@ ALIASES: Final = "reference/aliases"
 """The page that lists what is neither a class nor a function nor a constant."""
 
 
-@cache
-def public() -> Mapping[str, tuple[str, ...]]:
-    """Return the modules that users import, those without an underscore, with their names."""
-    found = {"aiotokengate": tuple(aiotokengate.__all__)}
-    for module in walk_packages(aiotokengate.__path__, "aiotokengate."):
-        inside = module.name.split(".")[1:]
-        # The old path of a moved module has no entry: it warns, and leads to the new one.
-        if not any(part.startswith("_") for part in inside) and inside[0] != "wire":
-            found[module.name] = tuple(import_module(module.name).__all__)
-    return found
-
-
 def value(module: str, name: str) -> object:
     """Return what a public name stands for."""
     found: object = getattr(import_module(module), name)
@@ -50,14 +38,24 @@ def value(module: str, name: str) -> object:
 
 
 @cache
-def private() -> frozenset[str]:
-    """Return what the private modules define: annotations name it, and nothing can link to it."""
+def unlinked() -> frozenset[str]:
+    """Return what annotations name and nothing can link to.
+
+    That is what private modules define, type variables, and what is imported from elsewhere: the
+    inventories of other projects would have to be downloaded.
+    """
     named: set[str] = set()
-    for file in PACKAGE.rglob("_*/**/*.py"):
-        for node in ast.parse(file.read_text("utf-8")).body:
+    for file in PACKAGE.rglob("*.py"):
+        private = any(part.startswith("_") for part in file.relative_to(PACKAGE).parts)
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             match node:
-                case ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                case ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)) if private:
                     named.add(name)
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=made)):
+                    named.update({name} if "TypeVar" in ast.unparse(made) else ())
+                case ast.ImportFrom(module=str(module), names=names):
+                    elsewhere = not module.startswith(PACKAGE.name)
+                    named.update(each.asname or each.name for each in names if elsewhere)
     return frozenset(named)
 
 
@@ -76,7 +74,7 @@ def find_public(
                 return domain.resolve_xref(
                     environment, where, app.builder, kind, target, node, content
                 )
-    return content if parts[-1] in private() else None
+    return content if parts[-1] in unlinked() else None
 
 
 def hide_private_bases(
@@ -117,7 +115,7 @@ def list_aliases(_app: Sphinx, page: str, source: list[str]) -> None:
 def aliases() -> Iterator[str]:
     """Return an entry for each public alias, with the source of its value."""
     for name, (module, (meaning, text)) in alias_names().items():
-        yield f".. py:data:: {module}.{name}\n   :type: {meaning}\n\n   {text}\n"
+        yield f".. py:data:: {module}.{name}\n   :value: {meaning}\n\n   {text}\n"
 
 
 @cache
