@@ -8,6 +8,7 @@ and fails the build if a public name has no entry, or a private one has.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+import attrs
 from sphinx.util import logging
 from tables import public
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 PACKAGE: Final = Path(aiotokengate.__file__).parent
+LONGEST: Final = 40
+"""Characters of a default that is worth its room in a signature."""
 ALIASES: Final = "reference/aliases"
 """The page that lists what is neither a class nor a function nor a constant."""
 
@@ -84,6 +88,28 @@ def hide_private_bases(
     shown = {id(value(module, name)) for module, names in public().items() for name in names}
     hidden = [base for base in bases if "._" in getattr(base, "__module__", "")]
     bases[:] = [base for base in bases if base not in hidden or id(base) in shown] or [object]
+
+
+def show_defaults(
+    _app: Sphinx,
+    kind: str,
+    _name: str,
+    documented: type,
+    _options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Write the defaults of attrs classes as they are, and not as attrs looks them up."""
+    if kind not in ("class", "exception") or signature is None or not attrs.has(documented):
+        return None
+    fields = attrs.fields_dict(documented)
+
+    def default(found: re.Match[str]) -> str:
+        written = repr(fields[found[1]].default)
+        return written if len(written) <= LONGEST else "..."
+
+    signature = re.sub(r"attr_dict\['(\w+)'\]\.default", default, signature)
+    return signature.replace("= NOTHING", "= ..."), returned
 
 
 def check_entries(_app: Sphinx, environment: BuildEnvironment) -> None:
@@ -184,6 +210,7 @@ def text_below(rest: list[ast.stmt]) -> str:
 def setup(app: Sphinx) -> None:
     """Connect all of it."""
     app.connect("autodoc-process-bases", hide_private_bases)
+    app.connect("autodoc-process-signature", show_defaults)
     app.connect("autodoc-skip-member", skip_aliases)
     app.connect("env-check-consistency", check_entries)
     app.connect("missing-reference", find_public)
