@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,15 @@ extensions = [
     "make_rooms",
 ]
 html_theme = "furo"
+# What nobody has filled in is empty, and left out.
+_addresses = tomllib.loads((Path(__file__).parent / "addresses.toml").read_text("utf-8"))
+if _addresses["repository"]:
+    html_theme_options = {
+        "source_repository": _addresses["repository"],
+        "source_branch": _addresses["branch"],
+        "source_directory": _addresses["directory"],
+    }
+html_baseurl = _addresses["documentation"]
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 html_title = f"aiotokengate {version}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -214,6 +215,12 @@ def _first_line(kind: type) -> str:
     return (inspect.getdoc(kind) or "").partition("\n")[0].replace("``", "`")
 
 
+def contact() -> Iterable[Sequence[str]]:
+    """Return where to write to in private, or nothing where nobody has said it."""
+    told = tomllib.loads((DOCS / "addresses.toml").read_text("utf-8"))["contact"]
+    return [("in private · 私下联系",), (told,)] if told else []
+
+
 def public_modules() -> Iterable[Sequence[str]]:
     """Return a row for each module that users import from."""
     yield "module", "what is in it"
@@ -273,6 +280,7 @@ TABLES = {
         retried,
         endings,
         broken,
+        contact,
         public_modules,
         chat_options,
         models_options,
@@ -288,19 +296,25 @@ def code(text: str) -> str:
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Set rows as Markdown, the first being the head."""
-    head, *others = rows
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *others))
+    """Set rows as Markdown, the first being the head; of no rows nothing is left."""
+    lines = [*rows]
+    lines[1:1] = [["---"] * len(head) for head in lines[:1]]
+    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 
 def rewritten(text: str) -> str:
     """Give a page with all its tables as the code has them."""
-    return PLACE.sub(lambda place: f"{place[1]}\n{table(TABLES[place[2]]())}\n{place[3]}", text)
+    return PLACE.sub(lambda place: between(place[1], table(TABLES[place[2]]()), place[3]), text)
+
+
+def between(begin: str, inner: str, end: str) -> str:
+    """Put a table between its comments."""
+    return f"{begin}\n{inner}\n{end}" if inner else f"{begin}{end}"
 
 
 def main() -> int:
     """Rewrite all pages."""
-    for page in sorted(DOCS.glob("**/*.md")):
+    for page in sorted([*DOCS.parent.glob("*.md"), *DOCS.glob("**/*.md")]):
         page.write_text(rewritten(page.read_text("utf-8")), "utf-8")
     return 0
 
