@@ -88,7 +88,7 @@ def _stream(data: bytes) -> ChatStream:
     # Imported here, because valgrind takes its time over it, and the bare loop needs none of it.
     from aiotokengate._policy.timeouts import Timeout  # noqa: PLC0415
     from aiotokengate._stream.call import ChatStream  # noqa: PLC0415
-    from aiotokengate._stream.receiver import Guard, Pump, Terms  # noqa: PLC0415
+    from aiotokengate._stream.receiver import Guard, Receiver, ReceiverSettings  # noqa: PLC0415
     from aiotokengate._wire.chat_completions import ChatCompletionsDecoder  # noqa: PLC0415
     from aiotokengate._wire.dialects import DIALECTS  # noqa: PLC0415
     from aiotokengate._wire.transcript import Transcript  # noqa: PLC0415
@@ -96,14 +96,14 @@ def _stream(data: bytes) -> ChatStream:
     from aiotokengate.types import Timeline  # noqa: PLC0415
 
     clock, dialect = RealClock(), DIALECTS["qwen"]
-    pump = Pump(
+    receiver = Receiver(
         Pieces(data),
         ChatCompletionsDecoder(dialect, Transcript()),
         dialect,
-        Terms(clock, Timeout(), clock.now(), None, 1 << 30, int),
+        ReceiverSettings(clock, Timeout(), clock.now(), None, 1 << 30, int),
         Timeline(),
     )
-    return ChatStream(pump, Guard(pump))
+    return ChatStream(receiver, Guard(receiver))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ nitpick_ignore_regex = [
     ),
     (
         "py:class",
-        r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content|Pump)",
+        r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content|Receiver)",
     ),
     ("py:class", r"(.*\.)?(Once|Fetched|ImageData|Mark)|array|(pathlib\.)?Path"),
     # What decides how something is copied, and nothing else.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from aiotokengate._policy.lanes import Ticket
     from aiotokengate._pool.pool import BackendLane
     from aiotokengate._resources.base import Request
-    from aiotokengate._stream.receiver import Pump
+    from aiotokengate._stream.receiver import Receiver
     from aiotokengate.clock import Clock
     from aiotokengate.hooks import Hook
 
@@ -291,13 +291,13 @@ class Turn:
         lane, ticket = self._lane, self._ticket
         return ticket is not None and ticket.late and lane is not None and lane.counts_tokens
 
-    def true_up(self, pump: Pump) -> None:
+    def true_up(self, receiver: Receiver) -> None:
         """Count what the reply has so far: about a token for each entry of its log."""
         if self._lane is not None and self._ticket is not None:
             prompt = self._pool.prompt_tokens(self._request.model, self._ticket)
-            self._lane.true_up(self._ticket, prompt + len(pump.log))
+            self._lane.true_up(self._ticket, prompt + len(receiver.log))
 
-    def settle(self, pump: Pump) -> None:
+    def settle(self, receiver: Receiver) -> None:
         """Give the place back when the reply is over, whichever way."""
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
@@ -305,7 +305,7 @@ class Turn:
         if not lane.counts_tokens:
             lane.settle(ticket)
             return
-        pool, model, usage = self._pool, self._request.model, pump.reply().usage
+        pool, model, usage = self._pool, self._request.model, receiver.reply().usage
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
             pool.learn(model, ticket, prompt, written)

@@ -35,7 +35,7 @@ from aiotokengate._calls.admission import Admission, Calls, Turn
 from aiotokengate._http.connections import Progress
 from aiotokengate._policy.retry import RetryBudget, named_hold, next_wait
 from aiotokengate._stream.clocks import Watch
-from aiotokengate._stream.receiver import Pump, Terms
+from aiotokengate._stream.receiver import Receiver, ReceiverSettings
 from aiotokengate._wire.headers import without_echoes
 from aiotokengate._wire.jsontext import loads
 from aiotokengate._wire.problems import find_problem, status_error
@@ -111,7 +111,7 @@ class Sender(Shared):
     calls: count[int] = attrs.field(factory=lambda: count(1))
     _here: dict[asyncio.AbstractEventLoop, tuple[Watch, Calls]] = attrs.field(factory=dict)
 
-    def open(self, request: Request, *, whole: bool = False) -> Coroutine[Any, Any, Pump]:
+    def open(self, request: Request, *, whole: bool = False) -> Coroutine[Any, Any, Receiver]:
         """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
         sending = _Sending(self, request)
         sending.whole = whole
@@ -224,7 +224,7 @@ class _Sending:
         self._waited = 0.0
         self._reconnected = 0
         self._turn = Turn(sender.admission, request)
-        self._reply: Pump | None = None
+        self._reply: Receiver | None = None
         self._download: Download | None = None
         self._limit: _Limit | None = None
         self._fresh = request.costly
@@ -235,8 +235,8 @@ class _Sending:
         self._task: asyncio.Task[Any] | None = None
         self._expires = 0.0
         self._expired: tuple[Phase, float] | None = None
-        self._priming: Pump | None = None
-        self._empty: Pump | None = None
+        self._priming: Receiver | None = None
+        self._empty: Receiver | None = None
         self.whole = False
 
     async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
@@ -303,32 +303,34 @@ class _Sending:
         self._finished(error)
         return error
 
-    async def open_once(self) -> Pump:
+    async def open_once(self) -> Receiver:
         """Send once, and read up to the first delta."""
-        pump = self._priming = self._pump(await self._send())
+        receiver = self._priming = self._received(await self._send())
         try:
-            await pump.prime()
+            await receiver.prime()
             if self._request.retry.empty:
-                await self._until_useful(pump)
+                await self._until_useful(receiver)
         except BaseException:
-            pump.stop()
-            del pump  # which holds the error
+            receiver.stop()
+            del receiver  # which holds the error
             raise
         finally:
             self._priming = None
-        return pump
+        return receiver
 
-    async def _until_useful(self, pump: Pump) -> None:
+    async def _until_useful(self, receiver: Receiver) -> None:
         """Raise for a reply with nothing to show, as far as nothing of it was shown.
 
         Raises:
             WireError: it is empty, or has nothing but thoughts.
         """
-        while self.whole and not pump.ended and pump.log.has_only_thoughts:
-            await pump.pull()
-        nothing = pump.ended and pump.status == "complete" and pump.log.has_only_thoughts
-        if nothing and (self.whole or not pump.log.begun):
-            self._empty = pump
+        while self.whole and not receiver.ended and receiver.log.has_only_thoughts:
+            await receiver.pull()
+        nothing = (
+            receiver.ended and receiver.status == "complete" and receiver.log.has_only_thoughts
+        )
+        if nothing and (self.whole or not receiver.log.begun):
+            self._empty = receiver
             error = WireError("the reply is empty: no answer, call, refusal or medium")
             error.useless_answer = True
             raise error
@@ -357,9 +359,9 @@ class _Sending:
     async def fetch_once(self) -> Download:
         """Send once; the body is for whoever asked."""
         answer = await self._send()
-        from aiotokengate._stream.download import Download, DownloadTerms  # noqa: PLC0415 - no chat needs it
+        from aiotokengate._stream.download import Download, DownloadSettings  # noqa: PLC0415 - no chat needs it
 
-        terms = DownloadTerms(
+        settings = DownloadSettings(
             clock=self._clock,
             began=self._began,
             limit=self._limit,
@@ -370,7 +372,7 @@ class _Sending:
             headers=answer.headers,
             secrets=self._secrets,
         )
-        download = Download(answer, terms, answer.status, answer.headers, answer.request_id)
+        download = Download(answer, settings, answer.status, answer.headers, answer.request_id)
         download.endpoint = self._turn.endpoint
         self._download = download
         return download
@@ -445,7 +447,7 @@ class _Sending:
         self._reconnected, self._fresh = attempt, True
         return True
 
-    def _pump(self, answer: Answer) -> Pump:
+    def _received(self, answer: Answer) -> Receiver:
         request = self._request
         assert request.dialect is not None  # noqa: S101 - for the type checker
         assert request.decoder is not None  # noqa: S101 - for the type checker
@@ -453,7 +455,7 @@ class _Sending:
         log.retain = request.retain
         if request.notes:
             log.notes.extend(request.notes)
-        terms = Terms(
+        settings = ReceiverSettings(
             self._clock,
             request.timeout,
             self._began,
@@ -465,7 +467,7 @@ class _Sending:
             self._secrets,
         )
         decoder = request.decoder(request.dialect, log)
-        return Pump(answer, decoder, request.dialect, terms, self._timeline)
+        return Receiver(answer, decoder, request.dialect, settings, self._timeline)
 
     # --- clocks ---------------------------------------------------------------------------------
 
@@ -622,10 +624,10 @@ class _Sending:
         self._attempts.append(attempt)
 
     def _succeeded(self, result: object, started: float) -> None:
-        answered = result.request_id if isinstance(result, Pump) else None
+        answered = result.request_id if isinstance(result, Receiver) else None
         self._note(started, None, None, answered)
         self._sender.budget.refund()
-        if not isinstance(result, Pump):
+        if not isinstance(result, Receiver):
             self._answered(result)
             return
         result.note_attempts(tuple(self._attempts))
@@ -633,9 +635,9 @@ class _Sending:
         if self._sender.hooks:
             self._tell(FirstDelta(self._number, self._request.model, self._now() - self._began))
         if result.ended:
-            self._pump_ended(result)
+            self._receiver_ended(result)
             return
-        result.on_end = self._pump_ended
+        result.on_end = self._receiver_ended
         if not self.whole:
             result.hold = self._turn.hand_over()
         self._watch.add(result)
@@ -663,27 +665,27 @@ class _Sending:
             error.redact(self._secrets())
         self._finished(error)
 
-    def _pump_ended(self, pump: Pump) -> None:
-        self._watch.discard(pump)
+    def _receiver_ended(self, receiver: Receiver) -> None:
+        self._watch.discard(receiver)
         if self._reply is not None:
             self._watch.discard(self)
             self._reply = None
-        self._turn.settle(pump)
-        if pump.error is not None:
-            pump.error.redact(self._secrets())
-        self._finished(pump.error, pump)
+        self._turn.settle(receiver)
+        if receiver.error is not None:
+            receiver.error.redact(self._secrets())
+        self._finished(receiver.error, receiver)
 
-    def _finished(self, error: TokenGateError | None, pump: Pump | None = None) -> None:
+    def _finished(self, error: TokenGateError | None, receiver: Receiver | None = None) -> None:
         self._calls.end(self)
         if self._sender.hooks:
             event = RequestFinished(
                 self._number,
                 self._request.model,
-                pump.status if pump else None,
+                receiver.status if receiver else None,
                 self._timeline,
                 error=error,
             )
-            self._tell(attrs.evolve(event, usage=pump.reply().usage) if pump else event)
+            self._tell(attrs.evolve(event, usage=receiver.reply().usage) if receiver else event)
 
     def _tell(self, event: HookEvent) -> None:
         emit(self._sender.hooks, event)
@@ -747,7 +749,7 @@ def closed() -> CallerError:
 def _end_all(watch: Watch) -> None:
     """End what streams, and what is downloaded; no clock runs any more."""
     for watched in watch.watched():
-        if isinstance(watched, Pump):
+        if isinstance(watched, Receiver):
             _warn_held(watched)
             watched.stop()
         elif isinstance(watched, Ending):
@@ -755,8 +757,8 @@ def _end_all(watch: Watch) -> None:
     watch.stop()
 
 
-def _warn_held(pump: Pump) -> None:
-    place = f"; it was opened at:\n{pump.opened_at}" if pump.opened_at else ""
+def _warn_held(receiver: Receiver) -> None:
+    place = f"; it was opened at:\n{receiver.opened_at}" if receiver.opened_at else ""
     warnings.warn(
         f"a stream was still open when its TokenGate was closed{place}",
         ResourceWarning,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiotokengate._http.uploads import Form
     from aiotokengate._policy.queue import Priority
     from aiotokengate._stream.download import Download
-    from aiotokengate._stream.receiver import Pump
+    from aiotokengate._stream.receiver import Receiver
     from aiotokengate._wire.dialects import Dialect
     from aiotokengate._wire.question import Decoder
     from aiotokengate._wire.transcript import Transcript
@@ -207,7 +207,7 @@ class Requester(Protocol):
     def keys(self) -> Iterable[str]:
         """Return every key of the session, to be blanked in an error that echoes one."""
 
-    async def open(self, request: Request, *, whole: bool = False) -> Pump:
+    async def open(self, request: Request, *, whole: bool = False) -> Receiver:
         """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON

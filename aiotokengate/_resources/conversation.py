@@ -36,7 +36,7 @@ from aiotokengate._wire.tokens import estimate_messages, estimate_text
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
-    from aiotokengate._stream.receiver import Pump
+    from aiotokengate._stream.receiver import Receiver
 
 __all__ = ["Conversation"]
 
@@ -244,7 +244,7 @@ class Conversation(Unique):
         check_turn("a conversation", options, TURN_OPTIONS)
 
         @sealed
-        async def opener(whole: bool) -> Pump:  # noqa: FBT001 - see Opener
+        async def opener(whole: bool) -> Receiver:  # noqa: FBT001 - see Opener
             return await self._open(said, {**self._options, **options}, whole=whole)
 
         return ChatCall(opener, self.model)
@@ -266,7 +266,7 @@ class Conversation(Unique):
 
     async def _open(
         self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, whole: bool
-    ) -> Pump:
+    ) -> Receiver:
         self._check_turn(said)
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
@@ -276,21 +276,21 @@ class Conversation(Unique):
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
         self._busy = True
         try:
-            pump = await call.opened(whole=whole)
+            receiver = await call.opened(whole=whole)
         except BaseException:
             self._busy = False
             raise
-        if pump.ended:
-            self._record(said, pump)
+        if receiver.ended:
+            self._record(said, receiver)
         else:
-            ended = pump.on_end
+            ended = receiver.on_end
 
-            def record(pump: Pump) -> None:
-                self._record(said, pump)
-                ended(pump)
+            def record(receiver: Receiver) -> None:
+                self._record(said, receiver)
+                ended(receiver)
 
-            pump.on_end = record
-        return pump
+            receiver.on_end = record
+        return receiver
 
     def _check_turn(self, said: Sequence[Mapping[str, Any]]) -> None:
         if self._busy:
@@ -301,20 +301,20 @@ class Conversation(Unique):
             message = "the last turn has tool calls: give their results with answer_tools() first"
             raise CallerError(message)
 
-    def _record(self, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
+    def _record(self, said: Sequence[Mapping[str, Any]], receiver: Receiver) -> None:
         """Take both turns into the history, if there is an answer."""
         self._busy = False
-        answer = self._answer(pump)
+        answer = self._answer(receiver)
         if not says_nothing(answer):
             self.messages += [*said, answer]
 
-    def _answer(self, pump: Pump) -> Mapping[str, Any]:
+    def _answer(self, receiver: Receiver) -> Mapping[str, Any]:
         """Give the turn of the assistant, an empty one if it does not count."""
-        whole = pump.status in ("complete", "paused")
+        whole = receiver.status in ("complete", "paused")
         if not whole and self.keep_partial:
             # Without its calls and thoughts, which are whole or worth nothing.
-            return {"role": "assistant", "content": pump.reply().answer}
-        return pump.reply().message() if whole and not pump.error else {}
+            return {"role": "assistant", "content": receiver.reply().answer}
+        return receiver.reply().message() if whole and not receiver.error else {}
 
 
 def _says_nothing(value: object) -> bool:
