@@ -231,8 +231,7 @@ def rate(shape: Shape, spoken: Said) -> tuple[int, float]:
     decoder, events = shape.reads(), events_of(shape, spoken)
     at = 0
     while at < len(events) and not decoder.done:
-        at = decoder.feed_from(events, at)
-        decoder.suspect = None
+        at, _ = decoder.feed_from(events, at)
     return len(events), decoder.splicer.hits / len(events)
 
 

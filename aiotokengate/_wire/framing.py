@@ -38,7 +38,7 @@ import orjson
 from aiotokengate._wire.endings import broken_off
 from aiotokengate._wire.jsontext import is_deep, lenient, loads
 from aiotokengate._wire.problems import Problem, find_problem, status_error
-from aiotokengate._wire.question import Decoder
+from aiotokengate._wire.question import Decoder, Suspect
 from aiotokengate._wire.sse import MAX_EVENT_BYTES, SSEDecoder
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.errors import TokenGateError, WireError
@@ -211,9 +211,7 @@ class Framing:
         else:
             if is_deep(frames[0], body):
                 raise WireError(_not_json(body))
-            self._decoder.take(frames[0])
-            if self._decoder.suspect is not None:
-                self._judge(body)
+            self._judge(self._decoder.take_frame(frames[0]), body)
         if self.failure is None and not self.log.choices:
             message = f"expected a reply, got a JSON {_described(frames[0])}"
             raise WireError(message)
@@ -274,20 +272,21 @@ class Framing:
 
     def _take_texts(self, texts: list[bytes], *, last: bool = False) -> None:
         """Take events; the ``last`` that came may go on in the next bytes, if it is no JSON."""
-        decoder = self._decoder
-        at = decoder.feed_from(texts, 0)
-        while decoder.suspect is not None:
-            if last and at == len(texts) and _is_torn(decoder.suspect):
-                self._torn, decoder.suspect = [texts[-1]], None
+        feed_from = self._decoder.feed_from
+        at, suspect = feed_from(texts, 0)
+        while suspect is not None:
+            if last and at == len(texts) and _is_torn(suspect):
+                self._torn = [texts[-1]]
                 return
-            self._judge(texts[at - 1])
+            self._judge(suspect, texts[at - 1])
             if self.over:
                 return
-            at = decoder.feed_from(texts, at)
+            at, suspect = feed_from(texts, at)
 
-    def _judge(self, raw: bytes) -> None:
-        """Look at what the decoder put aside: no JSON, or perhaps an error."""
-        suspect, self._decoder.suspect = self._decoder.suspect, None
+    def _judge(self, suspect: Suspect | None, raw: bytes) -> None:
+        """Look at what the decoder could not take: no JSON, or perhaps an error."""
+        if suspect is None:
+            return
         if isinstance(suspect, bytes):
             for frame in frames_in(suspect):
                 self._take_frame(frame, suspect)
@@ -308,9 +307,7 @@ class Framing:
         elif frame is LOST:
             self._lose()
         else:
-            self._decoder.take_damaged(frame)
-            if self._decoder.suspect is not None:
-                self._judge(raw)
+            self._judge(self._decoder.take_frame(frame, damaged=True), raw)
 
     def _lose(self, count: int = 1) -> None:
         self.log.skipped += count
@@ -484,8 +481,8 @@ def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
     return not _is_json(texts[-1]) and LOST in frames_in(texts[-1])
 
 
-def _is_torn(suspect: object) -> bool:
-    """Whether a decoder has put aside an event that is no JSON, nor several."""
+def _is_torn(suspect: Suspect) -> bool:
+    """Whether a suspect is an event that is not JSON, nor several frames."""
     if not isinstance(suspect, bytes) or len(suspect) > 4 * _MOST_ASIDE:
         return False
     return LOST in frames_in(suspect)

@@ -21,6 +21,7 @@ __all__ = [
     "FrameDecoder",
     "Question",
     "Reasoning",
+    "Suspect",
     "choice_in",
     "count_in",
     "dicts_in",
@@ -86,6 +87,11 @@ class Encoded:
     notes: tuple[str, ...] = ()
 
 
+Suspect: TypeAlias = Mapping[str, Any] | list[Any] | bytes
+"""What a decoder leaves for the framing to judge: a parsed frame that may be an error, a list of
+frames, or bytes that are not JSON."""
+
+
 class Decoder(Protocol):
     """Events of one reply in, entries of its transcript out; never raises on what the wire says.
 
@@ -94,30 +100,32 @@ class Decoder(Protocol):
         transcript: where the entries go.
         done: whether the protocol's own end came (``[DONE]``, ``message_stop``); nothing counts
             after it.
-        suspect: what the caller has to judge, and takes out: a frame that may be an error, as
-            parsed; a list of frames; or bytes that are no JSON text.
     """
 
     TYPED: ClassVar[str]
     transcript: Transcript
     done: bool
-    suspect: Mapping[str, Any] | list[Any] | bytes | None
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
 
-    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+    def feed_from(self, events: Sequence[bytes], at: int) -> tuple[int, Suspect | None]:
         """Take events from a place on, up to a suspect or the protocol's end.
 
         Returns:
-            The place after the last one that was taken.
+            The place after the last event that was taken, and what it was if it is suspect.
         """
 
-    def take(self, frame: object) -> None:
-        """Take one parsed frame: an event, or a whole reply that came as plain JSON."""
+    def take_frame(self, frame: object, *, damaged: bool = False) -> Suspect | None:
+        """Take one parsed frame: an event, or a whole reply that came as plain JSON.
 
-    def take_damaged(self, frame: object) -> None:
-        """Take one frame whose texts may begin or end inside a character."""
+        Args:
+            frame: as parsed.
+            damaged: whether its texts may begin or end inside a character.
+
+        Returns:
+            What it was if it is suspect.
+        """
 
     def end(self) -> None:
         """Take the end of the stream: tell what was held back, and seal the transcript."""
@@ -129,7 +137,7 @@ _MAY_BE_DEEP: Final = 400
 _DONE: Final = b"[DONE]"
 
 UNREADABLE: Final = b"?"
-"""Stands in ``suspect`` for a frame that is JSON, and no object, or nested too deeply."""
+"""The suspect that stands for a frame that is JSON, and no object, or nested too deeply."""
 
 
 class FrameDecoder:
@@ -139,6 +147,8 @@ class FrameDecoder:
 
     Attributes:
         splicer: takes what differs from an earlier event in its text alone.
+        suspect: what the newest event was, if it must be judged; returned by :meth:`feed_from`
+            and :meth:`take_frame`, which forget it.
         uneven: whether texts may begin or end inside a character.
     """
 
@@ -152,11 +162,11 @@ class FrameDecoder:
         """Begin a reply."""
         self.transcript = transcript
         self.done = False
-        self.suspect: Mapping[str, Any] | list[Any] | bytes | None = None
+        self.suspect: Suspect | None = None
         self.splicer = Splicer(transcript)
         self.uneven = False
 
-    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+    def feed_from(self, events: Sequence[bytes], at: int) -> tuple[int, Suspect | None]:
         """Take events from a place on, up to a suspect or the protocol's end."""
         splicer, end = self.splicer, len(events)
         while at < end and self.suspect is None and not self.done:
@@ -166,7 +176,14 @@ class FrameDecoder:
                     break
             self.feed(events[at])
             at += 1
-        return at
+        suspect, self.suspect = self.suspect, None
+        return at, suspect
+
+    def take_frame(self, frame: object, *, damaged: bool = False) -> Suspect | None:
+        """Take one parsed frame, and return it if it is suspect."""
+        (self.take_damaged if damaged else self.take)(frame)
+        suspect, self.suspect = self.suspect, None
+        return suspect
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""

@@ -74,10 +74,9 @@ def suspects_of_feeding(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
 def suspects_of_splicing(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
     suspects, at = [], 0
     while at < len(events) and not decoder.done:
-        at = decoder.feed_from(events, at)
-        if decoder.suspect is not None:
-            suspects.append((at, decoder.suspect))
-            decoder.suspect = None
+        at, suspect = decoder.feed_from(events, at)
+        if suspect is not None:
+            suspects.append((at, suspect))
     return suspects
 
 
