@@ -600,9 +600,9 @@ class _Events(AsyncIterator[ServerSentEvent]):
             self._decoder = None
             last = decoder.close()
             self._events += [last] if last is not None else []
-        for line in decoder.aside:
-            self._judge(line)
-        decoder.aside.clear()
+        for _, _, line in decoder.odd:
+            if line.startswith(b"{") and self._error is None:
+                self._judge(line)
 
     async def _take_json(self, data: bytes) -> None:
         """Take JSON that came in place of a stream; gateways give it the type of one."""

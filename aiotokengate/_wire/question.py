@@ -243,7 +243,7 @@ class FrameDecoder:
             return value
 
     def no_object(self, frame: object) -> None:
-        """Put a frame aside that is JSON, and no object."""
+        """Call a frame suspect that is JSON, and no object."""
         self.suspect = frame if isinstance(frame, list) and frame else UNREADABLE
 
     def _not_orjson(self, data: bytes) -> None:
