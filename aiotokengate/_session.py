@@ -29,7 +29,15 @@ from aiotokengate._http.transport import Transport
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._pool.pool import Pool, check_place
-from aiotokengate._resources.base import (
+from aiotokengate._resources.chat import (
+    RUN_OPTIONS,
+    TURN_OPTIONS,
+    check_call,
+    check_turn,
+    make_call,
+    message_list,
+)
+from aiotokengate._resources.options import (
     PATH_NAMES,
     Defaults,
     Options,
@@ -40,14 +48,6 @@ from aiotokengate._resources.base import (
     check_several,
     checked_options,
     refuse,
-)
-from aiotokengate._resources.chat import (
-    RUN_OPTIONS,
-    TURN_OPTIONS,
-    check_call,
-    check_turn,
-    make_call,
-    message_list,
 )
 from aiotokengate._stream.call import ChatCall
 from aiotokengate._wire.headers import credentials
@@ -136,9 +136,11 @@ class TokenGate(Shared):
             and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
-        paths: where systems stand whose place differs between gateways, by name (those of
-            ``PATH_NAMES`` in ``aiotokengate._resources.base``); under ``base_url``, or beside its
-            ``/v1`` where it begins with ``../``.
+        paths: where systems stand whose place differs between gateways, by name: ``audio_speech``,
+            ``audio_transcriptions``, ``images_dashscope``, ``images_edits``,
+            ``images_generations``, ``suno_api``, ``suno_generator``, ``suno_info``,
+            ``suno_unwrap``, ``video_generations``, ``videos``.  Each is under ``base_url``, or
+            beside its ``/v1`` where it begins with ``../``.
         clock: for simulations.
 
     Raises:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
-from aiotokengate._resources.base import (
+from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.options import (
     CallOptions,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
@@ -24,10 +25,11 @@ from aiotokengate.errors import CallerError
 from aiotokengate.types import ChatParams, Message
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._resources.structured import Shape, Tool
     from aiotokengate.catalogue import Model, ProtocolName
 
@@ -144,19 +146,25 @@ def make_call(
 
         question = fitted(question, protocol)
         params = question.params
-    request = _request(form.encode(question), options, defaults)
-    if question.notes:
-        request.notes = (*question.notes, *request.notes)
-    request.model = model
-    request.dialect = DIALECTS[row.dialect]
-    request.decoder = form.decoder
-    request.secrets = lambda: _texts(listed)
-    request.prompt = lambda: _estimated(listed, params.get("tools"))
-    if params:
-        request.choices = _count(params.get("n"))
-        request.max_tokens = _most(params)
-    if shape is not None:
-        request.parse = shape.parse
+    encoded = form.encode(question)
+    choices = _count(params.get("n"))
+    strict = options["strict"]
+    reading = ReplyReading(
+        DIALECTS[row.dialect],
+        form.decoder,
+        choices,
+        options["retain"],
+        defaults.strict if strict is None else strict,
+        (*question.notes, *encoded.notes) if question.notes else encoded.notes,
+        None if shape is None else shape.parse,
+    )
+    size = CallSize(
+        max_tokens=_most(params, choices),
+        estimate=lambda: _estimated(listed, params.get("tools")),
+        texts=lambda: _texts(listed),
+    )
+    http, policy = _sent(encoded, options, defaults), _tried(options, defaults, size)
+    request = ChatRequest(http, policy, model, reading=reading)
     return ChatCall(lambda whole: requester.open(request, whole=whole), model)
 
 
@@ -201,26 +209,27 @@ def check_call(
     )
 
 
-def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Request:
-    """Make the request of an encoded question, as the options say."""
-    timeout = options["timeout"] or defaults.timeout
-    retry = options["retry"] or defaults.retry
-    # The rest is set one by one: a class pays for a keyword as for an entry of a dict.
-    request = Request("POST", encoded.path, timeout, retry, encoded.body)
-    request.notes = encoded.notes
-    request.retain = options["retain"]
-    strict = options["strict"]
-    request.strict = defaults.strict if strict is None else strict
-    request.pooled = True
-    request.priority = options["priority"]
-    request.fair_key = options["fair_key"]
+def _sent(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> HttpRequest:
+    """Return what is sent of an encoded question, with the headers that the options want."""
     extra = options["extra_headers"]
-    request.headers = {**encoded.headers, **extra} if extra else encoded.headers
+    headers = {**encoded.headers, **extra} if extra else encoded.headers
     if (key := options["idempotency_key"]) and not defaults.keyed:
-        request.headers = keyed(request.headers, key=key)
-    if (deadline := options["deadline"]) is not None:
-        request.deadline = _checked_deadline(deadline)
-    return request
+        headers = keyed(headers, key=key)
+    return HttpRequest("POST", encoded.path, encoded.body, None, headers)
+
+
+def _tried(options: ChatOptions, defaults: Defaults, size: CallSize) -> CallPolicy:
+    """Return how a chat is tried, as the options say."""
+    deadline = options["deadline"]
+    return CallPolicy(
+        options["timeout"] or defaults.timeout,
+        options["retry"] or defaults.retry,
+        None if deadline is None else _checked_deadline(deadline),
+        pooled=True,
+        priority=options["priority"],
+        fair_key=options["fair_key"],
+        size=size,
+    )
 
 
 def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
@@ -361,10 +370,10 @@ def _count(number: object) -> int:
     return number
 
 
-def _most(params: Mapping[str, Any]) -> int | None:
-    """Give the most tokens that the reply may have, all choices together."""
+def _most(params: Mapping[str, Any], choices: int) -> int | None:
+    """Return the most tokens that the reply may have, all choices together."""
     most = params.get("max_completion_tokens") or params.get("max_tokens")
-    return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
+    return most * choices if isinstance(most, int) and most > 0 else None
 
 
 def _checked_deadline(seconds: object) -> float:
