@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import attrs
 
 from aiotokengate._policy.estimate import CallSize
+from aiotokengate._wire.headers import credentials
+from aiotokengate._wire.jsontext import loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -123,9 +125,7 @@ class Request:
 
     def texts(self) -> Iterator[str]:
         """Return all that the user sends, to be blanked in an error that echoes it."""
-        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
-        from aiotokengate._wire.headers import credentials  # noqa: PLC0415 - the same
-        from aiotokengate._wire.jsontext import loads  # noqa: PLC0415 - the same
+        from aiotokengate._base.redaction import texts_in
 
         http = self.http
         yield from credentials(http.headers)

@@ -358,7 +358,7 @@ class _Sending:
     async def fetch_once(self) -> Download:
         """Send once; the body is for whoever asked."""
         answer = await self._send()
-        from aiotokengate._stream.download import Download, DownloadTerms  # noqa: PLC0415 - no chat needs it
+        from aiotokengate._stream.download import Download, DownloadTerms
 
         terms = DownloadTerms(
             clock=self._clock,
@@ -699,7 +699,7 @@ class _Sending:
 
 
 def _may_have_begun(error: TokenGateError) -> bool:
-    from aiotokengate._policy.begun import may_have_begun  # noqa: PLC0415 - only for a failure
+    from aiotokengate._policy.begun import may_have_begun
 
     return may_have_begun(error)
 
@@ -733,7 +733,7 @@ async def _refusal(answer: Answer) -> StatusError:
     error = status_error(answer.status, body, answer.headers)
     location = answer.headers.get("Location")
     if location is not None and _REDIRECT <= answer.status < _REFUSED:
-        from aiotokengate._http.redirects import refused  # noqa: PLC0415 - no call that goes well needs it
+        from aiotokengate._http.redirects import refused
 
         error.message, hint = refused(answer.url, answer.status, location)
         error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed

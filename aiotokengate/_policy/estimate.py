@@ -40,7 +40,7 @@ def estimate_tokens(prompt: str | bytes) -> int:
     Costs about a nanosecond a byte, and less for a long one.  What was kept free too much is given
     back, what was kept free too little is refused by the gateway.
     """
-    from aiotokengate._wire.tokens import IMAGE, estimate_text  # noqa: PLC0415 - few pools count
+    from aiotokengate._wire.tokens import IMAGE, estimate_text
 
     if isinstance(prompt, bytes) and len(prompt) > _LARGE and _EMBEDDED in prompt:
         rest, images = _without_embedded(prompt)

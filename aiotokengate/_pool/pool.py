@@ -151,7 +151,7 @@ class Pool(Shared):
         self._closed = False
         self._monitor: Monitor | None = None
         if monitor is not None:
-            from aiotokengate._pool.monitor import Monitor  # noqa: PLC0415 - few pools are looked at
+            from aiotokengate._pool.monitor import Monitor
 
             self._monitor = Monitor(monitor, self._lanes_now)
         self.waiting: set[asyncio.Future[None]] = set()

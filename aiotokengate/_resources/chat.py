@@ -45,6 +45,7 @@ __all__ = [
     "check_call",
     "check_retained",
     "check_turn",
+    "check_way",
     "make_call",
     "message_list",
 ]
@@ -134,7 +135,7 @@ def make_call(
         params = {**params, "tools": _tool_dicts(tools)}
     shape = None
     if (wanted := options["response_type"]) is not None:
-        from aiotokengate._resources.structured import shape_of  # noqa: PLC0415 - for few calls
+        from aiotokengate._resources.structured import shape_of
 
         check_retained("response_type", retain=options["retain"])
         shape = shape_of(wanted)
@@ -142,7 +143,7 @@ def make_call(
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
     if params or len(listed) > 1:
-        from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a first question needs none
+        from aiotokengate._wire.fitting import fitted
 
         question = fitted(question, protocol)
         params = question.params
@@ -185,9 +186,9 @@ def check_call(
     Raises:
         CallerError: an argument is wrong.
     """
-    from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a chat need not wait for it
-    from aiotokengate._wire.history import check_history  # noqa: PLC0415
-    from aiotokengate._wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
+    from aiotokengate._wire.fitting import fitted
+    from aiotokengate._wire.history import check_history
+    from aiotokengate._wire.thinking import checked_reasoning, unheeded
 
     _check_model(model)
     for name in params:
@@ -242,7 +243,7 @@ def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
 def _tool_dict(tool: object, place: int) -> Mapping[str, Any]:
     if isinstance(tool, Mapping):
         return tool
-    from aiotokengate._resources.structured import Tool, tool_of  # noqa: PLC0415 - for few calls
+    from aiotokengate._resources.structured import Tool, tool_of
 
     if isinstance(tool, Tool):
         return tool.to_dict()
@@ -283,7 +284,7 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
 
 def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
     """Return about how many tokens the prompt has."""
-    from aiotokengate._wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
+    from aiotokengate._wire.tokens import estimate_messages
 
     return estimate_messages(messages, tools)
 
@@ -292,6 +293,18 @@ def _check_model(model: object) -> None:
     if not isinstance(model, str) or not model.strip():
         message = f"expected the name of a model, got {type(model).__name__} {model!r}"
         raise CallerError(message)
+
+
+def check_way(reasoning: object, protocol: object) -> None:
+    """Refuse a way to think, or a protocol, that does not exist.
+
+    Raises:
+        CallerError: it does not.
+    """
+    from aiotokengate._wire.thinking import checked_reasoning
+
+    checked_reasoning(reasoning)
+    checked_protocol(protocol)
 
 
 def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *also: str) -> None:
@@ -306,12 +319,9 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
     Raises:
         CallerError: an option is wrong, or there is none of that name.
     """
-    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
-
     check_names(options, known, *also)
     check_retained(what, retain=options.get("retain", True))
-    checked_reasoning(options.get("reasoning"))
-    checked_protocol(options.get("protocol"))
+    check_way(options.get("reasoning"), options.get("protocol"))
     if (tools := options.get("tools")) is not None:
         _tool_dicts(tools)
     check_extra_body(options.get("extra_body") or {})

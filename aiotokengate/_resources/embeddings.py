@@ -72,7 +72,7 @@ class Embeddings(Sequence["array[float]"]):
             CallerError: numpy is not installed.
         """
         try:
-            import numpy as np  # noqa: PLC0415 - not a dependency
+            import numpy as np
         except ImportError:
             message = "expected numpy to be installed: pip install numpy"
             raise CallerError(message) from None

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
@@ -198,7 +199,7 @@ def check_names(
     """
     for name in given:
         if name not in known:
-            from aiotokengate._base.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
+            from aiotokengate._base.spelling import AS_IT_IS, unknown
 
             raise CallerError(unknown(name, {*known, *also}, way or AS_IT_IS))
 
@@ -215,8 +216,6 @@ def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> Non
         CallerError: there is one; the error says what was probably meant.
     """
     if given:
-        from inspect import signature  # noqa: PLC0415 - only for a mistake
-
         own = [name for name in signature(method).parameters if name not in ("self", "unknown")]
         check_names(given, own, way=way)
 

@@ -318,7 +318,7 @@ class _Order:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what is blanked in an error that echoes it."""
-        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate._base.redaction import texts_in
 
         image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
         fields = texts_in({**self.fields, "image": image})

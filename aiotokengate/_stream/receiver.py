@@ -493,7 +493,7 @@ class Pump:
         known = len(notes)
         verdict = self._framing.conclude(failure)
         if len(notes) > known:
-            from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for errors only
+            from aiotokengate._base.redaction import blanked
 
             notes[known:] = blanked(notes[known:], self._terms.secrets())
         return verdict

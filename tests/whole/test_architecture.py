@@ -14,6 +14,7 @@ import grimp
 import pytest
 
 import aiotokengate
+from aiotokengate import _resources
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "aiotokengate"
@@ -210,6 +211,25 @@ def test_importing_the_library_imports_little() -> None:
     rooms = {place(file).removesuffix("/__init__.py") for file in PACKAGE.glob("*/__init__.py")}
     modules = [name for name in new if name.removeprefix("aiotokengate.") not in rooms]
     assert len(modules) <= MAX_MODULES
+
+
+def test_what_is_imported_late_is_what_the_type_checker_reads() -> None:
+    """The table of the resources has the names, and the modules, of its imports for types."""
+    file = PACKAGE / "_resources" / "__init__.py"
+    typed = {name for name in imported(file) if name.startswith("aiotokengate.")}
+    late = {f"{module}.{name}" for name, module in _resources._MODULES.items()}
+    assert late == typed
+    assert _resources.__all__ == sorted(_resources._MODULES)
+    assert all(getattr(_resources, name).__name__ == name for name in _resources.__all__)
+    with pytest.raises(AttributeError, match=r"_resources' has no attribute 'Nothing'"):
+        _resources.Nothing  # type: ignore[attr-defined]  # noqa: B018 - looked up
+
+
+def test_the_session_imports_inside_no_function() -> None:
+    """What it needs late comes through that table."""
+    tree = ast.parse((PACKAGE / "_session.py").read_text("utf-8"))
+    late = [node for _, each in functions(tree) for node in ast.walk(each)]
+    assert not [node for node in late if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 def test_the_names_at_the_top_are_few_and_sorted() -> None:
