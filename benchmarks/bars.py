@@ -196,7 +196,7 @@ BARS: Sequence[Bar] = (
     Bar(
         ("import, over aiohttp, attrs and orjson", "导入，对比 aiohttp、attrs 与 orjson"),
         "import",
-        most=1.3,  # 1.25 again, once what few calls need is imported lazily from one table
+        most=1.25,
     ),
     Bar(
         (

@@ -12,8 +12,10 @@ import orjson
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare, sealed, sealed_class
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Source, file_part, form_of
-from aiotokengate._resources.base import OF_A_SESSION, CallOptions, Request, parted_options
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.options import OF_A_SESSION, CallOptions, parted_options
 from aiotokengate._resources.single_use import Fetched, Once
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
@@ -23,7 +25,8 @@ from aiotokengate.errors import CallerError, TokenGateError, TransportError
 if TYPE_CHECKING:
     import os
 
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._calls.request import Request, Requester
+    from aiotokengate._resources.options import Defaults
 
 __all__ = [
     "Audio",
@@ -258,14 +261,10 @@ class Audio(Shared):
         options, fields, extra = parted_options(params, _SPEECH, "voice", "text")
         spoken = {"voice": voice} if voice is not None else {}
         path = self._defaults.paths.get("audio_speech", "/audio/speech")
-        request = Request(
-            "POST",
-            path,
-            body=dumps({"model": model, "input": text, **spoken, **fields, **extra}),
-            pooled=True,
-            secrets=lambda: (text,),
-            **options.asked(self._defaults, model, costly=True),
-        )
+        body = dumps({"model": model, "input": text, **spoken, **fields, **extra})
+        size = CallSize(texts=lambda: (text,))
+        http = HttpRequest("POST", path, body)
+        request = options.request(self._defaults, http, model, size=size)
         fetch = partial(self._requester.fetch, request)
         return SpeechCall(partial(_whole, self._requester, request), fetch, model)
 
@@ -306,14 +305,10 @@ class Audio(Shared):
         # As OpenAI's own client writes lists into a form.
         several = tuple((f"{name}[]", str(one)) for name, all_ in lists.items() for one in all_)
         path = self._defaults.paths.get("audio_transcriptions", "/audio/transcriptions")
-        request = Request(
-            "POST",
-            path,
-            form=type(form)((*form.fields, *several), form.files),
-            pooled=True,
-            secrets=lambda: (str(fields.get("prompt") or ""),),
-            **options.asked(self._defaults, model, costly=True),
-        )
+        size = CallSize(texts=lambda: (str(fields.get("prompt") or ""),))
+        form = type(form)((*form.fields, *several), form.files)
+        http = HttpRequest("POST", path, form=form)
+        request = options.request(self._defaults, http, model, size=size)
         listen = partial(_transcription, self._requester, request, response_format)
         return TranscriptionCall(listen, model)
 

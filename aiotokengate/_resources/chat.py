@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
-from aiotokengate._resources.base import (
+from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.options import (
     CallOptions,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
@@ -24,10 +25,11 @@ from aiotokengate.errors import CallerError
 from aiotokengate.types import ChatParams, Message
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._resources.structured import Shape, Tool
     from aiotokengate.catalogue import Model, ProtocolName
 
@@ -43,6 +45,7 @@ __all__ = [
     "check_call",
     "check_retained",
     "check_turn",
+    "check_way",
     "make_call",
     "message_list",
 ]
@@ -132,7 +135,7 @@ def make_call(
         params = {**params, "tools": _tool_dicts(tools)}
     shape = None
     if (wanted := options["response_type"]) is not None:
-        from aiotokengate._resources.structured import shape_of  # noqa: PLC0415 - for few calls
+        from aiotokengate._resources.structured import shape_of
 
         check_retained("response_type", retain=options["retain"])
         shape = shape_of(wanted)
@@ -140,23 +143,29 @@ def make_call(
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
     if params or len(listed) > 1:
-        from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a first question needs none
+        from aiotokengate._wire.fitting import fitted
 
         question = fitted(question, protocol)
         params = question.params
-    request = _request(form.encode(question), options, defaults)
-    if question.notes:
-        request.notes = (*question.notes, *request.notes)
-    request.model = model
-    request.dialect = DIALECTS[row.dialect]
-    request.decoder = form.decoder
-    request.secrets = lambda: _texts(listed)
-    request.prompt = lambda: _estimated(listed, params.get("tools"))
-    if params:
-        request.choices = _count(params.get("n"))
-        request.max_tokens = _most(params)
-    if shape is not None:
-        request.parse = shape.parse
+    encoded = form.encode(question)
+    choices = _count(params.get("n"))
+    strict = options["strict"]
+    reading = ReplyReading(
+        DIALECTS[row.dialect],
+        form.decoder,
+        choices,
+        options["retain"],
+        defaults.strict if strict is None else strict,
+        (*question.notes, *encoded.notes) if question.notes else encoded.notes,
+        None if shape is None else shape.parse,
+    )
+    size = CallSize(
+        max_tokens=_most(params, choices),
+        estimate=lambda: _estimated(listed, params.get("tools")),
+        texts=lambda: _texts(listed),
+    )
+    http, policy = _sent(encoded, options, defaults), _tried(options, defaults, size)
+    request = ChatRequest(http, policy, model, reading=reading)
     return ChatCall(lambda whole: requester.open(request, whole=whole), model)
 
 
@@ -177,9 +186,9 @@ def check_call(
     Raises:
         CallerError: an argument is wrong.
     """
-    from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a chat need not wait for it
-    from aiotokengate._wire.history import check_history  # noqa: PLC0415
-    from aiotokengate._wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
+    from aiotokengate._wire.fitting import fitted
+    from aiotokengate._wire.history import check_history
+    from aiotokengate._wire.thinking import checked_reasoning, unheeded
 
     _check_model(model)
     for name in params:
@@ -201,26 +210,27 @@ def check_call(
     )
 
 
-def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Request:
-    """Make the request of an encoded question, as the options say."""
-    timeout = options["timeout"] or defaults.timeout
-    retry = options["retry"] or defaults.retry
-    # The rest is set one by one: a class pays for a keyword as for an entry of a dict.
-    request = Request("POST", encoded.path, timeout, retry, encoded.body)
-    request.notes = encoded.notes
-    request.retain = options["retain"]
-    strict = options["strict"]
-    request.strict = defaults.strict if strict is None else strict
-    request.pooled = True
-    request.priority = options["priority"]
-    request.fair_key = options["fair_key"]
+def _sent(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> HttpRequest:
+    """Return what is sent of an encoded question, with the headers that the options want."""
     extra = options["extra_headers"]
-    request.headers = {**encoded.headers, **extra} if extra else encoded.headers
+    headers = {**encoded.headers, **extra} if extra else encoded.headers
     if (key := options["idempotency_key"]) and not defaults.keyed:
-        request.headers = keyed(request.headers, key=key)
-    if (deadline := options["deadline"]) is not None:
-        request.deadline = _checked_deadline(deadline)
-    return request
+        headers = keyed(headers, key=key)
+    return HttpRequest("POST", encoded.path, encoded.body, None, headers)
+
+
+def _tried(options: ChatOptions, defaults: Defaults, size: CallSize) -> CallPolicy:
+    """Return how a chat is tried, as the options say."""
+    deadline = options["deadline"]
+    return CallPolicy(
+        options["timeout"] or defaults.timeout,
+        options["retry"] or defaults.retry,
+        None if deadline is None else _checked_deadline(deadline),
+        pooled=True,
+        priority=options["priority"],
+        fair_key=options["fair_key"],
+        size=size,
+    )
 
 
 def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
@@ -233,7 +243,7 @@ def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
 def _tool_dict(tool: object, place: int) -> Mapping[str, Any]:
     if isinstance(tool, Mapping):
         return tool
-    from aiotokengate._resources.structured import Tool, tool_of  # noqa: PLC0415 - for few calls
+    from aiotokengate._resources.structured import Tool, tool_of
 
     if isinstance(tool, Tool):
         return tool.to_dict()
@@ -274,7 +284,7 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
 
 def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
     """Return about how many tokens the prompt has."""
-    from aiotokengate._wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
+    from aiotokengate._wire.tokens import estimate_messages
 
     return estimate_messages(messages, tools)
 
@@ -283,6 +293,18 @@ def _check_model(model: object) -> None:
     if not isinstance(model, str) or not model.strip():
         message = f"expected the name of a model, got {type(model).__name__} {model!r}"
         raise CallerError(message)
+
+
+def check_way(reasoning: object, protocol: object) -> None:
+    """Refuse a way to think, or a protocol, that does not exist.
+
+    Raises:
+        CallerError: it does not.
+    """
+    from aiotokengate._wire.thinking import checked_reasoning
+
+    checked_reasoning(reasoning)
+    checked_protocol(protocol)
 
 
 def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *also: str) -> None:
@@ -297,12 +319,9 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
     Raises:
         CallerError: an option is wrong, or there is none of that name.
     """
-    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
-
     check_names(options, known, *also)
     check_retained(what, retain=options.get("retain", True))
-    checked_reasoning(options.get("reasoning"))
-    checked_protocol(options.get("protocol"))
+    check_way(options.get("reasoning"), options.get("protocol"))
     if (tools := options.get("tools")) is not None:
         _tool_dicts(tools)
     check_extra_body(options.get("extra_body") or {})
@@ -361,10 +380,10 @@ def _count(number: object) -> int:
     return number
 
 
-def _most(params: Mapping[str, Any]) -> int | None:
-    """Give the most tokens that the reply may have, all choices together."""
+def _most(params: Mapping[str, Any], choices: int) -> int | None:
+    """Return the most tokens that the reply may have, all choices together."""
     most = params.get("max_completion_tokens") or params.get("max_tokens")
-    return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
+    return most * choices if isinstance(most, int) and most > 0 else None
 
 
 def _checked_deadline(seconds: object) -> float:

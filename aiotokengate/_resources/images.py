@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
@@ -16,12 +17,13 @@ import orjson
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare, sealed, sealed_class
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form, Source, file_part, form_of
-from aiotokengate._resources.base import (
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    Request,
     parted_options,
 )
 from aiotokengate._resources.single_use import Once
@@ -34,7 +36,8 @@ from aiotokengate.types import Usage
 if TYPE_CHECKING:
     import os
 
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._calls.request import Request, Requester
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
     from aiotokengate._wire.sse import ServerSentEvent
 
@@ -155,7 +158,6 @@ class Image(Shared):
         except ImportError:
             message = "expected Pillow to be installed: pip install pillow"
             raise CallerError(message) from None
-        from io import BytesIO  # noqa: PLC0415 - for Pillow alone
 
         return Pillow.open(BytesIO(await self.read()))
 
@@ -220,7 +222,7 @@ class ImageCall(Once[Images]):
 
     def __init__(self, maker: ImagesMaker, plain: Request, streamed: Request) -> None:
         """Keep what to send; nothing is."""
-        super().__init__(partial(maker.ask, plain), f"{plain.method} {plain.path}")
+        super().__init__(partial(maker.ask, plain), f"{plain.http.method} {plain.http.path}")
         self._maker = maker
         self._streamed = streamed
 
@@ -411,9 +413,8 @@ class ImagesMaker(Shared):
         return Image(image, self._fetch)
 
     async def _fetch(self, url: str) -> Download:
-        request = Request("GET", url, self._defaults.timeout, self._defaults.retry)
-        request.headers = {"Accept": "*/*"}
-        return await self.requester.fetch(request)
+        http = HttpRequest("GET", url, headers={"Accept": "*/*"})
+        return await self.requester.fetch(self._defaults.request(http))
 
     def _request(
         self,
@@ -425,15 +426,9 @@ class ImagesMaker(Shared):
         body: bytes | None = None,
         form: Form | None = None,
     ) -> Request:
-        return Request(
-            "POST",
-            path,
-            body=body,
-            form=form,
-            pooled=True,
-            secrets=lambda: (prompt,),
-            **options.asked(self._defaults, model, costly=True),
-        )
+        size = CallSize(texts=lambda: (prompt,))
+        http = HttpRequest("POST", path, body, form)
+        return options.request(self._defaults, http, model, size=size)
 
 
 def _check(model: object, prompt: object) -> None:

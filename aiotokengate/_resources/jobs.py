@@ -528,7 +528,7 @@ class _Tracked:
         status = report.status
         if not status.message and not status.code:
             return report
-        from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for failures only
+        from aiotokengate._base.redaction import blanked
 
         message, code = blanked([status.message, status.code or ""], self._secrets())
         clean = attrs.evolve(status, message=message, code=code or status.code)

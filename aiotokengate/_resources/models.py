@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from aiotokengate._resources.base import Request
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate.catalogue import UNKNOWN, Catalogue, Model
 from aiotokengate.errors import WireError
 
 if TYPE_CHECKING:
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._calls.request import Requester
+    from aiotokengate._resources.options import Defaults
 
 __all__ = ["ModelInfo", "list_models"]
 
@@ -40,7 +41,7 @@ async def list_models(requester: Requester, defaults: Defaults) -> tuple[ModelIn
     Raises:
         WireError: the answer is not a list of models.
     """
-    body = await requester.ask(Request("GET", "/models", defaults.timeout, defaults.retry))
+    body = await requester.ask(defaults.request(HttpRequest("GET", "/models")))
     rows = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(rows, list):
         message = "expected a list of models under 'data', got something else"

@@ -15,16 +15,16 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
-from aiotokengate._resources.base import (
+from aiotokengate._calls.request import HttpRequest
+from aiotokengate._resources.jobs import Job
+from aiotokengate._resources.options import (
     OF_A_SESSION,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
     refuse,
 )
-from aiotokengate._resources.jobs import Job
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,
@@ -47,11 +47,12 @@ from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Request, Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
     from aiotokengate._resources.jobs import Pollers
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
 
 __all__ = ["Music", "MusicDialect", "SongParams"]
@@ -192,10 +193,11 @@ class MusicSystem:
             clip = quote(str(fields.get("clip", "")), safe="")
             path, body = f"{self.path('suno_api')}/{asked.path.format(clip=clip)}", asked.body
         options = attrs.evolve(options, timeout=patient(options.timeout, self.defaults))
-        request = submission(options, self.defaults, path, MODEL, *prompts)
-        request.method = "GET" if body is None else "POST"
-        request.body = None if body is None else dumps({**body, **extra})
-        return request
+        if body is None:
+            http = HttpRequest("GET", path)
+        else:
+            http = HttpRequest("POST", path, dumps({**body, **extra}))
+        return submission(options, self.defaults, http, MODEL, *prompts)
 
     def path(self, name: str) -> str:
         """Give a setting, or where it is by default."""
@@ -215,9 +217,7 @@ class MusicSystem:
         return self._asking("POST", path, dumps({"ids": list(tasks), "action": "MUSIC"}))
 
     def _asking(self, method: str, path: str, body: bytes | None = None) -> Request:
-        request = Request(method, path, self.defaults.timeout, self.defaults.retry, body=body)
-        request.endpoint = self.endpoint
-        return request
+        return self.defaults.request(HttpRequest(method, path, body), self.endpoint)
 
 
 @sealed_class
@@ -482,7 +482,7 @@ class Music(Shared):
         request = system.submission(action, given, options, *prompts, extra=extra)
 
         async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
-            return await system.send(attrs.evolve(request, deadline=left))
+            return await system.send(request.within(left))
 
         deadline = options.deadline
         secrets = partial(_secrets, system.requester, request)

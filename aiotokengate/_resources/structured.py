@@ -125,7 +125,7 @@ def _braced(text: str) -> str:
 
 def _library() -> ModuleType:
     try:
-        import msgspec  # noqa: PLC0415 - an extra
+        import msgspec
     except ImportError:
         raise CallerError(_MISSING) from None
     return msgspec
@@ -315,7 +315,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Read a docstring: what the function is for, and its parameters."""
     text = inspect.getdoc(function) or ""
     try:
-        import docstring_parser  # noqa: PLC0415 - an extra
+        import docstring_parser
     except ImportError:
         raise CallerError(_MISSING) from None
     parsed = docstring_parser.parse(text)

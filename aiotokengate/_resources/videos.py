@@ -15,19 +15,18 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import FilePart, Form, Source, file_part
-from aiotokengate._resources.base import (
+from aiotokengate._resources.jobs import Job
+from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
-    keyed,
     refuse,
 )
-from aiotokengate._resources.jobs import Job
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,
@@ -51,11 +50,12 @@ from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Request, Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
     from aiotokengate._resources.jobs import Pollers
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
 
 __all__ = ["VideoDialect", "VideoParams", "Videos"]
@@ -147,7 +147,9 @@ class VideoSystem:
 
     async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
         """Ask after one video."""
-        found, _ = await reports(self.requester, self._about("GET", tasks[0]), read_videos)
+        http = HttpRequest("GET", self._path_of(tasks[0]))
+        request = self.defaults.request(http, self.endpoint)
+        found, _ = await reports(self.requester, request, read_videos)
         return {tasks[0]: self._located(found[0], tasks[0])} if found else {}
 
     async def cancel(self, task: str) -> None:
@@ -159,10 +161,9 @@ class VideoSystem:
         if self.dialect != "sora":
             message = f"expected a job that can be cancelled, those of {self.name} can't"
             raise CallerError(message)
-        request = self._about("DELETE", task)
-        request.costly = True  # a second one would be told that there is no such video
-        if not self.defaults.keyed:
-            request.headers = keyed(request.headers, key=True)
+        http = HttpRequest("DELETE", self._path_of(task))
+        # Costly, because a second one would be told that there is no such video.
+        request = Options().request(self.defaults, http, pooled=False, endpoint=self.endpoint)
         async with await self.requester.fetch(request) as download:
             if download.content_type.endswith("json"):
                 await download.json()
@@ -171,11 +172,8 @@ class VideoSystem:
         """Begin to fetch a video."""
         return await fetch_file(self.requester, self.defaults, file, self.endpoint)
 
-    def _about(self, method: str, task: str) -> Request:
-        path = f"{self.path}/{quote(task, safe='')}"
-        request = Request(method, path, self.defaults.timeout, self.defaults.retry)
-        request.endpoint = self.endpoint
-        return request
+    def _path_of(self, task: str) -> str:
+        return f"{self.path}/{quote(task, safe='')}"
 
     def _located(self, report: JobReport, task: str = "") -> JobReport:
         """Add where OpenAI's form has the video, which says so nowhere."""
@@ -183,7 +181,7 @@ class VideoSystem:
         task = task or report.id
         if not lacks or self.dialect != "sora" or not task:
             return report
-        file = JobFile("video", f"{self.path}/{quote(task, safe='')}/content", mime="video/mp4")
+        file = JobFile("video", f"{self._path_of(task)}/content", mime="video/mp4")
         return attrs.evolve(report, result=JobResult((file,), extra=report.result.extra))
 
 
@@ -266,7 +264,8 @@ class Videos(Shared):
             extra_headers=extra_headers,
             idempotency_key=idempotency_key,
         )
-        request = submission(checked_options(options), self._defaults, system.path, model, prompt)
+        http = HttpRequest("POST", system.path)
+        request = submission(checked_options(options), self._defaults, http, model, prompt)
         order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))
         return Job(
             system, self._pollers, submit=order.send, deadline=deadline, secrets=order.secrets
@@ -319,7 +318,7 @@ class _Order:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what is blanked in an error that echoes it."""
-        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate._base.redaction import texts_in
 
         image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
         fields = texts_in({**self.fields, "image": image})
@@ -327,14 +326,14 @@ class _Order:
 
     async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:
         """Submit it, within so many seconds."""
-        request = attrs.evolve(self.request, deadline=left)
+        body = form = None
         if self.system.dialect == "unified":
-            request.body = dumps(await self._with_text("image"))
+            body = dumps(await self._with_text("image"))
         elif _is_address(self.image) and not str(self.image).startswith("data:"):
-            request.body = dumps({**self.fields, "input_reference": self.image})
+            body = dumps({**self.fields, "input_reference": self.image})
         else:
-            request.form = self._form()
-        return await self.system.send(request)
+            form = self._form()
+        return await self.system.send(self.request.within(left).with_content(body, form))
 
     async def _with_text(self, name: str) -> Mapping[str, Any]:
         if self.image is None:

@@ -495,7 +495,7 @@ class Receiver:
         known = len(notes)
         verdict = self._framing.conclude(failure)
         if len(notes) > known:
-            from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for errors only
+            from aiotokengate._base.redaction import blanked
 
             notes[known:] = blanked(notes[known:], self._settings.secrets())
         return verdict

@@ -66,7 +66,7 @@ def encode_chat(question: Question) -> Encoded:
         body.update(question.given())
     if question.reasoning is not None:
         most = body.get("max_completion_tokens") or body.get("max_tokens")
-        from aiotokengate._wire.thinking import ask_to_think  # noqa: PLC0415 - for few calls
+        from aiotokengate._wire.thinking import ask_to_think
 
         asked = ask_to_think(question, "chat", most)
         body, notes = merged(body, asked.fields), asked.notes

@@ -92,7 +92,7 @@ def without_echoes(
     """
     if not _may_echo(headers, keys):
         return headers
-    from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for few answers
+    from aiotokengate._base.redaction import blanked
 
     values = blanked(list(headers.values()), (*keys, *texts()))
     make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)

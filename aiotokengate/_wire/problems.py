@@ -689,7 +689,7 @@ def _without_request_id(message: str) -> tuple[str, str | None]:
 
 def _plain_text(body: bytes) -> str:
     """Make a line of an HTML page (its title, else its text) or of plain text."""
-    from html import unescape  # noqa: PLC0415 - a large table, and most calls see no page
+    from html import unescape
 
     lower = body.lower()
     title = _title(body, lower)
@@ -734,6 +734,6 @@ def _clip(text: str, most: int = MAX_TEXT) -> str:
 
 def mask_keys(text: str) -> str:
     """Blank what looks like an API key."""
-    from aiotokengate._base.redaction import mask_keys  # noqa: PLC0415 - for errors only
+    from aiotokengate._base.redaction import mask_keys
 
     return mask_keys(text)
