@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from aiotokengate._wire.jsontext import dumps
+from aiotokengate._wire.parts import is_system
 from aiotokengate._wire.question import Question, Reasoning, joined_text, native_content
 from aiotokengate._wire.signed import own_turns
 from aiotokengate._wire.thinking import nearest_effort
@@ -299,13 +300,12 @@ def _moved(messages: Sequence[Mapping[str, Any]], row: Model) -> Iterator[str]:
     """Say that a system message is moved to the top, where it holds for what came before, too."""
     begun = False
     for place, message in enumerate(messages):
-        is_system = message.get("role") in ("system", "developer")
-        if is_system and begun and row.system != "anywhere":
+        if is_system(message) and begun and row.system != "anywhere":
             yield (
                 f"this model takes no system message in mid conversation: messages[{place}] was "
                 "moved to the top"
             )
-        begun = begun or not is_system
+        begun = begun or not is_system(message)
 
 
 def _with_reasoning(

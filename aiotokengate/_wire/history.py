@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from aiotokengate._wire.fitting import thinks, thinks_by_budget
+from aiotokengate._wire.parts import last_user_turn, tool_calls_in
 from aiotokengate._wire.question import Reasoning, joined_text, native_content
 from aiotokengate.catalogue import UNKNOWN, Model, ProtocolName
 
@@ -69,12 +70,6 @@ _SIGNS: Final = ("type", "id", "role", "status", "signature", "thoughtSignature"
 # --- calls and results --------------------------------------------------------------------------
 
 
-def _calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    calls = message.get("tool_calls")
-    listed = calls if isinstance(calls, list | tuple) else ()
-    return [call for call in listed if isinstance(call, Mapping)]
-
-
 def _pairing(messages: Messages) -> Iterator[str]:
     """Look for results without their calls, calls without their results, and empty turns."""
     open_calls: dict[str, int] = {}
@@ -85,7 +80,7 @@ def _pairing(messages: Messages) -> Iterator[str]:
                 yield f"messages[{place}] answers a tool call that is not before it: {call_id!r}"
             continue
         yield from _unanswered(open_calls)
-        open_calls = {str(call.get("id")): place for call in _calls(message)}
+        open_calls = {str(call.get("id")): place for call in tool_calls_in(message)}
         if message.get("role") in ("user", "assistant") and says_nothing(message):
             yield f"messages[{place}] is empty"
     yield from _unanswered(open_calls)
@@ -105,9 +100,9 @@ def _lost(
     """Look for turns with tool calls that have lost what their vendor wants back."""
     has_it, what = _wanted(row, protocol, reasoning)
     # Google looks at the current turn only: at what came since the user's last words.
-    first = _last_words(messages) + 1 if protocol == "gemini" else 0
+    first = last_user_turn(messages) + 1 if protocol == "gemini" else 0
     for place, message in enumerate(messages[first:], first):
-        if _calls(message) and not has_it(message):
+        if tool_calls_in(message) and not has_it(message):
             yield f"the turn with tool calls in messages[{place}] lacks its {what}"
 
 
@@ -146,11 +141,6 @@ def _is_encrypted(message: Mapping[str, Any]) -> bool:
     )
 
 
-def _last_words(messages: Messages) -> int:
-    places = (place for place, message in enumerate(messages) if message.get("role") == "user")
-    return max(places, default=-1)
-
-
 def _is_signed(message: Mapping[str, Any]) -> bool:
     """Whether a turn begins with thinking that Anthropic has signed, or that it has hidden."""
     first = next(iter(native_content(message, "messages") or ()), None)
@@ -166,7 +156,7 @@ def _has_signature(message: Mapping[str, Any]) -> bool:
     if parts is not None:
         calls = [part for part in parts if isinstance(part, Mapping) and "functionCall" in part]
         return not calls or bool(calls[0].get("thoughtSignature"))
-    extra = _calls(message)[0].get("extra_content")
+    extra = tool_calls_in(message)[0].get("extra_content")
     google = extra.get("google") if isinstance(extra, Mapping) else None
     return isinstance(google, Mapping) and bool(google.get("thought_signature"))
 
@@ -179,7 +169,7 @@ def _ending(
 ) -> Iterator[str]:
     """Look for an unfinished turn of the assistant that the model can't go on from."""
     last = messages[-1] if messages else {}
-    if last.get("role") != "assistant" or _calls(last) or row is UNKNOWN:
+    if last.get("role") != "assistant" or tool_calls_in(last) or row is UNKNOWN:
         return
     if not row.prefix:
         why = "can't go on from"

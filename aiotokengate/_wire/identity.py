@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from aiotokengate._wire.jsontext import rejoined, written
+from aiotokengate._wire.jsontext import index_of, rejoined, written
 from aiotokengate.types import FREE_TEXT
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class Calls:
         inner = inner if isinstance(inner, Mapping) else {}
         new_id, name = _word(piece.get("id")), _word(inner.get("name"))
         fragment = _fragment(inner.get("input" if kind == "custom" else "arguments"))
-        index = _number(piece.get("index"))
+        index = index_of(piece.get("index"))
         call = self._find(index, new_id, name, fragment)
         if call is None:
             call = self._new(kind, index)
@@ -438,13 +438,6 @@ def _word(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)[:64] if -(10**18) < value < 10**18 else ""
     return value if isinstance(value, str) and value not in _NO_WORDS else ""
-
-
-def _number(index: object) -> int | None:
-    """Return an index, which some relays write as text."""
-    if isinstance(index, str) and index.isdecimal() and len(index) < 10:  # noqa: PLR2004 - any sane number
-        return int(index)
-    return index if type(index) is int else None
 
 
 def _fragment(value: object) -> str:

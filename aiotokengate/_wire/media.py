@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from aiotokengate._wire.parts import data_uri
 from aiotokengate._wire.question import dicts_in, text_of
 from aiotokengate._wire.usage import usage_of
 from aiotokengate.errors import WireError
@@ -181,11 +182,9 @@ def _image(source: object, revised: object) -> ImageData | None:
     prompt = revised if isinstance(revised, str) else ""
     if source.startswith(("http://", "https://")):
         return ImageData(url=source, revised_prompt=prompt)
-    head, comma, payload = source.partition(",")
-    is_data = bool(comma) and head.startswith("data:")
-    data = bytes_of(payload if is_data else source)
-    mime = head.removeprefix("data:").partition(";")[0] if is_data else _mime_of(data)
-    return ImageData(data, mime=mime, revised_prompt=prompt)
+    mime, payload = data_uri(source) or ("", source)
+    data = bytes_of(payload)
+    return ImageData(data, mime=mime or _mime_of(data), revised_prompt=prompt)
 
 
 def _mime_of(data: bytes) -> str:

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from aiotokengate._wire.endings import ending_of, reason_of
 from aiotokengate._wire.identity import parsed
-from aiotokengate._wire.jsontext import same, written
+from aiotokengate._wire.jsontext import index_of, same, written
 from aiotokengate._wire.question import FrameDecoder, count_in, dicts_in, text_of
 from aiotokengate._wire.splice import Append
 from aiotokengate._wire.transcript import ANSWER, NOTE, REASONING, ChoiceState, Transcript
@@ -264,14 +264,14 @@ class MessagesDecoder(FrameDecoder):
 
     def _find(self, index: object) -> _Block | None:
         """Return the latest block of an index; without one, the latest of all."""
-        place = _place(index)
+        place = index_of(index)
         if place is not None:
             return self._newest.get(place)
         return self._blocks[-1] if self._blocks else None
 
     def _begin(self, fields: Mapping[str, Any], index: object, *, ours: bool = False) -> _Block:
         self.splicer.forget()  # its texts go to the blocks that were there
-        block, place = _Block(fields), _place(index)
+        block, place = _Block(fields), index_of(index)
         self._blocks.append(block)
         if place is not None:
             self._newest[place] = block
@@ -314,7 +314,7 @@ class MessagesDecoder(FrameDecoder):
 
     def _end_block(self, event: dict[str, Any]) -> None:
         self._keep(event, "content_block_stop")
-        block = self._begun.get(_place(event.get("index")))
+        block = self._begun.get(index_of(event.get("index")))
         if block is not None:
             self._close(block)
 
@@ -564,13 +564,6 @@ _DELTAS: Final[Mapping[str, Callable[[MessagesDecoder, object, dict[str, Any]], 
     )
 )
 """What takes a delta; it returns whether it could."""
-
-
-def _place(index: object) -> int | None:
-    """Return an index, which some faces write as text; None for what is none."""
-    if isinstance(index, str) and index.isdecimal() and len(index) < 10:  # noqa: PLR2004 - sane
-        return int(index)
-    return index if type(index) is int else None
 
 
 def _mark(kind: str, fields: Mapping[str, Any]) -> str:

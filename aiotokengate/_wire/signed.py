@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from aiotokengate._wire.parts import last_user_turn
 from aiotokengate._wire.question import joined_text
 from aiotokengate.catalogue import Model, ProtocolName, bare_name
+from aiotokengate.types import Json
 
 __all__ = ["STAND_IN", "has_seals", "own_turns"]
 
@@ -47,7 +49,8 @@ def own_turns(
     """
     kept: list[Message] = []
     lost: list[int] = []
-    current = _current_turn(messages) if protocol == "gemini" and _wants_marks(row) else None
+    # Google looks at what came since the user's last words.
+    current = last_user_turn(messages) if protocol == "gemini" and _wants_marks(row) else None
     for place, message in enumerate(messages):
         mine = message
         if _is_foreign(message, model):
@@ -215,7 +218,7 @@ def _google(call: object) -> Mapping[str, Any]:
     return google if isinstance(google, Mapping) and google.get("thought_signature") else {}
 
 
-def _unmarked(call: Any) -> Any:  # noqa: ANN401 - JSON
+def _unmarked(call: Json) -> Json:
     if not _google(call):
         return call
     return {key: value for key, value in call.items() if key != "extra_content"}
@@ -227,12 +230,6 @@ def _unmarked(call: Any) -> Any:  # noqa: ANN401 - JSON
 def _wants_marks(row: Model) -> bool:
     """Whether a model refuses a call without its mark: Gemini from 3 on, asked by level."""
     return row.wants_back == "blocks" and bool(row.efforts)
-
-
-def _current_turn(messages: Sequence[Message]) -> int:
-    """Return the place of the user's last words; Google looks at what came since."""
-    said = (place for place, message in enumerate(messages) if message.get("role") == "user")
-    return max(said, default=0)
 
 
 def _vouched(message: Message) -> Message:
