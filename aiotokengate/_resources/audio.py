@@ -15,6 +15,7 @@ from aiotokengate._base.sealing import bare, sealed, sealed_class
 from aiotokengate._http.uploads import Source, file_part, form_of
 from aiotokengate._resources.base import OF_A_SESSION, CallOptions, Request, parted_options
 from aiotokengate._resources.single_use import Fetched, Once
+from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
 from aiotokengate._wire.media import Transcription, bytes_of, transcription_of
@@ -250,11 +251,8 @@ class Audio(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        for name, value in (("model", model), ("text", text)):
-            if not isinstance(value, str) or not value.strip():
-                got = "an empty one" if isinstance(value, str) else type(value).__name__
-                message = f"expected {name} as a text, got {got}"
-                raise CallerError(message)
+        check_text("model", model)
+        check_text("text", text)
         options, fields, extra = parted_options(params, _SPEECH, "voice", "text")
         spoken = {"voice": voice} if voice is not None else {}
         path = self._defaults.paths.get("audio_speech", "/audio/speech")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
@@ -24,6 +23,7 @@ from aiotokengate._resources.base import (
     Request,
     parted_options,
 )
+from aiotokengate._resources.files import write_file
 from aiotokengate._resources.single_use import Once
 from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps
@@ -141,8 +141,10 @@ class Image(Shared):
             CallerError: that is a directory.
             OSError: the file can't be written.
         """
-        data = await self.read()
-        return await asyncio.to_thread(_write, Path(path), data)
+        data, target = await self.read(), Path(path)
+        await asyncio.to_thread(make_room, target)
+        await asyncio.to_thread(write_file, target, data)
+        return target
 
     async def pil(self) -> Any:  # noqa: ANN401 - Pillow may be missing
         """Give it as an image of Pillow's.
@@ -155,22 +157,7 @@ class Image(Shared):
         except ImportError:
             message = "expected Pillow to be installed: pip install pillow"
             raise CallerError(message) from None
-        from io import BytesIO  # noqa: PLC0415 - for Pillow alone
-
         return Pillow.open(BytesIO(await self.read()))
-
-
-def _write(path: Path, data: bytes) -> Path:
-    make_room(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
-    return path
 
 
 @attrs.frozen
