@@ -254,10 +254,10 @@ def _asking_for(
     if params.get("response_format") is not None:
         message = "expected response_type or response_format, got both"
         raise CallerError(message)
-    bridged = row.family == "Anthropic" and protocol == "chat"
-    form, instruction = shape.asked("text" if bridged else row.structured)
-    if form is not None:
-        params = {**params, "response_format": form}
+    over_chat = row.chat_structured if protocol == "chat" else None
+    response_format, instruction = shape.asked(over_chat or row.structured)
+    if response_format is not None:
+        params = {**params, "response_format": response_format}
     if instruction is not None:
         messages = _instructed(messages, instruction)
     return params, messages

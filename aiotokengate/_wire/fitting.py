@@ -19,8 +19,9 @@ import attrs
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.parts import is_system
 from aiotokengate._wire.question import Question, Reasoning, joined_text, native_content
+from aiotokengate._wire.short_ids import with_short_ids
 from aiotokengate._wire.signed import own_turns
-from aiotokengate._wire.thinking import nearest_effort
+from aiotokengate._wire.thinking import nearest_effort, way_of
 from aiotokengate.catalogue import Model, ProtocolName
 
 __all__ = ["fitted", "thinks", "thinks_by_budget"]
@@ -48,16 +49,14 @@ def fitted(question: Question, protocol: ProtocolName) -> Question:
     said = [note for name, step in _STEPS if name in params for note in step(fit)]
     messages = question.messages
     if len(messages) > 1:
-        # In its older way of thinking Claude wants a thought before each call, whosever it is.
+        # Who thinks by a budget wants a thought before each call, whosever it is.
         keep = protocol == "messages" and thinks_by_budget(row, question.reasoning)
         messages, lost = own_turns(messages, question.model, row, protocol, keep=keep)
         said += (*lost, *(_moved(messages, row) if protocol == "messages" else ()))
         messages = _with_reasoning(messages, fit)
         messages = [_spoken_anew(message, protocol) for message in messages]
-        if protocol == "chat" and "tral" in question.model.lower():
-            from aiotokengate._wire.short_ids import with_short_ids  # noqa: PLC0415 - for Mistral
-
-            messages = with_short_ids(messages, question.model)
+        if row.call_ids == "short" and protocol == "chat":
+            messages = with_short_ids(messages)
     return Question(
         question.model,
         messages,
@@ -97,18 +96,15 @@ class _Fit:
 
     @property
     def _bars_force(self) -> bool:
-        """Whether Claude thinks in its older way, in which no call can be forced."""
-        either = self.row.native_thinking == "claude_either"
-        return either and thinks_by_budget(self.row, self.reasoning)
+        """Whether the model thinks by a budget that is given, so that no call can be forced."""
+        given = way_of(self.row, "messages").budget == "given"
+        return given and thinks_by_budget(self.row, self.reasoning)
 
 
 Step: TypeAlias = Callable[[_Fit], Iterator[str]]
 
 
 # --- whether it thinks --------------------------------------------------------------------------
-
-ONLY_WHEN_ASKED: Final = ("template_thinking", "template_effort")
-"""The ways of asking for thinking without which a model of the chat route does not think."""
 
 
 def thinks(row: Model, reasoning: Reasoning, params: Mapping[str, Any] | None = None) -> bool:
@@ -117,15 +113,16 @@ def thinks(row: Model, reasoning: Reasoning, params: Mapping[str, Any] | None = 
         return False
     asked = _asked(reasoning, params or {})
     if asked is None:
-        return row.unasked != "none" and row.thinking not in ONLY_WHEN_ASKED
+        return row.unasked != "none" and not way_of(row, "chat").only_asked
     return asked or row.off == "no" or row.thinking == "always"
 
 
 def thinks_by_budget(row: Model, reasoning: Reasoning) -> bool:
-    """Whether Claude thinks in the older manner, by a number of tokens."""
-    if reasoning in (None, "off", 0) or row.native_thinking in ("claude_adaptive", "none"):
+    """Whether a model that is asked over Messages thinks by a number of tokens."""
+    if reasoning in (None, "off", 0):
         return False
-    return row.native_thinking != "claude_either" or isinstance(reasoning, int)
+    budget = way_of(row, "messages").budget
+    return budget == "always" or (budget == "given" and isinstance(reasoning, int))
 
 
 def _asked(reasoning: Reasoning, params: Mapping[str, Any]) -> bool | None:
@@ -151,7 +148,8 @@ def _effort(fit: _Fit) -> Iterator[str]:
     if not isinstance(wanted, str):
         return
     row = fit.row
-    if fit.protocol == "messages" and row.native_thinking == "claude_budget" and not row.efforts:
+    has_words = bool(row.efforts) or row.native_thinking == "unknown"
+    if fit.protocol == "messages" and way_of(row, "messages").budget == "always" and not has_words:
         del fit.params["reasoning_effort"]
         yield "parameter 'reasoning_effort' is refused by this model and was left out"
     elif row.efforts and (word := nearest_effort(wanted, row, fit.protocol)) != wanted:
@@ -160,12 +158,12 @@ def _effort(fit: _Fit) -> Iterator[str]:
 
 
 def _thinking(fit: _Fit) -> Iterator[str]:
-    """Take Claude's own field for thinking, where it is given, to a form that the model has."""
+    """Take the protocol's own field for thinking to a form that the model has."""
     given, row = fit.params.get("thinking"), fit.row
     if fit.protocol != "messages" or not isinstance(given, Mapping):
         return
     kind = given.get("type")
-    if kind == "enabled" and row.native_thinking == "claude_adaptive":
+    if kind == "enabled" and way_of(row, "messages").budget == "refused":
         fit.params["thinking"] = {"type": "adaptive", "display": "summarized"}
         yield "a budget for thinking is refused by this model: 'adaptive' was sent"
     elif kind == "disabled" and row.off != "yes":

@@ -9,7 +9,10 @@ rules; they change nothing, and they never raise on what stands in a history.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
+
+import attrs
 
 from aiotokengate._wire.fitting import thinks, thinks_by_budget
 from aiotokengate._wire.parts import last_user_turn, tool_calls_in
@@ -26,7 +29,7 @@ _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
 def check_history(
     messages: Messages, row: Model, protocol: ProtocolName, reasoning: Reasoning = None
 ) -> tuple[str, ...]:
-    """Give the reasons for which the gateway or the vendor would refuse a history.
+    """Return the reasons for which the gateway or the vendor would refuse a history.
 
     Args:
         messages: in the form of Chat Completions.
@@ -98,33 +101,21 @@ def _lost(
     messages: Messages, row: Model, protocol: ProtocolName, reasoning: Reasoning
 ) -> Iterator[str]:
     """Look for turns with tool calls that have lost what their vendor wants back."""
-    has_it, what = _wanted(row, protocol, reasoning)
-    # Google looks at the current turn only: at what came since the user's last words.
-    first = last_user_turn(messages) + 1 if protocol == "gemini" else 0
+    rule = _RULES[protocol]
+    if not rule.holds(row, reasoning):
+        return
+    first = last_user_turn(messages) + 1 if rule.current_turn else 0
     for place, message in enumerate(messages[first:], first):
-        if tool_calls_in(message) and not has_it(message):
+        if tool_calls_in(message) and not rule.has_it(message):
+            what = rule.what.format(family=row.family)
             yield f"the turn with tool calls in messages[{place}] lacks its {what}"
 
 
-def _wanted(
-    row: Model, protocol: ProtocolName, reasoning: Reasoning
-) -> tuple[Callable[[Mapping[str, Any]], bool], str]:
-    """Give the test for what a turn must have, and what that is."""
-    if protocol == "gemini":
-        return _has_signature, "thought signature, which Gemini 3 wants back"
-    if protocol == "messages" and thinks_by_budget(row, reasoning):
-        return _is_signed, "signed thinking, which is wanted back while thinking is on"
-    if protocol == "responses":
-        return (
-            _is_encrypted,
-            "encrypted reasoning, which OpenAI wants back where nothing is stored",
-        )
-    if protocol == "chat" and row.wants_back == "tool_reasoning" and thinks(row, reasoning):
-        return _has_reasoning, f"reasoning_content, which {row.family} wants back"
-    return _lacks_nothing, ""
+def _wants_reasoning(row: Model, reasoning: Reasoning) -> bool:
+    return row.wants_back == "tool_reasoning" and thinks(row, reasoning)
 
 
-def _lacks_nothing(_: Mapping[str, Any]) -> bool:
+def _always(_: Model, __: Reasoning) -> bool:
     return True
 
 
@@ -159,6 +150,48 @@ def _has_signature(message: Mapping[str, Any]) -> bool:
     extra = tool_calls_in(message)[0].get("extra_content")
     google = extra.get("google") if isinstance(extra, Mapping) else None
     return isinstance(google, Mapping) and bool(google.get("thought_signature"))
+
+
+@attrs.frozen
+class _Rule:
+    """What a protocol's turns with tool calls must have.
+
+    Attributes:
+        holds: whether the rule is one for a model that is to think so much.
+        has_it: whether a turn has what is wanted.
+        what: that is.
+        current_turn: whether only what came since the user's last words is looked at.
+    """
+
+    holds: Callable[[Model, Reasoning], bool]
+    has_it: Callable[[Mapping[str, Any]], bool]
+    what: str
+    current_turn: bool = False
+
+
+_RULES: Final[Mapping[ProtocolName, _Rule]] = MappingProxyType(
+    {
+        "chat": _Rule(
+            _wants_reasoning, _has_reasoning, "reasoning_content, which {family} wants back"
+        ),
+        "responses": _Rule(
+            _always,
+            _is_encrypted,
+            "encrypted reasoning, which OpenAI wants back where nothing is stored",
+        ),
+        "messages": _Rule(
+            thinks_by_budget,
+            _is_signed,
+            "signed thinking, which is wanted back while thinking is on",
+        ),
+        "gemini": _Rule(
+            _always,
+            _has_signature,
+            "thought signature, which Gemini 3 wants back",
+            current_turn=True,
+        ),
+    }
+)
 
 
 # --- the end ------------------------------------------------------------------------------------

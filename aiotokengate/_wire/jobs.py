@@ -400,23 +400,22 @@ def _web(value: object) -> str | None:
 
 # --- videos: writing ----------------------------------------------------------------------------
 
-_WAN_FPS = 16
+_USUAL_FPS = 16
 _SIZE = re.compile(r"(\d+)\s*[xX*×]\s*(\d+)")
 _UNIFIED = frozenset({"model", "prompt", "image", "images", "duration", "seconds", "size", "mode"})
 
 
 def video_fields(
-    model: str, prompt: str, params: Mapping[str, Json], *, wan: bool
+    model: str, prompt: str, params: Mapping[str, Json], *, frames: bool
 ) -> dict[str, Json]:
-    """Give the fields of a request to ``/v1/videos``.
+    """Return the fields of a request to ``/v1/videos``.
 
-    ``wan`` adds what the Wan models' own server wants in place of size and seconds (vllm-omni):
-    ``width`` and ``height``, and ``num_frames``, one more than so many at 16 a second.
+    ``frames`` adds what vllm-omni wants in place of size and seconds: ``width`` and ``height``,
+    and ``num_frames``, one more than so many at 16 a second.
     """
     fields: dict[str, Json] = {"model": model, "prompt": prompt, **params}
-    if wan:
-        frames = _frames(params)
-        wanted = {**_width_and_height(params.get("size")), **frames}
+    if frames:
+        wanted = {**_width_and_height(params.get("size")), **_frames(params)}
         fields.update({name: value for name, value in wanted.items() if name not in fields})
     if "seconds" in fields:
         fields["seconds"] = _number(fields["seconds"])
@@ -431,12 +430,12 @@ def _width_and_height(size: object) -> dict[str, Json]:
 def _frames(params: Mapping[str, Json]) -> dict[str, Json]:
     if "seconds" not in params:
         return {}
-    rate = _checked("fps", params.get("fps", _WAN_FPS))
+    rate = _checked("fps", params.get("fps", _USUAL_FPS))
     return {"num_frames": round(_checked("seconds", params["seconds"]) * rate) + 1}
 
 
 def unified_body(model: str, prompt: str, params: Mapping[str, Json]) -> dict[str, Json]:
-    """Give the body of a request to new-api's ``/v1/video/generations``.
+    """Return the body of a request to new-api's ``/v1/video/generations``.
 
     What is not in its own vocabulary goes to the vendor by way of ``metadata``.
     """

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from aiotokengate._wire.parts import last_user_turn
 from aiotokengate._wire.question import joined_text
-from aiotokengate.catalogue import Model, ProtocolName, bare_name
+from aiotokengate.catalogue import CATALOGUE, Model, ProtocolName, bare_name
 from aiotokengate.types import Json
 
 __all__ = ["STAND_IN", "has_seals", "own_turns"]
@@ -45,7 +45,8 @@ def own_turns(
         model: that it goes to.
         row: what the catalogue says of it.
         protocol: that it goes over.
-        keep: whether Claude's blocks go to another Claude all the same, which does not see them.
+        keep: whether blocks of another model of this protocol go along all the same, which this
+            one does not see.
     """
     kept: list[Message] = []
     lost: list[int] = []
@@ -54,7 +55,8 @@ def own_turns(
     for place, message in enumerate(messages):
         mine = message
         if _is_foreign(message, model):
-            mine = message if keep and _is_claudes(message) else _unsigned(message, protocol)
+            stays = keep and _is_at_home(message, protocol)
+            mine = message if stays else _unsigned(message, protocol)
             if mine is not message or _stays_behind(message, protocol, keep=keep):
                 lost.append(place)
             if current is not None and place >= current:
@@ -75,8 +77,9 @@ def _stays_behind(message: Message, protocol: ProtocolName, *, keep: bool) -> bo
     return _is_signed(message) and (keep or message["native"].get("protocol") != protocol)
 
 
-def _is_claudes(message: Message) -> bool:
-    return any(name.startswith("claude") for name in _makers(message))
+def _is_at_home(message: Message, protocol: ProtocolName) -> bool:
+    """Whether the model that made a turn speaks this protocol of its own."""
+    return any(CATALOGUE.find(name).protocol == protocol for name in _makers(message))
 
 
 def _makers(message: Message) -> list[str]:

@@ -262,7 +262,7 @@ def test_anything_in_place_of_any_value(reader: str) -> None:
 
 WRITERS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "videos": (
-        lambda fields: jobs.video_fields("wan", "猫", fields, wan=True),
+        lambda fields: jobs.video_fields("wan", "猫", fields, frames=True),
         {"seconds": "4", "fps": 24, "size": "720x1280"},
     ),
     "unified": (
