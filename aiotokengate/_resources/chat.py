@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
+from aiotokengate import _wire
 from aiotokengate._resources.base import (
     CallOptions,
     Options,
@@ -127,7 +128,7 @@ def make_call(
     listed = message_list(messages)
     row = defaults.catalogue.find(model)
     protocol = options["protocol"] or _chosen_protocol(row, options["tools"])
-    form = find_protocol(protocol)
+    codec = find_protocol(protocol)
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     shape = None
@@ -140,16 +141,14 @@ def make_call(
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
     if params or len(listed) > 1:
-        from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a first question needs none
-
-        question = fitted(question, protocol)
+        question = _wire.fitted(question, protocol)
         params = question.params
-    request = _request(form.encode(question), options, defaults)
+    request = _request(codec.encode(question), options, defaults)
     if question.notes:
         request.notes = (*question.notes, *request.notes)
     request.model = model
     request.dialect = DIALECTS[row.dialect]
-    request.decoder = form.decoder
+    request.decoder = codec.decoder
     request.secrets = lambda: _texts(listed)
     request.prompt = lambda: _estimated(listed, params.get("tools"))
     if params:
@@ -177,10 +176,6 @@ def check_call(
     Raises:
         CallerError: an argument is wrong.
     """
-    from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a chat need not wait for it
-    from aiotokengate._wire.history import check_history  # noqa: PLC0415
-    from aiotokengate._wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
-
     _check_model(model)
     for name in params:
         if name in TURN_OPTIONS and name not in _PARAMS:
@@ -191,13 +186,14 @@ def check_call(
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     protocol = checked_protocol(options["protocol"]) or _chosen_protocol(row, tools)
-    reasoning = checked_reasoning(options["reasoning"])
+    reasoning = _wire.checked_reasoning(options["reasoning"])
     listed = message_list(messages)
-    question = fitted(Question(model, listed, params, True, reasoning, row), protocol)  # noqa: FBT003
+    question = Question(model, listed, params, reasoning=reasoning, row=row)
+    fitted = _wire.fitted(question, protocol)
     return (
-        *check_history(listed, row, protocol, reasoning),
-        *question.notes,
-        *unheeded(question, protocol),
+        *_wire.check_history(listed, row, protocol, reasoning),
+        *fitted.notes,
+        *_wire.unheeded(fitted, protocol),
     )
 
 
@@ -274,9 +270,7 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
 
 def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
     """Return about how many tokens the prompt has."""
-    from aiotokengate._wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
-
-    return estimate_messages(messages, tools)
+    return _wire.estimate_messages(messages, tools)
 
 
 def _check_model(model: object) -> None:
@@ -297,11 +291,9 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
     Raises:
         CallerError: an option is wrong, or there is none of that name.
     """
-    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
-
     check_names(options, known, *also)
     check_retained(what, retain=options.get("retain", True))
-    checked_reasoning(options.get("reasoning"))
+    _wire.checked_reasoning(options.get("reasoning"))
     checked_protocol(options.get("protocol"))
     if (tools := options.get("tools")) is not None:
         _tool_dicts(tools)

@@ -29,7 +29,7 @@ from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.media import ImageData, image_event, images_of, usage_in
 from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
-from aiotokengate.types import Usage
+from aiotokengate.types import Json, Usage
 
 if TYPE_CHECKING:
     import os
@@ -81,7 +81,6 @@ class ImageParams(CallOptions, total=False):
 
 _PARAMS = frozenset(ImageParams.__annotations__)
 
-_DASHSCOPE = "../api/v1/services/aigc/multimodal-generation/generation"
 _DONE = b"[DONE]"
 
 
@@ -287,6 +286,44 @@ class _Sketches(AsyncIterator[Sketch]):
         self._found.extend(Sketch(self._maker.image(image)) for image in images_of(body))
 
 
+Fields: TypeAlias = Mapping[str, Json]
+
+
+def _openai_body(model: str, prompt: str, fields: Fields, extra: Fields) -> dict[str, Json]:
+    return {"model": model, "prompt": prompt, **fields, **extra}
+
+
+def _dashscope_body(model: str, prompt: str, fields: Fields, extra: Fields) -> dict[str, Json]:
+    messages = [{"role": "user", "content": [{"text": prompt}]}]
+    parameters = {**fields, **extra.get("parameters", {})}
+    rest = {name: value for name, value in extra.items() if name != "parameters"}
+    return {"model": model, "input": {"messages": messages}, "parameters": parameters, **rest}
+
+
+@attrs.frozen
+class _FaceRow:
+    """One of the forms that image gateways have.
+
+    Attributes:
+        setting: the name of its path among the session's settings.
+        path: where it is by default.
+        body: returns the body of a request.
+        streams: whether sketches can be asked for.
+    """
+
+    setting: str
+    path: str
+    body: Callable[[str, str, Fields, Fields], dict[str, Json]]
+    streams: bool = False
+
+
+_ALIBABA = "../api/v1/services/aigc/multimodal-generation/generation"
+_FACES: Mapping[str, _FaceRow] = {
+    "openai": _FaceRow("images_generations", "/images/generations", _openai_body, streams=True),
+    "dashscope": _FaceRow("images_dashscope", _ALIBABA, _dashscope_body),
+}
+
+
 @sealed_class
 class ImagesMaker(Shared):
     """Makes and edits images: ``gate.images``."""
@@ -323,21 +360,15 @@ class ImagesMaker(Shared):
         """
         _check(model, prompt)
         options, fields, extra = parted_options(params, _PARAMS, "face", "prompt")
-        if face == "dashscope":
-            usual = self._defaults.paths.get("images_dashscope", _DASHSCOPE)
-            words = [{"role": "user", "content": [{"text": prompt}]}]
-            body: dict[str, Any] = {"model": model, "input": {"messages": words}}
-            body["parameters"] = {**fields, **extra.get("parameters", {})}
-            body.update({name: value for name, value in extra.items() if name != "parameters"})
-            request = self._request(usual, options, model, prompt, body=dumps(body))
-            return ImageCall(self, request, request)
-        if face != "openai":
-            message = f"expected face 'openai' or 'dashscope', got {face!r}"
+        row = _FACES.get(face)
+        if row is None:
+            message = f"expected face {' or '.join(map(repr, _FACES))}, got {face!r}"
             raise CallerError(message)
-        path = self._defaults.paths.get("images_generations", "/images/generations")
-        body = {"model": model, "prompt": prompt, **fields, **extra}
+        path = self._defaults.paths.get(row.setting, row.path)
+        body = row.body(model, prompt, fields, extra)
         make = partial(self._request, path, options, model, prompt)
-        return ImageCall(self, make(body=dumps(body)), make(body=dumps({**body, "stream": True})))
+        streamed = {**body, "stream": True} if row.streams else body
+        return ImageCall(self, make(body=dumps(body)), make(body=dumps(streamed)))
 
     def edit(
         self,

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 from weakref import proxy
 
+from aiotokengate import _wire
 from aiotokengate._wire.dialects import Dialect, TagSplitter
 from aiotokengate._wire.endings import ending_of
 from aiotokengate._wire.jsontext import dumps, mended, same
@@ -66,10 +67,8 @@ def encode_chat(question: Question) -> Encoded:
         body.update(question.given())
     if question.reasoning is not None:
         most = body.get("max_completion_tokens") or body.get("max_tokens")
-        from aiotokengate._wire.thinking import ask_to_think  # noqa: PLC0415 - for few calls
-
-        asked = ask_to_think(question, "chat", most)
-        body, notes = merged(body, asked.fields), asked.notes
+        thinking = _wire.ask_to_think(question, "chat", most)
+        body, notes = merged(body, thinking.fields), thinking.notes
     for extra in question.extra_body:
         if extra:
             body.update(extra)
@@ -251,9 +250,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         }
         if not any(turn.values()):
             return
-        from aiotokengate._wire.signed import has_seals  # noqa: PLC0415 - for few replies
-
-        if has_seals(turn):
+        if _wire.has_seals(turn):
             names = {"asked": self.transcript.asked, "model": self.transcript.model}
             state.native = {"protocol": "chat", "content": [], **names}
 

@@ -13,6 +13,8 @@ from typing import Final
 
 import attrs
 
+from aiotokengate import _wire
+
 __all__ = [
     "Remaining",
     "credentials",
@@ -92,9 +94,7 @@ def without_echoes(
     """
     if not _may_echo(headers, keys):
         return headers
-    from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for few answers
-
-    values = blanked(list(headers.values()), (*keys, *texts()))
+    values = _wire.blanked(list(headers.values()), (*keys, *texts()))
     make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)
     return make(list(zip(headers, values, strict=True)))
 

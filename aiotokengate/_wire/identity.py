@@ -47,8 +47,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
+from aiotokengate import _wire
 from aiotokengate._wire.jsontext import index_of, rejoined, written
-from aiotokengate.types import FREE_TEXT
+from aiotokengate.types import FREE_TEXT, Json
 
 if TYPE_CHECKING:
     from aiotokengate._wire.extent import Extent
@@ -165,7 +166,7 @@ class Call:
 
         That is done once: an object that is over goes on with white space or is none.
         """
-        extent = self._extent = self._extent or _extent()
+        extent = self._extent = self._extent or _wire.Extent()
         news = "".join(self._fragments[self._read :])
         self._read = len(self._fragments)
         if extent.over:
@@ -447,23 +448,17 @@ def _fragment(value: object) -> str:
     return written(value)
 
 
-def parsed(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+def parsed(text: str) -> Json:
     """Return the JSON of a text, None for what is none; raw control characters are read."""
     whole = _strictly(text)
     return _parsed_loosely(text) if whole is None and _CONTROL.search(text) else whole
 
 
-def _strictly(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+def _strictly(text: str) -> Json:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-
-
-def _extent() -> Extent:
-    from aiotokengate._wire.extent import Extent  # noqa: PLC0415 - for few calls
-
-    return Extent()
 
 
 def alike(one: object, other: object) -> bool:
@@ -479,7 +474,7 @@ def is_loose(text: str) -> bool:
     return _CONTROL.search(text) is not None and _strictly(text) is None
 
 
-def _parsed_loosely(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+def _parsed_loosely(text: str) -> Json:
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):

@@ -19,8 +19,9 @@ import attrs
 import pytest
 
 from aiotokengate import StatusError, TokenGateError, Usage
+from aiotokengate._base.redaction import mask_keys
 from aiotokengate._wire import headers, jobs, media, usage
-from aiotokengate._wire.problems import find_problem, mask_keys, status_error
+from aiotokengate._wire.problems import find_problem, status_error
 
 Way = tuple[Any, ...]
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
