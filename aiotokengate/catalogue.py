@@ -156,19 +156,19 @@ def _trimmed(name: str) -> str:
 
 
 def _spellings(name: str) -> tuple[str, ...]:
-    """Return the forms in which a name is looked for: as written, and as others write it."""
+    """Return the spellings that a name is looked for in: as written, and as others write it."""
     lower = name.lower()
     trimmed = _trimmed(lower.rpartition("/")[2])
     # new-api's suffix; a model's own name may end so, which is why it comes last.
     plain = _trimmed(_THINKING.sub("", trimmed))
-    forms = (name, *(_DOT.sub("-", form) for form in (lower, trimmed, plain)), lower, trimmed)
-    return tuple(dict.fromkeys(forms))
+    dashed = (_DOT.sub("-", spelling) for spelling in (lower, trimmed, plain))
+    return tuple(dict.fromkeys((name, *dashed, lower, trimmed)))
 
 
 _WILD: Final = re.compile(r"[*?\[]")
 
 
-def _forms(pattern: str) -> tuple[str, ...]:
+def _patterns(pattern: str) -> tuple[str, ...]:
     lower = pattern.lower()
     return tuple(dict.fromkeys((pattern, lower, _DOT.sub("-", lower))))
 
@@ -179,22 +179,22 @@ class _Index:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._by_head: dict[str, list[tuple[int, str]]] = {}
         for place, pattern in enumerate(patterns):
-            for form in _forms(pattern):
-                head = _WILD.split(form, maxsplit=1)[0]
-                self._by_head.setdefault(head, []).append((place, form))
+            for spelling in _patterns(pattern):
+                head = _WILD.split(spelling, maxsplit=1)[0]
+                self._by_head.setdefault(head, []).append((place, spelling))
         self._sizes = sorted({len(head) for head in self._by_head})
 
     def first(self, name: str) -> int | None:
         """Return the place of the first row that fits a name."""
-        fitting = (place for form in _spellings(name) for place in self._fitting(form))
+        fitting = (place for spelling in _spellings(name) for place in self._fitting(spelling))
         return min(fitting, default=None)
 
     def _fitting(self, name: str) -> Iterator[int]:
         for size in self._sizes:
             if size > len(name):
                 return
-            for place, form in self._by_head.get(name[:size], ()):
-                if fnmatchcase(name, form):
+            for place, pattern in self._by_head.get(name[:size], ()):
+                if fnmatchcase(name, pattern):
                     yield place
 
 

@@ -226,7 +226,7 @@ class Audio(Shared):
     _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
-        """Do both over a session."""
+        """Work over a session."""
         self._requester = requester
         self._defaults = defaults
 
@@ -317,7 +317,7 @@ class Audio(Shared):
 
 
 def _usual_name(file: object) -> str | None:
-    """Give bytes and streams a name: models look at its ending."""
+    """Return bytes and streams a name: models look at its ending."""
     return None if isinstance(file, str) or hasattr(file, "__fspath__") else "audio.wav"
 
 

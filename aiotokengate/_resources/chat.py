@@ -171,7 +171,7 @@ def check_call(
     options: CheckOptions,
     params: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Say what would be refused, left out or weakened of a call.
+    """Return what would be refused, left out or weakened of a call.
 
     Raises:
         CallerError: an argument is wrong.
@@ -246,12 +246,12 @@ def _asking_for(
     params: Mapping[str, Any],
     messages: list[Mapping[str, Any]],
 ) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """Tell the model the type of its answer, in the way that it understands."""
+    """Report the model the type of its answer, in the way that it understands."""
     if params.get("response_format") is not None:
         message = "expected response_type or response_format, got both"
         raise CallerError(message)
     over_chat = row.chat_structured if protocol == "chat" else None
-    response_format, instruction = shape.asked(over_chat or row.structured)
+    response_format, instruction = shape.response_format(over_chat or row.structured)
     if response_format is not None:
         params = {**params, "response_format": response_format}
     if instruction is not None:
@@ -303,7 +303,7 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:
-    """Give messages in the API's own form.
+    """Return messages in the API's own form.
 
     Raises:
         CallerError: they are none.
@@ -354,7 +354,7 @@ def _count(number: object) -> int:
 
 
 def _most(params: Mapping[str, Any]) -> int | None:
-    """Give the most tokens that the reply may have, all choices together."""
+    """Return the most tokens that the reply may have, all choices together."""
     most = params.get("max_completion_tokens") or params.get("max_tokens")
     return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
 
@@ -367,7 +367,7 @@ def _checked_deadline(seconds: object) -> float:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Give every text of the prompt, to be blanked where an error echoes it."""
+    """Return every text of the prompt, to be blanked where an error echoes it."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

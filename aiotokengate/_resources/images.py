@@ -110,7 +110,7 @@ class Image(Shared):
         self._fetch = fetch
 
     def __repr__(self) -> str:
-        """Say how large it is; an address may hold a signature."""
+        """Show how large it is; an address may hold a signature."""
         size = "to be fetched" if self._data is None else f"{len(self._data)} bytes"
         return f"<Image {self.mime or 'untyped'}, {size}>"
 
@@ -120,7 +120,7 @@ class Image(Shared):
         return self._data
 
     async def read(self) -> bytes:
-        """Give the bytes; fetch them first if they stand elsewhere.
+        """Return the bytes; fetch them first if they stand elsewhere.
 
         Raises:
             TokenGateError: they can't be fetched.
@@ -146,7 +146,7 @@ class Image(Shared):
         return target
 
     async def pil(self) -> Any:  # noqa: ANN401 - Pillow may be missing
-        """Give it as an image of Pillow's.
+        """Return it as an image of Pillow's.
 
         Raises:
             CallerError: Pillow is not installed.
@@ -186,7 +186,7 @@ class Images(Sequence[Image]):
         return len(self.images)
 
     def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - one, or several of a slice
-        """Give one, or several."""
+        """Return one, or several."""
         return self.images[place]
 
 
@@ -217,38 +217,55 @@ class ImageCall(Once[Images]):
 
 
 class _Sketches(AsyncIterator[Sketch]):
-    __slots__ = ("_download", "_events", "_found", "_is_whole", "_maker", "_request")
+    """The images as they come; the request is sent at the first step."""
+
+    __slots__ = ("_answer", "_maker", "_request")
 
     def __init__(self, maker: ImagesMaker, request: Request) -> None:
         self._maker = maker
         self._request = request
-        self._download: Download | None = None
-        self._events: AsyncIterator[ServerSentEvent] | None = None
-        self._found: deque[Sketch] = deque()
-        self._is_whole = False
+        self._answer: _Answer | None = None
 
     async def __anext__(self) -> Sketch:
         try:
-            if self._download is None:
-                await self._open()
-            while not self._found:
-                await self._more()
-            return self._found.popleft()
+            if self._answer is None:
+                download = await self._maker.requester.fetch(self._request)
+                self._answer = _Answer(self._maker.image, download)
+                await self._answer.begin()
+            return await self._answer.next()
         except TokenGateError as error:
-            if self._download is not None:
-                self._download.close()
+            if self._answer is not None:
+                self._answer.download.close()
             bare(error)
             raise
         finally:
             del self
 
-    async def _open(self) -> None:
-        download = self._download = await self._maker.requester.fetch(self._request)
-        if download.content_type == "text/event-stream":
-            self._events = download.events()
+
+class _Answer:
+    """The answer of a gateway: a stream of events with images, or all of them at once."""
+
+    __slots__ = ("_events", "_found", "_image", "_is_whole", "download")
+
+    def __init__(self, image: Callable[[ImageData], Image], download: Download) -> None:
+        self.download = download
+        self._image = image
+        self._events: AsyncIterator[ServerSentEvent] | None = None
+        self._found: deque[Sketch] = deque()
+        self._is_whole = False
+
+    async def begin(self) -> None:
+        """Look at what it is; a gateway, or a model, may not stream."""
+        if self.download.content_type == "text/event-stream":
+            self._events = self.download.events()
         else:
-            # A gateway, or a model, that does not stream: the images at once.
-            self._take_all(await download.json())
+            self._take_all(await self.download.json())
+
+    async def next(self) -> Sketch:
+        """Return the next image; raise StopAsyncIteration after the last."""
+        while not self._found:
+            await self._more()
+        return self._found.popleft()
 
     async def _more(self) -> None:
         event = None if self._events is None else await anext(self._events, None)
@@ -258,12 +275,7 @@ class _Sketches(AsyncIterator[Sketch]):
             raise StopAsyncIteration
         else:
             message = "the stream ended before the image was whole"
-            raise TransportError(message, request_id=self._told.request_id)
-
-    @property
-    def _told(self) -> Download:
-        assert self._download is not None  # noqa: S101 - opened by the first step
-        return self._download
+            raise TransportError(message, request_id=self.download.request_id)
 
     def _read(self, data: bytes) -> None:
         if data.startswith(_DONE):
@@ -272,18 +284,18 @@ class _Sketches(AsyncIterator[Sketch]):
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
-        self._told.raise_error_in(event, data)
+        self.download.raise_error_in(event, data)
         found = image_event(event)
         if found is not None:
             self._is_whole = self._is_whole or found[1] is None
-            self._found.append(Sketch(self._maker.image(found[0]), found[1]))
+            self._found.append(Sketch(self._image(found[0]), found[1]))
         elif isinstance(event, dict) and "type" not in event:
             self._take_all(event)
 
     def _take_all(self, body: object) -> None:
         """Take a whole answer in place of events."""
         self._is_whole = True
-        self._found.extend(Sketch(self._maker.image(image)) for image in images_of(body))
+        self._found.extend(Sketch(self._image(image)) for image in images_of(body))
 
 
 Fields: TypeAlias = Mapping[str, Json]
@@ -425,7 +437,7 @@ class ImagesMaker(Shared):
         return Images(found, usage_in(body), rest)
 
     def image(self, image: ImageData) -> Image:
-        """Give an image that can fetch itself; for the call."""
+        """Return an image that can fetch itself; for the call."""
         return Image(image, self._fetch)
 
     async def _fetch(self, url: str) -> Download:
@@ -462,5 +474,5 @@ def _check(model: object, prompt: object) -> None:
 
 
 def _named(source: object) -> str | None:
-    """Give bytes and streams a name: gateways look at its ending."""
+    """Return bytes and streams a name: gateways look at its ending."""
     return None if isinstance(source, str) or hasattr(source, "__fspath__") else "image.png"

@@ -107,14 +107,14 @@ async def fetch_file(
 
 
 def system_name(system: str, dialect: str, endpoint: str) -> str:
-    """Give the beginning of the ids of a system's jobs."""
+    """Return the beginning of the ids of a system's jobs."""
     return f"{system}:{dialect}@{endpoint}" if endpoint else f"{system}:{dialect}"
 
 
 def submission(
     options: Options, defaults: Defaults, path: str, model: str, *prompts: str
 ) -> Request:
-    """Give the request that submits a job, without its body."""
+    """Return the request that submits a job, without its body."""
     return Request(
         "POST",
         path,
@@ -126,7 +126,7 @@ def submission(
 
 
 def patient(own: Timeout | None, defaults: Defaults) -> Timeout:
-    """Give the clocks of a request that may be answered with the result itself, minutes later."""
+    """Return the timeouts of a request that the result itself may answer, minutes later."""
     if own is not None:
         return own
     usual = defaults.timeout

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from html import unescape
 
-    from aiotokengate._base.redaction import blanked, mask_keys
+    from aiotokengate._base.redaction import blanked, mask_keys, texts_in
     from aiotokengate._wire.extent import Extent
     from aiotokengate._wire.fitting import fitted
     from aiotokengate._wire.gemini import encode_gemini
@@ -40,6 +40,7 @@ __all__ = [
     "fitted",
     "has_seals",
     "mask_keys",
+    "texts_in",
     "unescape",
     "unheeded",
 ]
@@ -61,6 +62,7 @@ if not TYPE_CHECKING:  # to a type checker every name would be there
         "fitted": "aiotokengate._wire.fitting",
         "has_seals": "aiotokengate._wire.signed",
         "mask_keys": "aiotokengate._base.redaction",
+        "texts_in": "aiotokengate._base.redaction",
         "unescape": "html",
         "unheeded": "aiotokengate._wire.thinking",
     }

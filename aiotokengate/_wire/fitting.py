@@ -1,4 +1,4 @@
-"""A question is fitted to what its model takes, before a protocol gives it its form.
+"""A question is fitted to what its model takes, before a protocol encodes it.
 
 Strategy.  The row of the catalogue says in words what a model refuses: always, while it thinks,
 or what has no effect then.  What would be refused is left out or weakened here, once for all
@@ -23,6 +23,7 @@ from aiotokengate._wire.short_ids import with_short_ids
 from aiotokengate._wire.signed import own_turns
 from aiotokengate._wire.thinking import nearest_effort, way_of
 from aiotokengate.catalogue import Model, ProtocolName
+from aiotokengate.types import Json
 
 __all__ = ["fitted", "thinks", "thinks_by_budget"]
 
@@ -87,7 +88,7 @@ class _Fit:
         return thinks(self.row, self.reasoning, self.params)
 
     def why(self, word: str) -> str:
-        """Say why something is refused, "" if it is not."""
+        """Return why something is refused, "" if it is not."""
         row = self.row
         if word in row.refuses:
             return "is refused by this model"
@@ -108,25 +109,25 @@ Step: TypeAlias = Callable[[_Fit], Iterator[str]]
 
 
 def thinks(row: Model, reasoning: Reasoning, params: Mapping[str, Any] | None = None) -> bool:
-    """Whether a model thinks about a question, as far as its row says."""
+    """Return whether a model thinks about a question, as far as its row says."""
     if row.thinking == "none":
         return False
-    asked = _asked(reasoning, params or {})
-    if asked is None:
+    wanted = _wants_thinking(reasoning, params or {})
+    if wanted is None:
         return row.unasked != "none" and not way_of(row, "chat").only_asked
-    return asked or row.off == "no" or row.thinking == "always"
+    return wanted or row.off == "no" or row.thinking == "always"
 
 
 def thinks_by_budget(row: Model, reasoning: Reasoning) -> bool:
-    """Whether a model that is asked over Messages thinks by a number of tokens."""
+    """Return whether a model that is asked over Messages thinks by a number of tokens."""
     if reasoning in (None, "off", 0):
         return False
     budget = way_of(row, "messages").budget
     return budget == "always" or (budget == "given" and isinstance(reasoning, int))
 
 
-def _asked(reasoning: Reasoning, params: Mapping[str, Any]) -> bool | None:
-    """Whether thinking is asked for, None if nothing is said of it."""
+def _wants_thinking(reasoning: Reasoning, params: Mapping[str, Any]) -> bool | None:
+    """Return whether thinking is asked for, None if nothing is said of it."""
     if reasoning is not None:
         return reasoning not in ("off", 0)
     if (effort := params.get("reasoning_effort")) is not None:
@@ -250,8 +251,8 @@ def _count(fit: _Fit) -> Iterator[str]:
 
 def _schema(fit: _Fit) -> Iterator[str]:
     """Ask for JSON alone where no schema is taken."""
-    form = fit.params.get("response_format")
-    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+    wanted = fit.params.get("response_format")
+    if not isinstance(wanted, Mapping) or wanted.get("type") != "json_schema":
         return
     if not (why := fit.why("schema")):
         return
@@ -266,7 +267,7 @@ def _schema(fit: _Fit) -> Iterator[str]:
 
 
 def _length(fit: _Fit) -> Iterator[str]:
-    """Say the limit of the reply under the one name that the model heeds."""
+    """Put the limit of the reply under the one name that the model heeds."""
     wanted = fit.row.length
     if wanted and fit.protocol == "chat":
         for name in ("max_completion_tokens", "max_tokens"):
@@ -295,7 +296,7 @@ _STEPS: Final[Sequence[tuple[str, Step]]] = (
 
 
 def _moved(messages: Sequence[Mapping[str, Any]], row: Model) -> Iterator[str]:
-    """Say that a system message is moved to the top, where it holds for what came before, too."""
+    """Note that a system message moves to the top, where it holds for what came before, too."""
     begun = False
     for place, message in enumerate(messages):
         if is_system(message) and begun and row.system != "anywhere":
@@ -332,10 +333,10 @@ def _spoken_anew(message: Mapping[str, Any], protocol: ProtocolName) -> Mapping[
     if protocol == "responses" or not isinstance(calls, list | tuple):
         return message
     free = set(_free_calls(message))
-    told = [_as_function(call, free, protocol) for call in calls]
-    if all(one is other for one, other in zip(told, calls, strict=True)):
+    functions = [_as_function(call, free, protocol) for call in calls]
+    if all(one is other for one, other in zip(functions, calls, strict=True)):
         return message
-    return {**message, "tool_calls": told}
+    return {**message, "tool_calls": functions}
 
 
 def _free_calls(message: Mapping[str, Any]) -> Iterator[str]:
@@ -345,7 +346,7 @@ def _free_calls(message: Mapping[str, Any]) -> Iterator[str]:
             yield str(item.get("call_id"))
 
 
-def _as_function(call: Any, free: Collection[str], protocol: str) -> Any:  # noqa: ANN401 - JSON
+def _as_function(call: Json, free: Collection[str], protocol: str) -> Json:
     if not isinstance(call, Mapping):
         return call
     custom, function = call.get("custom"), call.get("function")

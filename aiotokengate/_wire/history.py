@@ -45,7 +45,7 @@ def check_history(
 
 
 def says_nothing(message: Mapping[str, Any]) -> bool:
-    """Whether a turn has neither text nor media nor a call; its thoughts do not count."""
+    """Return whether a turn has neither text nor media nor a call; its thoughts do not count."""
     content = message.get("content")
     parts = content if isinstance(content, list | tuple) else ()
     native = message.get("native")
@@ -124,7 +124,7 @@ def _has_reasoning(message: Mapping[str, Any]) -> bool:
 
 
 def _is_encrypted(message: Mapping[str, Any]) -> bool:
-    """Whether all reasoning that goes back can be read by who wrote it; a turn may have none."""
+    """Return whether all reasoning that goes back is encrypted; a turn may have none."""
     items = native_content(message, "responses") or ()
     thoughts = (item for item in items if isinstance(item, Mapping))
     return all(
@@ -133,7 +133,7 @@ def _is_encrypted(message: Mapping[str, Any]) -> bool:
 
 
 def _is_signed(message: Mapping[str, Any]) -> bool:
-    """Whether a turn begins with thinking that Anthropic has signed, or that it has hidden."""
+    """Return whether a turn begins with thinking that is signed, or hidden."""
     first = next(iter(native_content(message, "messages") or ()), None)
     if not isinstance(first, Mapping):
         return False
@@ -142,7 +142,7 @@ def _is_signed(message: Mapping[str, Any]) -> bool:
 
 
 def _has_signature(message: Mapping[str, Any]) -> bool:
-    """Whether the first of parallel calls has its signature; the others have none."""
+    """Return whether the first of parallel calls has its signature; the others have none."""
     parts = native_content(message, "gemini")
     if parts is not None:
         calls = [part for part in parts if isinstance(part, Mapping) and "functionCall" in part]

@@ -131,13 +131,18 @@ class Call:
         return self._names[0] if self._names else ""
 
     def is_named(self, name: str) -> bool:
-        """Whether this is its name so far; one of another length is not even looked at."""
+        """Return whether this is its name so far; one of another length is not even looked at."""
         return len(name) == self.name_size and name == self.name
 
     @property
     def arguments(self) -> str:
         """The arguments so far."""
         return "".join(self._fragments) or self._held
+
+    @property
+    def so_far(self) -> str:
+        """The arguments so far, placeholders aside."""
+        return "".join(self._fragments)
 
     @property
     def begun(self) -> bool:
@@ -209,7 +214,7 @@ class Call:
         self.blank = self.blank and not fragment.strip()
 
     def repeats(self, fragment: str) -> bool:
-        """Whether a fragment says the whole arguments once more."""
+        """Return whether a fragment says the whole arguments once more."""
         if not self._fragments or not fragment.rstrip().endswith("}") or not self.whole:
             return False
         again = parsed(fragment)
@@ -378,7 +383,7 @@ class Calls:
 
     def _completed(self, call: Call, final: str) -> str:
         """Take what a closing event says and no piece has said."""
-        so_far = "".join(call._fragments)  # noqa: SLF001 - of this module
+        so_far = call.so_far
         if final.startswith(so_far):
             return call.take(final[len(so_far) :])
         call.doubted = call.kind in FREE_TEXT or not alike(parsed(final), parsed(so_far))
@@ -403,7 +408,7 @@ class Calls:
         return call.id if untold else ""
 
     def settle(self, call: Call) -> News | None:
-        """Tell what was held back of a call that is over, and its id; None if nothing was."""
+        """Report what was held back of a call that is over, and its id; None if nothing was."""
         told_id, rest = self._untold_id(call), call.rest()
         return (self._place[call], told_id, "", rest) if told_id or rest else None
 
@@ -422,7 +427,7 @@ def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Cal
 
 
 def _is_another(known: Call, new_id: str, name: str, fragment: str) -> bool:
-    """Whether a piece at the index of a call begins another one; its id is not known."""
+    """Return whether a piece at the index of a call begins another one; its id is not known."""
     if not name:
         return False
     again = known.held and isinstance(parsed(fragment), dict)
@@ -462,7 +467,7 @@ def _strictly(text: str) -> Json:
 
 
 def alike(one: object, other: object) -> bool:
-    """Whether two parsed texts say the same; of what is nested too deeply, nobody knows."""
+    """Return whether two parsed texts say the same; of what is nested too deeply, nobody knows."""
     try:
         return one == other
     except RecursionError:
@@ -470,7 +475,7 @@ def alike(one: object, other: object) -> bool:
 
 
 def is_loose(text: str) -> bool:
-    """Whether a text is JSON for :func:`parsed` alone."""
+    """Return whether a text is JSON for :func:`parsed` alone."""
     return _CONTROL.search(text) is not None and _strictly(text) is None
 
 

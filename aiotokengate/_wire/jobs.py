@@ -16,12 +16,13 @@ import re
 from binascii import Error as NotBase64
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Literal, TypeAlias, TypeGuard
 
 import attrs
 
 from aiotokengate._wire.jsontext import mended
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 __all__ = [
     "Clip",
@@ -43,7 +44,6 @@ __all__ = [
     "video_fields",
 ]
 
-Json: TypeAlias = Any
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "unknown"]
 FileKind: TypeAlias = Literal["video", "audio", "image", "midi", "file"]
 
@@ -168,12 +168,12 @@ _STATES: Mapping[str, JobState] = {
 
 
 def job_state(word: object) -> JobState:
-    """Give what a gateway's word for a job's state means; the same in capitals or not."""
+    """Return what a gateway's word for a job's state means; the same in capitals or not."""
     return _STATES.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
 
 
 def progress_of(value: object) -> float | None:
-    """Give a progress from 0 to 1, told as 50, "50", "50%" or 0.5; None if it is none of these.
+    """Return a progress from 0 to 1, told as 50, "50", "50%" or 0.5; None if it is none of these.
 
     A number is a percentage, but for a fraction below 1.
     """
@@ -237,7 +237,7 @@ def _suffix(url: str) -> str:
 
 
 def file_of(url: object, kind: FileKind, *, certain: bool = False) -> JobFile | None:
-    """Give the file that stands at an address, or in a data URI; None if it is neither.
+    """Return the file that stands at an address, or in a data URI; None if it is neither.
 
     Args:
         url: of ``http``, a path of the gateway's host, or ``data:``.
@@ -259,7 +259,7 @@ def file_of(url: object, kind: FileKind, *, certain: bool = False) -> JobFile | 
 
 
 def _is_text(text: str) -> bool:
-    """Say whether a text can be sent: no half of a surrogate pair is in it."""
+    """Return whether a text can be sent: no half of a surrogate pair is in it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -268,7 +268,7 @@ def _is_text(text: str) -> bool:
 
 
 def _inline(text: object, kind: FileKind, mime: str = "") -> JobFile | None:
-    """Give a file that came as base64, with or without the head of a data URI."""
+    """Return a file that came as base64, with or without the head of a data URI."""
     if not isinstance(text, str) or not text:
         return None
     if found := _DATA_URI.match(text):
@@ -296,7 +296,7 @@ def _mapping(value: object) -> Mapping[str, Json]:
 
 
 def _words(*values: object) -> str:
-    """Give the first text, or number as a text, that is one."""
+    """Return the first text, or number as a text, that is one."""
     texts = (_as_text(value) for value in values)
     return next((text for text in texts if text), "")
 
@@ -466,7 +466,7 @@ def _checked(name: str, value: object) -> float:
 
 
 def _number(value: object) -> str:
-    """Give seconds as OpenAI wants them: a number as a text."""
+    """Return seconds as OpenAI wants them: a number as a text."""
     number = _checked("seconds", value)
     return str(int(number)) if number.is_integer() else str(number)
 
@@ -609,7 +609,7 @@ _CAMEL = {
 
 
 def cqtai_body(action: str, fields: Mapping[str, Json]) -> dict[str, Json]:
-    """Give the body of an action of CQTAI's suno, whose fields are in camel case."""
+    """Return the body of an action of CQTAI's suno, whose fields are in camel case."""
     return {"task": action, **{_CAMEL.get(name, name): value for name, value in fields.items()}}
 
 
@@ -647,7 +647,7 @@ _ACTS = {
 
 
 def suno_api_request(action: str, fields: Mapping[str, Json]) -> SunoAPIRequest:
-    """Give an action as Suno-API takes it (Suno-API/Suno-API, and what resellers add to it).
+    """Return an action as Suno-API takes it (Suno-API/Suno-API, and what resellers add to it).
 
     Raises:
         CallerError: it has no such action.

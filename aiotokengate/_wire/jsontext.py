@@ -64,7 +64,7 @@ def lenient(text: bytes) -> Json:
 
 
 def is_deep(value: object, text: bytes = b"") -> bool:
-    """Whether parsed JSON is nested too deeply to be shown, kept or sent on.
+    """Return whether parsed JSON is nested too deeply to be shown, kept or sent on.
 
     Args:
         value: as parsed.
@@ -173,7 +173,7 @@ def index_of(value: object) -> int | None:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two parsed values are alike in all; of what is nested too deeply, never.
+    """Return whether two parsed values are alike in all; of what is nested too deeply, never.
 
     To Python 1, 1.0 and true are equal, which they are not to whoever looks at the reply.
     """

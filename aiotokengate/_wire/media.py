@@ -65,7 +65,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def usage_in(body: Mapping[str, Any]) -> Usage:
-    """Give what an answer cost."""
+    """Return what an answer cost."""
     usage = body.get("usage")
     return usage_of(usage) if isinstance(usage, dict) else Usage(estimated=True)
 
@@ -74,7 +74,7 @@ def usage_in(body: Mapping[str, Any]) -> Usage:
 
 
 def vectors_of(body: object, count: int) -> list[array[float]]:
-    """Give the vectors of an answer, in the order of the inputs.
+    """Return the vectors of an answer, in the order of the inputs.
 
     Raises:
         WireError: it is no list of so many vectors.
@@ -142,7 +142,7 @@ class ImageData:
 
 
 def images_of(body: object) -> tuple[ImageData, ...]:
-    """Give the images of an answer, in OpenAI's form or in DashScope's.
+    """Return the images of an answer, in OpenAI's form or in DashScope's.
 
     Raises:
         WireError: there is none.
@@ -248,7 +248,7 @@ class Transcription:
 
 
 def transcription_of(body: object) -> Transcription:
-    """Give what was said: of a JSON answer, or of plain text and subtitles.
+    """Return what was said: of a JSON answer, or of plain text and subtitles.
 
     Raises:
         WireError: it is neither.

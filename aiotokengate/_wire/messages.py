@@ -201,7 +201,7 @@ def _turn(message: Mapping[str, Any], where: str) -> list[Any]:
 
 
 def _is_blank(block: object) -> bool:
-    """Whether a block is a text of white space alone, which models write and Anthropic refuses."""
+    """Return whether a block is white space alone, which models write and Anthropic refuses."""
     if not isinstance(block, Mapping) or block.get("type") != "text":
         return False
     text = block.get("text")

@@ -22,7 +22,7 @@ __all__ = [
 
 
 def is_system(message: Mapping[str, Any]) -> bool:
-    """Whether a message is the system's, under either of its names."""
+    """Return whether a message is the system's, under either of its names."""
     return message.get("role") in ("system", "developer")
 
 

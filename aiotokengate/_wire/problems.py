@@ -382,7 +382,7 @@ def _silent(status: int | None) -> str:
 
 
 def _is_nowhere(status: int | None, problem: Problem) -> bool:
-    """Whether it is the path that was not found, and not a job or a file, which have codes."""
+    """Return whether the path was not found, and not a job or a file, which have codes."""
     return status == _NOT_FOUND and problem.code is None
 
 
@@ -616,7 +616,7 @@ def _is_nothing(word: str | None) -> bool:
 
 
 def _is_bad(code: str | None) -> bool:
-    """Whether a code says that something went wrong: no zero, no word of success, no 2xx."""
+    """Return whether a code is an error's: no zero, no word of success, no 2xx."""
     if code is None or _is_nothing(code) or not code.strip("0"):
         return False
     return not (code.isdecimal() and len(code) == len("200") and int(code) in _SUCCESSES)

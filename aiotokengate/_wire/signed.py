@@ -73,12 +73,12 @@ def _notes(places: Sequence[int]) -> Iterator[str]:
 
 
 def _stays_behind(message: Message, protocol: ProtocolName, *, keep: bool) -> bool:
-    """Whether something signed is not for this protocol, or not read by this model."""
+    """Return whether something signed is not for this protocol, or not read by this model."""
     return _is_signed(message) and (keep or message["native"].get("protocol") != protocol)
 
 
 def _is_at_home(message: Message, protocol: ProtocolName) -> bool:
-    """Whether the model that made a turn speaks this protocol of its own."""
+    """Return whether the model that made a turn speaks this protocol of its own."""
     return any(CATALOGUE.find(name).protocol == protocol for name in _makers(message))
 
 
@@ -92,7 +92,7 @@ def _makers(message: Message) -> list[str]:
 
 
 def _is_foreign(message: Message, model: str) -> bool:
-    """Whether a turn names the model that made it, and that is another one."""
+    """Return whether a turn names the model that made it, and that is another one."""
     makers = _makers(message) if message.get("role") == "assistant" else []
     return bool(makers) and bare_name(model) not in makers
 
@@ -192,12 +192,12 @@ def _unsigned_chat(message: Message) -> Message:
 
 
 def has_seals(message: Message) -> bool:
-    """Whether a turn in the form of Chat Completions holds anything that its model signed."""
+    """Return whether a turn of Chat Completions holds anything that its model signed."""
     return _unsigned_chat(message) is not message
 
 
 def _is_thought(part: object) -> bool:
-    """Whether a part of content is Mistral's form of thoughts, which others refuse."""
+    """Return whether a part of content is Mistral's form of thoughts, which others refuse."""
     return isinstance(part, Mapping) and part.get("type") == "thinking"
 
 
@@ -231,7 +231,7 @@ def _unmarked(call: Json) -> Json:
 
 
 def _wants_marks(row: Model) -> bool:
-    """Whether a model refuses a call without its mark: Gemini from 3 on, asked by level."""
+    """Return whether a model refuses a call without its mark: Gemini from 3 on, asked by level."""
     return row.wants_back == "blocks" and bool(row.efforts)
 
 
