@@ -17,6 +17,7 @@ from aiotokengate._http.uploads import Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
 from aiotokengate._resources.options import OF_A_SESSION, CallOptions, parted_options
 from aiotokengate._resources.single_use import Fetched, Once
+from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
 from aiotokengate._wire.media import Transcription, bytes_of, transcription_of
@@ -228,7 +229,7 @@ class Audio(Shared):
     _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
-        """Do both over a session."""
+        """Work over a session."""
         self._requester = requester
         self._defaults = defaults
 
@@ -253,11 +254,8 @@ class Audio(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        for name, value in (("model", model), ("text", text)):
-            if not isinstance(value, str) or not value.strip():
-                got = "an empty one" if isinstance(value, str) else type(value).__name__
-                message = f"expected {name} as a text, got {got}"
-                raise CallerError(message)
+        check_text("model", model)
+        check_text("text", text)
         options, fields, extra = parted_options(params, _SPEECH, "voice", "text")
         spoken = {"voice": voice} if voice is not None else {}
         path = self._defaults.paths.get("audio_speech", "/audio/speech")
@@ -314,7 +312,7 @@ class Audio(Shared):
 
 
 def _usual_name(file: object) -> str | None:
-    """Give bytes and streams a name: models look at its ending."""
+    """Return bytes and streams a name: models look at its ending."""
     return None if isinstance(file, str) or hasattr(file, "__fspath__") else "audio.wav"
 
 

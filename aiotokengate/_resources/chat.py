@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
+from aiotokengate import _wire
 from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
 from aiotokengate._policy.estimate import CallSize
 from aiotokengate._resources.options import (
@@ -130,7 +131,7 @@ def make_call(
     listed = message_list(messages)
     row = defaults.catalogue.find(model)
     protocol = options["protocol"] or _chosen_protocol(row, options["tools"])
-    form = find_protocol(protocol)
+    codec = find_protocol(protocol)
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     shape = None
@@ -143,16 +144,14 @@ def make_call(
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
     if params or len(listed) > 1:
-        from aiotokengate._wire.fitting import fitted
-
-        question = fitted(question, protocol)
+        question = _wire.fitted(question, protocol)
         params = question.params
-    encoded = form.encode(question)
+    encoded = codec.encode(question)
     choices = _count(params.get("n"))
     strict = options["strict"]
     reading = ReplyReading(
         DIALECTS[row.dialect],
-        form.decoder,
+        codec.decoder,
         choices,
         options["retain"],
         defaults.strict if strict is None else strict,
@@ -181,15 +180,11 @@ def check_call(
     options: CheckOptions,
     params: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Say what would be refused, left out or weakened of a call.
+    """Return what would be refused, left out or weakened of a call.
 
     Raises:
         CallerError: an argument is wrong.
     """
-    from aiotokengate._wire.fitting import fitted
-    from aiotokengate._wire.history import check_history
-    from aiotokengate._wire.thinking import checked_reasoning, unheeded
-
     _check_model(model)
     for name in params:
         if name in TURN_OPTIONS and name not in _PARAMS:
@@ -200,13 +195,14 @@ def check_call(
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     protocol = checked_protocol(options["protocol"]) or _chosen_protocol(row, tools)
-    reasoning = checked_reasoning(options["reasoning"])
+    reasoning = _wire.checked_reasoning(options["reasoning"])
     listed = message_list(messages)
-    question = fitted(Question(model, listed, params, True, reasoning, row), protocol)  # noqa: FBT003
+    question = Question(model, listed, params, reasoning=reasoning, row=row)
+    fitted = _wire.fitted(question, protocol)
     return (
-        *check_history(listed, row, protocol, reasoning),
-        *question.notes,
-        *unheeded(question, protocol),
+        *_wire.check_history(listed, row, protocol, reasoning),
+        *fitted.notes,
+        *_wire.unheeded(fitted, protocol),
     )
 
 
@@ -260,14 +256,14 @@ def _asking_for(
     params: Mapping[str, Any],
     messages: list[Mapping[str, Any]],
 ) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """Tell the model the type of its answer, in the way that it understands."""
+    """Report the model the type of its answer, in the way that it understands."""
     if params.get("response_format") is not None:
         message = "expected response_type or response_format, got both"
         raise CallerError(message)
-    bridged = row.family == "Anthropic" and protocol == "chat"
-    form, instruction = shape.asked("text" if bridged else row.structured)
-    if form is not None:
-        params = {**params, "response_format": form}
+    over_chat = row.chat_structured if protocol == "chat" else None
+    response_format, instruction = shape.response_format(over_chat or row.structured)
+    if response_format is not None:
+        params = {**params, "response_format": response_format}
     if instruction is not None:
         messages = _instructed(messages, instruction)
     return params, messages
@@ -284,9 +280,7 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
 
 def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
     """Return about how many tokens the prompt has."""
-    from aiotokengate._wire.tokens import estimate_messages
-
-    return estimate_messages(messages, tools)
+    return _wire.estimate_messages(messages, tools)
 
 
 def _check_model(model: object) -> None:
@@ -330,7 +324,7 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:
-    """Give messages in the API's own form.
+    """Return messages in the API's own form.
 
     Raises:
         CallerError: they are none.
@@ -394,7 +388,7 @@ def _checked_deadline(seconds: object) -> float:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Give every text of the prompt, to be blanked where an error echoes it."""
+    """Return every text of the prompt, to be blanked where an error echoes it."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -34,6 +34,7 @@ from aiotokengate._wire.history import says_nothing
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.tokens import estimate_messages, estimate_text
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
     from aiotokengate._stream.receiver import Receiver
@@ -123,11 +124,11 @@ class Conversation(Unique):
         return twin
 
     def __repr__(self) -> str:
-        """Say how long it is; never what is in it."""
+        """Show how long it is; never what is in it."""
         return f"<Conversation {self.model} {len(self.messages)} messages>"
 
     def say(self, content: Content, **options: Unpack[TurnOptions]) -> ChatCall:
-        """Say something, and record both turns once the reply is whole.
+        """Ask something, and record both turns once the reply is whole.
 
         Args:
             content: a text, or content parts in the API's own form.
@@ -147,7 +148,7 @@ class Conversation(Unique):
         results: Mapping[str, str],
         **options: Unpack[TurnOptions],
     ) -> ChatCall:
-        """Give the results of the tool calls of the last turn, by their ids.
+        """Return the results of the tool calls of the last turn, by their ids.
 
         Raises:
             CallerError: a call has no result, a result no call, or one is no text.
@@ -177,7 +178,7 @@ class Conversation(Unique):
             self._forget(tokens, keep=1)
 
     def to_json(self) -> str:
-        """Give all of it as text, to be stored; there is no key in it.
+        """Return all of it as text, to be stored; there is no key in it.
 
         The options of its calls are in it, also ``timeout`` and ``retry``, as far as JSON can hold
         them: give those again that it can't, which are ``response_type`` and ``tools`` with a
@@ -202,7 +203,7 @@ class Conversation(Unique):
         ask: Ask,
         stored: str,
         options: Mapping[str, Any] | None = None,
-        **given: Any,  # noqa: ANN401 - checked by the constructor
+        **given: Json,
     ) -> Self:
         """Go on with what :meth:`to_json` gave.
 
@@ -211,7 +212,7 @@ class Conversation(Unique):
             stored: the text.
             options: go over those that were stored.
             given: arguments of the constructor, which go over what was stored if they say
-                something.
+                something; the constructor checks them.
 
         Raises:
             CallerError: it is none.
@@ -309,7 +310,7 @@ class Conversation(Unique):
             self.messages += [*said, answer]
 
     def _answer(self, receiver: Receiver) -> Mapping[str, Any]:
-        """Give the turn of the assistant, an empty one if it does not count."""
+        """Return the turn of the assistant, an empty one if it does not count."""
         whole = receiver.status in ("complete", "paused")
         if not whole and self.keep_partial:
             # Without its calls and thoughts, which are whole or worth nothing.
@@ -338,8 +339,8 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_secret(option: str, name: str, value: object) -> bool:
-    told = isinstance(value, str) and _SECRET_VALUE.match(value)
-    return bool(told or _SECRETS[option].search(name))
+    is_secret = isinstance(value, str) and _SECRET_VALUE.match(value)
+    return bool(is_secret or _SECRETS[option].search(name))
 
 
 def _finite(value: object) -> object:

@@ -62,11 +62,11 @@ class Embeddings(Sequence["array[float]"]):
         return len(self.vectors)
 
     def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - one, or several of a slice
-        """Give one, or several."""
+        """Return one, or several."""
         return self.vectors[place]
 
     def numpy(self) -> Any:  # noqa: ANN401 - numpy may be missing
-        """Give them as a two-dimensional array of numpy's.
+        """Return them as a two-dimensional array of numpy's.
 
         Raises:
             CallerError: numpy is not installed.

@@ -11,6 +11,7 @@ from aiotokengate._http.uploads import Form
 from aiotokengate._resources.single_use import Fetched
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Request, Requester
@@ -36,7 +37,7 @@ class RawCall(Fetched[Any]):
     __slots__ = ()
 
 
-async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+async def _whole(requester: Requester, request: Request) -> Json:
     async with await requester.fetch(request) as download:
         if download.content_type.endswith("json"):
             return await download.json()

@@ -13,6 +13,7 @@ from aiotokengate._wire.jsontext import is_deep, lenient, mended
 from aiotokengate._wire.splice import Splicer
 from aiotokengate._wire.transcript import BREAK, KINDS, ChoiceState, Transcript
 from aiotokengate.catalogue import UNKNOWN, Model
+from aiotokengate.types import Json
 
 __all__ = [
     "NO_HEADERS",
@@ -63,7 +64,7 @@ class Question:
     notes: tuple[str, ...] = ()
 
     def given(self) -> dict[str, Any]:
-        """Give the parameters that are not None."""
+        """Return the parameters that are not None."""
         return {name: value for name, value in self.params.items() if value is not None}
 
 
@@ -233,7 +234,7 @@ class FrameDecoder:
         self.splicer.forget()
         self.transcript.seal()
 
-    def clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
+    def clean(self, value: Json) -> Json:
         """Return parsed JSON in which no half of a character is left."""
         if not self.uneven:
             return value
@@ -270,23 +271,23 @@ def choice_in(index: object) -> int:
 
 
 def text_of(value: object) -> str:
-    """Give a text of the wire, "" for whatever is none."""
+    """Return a text of the wire, "" for whatever is none."""
     return value if isinstance(value, str) else ""
 
 
 def dicts_in(value: object) -> list[Mapping[str, Any]]:
-    """Give the objects of a list of the wire, none for whatever is no list."""
+    """Return the objects of a list of the wire, none for whatever is no list."""
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
 def count_in(usage: Mapping[str, Any], name: str) -> int:
-    """Give a count of tokens, 0 for whatever is none."""
+    """Return a count of tokens, 0 for whatever is none."""
     value = usage.get(name)
     return value if isinstance(value, int) else 0
 
 
 def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | None:
-    """Give the blocks, items or parts that a message of the history has for a protocol, if any."""
+    """Return the blocks, items or parts that a message has for a protocol, if any."""
     native = message.get("native")
     if not isinstance(native, Mapping) or native.get("protocol") != protocol:
         return None
@@ -295,7 +296,7 @@ def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | Non
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a body with more fields; objects that stand in both are merged, the later one wins."""
+    """Return a body with more fields; objects in both are merged, the later value wins."""
     whole = dict(body)
     for key, value in more.items():
         old = whole.get(key)
@@ -307,7 +308,7 @@ def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def joined_text(content: object) -> str:
-    """Give the text of a message's content, whichever form it has."""
+    """Return the text of a message's content, whichever form it has."""
     if isinstance(content, str):
         return content
     return "".join(_texts(content))

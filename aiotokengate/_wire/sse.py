@@ -123,7 +123,7 @@ class SSEDecoder:
         return events
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
-        """Do the same as :meth:`feed`, for protocols that need nothing but the events' data.
+        """Decode like :meth:`feed`, for protocols that need nothing but the events' data.
 
         Events with the name ``error`` are put into ``odd``: their name says more than their data,
         which may be plain text.
@@ -181,7 +181,7 @@ class SSEDecoder:
             self._check(self._size + len(self._buffer))
 
     def _whole_lines(self, chunk: bytes) -> bytes:
-        """Give all lines that are complete now, ended by LF; keep the rest."""
+        """Return all lines that are complete now, ended by LF; keep the rest."""
         if self._at_start:
             chunk = self._without_bom(chunk)
         if self._after_cr and chunk:
@@ -229,7 +229,7 @@ class SSEDecoder:
         return text[end + 2 :]
 
     def _plain(self, text: bytes) -> list[bytes] | None:
-        """Give the data of whole events of one ``data:`` line each, if the text is just that."""
+        """Return the data of whole events of one ``data:`` line each, if the text is just that."""
         if not text.endswith(b"\n\n") or len(text) > self.max_event_bytes:
             return None
         if text.startswith(b"data: "):
@@ -312,7 +312,7 @@ class SSEDecoder:
 
 
 def _named(text: bytes) -> list[bytes] | None:
-    """Do the same where each event has a line with its name before that with its data."""
+    """Work the same where each event has a line with its name before that with its data."""
     found = []
     head, size = b"\n", 1  # that of the event before, which most have, too
     for block in text[:-2].split(b"\n\n"):
