@@ -35,7 +35,7 @@ class Pieces:
 
     @property
     def read(self) -> Callable[[], Awaitable[bytes]]:
-        """Give the next piece, b"" at the end."""
+        """The next piece, b"" at the end."""
         return self._read
 
     async def _read(self) -> bytes:
@@ -44,11 +44,11 @@ class Pieces:
         return self._data[begin : self._at]
 
     def at_end(self) -> bool:
-        """Whether everything was read."""
+        """Return whether everything was read."""
         return self._at >= len(self._data)
 
     def salvage(self) -> bytes:
-        """Give nothing: this body does not break."""
+        """Return nothing: this body does not break."""
         return b""
 
     def explain(self, error: Exception) -> TransportError:

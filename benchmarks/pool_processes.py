@@ -65,7 +65,7 @@ class Result:
 
 
 def optimum(sizes: list[int]) -> float:
-    """Give the seconds that the limits allow at the least, one call's own time included."""
+    """Return the seconds that the limits allow at the least, one call's own time included."""
     by_requests = (len(sizes) - REQUESTS) * 60 / REQUESTS
     by_tokens = (sum(sizes) - TOKENS) * 60 / TOKENS
     return max(by_requests, by_tokens, 0.0) + SECONDS
@@ -101,7 +101,7 @@ async def run(seed: int = 1) -> Result:
 
 
 async def worker(name: str, url: str, port: int, sizes: list[int]) -> dict[str, Any]:
-    """Run a worker process, and give what it reports."""
+    """Run a worker process, and return what it reports."""
     work = {
         "name": name,
         "url": url,
@@ -120,7 +120,7 @@ async def worker(name: str, url: str, port: int, sizes: list[int]) -> dict[str, 
 
 
 def table(result: Result) -> str:
-    """Give what `make bench-pool` prints."""
+    """Return what `make bench-pool` prints."""
     return "\n".join(
         [
             f"| {WORKERS} processes on Redis | measured | bar |",

@@ -37,13 +37,13 @@ CONTENDERS = (*OURS, "openai, 10 retries, 50 at once", "litellm router", "proces
 
 
 def sizes() -> list[int]:
-    """Give what each call costs, the same in every run."""
+    """Return what each call costs, the same in every run."""
     chance = random.Random(1)  # noqa: S311 - no secret
     return [chance.randint(50, 350) for _ in range(CALLS)]
 
 
 def asked(number: int, size: int) -> dict[str, Any]:
-    """Give the arguments of a call."""
+    """Return the arguments of a call."""
     return {
         "model": MODEL,
         "messages": [{"role": "user", "content": f"第 {number:03} 问"}],
@@ -72,7 +72,7 @@ async def serve() -> None:
 
 
 async def ours(url: str, *, given: bool) -> int:
-    """Map over the calls; give how many were lost."""
+    """Map over the calls; return how many were lost."""
     from aiotokengate import Limits, Pool, TokenGate  # noqa: PLC0415 - others need not have it
 
     limits = Limits(requests_per_minute=REQUESTS, tokens_per_minute=TOKENS) if given else None
@@ -204,14 +204,14 @@ async def compare(name: str, python: str) -> dict[str, Any]:
 
 
 def optimum() -> float:
-    """Give the seconds that the limits allow, and one call."""
+    """Return the seconds that the limits allow, and one call."""
     from pool_simulation import optimum as offline  # noqa: PLC0415 - not for the contenders
 
     return offline(sizes(), "bucket")
 
 
 def shown(row: dict[str, Any]) -> str:
-    """Give the line of a contender."""
+    """Return the line of a contender."""
     if "failed" in row:
         return f"{row['name']:32} {row['failed']}"
     figures = f"{row['lost']:5} {row['refused']:9} {row['ratio']:9.3f} {row['peak']:6}"
@@ -219,7 +219,7 @@ def shown(row: dict[str, Any]) -> str:
 
 
 async def main(names: list[str], python: str) -> bool:
-    """Print the table; give whether ours with limits given holds its bars."""
+    """Print the table; return whether ours with limits given holds its bars."""
     rows = await asyncio.gather(*[compare(name, python) for name in names])
     print(f"{'600 calls':32} {'lost':>5} {'refusals':>9} {'time':>9} {'peak':>6} {'seconds':>9}")
     for row in rows:

@@ -36,7 +36,7 @@ def pin(place: int) -> None:
 
 
 def raise_file_limit() -> int:
-    """Ask for as many open files as are allowed; give their number."""
+    """Ask for as many open files as are allowed; return their number."""
     import resource  # noqa: PLC0415 - not on Windows
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -47,7 +47,7 @@ def raise_file_limit() -> int:
 
 @contextmanager
 def server(place: int) -> Iterator[str]:
-    """Start a server of bare bytes on a core, and give its address."""
+    """Start a server of bare bytes on a core, and return its address."""
     command = [sys.executable, str(_HERE / "bare_server.py"), str(place)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - for the type checker
@@ -80,7 +80,7 @@ class Worker:
         self._process.wait()
 
     def ask(self, job: str, **arguments: object) -> Any:  # noqa: ANN401 - what the job gives
-        """Have a job done, and give its result.
+        """Have a job done, and return its result.
 
         Raises:
             RuntimeError: it failed; what the process printed says why.

@@ -52,12 +52,12 @@ class Jobs:
         self._held: list[tuple[object, asyncio.Future[Any]]] = []
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply, "" from a client that doesn't look at it."""
+        """Return the answer of a streamed reply, "" from a client that doesn't look at it."""
         text: str = await self._client.text(answer)
         return text
 
     async def knows(self, option: str) -> bool:
-        """Whether the client has an option."""
+        """Return whether the client has an option."""
         known: bool = self._client.knows(option)
         return known
 
@@ -156,7 +156,7 @@ def _tell(url: str) -> None:
 
 
 def _resident() -> int:
-    """Give the bytes of memory that are really there, garbage not counted."""
+    """Return the bytes of memory that are really there, garbage not counted."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # where C's library is GNU's
@@ -164,7 +164,7 @@ def _resident() -> int:
 
 
 def _waited() -> float:
-    """Give the seconds for which this process could have run, but others had its core."""
+    """Return the seconds for which this process could have run, but others had its core."""
     return int(_proc("schedstat")[1]) / 1e9
 
 

@@ -84,7 +84,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON �
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; give the exit status."""
+    """Run a command; return the exit status."""
     try:
         status = app(args=list(arguments), prog_name="aiotokengate", standalone_mode=False)
     except TokenGateError as error:
@@ -158,7 +158,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option
     api_key: Key = None,
     base_url: Address = None,
 ) -> int:
-    """Ask once, or keep a conversation; give the exit status."""
+    """Ask once, or keep a conversation; return the exit status."""
     params = {"max_tokens": max_tokens, "temperature": temperature}
     turn = Turns(model, system, {k: v for k, v in params.items() if v is not None})
     screen = screen_for(as_json=as_json, reasoning=reasoning)

@@ -49,7 +49,7 @@ Answers from the recording, each exchange once. Any key that begins with sk-. St
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the gateway until it is stopped; give the exit status.
+    """Run the gateway until it is stopped; return the exit status.
 
     0 after SIGTERM, 130 after Ctrl-C, 1 if it can't listen or has trouble with a file, 2 for
     wrong arguments.
@@ -233,7 +233,7 @@ def _recorder(options: argparse.Namespace) -> Recorder:
 
 
 def _limits(options: argparse.Namespace) -> RateLimit | None:
-    """Give the limit that the options describe; what is not said is as the class has it."""
+    """Return the limit that the options describe; what is not said is as the class has it."""
     names = {field.name for field in attrs.fields(RateLimit)}
     said = {name: value for name, value in vars(options).items() if name in names and value}
     if "per" in said:
@@ -274,7 +274,7 @@ def _trouble(options: argparse.Namespace, error: OSError | ValueError) -> str:
 
 
 def _on_signals() -> asyncio.Future[int]:
-    """Give the exit status, once a signal has chosen it."""
+    """Return the exit status, once a signal has chosen it."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
     for number, status in ((signal.SIGTERM, 0), (signal.SIGINT, _INTERRUPTED)):

@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def new_runner() -> asyncio.Runner:
-    """Give what runs coroutines, one after the other, on one event loop."""
+    """Return what runs coroutines, one after the other, on one event loop."""
     try:
         from uvloop import new_event_loop  # noqa: PLC0415 - it may not be there
     except ImportError:

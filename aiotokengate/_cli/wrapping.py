@@ -26,7 +26,7 @@ _UNIT = re.compile(
 
 
 def _breaks(line: str, width: int) -> Iterator[int]:
-    """Give the places where a line has to be broken to fit."""
+    """Yield the places where a line has to be broken to fit."""
     used = 0
     for unit in _UNIT.finditer(line):
         text = unit[0]

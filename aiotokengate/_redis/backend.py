@@ -124,7 +124,7 @@ class RedisBackend(Shared):
         return RedisLane(self, pattern, key, limits)
 
     def link(self) -> Link:
-        """Give the link of this process and loop."""
+        """Return the link of this process and loop."""
         loop = asyncio.get_running_loop()
         if self._links and self._links[-1].loop is loop and self._links[-1].is_ours():
             return self._links[-1]
@@ -158,7 +158,7 @@ class RedisBackend(Shared):
 async def statistics(
     server: str | Redis | RedisCluster, *, prefix: str = PREFIX
 ) -> tuple[LaneStatistics, ...]:
-    """Give what the lanes of a Redis are doing; nothing is changed there.
+    """Return what the lanes of a Redis are doing; nothing is changed there.
 
     Args:
         server: as for :class:`RedisBackend`.
@@ -201,7 +201,7 @@ def _client(server: str | Redis | RedisCluster, timeout: float) -> Redis | Redis
 
 
 def _checked_server(server: object) -> str:
-    """Check an address or a client; give where it is, without a password."""
+    """Check an address or a client; return where it is, without a password."""
     expected = "an address such as 'redis://localhost:6379/0', or a client of redis.asyncio"
     if isinstance(server, RedisCluster):
         return "a cluster"

@@ -100,7 +100,7 @@ class Terms(Protocol):
         """Make a client with connections of its own."""
 
     def link(self) -> Link:
-        """Give the link of this process and loop."""
+        """Return the link of this process and loop."""
 
 
 class Member(Protocol):
@@ -158,7 +158,7 @@ class Link:
         return task
 
     def is_ours(self) -> bool:
-        """Whether it belongs to this process."""
+        """Return whether it belongs to this process."""
         return self.pid == os.getpid()
 
     # --- commands -------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def said(error: BaseException, secrets: Sequence[str]) -> str:
 
 
 def text(part: Any) -> str:  # noqa: ANN401 - whatever a client makes of a reply
-    """Give a reply as text, whether the client decodes or not."""
+    """Return a reply as text, whether the client decodes or not."""
     return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
 
 
@@ -437,6 +437,6 @@ def _twin(source: ConnectionPool | ClusterNode, **changed: object) -> Connection
 
 
 def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what says where and as whom to connect; the rest belongs to the other client."""
+    """Return what says where and as whom to connect; the rest belongs to the other client."""
     kept = {name: value for name, value in settings.items() if name in _ADDRESS}
     return kept | {name: value for name, value in settings.items() if name.startswith("ssl_")}

@@ -301,7 +301,7 @@ class RedisLane:
         return self.limits.tokens_per_minute is not None
 
     def wait(self, ticket: Ticket) -> float:
-        """Give about how many seconds a new call would wait, by what the last run has told."""
+        """Return about how many seconds a new call would wait, by what the last run has told."""
         if self._share is not None:
             return self._share.lane.wait(ticket, self._clock.now())
         calls = max(self._known.waiting, self._waiting) + 1
@@ -317,7 +317,7 @@ class RedisLane:
         return known.in_flight if known.in_flight >= self.limits.concurrency else 0
 
     def statistics(self) -> LaneStatistics:
-        """Give what the lane is doing, by what the last run has told."""
+        """Return what the lane is doing, by what the last run has told."""
         if self._share is not None:
             return self._share.lane.statistics(self._clock.now(), self.pattern, self.key)
         heard_at = max(self._heard_at, self._seen_at)
@@ -331,7 +331,7 @@ class RedisLane:
         return self._waiting - min(self._unasked, self._free())
 
     def successor(self) -> RedisLane:
-        """Give a lane for another loop or process; what this one had in flight is over."""
+        """Return a lane for another loop or process; what this one had in flight is over."""
         lane = RedisLane(self._terms, self.pattern, self.key, self.limits)
         link = self._link
         if link is not None and link.is_ours():
@@ -412,7 +412,7 @@ class RedisLane:
         self._flush(self._patience(call.ticket, operation))
 
     def _patience(self, ticket: Ticket, operation: tuple[Any, ...]) -> float:
-        """Give how long the end of a call may wait for company: who waits for what it frees?"""
+        """Return how long the end of a call may wait for company: who waits for what it frees?"""
         known, name = self._known, operation[0]
         if self.limits.concurrency is not None:
             full = known.concurrency is not None and known.in_flight >= known.concurrency
@@ -458,7 +458,7 @@ class RedisLane:
             ticket.wake()
 
     def _free(self) -> int:
-        """Give how many are probably admitted as soon as Redis hears of them."""
+        """Return how many are probably admitted as soon as Redis hears of them."""
         known = self._known
         if not known.epoch:
             free = min(self.limits.requests_per_minute or inf, self.limits.concurrency or inf)
@@ -471,7 +471,7 @@ class RedisLane:
         return int(min(free, self._waiting))
 
     def _outlook(self, calls: float, tokens: float) -> tuple[float, Because]:
-        """Give when so many calls will probably have gone, and what holds them up most."""
+        """Return when so many calls will probably have gone, and what holds them up most."""
         known = self._known
         since = self._clock.now() - self._heard_at
         places = inf if known.concurrency is None else known.concurrency - known.in_flight
@@ -821,7 +821,7 @@ def _number(value: float | None) -> str:
 
 
 def _digest(fair_key: str | None) -> str:
-    """Give a short name for an end user, who is none of the server's business."""
+    """Return a short name for an end user, who is none of the server's business."""
     if fair_key is None:
         return ""
     return blake2b(fair_key.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

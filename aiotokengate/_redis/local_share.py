@@ -21,7 +21,7 @@ __all__ = ["Share", "part_of"]
 
 
 def part_of(limits: Limits, share: float) -> Limits:
-    """Give a share of limits; of a number in flight, at least one."""
+    """Return a share of limits; of a number in flight, at least one."""
     return attrs.evolve(
         limits,
         concurrency=limits.concurrency and max(1, int(limits.concurrency * share)),

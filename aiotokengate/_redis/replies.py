@@ -27,18 +27,18 @@ _GRANTS_FROM: Final = 20
 
 
 def lane_name(pattern: str, key: str) -> str:
-    """Give a lane's name, with nothing in it that means something to Redis."""
+    """Return a lane's name, with nothing in it that means something to Redis."""
     return f"{quote(pattern, safe='*')}|{quote(key, safe='')}"
 
 
 def names_of(name: str) -> tuple[str, str]:
-    """Give the pattern and the key of :func:`lane_name`."""
+    """Return the pattern and the key of :func:`lane_name`."""
     pattern, _, key = name.partition("|")
     return unquote(pattern), unquote(key)
 
 
 def lane_keys(prefix: str, name: str) -> list[str]:
-    """Give all keys of a lane; what is in braces is the same, so a cluster keeps them together."""
+    """Return all keys of a lane; the same words in braces keep them together in a cluster."""
     return [f"{prefix}:{{{name}}}:{part}" for part in _PARTS]
 
 
@@ -51,7 +51,7 @@ def other_layout(prefix: str, found: str) -> str:
 
 
 def grants_of(reply: Sequence[str]) -> Iterator[tuple[str, float, float]]:
-    """Give admitted calls: name, seconds until they may start, place in the order."""
+    """Yield admitted calls: name, seconds until they may start, place in the order."""
     parts = iter(reply[_GRANTS_FROM:])
     for name, delay, start in zip(parts, parts, parts, strict=True):
         yield name, float(delay), float(start)
@@ -121,7 +121,7 @@ class Known:
         )
 
     def statistics(self, pattern: str, key: str, since: float = 0.0) -> LaneStatistics:
-        """Give what the lane is doing, ``since`` seconds after it was told."""
+        """Return what the lane is doing, ``since`` seconds after it was told."""
         return LaneStatistics(
             pattern=pattern,
             key=key,

@@ -96,7 +96,7 @@ class _Words:
 
 
 def compose(asked: Asked) -> tuple[ScriptedReply, ...]:
-    """Give what the model says, one reply for each choice."""
+    """Return what the model says, one reply for each choice."""
     words = _limited(asked, _stopped(asked, _shaped(asked, _words(asked))))
     return (words.reply(),) * asked.choices
 
@@ -179,7 +179,7 @@ def _stopped(asked: Asked, words: _Words) -> _Words:
 
 
 def _head(pieces: Sequence[str], length: int) -> list[str]:
-    """Give the pieces up to so many characters."""
+    """Return the pieces up to so many characters."""
     head: list[str] = []
     for piece in pieces:
         if length <= 0:
@@ -230,7 +230,7 @@ def _calling(asked: Asked, call: Call) -> _Words:
 
 
 def _wanted_call(asked: Asked) -> Call | None:
-    """Give the call to make: the tool demanded, or the one that the question names."""
+    """Return the call to make: the tool demanded, or the one that the question names."""
     choice = asked.body.get("tool_choice")
     if choice == "none" or asked.answers_tool:
         return None

@@ -56,7 +56,7 @@ class Refusal(Exception):
         self.fields = {"type": "new_api_error", **fields}
 
     def body(self, request_id: str) -> bytes:
-        """Give the error object, whose message quotes the request."""
+        """Return the error object, whose message quotes the request."""
         message = f"{self} (request id: {request_id})"
         return orjson.dumps({"error": {"message": message, **self.fields}})
 
@@ -137,7 +137,7 @@ def read_body(raw: bytes) -> Mapping[str, Json]:
 
 
 def read_fields(record: GatewayRequest) -> Mapping[str, Json]:
-    """Give the fields of a form or of JSON; a file as its bytes."""
+    """Return the fields of a form or of JSON; a file as its bytes."""
     kind = record.headers.get("Content-Type", "")
     if not kind.startswith("multipart/form-data"):
         return read_body(record.body)
@@ -207,7 +207,7 @@ def _prompt_tokens(messages: Sequence[Mapping[str, Json]]) -> int:
 
 
 def _most_tokens(body: Mapping[str, Json]) -> int | None:
-    """Give the most that all choices together may have."""
+    """Return the most that all choices together may have."""
     try:
         _check_fields(body)
     except Refusal:
@@ -276,7 +276,7 @@ def _name(value: Json) -> str:
 
 
 def _text(content: Json) -> str:
-    """Give the text of a message, whichever form its content has."""
+    """Return the text of a message, whichever form its content has."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else ()

@@ -78,7 +78,7 @@ class Door:
             self.limited = bool(self.enforcer.limits)
 
     def admit(self, record: GatewayRequest, key: str) -> Raw | None:
-        """Let a request in, or give the answer that turns it away."""
+        """Let a request in, or return the answer that turns it away."""
         weight = weigh(record.body)
         with self._lock:
             verdict = self.enforcer.admit(
@@ -106,7 +106,7 @@ class Door:
     # --- while the reply is going on ------------------------------------------------------------
 
     def headers(self, record: GatewayRequest) -> Mapping[str, str]:
-        """Give what the answer tells about the limits."""
+        """Return what the answer tells about the limits."""
         meter = self._meters.get(record)
         return {} if meter is None else meter.headers
 
@@ -145,7 +145,7 @@ def _listed(limits: Limits) -> RateLimit | Sequence[RateLimit]:
 
 
 def _turned_away(verdict: Verdict, weight: Weight, request_id: str) -> Raw:
-    """Give the answer in the style of the limit that refuses."""
+    """Return the answer in the style of the limit that refuses."""
     limit = cast("RateLimit", verdict.limit)
     if limit.refusal == "sglang":
         raw = faults.queue_full() if weight.stream else _QUEUE_FULL

@@ -305,16 +305,16 @@ class FakeGateway:
         self._replay = Replay(recording, rhythm=rhythm)
 
     async def wait_requests(self, number: int = 1) -> GatewayRequest:
-        """Return once so many requests have arrived in all; give the last of them."""
+        """Wait until so many requests have arrived in all; return the last of them."""
         await self._received.until(lambda value: value >= number)
         return self.requests[-1]
 
     async def wait_connections(self, number: int = 0) -> None:
-        """Return once exactly so many connections are open."""
+        """Wait until exactly so many connections are open."""
         await self._open.until(lambda value: value == number)
 
     async def wait_disconnected(self, request: GatewayRequest | None = None) -> None:
-        """Return once the client left before its reply was done; None is the last request.
+        """Wait until the client left before its reply was done; None is the last request.
 
         Raises:
             IndexError: there was no request yet.
@@ -478,7 +478,7 @@ class FakeGateway:
         return await self._route(request, record)
 
     def _form(self, record: GatewayRequest) -> Form | None:
-        """Give the protocol of a question to a model."""
+        """Return the protocol of a question to a model."""
         if record.method != "POST":
             return None
         return next((form for form in self._forms if form.takes(record)), None)

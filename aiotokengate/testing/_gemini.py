@@ -77,12 +77,12 @@ class GeminiForm:
     """The protocol under ``/v1beta/models`` and ``/v1/models``."""
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         place = _PATH.fullmatch(record.path)
         return place is not None and place["method"] != _COUNT
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
         place = _PATH.fullmatch(record.path)
         return place is not None and place["method"] == _COUNT
 
@@ -92,7 +92,7 @@ class GeminiForm:
         return {"totalTokens": tokens, "promptTokensDetails": details}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions."""
+        """Return the body in the form of Chat Completions."""
         place = _PATH.fullmatch(record.path)
         assert place is not None  # noqa: S101 - this form takes no other path
         body = _whole(record)
@@ -130,12 +130,12 @@ class GeminiForm:
         return attrs.evolve(asked, model=attrs.evolve(asked.model, blurs=False))
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+        """Return the shape of the answer."""
         del record
         return GeminiNative(exchange, named=_SIGNED.match(asked.model.id) is not None)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error: the gateway's own in its own form, the others as Google does."""
+        """Return an error: the gateway's own in its own form, the others as Google does."""
         if not refusal.vendor:
             return refusal.body(request_id)
         status = _STATUSES.get(refusal.status, "INTERNAL")
@@ -252,7 +252,7 @@ def _texts(content: Json) -> list[str]:
 
 
 def _messages(content: Json) -> Iterator[Mapping[str, Json]]:
-    """Give a turn as messages of Chat Completions."""
+    """Yield a turn as messages of Chat Completions."""
     results = _of_kind(content, "functionResponse")
     for result in results:
         yield {"role": "tool", "content": orjson.dumps(result.get("response")).decode()}
@@ -307,7 +307,7 @@ class GeminiNative(Dialect):
         self._finished: dict[int, str] = {}
 
     def frame(self, choices: Sequence[Frame], usage: DialectJson = None, kind: str = "") -> Frame:
-        """Give a chunk; a plain answer has the same form."""
+        """Return a chunk; a plain answer has the same form."""
         del kind
         return {
             "candidates": choices,
@@ -321,21 +321,21 @@ class GeminiNative(Dialect):
         return [self.frame([{"content": content, "index": index}])]
 
     def opening(self, index: int) -> list[Frame]:
-        """Give nothing: the first part is the first chunk."""
+        """Return nothing: the first part is the first chunk."""
         del index
         return []
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of thinking, if it was asked to be shown."""
+        """Return a piece of thinking, if it was asked to be shown."""
         return self._part(index, {"text": text, "thought": True}) if self.exchange.thinks else []
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer."""
+        """Return a piece of answer."""
         del finish
         return self._part(index, {"text": text})
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a whole call, the first of a turn with its signature."""
+        """Return a whole call, the first of a turn with its signature."""
         return self._part(index, self._call(call, number))
 
     def _call(self, call: Call, number: int) -> Frame:
@@ -356,7 +356,7 @@ class GeminiNative(Dialect):
         return []
 
     def closing(self, usage: DialectJson) -> list[Frame]:
-        """Give the last chunk: an empty text, the reason, the whole usage."""
+        """Return the last chunk: an empty text, the reason, the whole usage."""
         empty = {"role": "model", "parts": [{"text": ""}]}
         choices = [
             {"content": empty, "finishReason": reason, "index": index}
@@ -366,7 +366,7 @@ class GeminiNative(Dialect):
         return [self.frame(choices, usage)]
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the content of a plain answer."""
+        """Return the content of a plain answer."""
         thought = (
             [{"text": thoughts, "thought": True}] if thoughts and self.exchange.thinks else []
         )
@@ -375,7 +375,7 @@ class GeminiNative(Dialect):
         return {"role": "model", "parts": [*thought, *said, *called]}
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: DialectJson) -> Frame:
-        """Give the plain answer."""
+        """Return the plain answer."""
         choices = [
             {"content": message, "finishReason": _REASONS.get(reason, reason), "index": index}
             for index, (message, reason) in enumerate(messages)
@@ -383,7 +383,7 @@ class GeminiNative(Dialect):
         return self.frame(choices, usage)
 
     def usage(self, counts: Counts) -> Frame:
-        """Give Gemini's counts: thoughts beside the answer."""
+        """Return Gemini's counts: thoughts beside the answer."""
         return {
             "promptTokenCount": counts.prompt,
             "candidatesTokenCount": counts.answer,

@@ -164,11 +164,11 @@ class RateLimit:
     count_refused: bool = False
 
     def quota(self, key: str, model: str) -> _Quota:
-        """Give what shares one quota with a call of that key and model."""
+        """Return what shares one quota with a call of that key and model."""
         return (key if "key" in self.per else "", model if "model" in self.per else "")
 
     def cost(self, prompt_tokens: int, max_tokens: int | None) -> int:
-        """Give the tokens that have to fit what is left."""
+        """Return the tokens that have to fit what is left."""
         if self.charge == "usage":
             return prompt_tokens
         return prompt_tokens + (self.default_max_tokens if max_tokens is None else max_tokens)
@@ -183,7 +183,7 @@ class _Gauge(Protocol):
     limit: float
 
     def wait(self, now: float, cost: int) -> float:
-        """Give the seconds until the cost fits, 0 if it does."""
+        """Return the seconds until the cost fits, 0 if it does."""
         ...
 
     def charge(self, now: float, cost: int) -> None:
@@ -191,11 +191,11 @@ class _Gauge(Protocol):
         ...
 
     def left(self, now: float) -> float:
-        """Give what is left; below 0 after what did not fit."""
+        """Return what is left; below 0 after what did not fit."""
         ...
 
     def reset(self, now: float) -> float:
-        """Give the seconds until nothing is used."""
+        """Return the seconds until nothing is used."""
         ...
 
     def resize(self, now: float, limit: float) -> None:
@@ -304,7 +304,7 @@ class _Sliding:
         return self._freed(min(excess, self._used)) + self._span - now
 
     def _freed(self, excess: float) -> float:
-        """Give the time of the call with which, once it is forgotten, the excess is gone."""
+        """Return the time of the call with which, once it is forgotten, the excess is gone."""
         past = accumulate(cost for _, cost in self._log)
         return next(at for (at, _), freed in zip(self._log, past, strict=True) if freed >= excess)
 
@@ -330,7 +330,7 @@ class _Sliding:
 
 
 def _gauge(now: float, limit: RateLimit, per_minute: float | None) -> _Gauge | None:
-    """Give the gauge for a limit's kind of minute."""
+    """Return the gauge for a limit's kind of minute."""
     if per_minute is None:
         return None
     if limit.kind == "bucket":
@@ -345,7 +345,7 @@ def _burst_gauge(limit: RateLimit) -> _Gauge | None:
 
 
 def _resized(now: float, gauge: _Gauge | None, fresh: _Gauge | None) -> _Gauge | None:
-    """Give the gauge with the limit of a fresh one, or the fresh one where there is none."""
+    """Return the gauge with the limit of a fresh one, or the fresh one where there is none."""
     if gauge is None or fresh is None:
         return fresh
     gauge.resize(now, fresh.limit)
@@ -365,7 +365,7 @@ class _Account:
         self._burst = _burst_gauge(limit)
 
     def obstacles(self, now: float, cost: int) -> Iterator[tuple[Because, float]]:
-        """Give what is in the way, with the seconds until it isn't, 0 if that is unknown."""
+        """Yield what is in the way, with the seconds until it isn't, 0 if that is unknown."""
         limit = self.limit
         if limit.concurrency is not None and self.in_flight >= limit.concurrency:
             yield "concurrency", 0.0
@@ -437,7 +437,7 @@ class _Rule:
         return {name for name in _MEASURES if getattr(self.limit, name) is not None}
 
     def account(self, now: float, key: str, model: str) -> _Account:
-        """Give the account of a call, a new one if it is the first."""
+        """Return the account of a call, a new one if it is the first."""
         quota = self.limit.quota(key, model)
         if quota not in self.accounts:
             self.accounts[quota] = _Account(now, self.limit)

@@ -50,7 +50,7 @@ class Secrets:
         return _LOOKS_LIKE_A_KEY.sub(_starred, data)
 
     def header(self, name: str, value: str) -> str:
-        """Give the value of a header without a key."""
+        """Return the value of a header without a key."""
         secret = name.lower() in _SECRET_HEADERS
         return "***" if secret else self.hidden(value.encode("utf-8", "replace")).decode()
 
@@ -70,7 +70,7 @@ def _starred(found: re.Match[bytes]) -> bytes:
 
 
 def masked_place(path: str, query: str) -> str:
-    """Give a path under ``/v1``, or one that stands beside it; with its query, without a key."""
+    """Return a path under ``/v1``, or one that stands beside it; with its query, without a key."""
     told = _QUERY_KEY.sub(r"\1=***", query)
     whole = f"{path}?{told}" if query else path
     return whole.removeprefix("/v1") if whole.startswith("/v1/") else f"..{whole}"

@@ -68,7 +68,7 @@ _FORMATS = {
 
 
 def media_route(method: str, path: str) -> Handler | None:
-    """Give what answers on a path."""
+    """Return what answers on a path."""
     return _ROUTES.get((method, path))
 
 
@@ -124,7 +124,7 @@ def _inputs(given: Json) -> list[Json]:
 
 
 def _vector(text: Json, size: int, *, as_text: bool) -> Json:
-    """Give a vector of length 1 that a text alone decides."""
+    """Return a vector of length 1 that a text alone decides."""
     seed = hashlib.sha256(orjson.dumps(text)).digest()
     raw = [seed[place % len(seed)] - 127.5 for place in range(size)]
     length = math.sqrt(sum(number * number for number in raw))
@@ -374,7 +374,7 @@ def _moderation(parts: Sequence[Mapping[str, Json]]) -> Json:
 
 
 def _judges(category: str, kind: str) -> bool:
-    """Whether a category is looked for in a text or a picture."""
+    """Return whether a category is looked for in a text or a picture."""
     seen = ("self-harm", "sexual", "violence")
     return kind == "text" or (category.startswith(seen) and category != "sexual/minors")
 

@@ -58,11 +58,11 @@ class MessagesForm:
         self._threads = Threads()
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         return record.path == _PATH
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
         return record.path == f"{_PATH}/count_tokens"
 
     def counted(self, tokens: int) -> Json:
@@ -70,7 +70,7 @@ class MessagesForm:
         return {"input_tokens": tokens}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions."""
+        """Return the body in the form of Chat Completions."""
         body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
@@ -101,14 +101,14 @@ class MessagesForm:
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+        """Return the shape of the answer."""
         thinking = _thinking(read_body(record.body))
         hidden = HIDES_THOUGHTS.fullmatch(plain_name(asked.model.id))
         shown = not hidden or thinking.get("display") == "summarized"
         return MessagesNative(exchange, asked.prompt_tokens, shown=shown)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error: the gateway's own in its own form, the others as Anthropic does."""
+        """Return an error: the gateway's own in its own form, the others as Anthropic does."""
         if not refusal.vendor:
             return refusal.body(request_id)
         kind = _TYPES.get(refusal.status, "api_error")
@@ -140,7 +140,7 @@ def _refusal(message: str) -> Refusal:
 
 
 def _messages(turn: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    """Give a turn as messages of Chat Completions."""
+    """Yield a turn as messages of Chat Completions."""
     content = turn.get("content")
     blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
     results = [block for block in blocks if block.get("type") == "tool_result"]
@@ -163,7 +163,7 @@ def _choice(choice: Mapping[str, Json]) -> Json:
 
 
 def _thinking(body: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Give what is said of thinking; new-api says it for names that end so, if nobody has."""
+    """Return what is said of thinking; new-api says it for names that end so, if nobody has."""
     said, model = body.get("thinking"), str(body.get("model"))
     if said is not None or not model.endswith(_SUFFIX):
         return said or {}
@@ -275,13 +275,13 @@ class MessagesNative(Dialect):
         self._reason = ""
 
     def event(self, frame: Frame) -> bytes:
-        """Give an event with its name."""
+        """Return an event with its name."""
         return f"event: {frame['type']}\n".encode() + event(frame)
 
     # --- events ---------------------------------------------------------------------------------
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the message without its content, and a ping."""
+        """Return the message without its content, and a ping."""
         del index
         usage = {**self.usage(Counts(self._prompt_tokens)), "output_tokens": 1}
         message = {**self._message([], None), "usage": usage}
@@ -322,7 +322,7 @@ class MessagesNative(Dialect):
         return [{"type": "content_block_delta", "index": self._blocks, "delta": delta}]
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of thinking; its block if it is the first."""
+        """Return a piece of thinking; its block if it is the first."""
         del index
         empty = {"type": "thinking", "thinking": "", "signature": ""}
         begun = [] if self._open == "thinking" else self._begin("thinking", empty)
@@ -330,13 +330,13 @@ class MessagesNative(Dialect):
         return [*begun, *shown]
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer; its block if it is the first."""
+        """Return a piece of answer; its block if it is the first."""
         del index, finish
         begun = [] if self._open == "text" else self._begin("text", {"type": "text", "text": ""})
         return [*begun, *self._delta({"type": "text_delta", "text": text})]
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a tool call, its arguments in fragments."""
+        """Return a tool call, its arguments in fragments."""
         del index
         begun = self._begin("tool_use", {**self._use(call, number), "input": {}})
         pieces = ("", *fragments(arguments_text(call)))
@@ -357,7 +357,7 @@ class MessagesNative(Dialect):
         return self._end()
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the reason with the usage, and the end."""
+        """Return the reason with the usage, and the end."""
         delta = {"stop_reason": self._reason or None, "stop_sequence": None}
         return [
             {"type": "message_delta", "delta": delta, "usage": usage},
@@ -367,7 +367,7 @@ class MessagesNative(Dialect):
     # --- the plain answer -----------------------------------------------------------------------
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the content of a plain answer."""
+        """Return the content of a plain answer."""
         shown = thoughts if self._shown else ""
         thinking = {"type": "thinking", "thinking": shown, "signature": self._signature()}
         uses = [
@@ -378,7 +378,7 @@ class MessagesNative(Dialect):
         return {"content": [*([thinking] if thoughts else ()), *said, *uses]}
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
-        """Give the plain answer."""
+        """Return the plain answer."""
         content, reason = messages[0]
         return {
             **self._message(content["content"], _REASONS.get(reason, reason)),
@@ -386,7 +386,7 @@ class MessagesNative(Dialect):
         }
 
     def usage(self, counts: Counts) -> Frame:
-        """Give Anthropic's counts."""
+        """Return Anthropic's counts."""
         return {
             "input_tokens": counts.prompt,
             "cache_creation_input_tokens": 0,

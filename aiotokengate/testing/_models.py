@@ -94,7 +94,7 @@ class Model:
     blurs: bool = False
 
     def thinks_about(self, body: Body) -> bool:
-        """Whether it thinks, given how it is asked."""
+        """Return whether it thinks, given how it is asked."""
         answers = (switch(body) for switch in self.switches)
         return next((answer for answer in answers if answer is not None), self.thinks)
 
@@ -251,7 +251,7 @@ JOB_MODELS: Mapping[str, str] = MappingProxyType(
 
 
 def find(name: str, body: Body) -> Model | None:
-    """Give the model of that name, in the shape that the request asks for."""
+    """Return the model of that name, in the shape that the request asks for."""
     model = MODELS.get(name) or LATER.get(name)
     if model and model.dialect is vendors.MiniMaxCloud and body.get("reasoning_split") is True:
         return attrs.evolve(model, dialect=vendors.MiniMaxSplit)

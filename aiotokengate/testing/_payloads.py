@@ -30,33 +30,33 @@ class Form(Protocol):
     """One protocol, as the fake gateway speaks it."""
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
 
     def counted(self, tokens: int) -> Json:
         """Return the answer that tells a number of tokens."""
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions.
+        """Return the body in the form of Chat Completions.
 
         Raises:
             Refusal: it is none that this protocol knows.
         """
 
     def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
-        """Refuse what the vendor of this protocol refuses; give what is asked of it.
+        """Refuse what the vendor of this protocol refuses; return what is asked of it.
 
         Raises:
             Refusal: there is something.
         """
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+        """Return the shape of the answer."""
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give the body of an error."""
+        """Return the body of an error."""
 
     def memory(self, record: GatewayRequest) -> Keep | None:
         """Return what keeps the answer to a request, if it is to be kept."""
@@ -84,7 +84,7 @@ class ChatForm:
     """Chat Completions."""
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         return record.path == CHAT
 
     def counts(self, record: GatewayRequest) -> bool:
@@ -102,7 +102,7 @@ class ChatForm:
         return None
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body as it is."""
+        """Return the body as it is."""
         body = read_body(record.body)
         shapes.check(body, shapes.CHAT)
         return body
@@ -127,17 +127,17 @@ class ChatForm:
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the dialect of the model."""
+        """Return the dialect of the model."""
         del record
         return asked.model.dialect(exchange)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error as new-api does."""
+        """Return an error as new-api does."""
         return refusal.body(request_id)
 
 
 def _is_signed(turn: Mapping[str, Json]) -> bool:
-    """Whether the first of a turn's calls has its signature; parallel ones have none."""
+    """Return whether the first of a turn's calls has its signature; parallel ones have none."""
     value: Json = turn["tool_calls"][0]
     for key in ("extra_content", "google", "thought_signature"):
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -15,7 +15,7 @@ __all__ = ["fake_gateway"]
 
 @pytest.fixture
 def fake_gateway() -> Iterator[FakeGateway]:
-    """Give a running :class:`FakeGateway`, in a thread of its own, new for each test."""
+    """Yield a running :class:`FakeGateway`, in a thread of its own, new for each test."""
     # Only tests that use the fixture pay for importing a web server.
     from aiotokengate.testing._gateway import FakeGateway  # noqa: PLC0415
 

@@ -257,7 +257,7 @@ class _Tape:
         return round(passed, 4)
 
     def exchange(self, secrets: Secrets) -> Exchange:
-        """Give what was noted, without keys."""
+        """Return what was noted, without keys."""
         return Exchange(
             method=self.method,
             path=secrets.hidden(self.place.encode()).decode(),

@@ -53,7 +53,7 @@ class Exchange:
     wait: float = 0.0
 
     def raw(self, *, rhythm: bool) -> Raw:
-        """Give the answer as a script of the fake gateway."""
+        """Return the answer as a script of the fake gateway."""
         body: list[bytes | Pause] = []
         for seconds, data in self.writes:
             if rhythm and seconds > 0:
@@ -134,7 +134,7 @@ class Replay:
         self._rhythm = rhythm
 
     def answer(self, record: GatewayRequest) -> Raw:
-        """Give the next answer to such a request; to another one an error that says so.
+        """Return the next answer to such a request; to another one an error that says so.
 
         Of several exchanges with its method and path that with the same body counts, so that
         requests that are under way together may come in another order; else the first.
@@ -190,7 +190,7 @@ _LONGEST_REST = 3
 
 
 def _said(data: bytes) -> Json:
-    """Give bytes as text; of a character that was cut, only its part is in base64."""
+    """Return bytes as text; of a character that was cut, only its part is in base64."""
     rest = data.lstrip(_CONTINUING)
     begun = data[: len(data) - len(rest)]
     decoder = codecs.getincrementaldecoder("utf-8")()

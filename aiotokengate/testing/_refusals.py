@@ -51,7 +51,7 @@ class Row:
     param: str | None = None
 
     def holds(self, wish: Wish) -> bool:
-        """Whether this row refuses a wish."""
+        """Return whether this row refuses a wish."""
         known = wish.protocol in self.protocols and re.fullmatch(self.models, wish.model)
         return bool(known) and self.test(wish)
 

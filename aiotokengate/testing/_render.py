@@ -47,7 +47,7 @@ _Item: TypeAlias = _Piece | Call | Pause | Gate
 def stream(
     dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
 ) -> Iterator[Step]:
-    """Give a streamed reply.
+    """Yield a streamed reply.
 
     Args:
         dialect: how it is shaped.
@@ -74,7 +74,7 @@ def _last_frames(
 
 
 def plain(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Iterator[Step]:
-    """Give a plain reply: the same waits, then everything at once."""
+    """Yield a plain reply: the same waits, then everything at once."""
     for reply in replies:
         for item in _items(reply):
             yield item if isinstance(item, Pause | Gate) else Beat()
@@ -108,7 +108,7 @@ class _Track:
         self._calls = 0
 
     def steps(self) -> Iterator[Sequence[Step]]:
-        """Give the steps of each item."""
+        """Yield the steps of each item."""
         for item in self._items:
             if isinstance(item, Pause | Gate):
                 yield (item,)
@@ -116,7 +116,7 @@ class _Track:
                 yield (Beat(), *map(self._dialect.event, self._frames(item)))
 
     def finish(self) -> list[Frame]:
-        """Give the frames that end the choice."""
+        """Return the frames that end the choice."""
         return [*self._turn(thought=False), *self._dialect.finish(self.index, self._why())]
 
     def _why(self) -> str:

@@ -59,7 +59,7 @@ class GatewayRequest:
 
 
 def given_key(request: GatewayRequest) -> str:
-    """Give the key of a request, wherever its protocol puts it; "" without one."""
+    """Return the key of a request, wherever its protocol puts it; "" without one."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key:
         return key

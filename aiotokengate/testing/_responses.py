@@ -40,11 +40,11 @@ class ResponsesForm:
         self._stored = Responses()
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         return record.path == _PATH
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
         return record.path == f"{_PATH}/input_tokens"
 
     def counted(self, tokens: int) -> Json:
@@ -52,7 +52,7 @@ class ResponsesForm:
         return {"object": "response.input_tokens", "input_tokens": tokens}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions."""
+        """Return the body in the form of Chat Completions."""
         body = read_body(record.body)
         check(body, RESPONSES)
         said = body.get("instructions")
@@ -87,7 +87,7 @@ class ResponsesForm:
         return asked
 
     def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+        """Return the shape of the answer."""
         del asked
         body = read_body(record.body)
         return ResponsesNative(
@@ -97,7 +97,7 @@ class ResponsesForm:
         )
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error as new-api does, which is OpenAI's form."""
+        """Return an error as new-api does, which is OpenAI's form."""
         return refusal.body(request_id)
 
     def memory(self, record: GatewayRequest) -> Keep | None:
@@ -116,7 +116,7 @@ def _format(wanted: Mapping[str, Json]) -> Json:
 
 
 def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    """Give an input item as messages of Chat Completions."""
+    """Yield an input item as messages of Chat Completions."""
     kind = item.get("type", "message")
     if kind == "function_call_output":
         yield {"role": "tool", "content": item.get("output")}
@@ -191,7 +191,7 @@ class ResponsesNative(Dialect):
         self._thought = False
 
     def event(self, frame: Frame) -> bytes:
-        """Give an event with its name and number."""
+        """Return an event with its name and number."""
         numbered = {**frame, "sequence_number": self._sequence}
         self._sequence += 1
         if self.exchange.padded and frame["type"].endswith(".delta"):
@@ -227,7 +227,7 @@ class ResponsesNative(Dialect):
         return self._response("completed", output, usage)
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the response before its first item."""
+        """Return the response before its first item."""
         del index
         response = self._response("in_progress", ())
         return [{"type": f"response.{name}", "response": response} for name in _BEGINNINGS]
@@ -289,7 +289,7 @@ class ResponsesNative(Dialect):
         return f"{prefix}_{self.exchange.hex(22)}{ended:02d}"
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of the summary, if one was asked for."""
+        """Return a piece of the summary, if one was asked for."""
         del index
         frames: list[Frame] = []
         if self._open is None or self._open["type"] != "reasoning":
@@ -309,7 +309,7 @@ class ResponsesNative(Dialect):
         return frames
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer."""
+        """Return a piece of answer."""
         del index, finish
         frames: list[Frame] = []
         if self._open is None or self._open["type"] != "message":
@@ -341,7 +341,7 @@ class ResponsesNative(Dialect):
         }
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a tool call, its arguments in fragments."""
+        """Return a tool call, its arguments in fragments."""
         del index
         frames = self._begin(self._call_item(call, number))
         for piece in fragments(arguments_text(call)):
@@ -357,7 +357,7 @@ class ResponsesNative(Dialect):
         return self._end()
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the response as it is at its end; without a reason it has none."""
+        """Return the response as it is at its end; without a reason it has none."""
         if not self._reason:
             return []
         response = self._ended(self._reason, self._items, usage)
@@ -366,7 +366,7 @@ class ResponsesNative(Dialect):
     # --- the plain answer -----------------------------------------------------------------------
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the items of a plain answer."""
+        """Return the items of a plain answer."""
         if thoughts:
             self.thought(0, thoughts)
         if text:
@@ -377,12 +377,12 @@ class ResponsesNative(Dialect):
         return {"output": self._items}
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
-        """Give the plain answer."""
+        """Return the plain answer."""
         output, reason = messages[0]
         return self._ended(reason, output["output"], usage)
 
     def usage(self, counts: Counts) -> Frame:
-        """Give the counts of a response."""
+        """Return the counts of a response."""
         return {
             "input_tokens": counts.prompt,
             "input_tokens_details": {"cached_tokens": 0},

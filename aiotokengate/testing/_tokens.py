@@ -15,16 +15,16 @@ _TOKEN = re.compile(r" ?[A-Za-z0-9_']+|\n+| +|.", re.DOTALL)
 
 
 def cut(text: str) -> list[str]:
-    """Give the tokens of a text; joined they are the text."""
+    """Return the tokens of a text; joined they are the text."""
     return _TOKEN.findall(text)
 
 
 def count(text: str) -> int:
-    """Give the number of tokens of a text."""
+    """Return the number of tokens of a text."""
     return len(cut(text))
 
 
 def fit(text: str, pieces: int) -> list[str]:
-    """Give a text in exactly so many pieces of about equal length."""
+    """Return a text in exactly so many pieces of about equal length."""
     marks = [len(text) * number // pieces for number in range(pieces + 1)]
     return [text[start:end] for start, end in pairwise(marks)]

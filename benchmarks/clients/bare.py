@@ -53,7 +53,7 @@ class Bytes:
         return count
 
     async def text(self, answer: str) -> str:
-        """Give nothing: the text is not looked at."""
+        """Return nothing: the text is not looked at."""
         del answer
         return ""
 
@@ -101,7 +101,7 @@ class Bare(Bytes):
             return len(orjson.loads(await response.read())["choices"])
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply, if it is of Chat Completions."""
+        """Return the answer of a streamed reply, if it is of Chat Completions."""
         if ".qwen." not in answer:
             return ""
         pieces: list[str] = []

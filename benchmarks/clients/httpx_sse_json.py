@@ -60,7 +60,7 @@ class HttpxSse:
                         yield choice["delta"]["content"] or ""
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         return "".join([text async for text in self._texts(answer)])
 
     async def follow(self, answer: str, tap: Tap) -> None:

@@ -63,7 +63,7 @@ class OpenAI:
         return len(reply.choices)
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         if ".responses." in answer:
             return await self._responses_text(answer)
         pieces: list[str] = []

@@ -73,7 +73,7 @@ class Line:
 
 
 async def call(work: Work, number: int, pool: Pool, line: Line) -> int:
-    """Make one call; give how often it was refused."""
+    """Make one call; return how often it was refused."""
     name, tokens = f"{work.name}:{number}", work.tokens[number]
     refused = 0
     while True:

@@ -35,20 +35,20 @@ SHORT = 0.5
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RedisServer]:
-    """Give a server that nobody stops."""
+    """Yield a server that nobody stops."""
     with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
 def prefix() -> str:
-    """Give a prefix that no other test has."""
+    """Return a prefix that no other test has."""
     return f"test{next(PREFIXES)}"
 
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """Give a server that the test may stop."""
+    """Yield a server that the test may stop."""
     with RedisServer() as server:
         yield server
 
@@ -70,7 +70,7 @@ async def open_pool(shared: RedisServer, prefix: str) -> AsyncIterator[Open]:
 
 
 async def until(is_so: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Return once something is so; pytest's time limit ends what never is."""
+    """Wait until something is so; pytest's time limit ends what never is."""
     while True:
         found = is_so()
         if found if isinstance(found, bool) else await found:

@@ -54,7 +54,7 @@ def begin(workers: Sequence[Process]) -> None:
 
 
 async def ended(workers: Sequence[Process]) -> list[dict[str, Any]]:
-    """Give what the workers report."""
+    """Return what the workers report."""
     outputs = await asyncio.gather(*(worker.communicate() for worker in workers))
     return [json.loads(output) for output, _ in outputs]
 

@@ -17,7 +17,7 @@ from aiotokengate.types import Attempt, Status, Timeline
 
 
 def pump_over(steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = None) -> Pump:
-    """Give a pump over a body that is read step by step."""
+    """Return a pump over a body that is read step by step."""
     clock = clock or RealClock()
     dialect = DIALECTS["qwen"]
     return Pump(
@@ -45,7 +45,7 @@ INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def sockets() -> Iterator[socket.socket]:
-    """Give the open internet sockets of this process."""
+    """Yield the open internet sockets of this process."""
     for found in gc.get_objects():
         if isinstance(found, socket.socket) and found.fileno() >= 0 and found.family in INTERNET:
             yield found

@@ -51,7 +51,7 @@ class StrictGateway:
         await self._server.wait_closed()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Return once something is so; it is looked at whenever a worker comes or calls."""
+        """Wait until something is so; it is looked at whenever a worker comes or calls."""
         while not is_so():
             self._changed.clear()
             await self._changed.wait()

@@ -924,7 +924,7 @@ async def asking_socket(gateway: FakeGateway) -> socket.socket:
 
 
 async def received(gateway: FakeGateway) -> tuple[bytes, bool]:
-    """Ask; give the bytes that came, and whether a reset ended them."""
+    """Ask; return the bytes that came, and whether a reset ended them."""
     loop = asyncio.get_running_loop()
     data = b""
     with await asking_socket(gateway) as sock:

@@ -104,7 +104,7 @@ GAPS = st.one_of(
 
 @st.composite
 def traffic(draw: st.DrawFn, most: int = 60) -> list[Call]:
-    """Give calls that crowd, pause, and come at the very ends of minutes."""
+    """Return calls that crowd, pause, and come at the very ends of minutes."""
     at, calls = 0, []
     for gap, cost in draw(st.lists(st.tuples(GAPS, st.integers(0, most)), max_size=60)):
         at += gap
@@ -568,7 +568,7 @@ Open = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 async def client_of() -> AsyncIterator[Open]:
-    """Give clients of gateways with limits."""
+    """Yield clients of gateways with limits."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
 

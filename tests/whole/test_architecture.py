@@ -53,7 +53,7 @@ def place(file: Path) -> str:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Give the full name of everything that a file imports, also for its types alone."""
+    """Yield the full name of everything that a file imports, also for its types alone."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
