@@ -12,7 +12,7 @@ from itertools import chain, cycle, islice
 import attrs
 import orjson
 
-from aiotokengate.testing import _vendors as vendors
+from aiotokengate.testing import _vendor_dialects as vendors
 from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
 from aiotokengate.testing._messages import MessagesNative
 from aiotokengate.testing._responses import ResponsesNative

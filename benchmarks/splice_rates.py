@@ -23,12 +23,11 @@ from aiotokengate._wire.messages_reply import MessagesDecoder
 from aiotokengate._wire.responses_reply import ResponsesDecoder
 from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import Transcript
-from aiotokengate.testing import _servers as servers
-from aiotokengate.testing import _vendors as vendors
+from aiotokengate.testing import _server_dialects as servers
+from aiotokengate.testing import _vendor_dialects as vendors
 from aiotokengate.testing._dialects import Dialect, Exchange, Frame, Json, Slot
 from aiotokengate.testing._messages import MessagesNative
-from aiotokengate.testing._render import Step
-from aiotokengate.testing._render import stream as rendered
+from aiotokengate.testing._render import Step, render_stream
 from aiotokengate.testing._responses import ResponsesNative
 from aiotokengate.testing._script import Part, ScriptedReply, Text, Thought
 
@@ -141,7 +140,7 @@ class Shape:
         exchange = Exchange(serial=7, created=1779700000, model="some-model")
         reply = ScriptedReply(parts=list(_parts(said)))
         usage = {"prompt_tokens": 9, "completion_tokens": len(said), "total_tokens": 9 + len(said)}
-        steps: Iterator[Step] = rendered(self.write(exchange), [reply] * choices, usage)
+        steps: Iterator[Step] = render_stream(self.write(exchange), [reply] * choices, usage)
         return b"".join(step for step in steps if isinstance(step, bytes))
 
 

@@ -35,7 +35,7 @@ from aiotokengate import (
 from aiotokengate._stream.call import ChatCall
 from aiotokengate._wire.question import dicts_in
 from aiotokengate.catalogue import CATALOGUE, Model, Prefix, ProtocolName
-from aiotokengate.testing._record import Recorder
+from aiotokengate.testing._recorder import Recorder
 from aiotokengate.testing._recording import Exchange
 
 __all__ = ["Finding", "Oddities", "examine", "show"]

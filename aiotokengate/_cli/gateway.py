@@ -19,7 +19,7 @@ import attrs
 from aiotokengate._http.keys import stripped
 from aiotokengate.testing._gateway import FakeGateway
 from aiotokengate.testing._limits import Charge, Kind, Per, RateLimit, Style
-from aiotokengate.testing._record import Recorder
+from aiotokengate.testing._recorder import Recorder
 from aiotokengate.testing._script import KeepAlive, Pace
 
 __all__ = ["main"]

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing import _tokens as tokens
 from aiotokengate.testing._dialects import Dialect
 from aiotokengate.testing._models import Model, find
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.testing._tokens import count_tokens
 
 __all__ = [
-    "Asked",
+    "ChatRequest",
     "Refusal",
     "Weight",
     "read_anyhow",
@@ -62,7 +62,7 @@ class Refusal(Exception):
 
 
 @attrs.frozen
-class Asked:
+class ChatRequest:
     """What a chat request asks for, as far as the fake gateway looks at it."""
 
     model: Model
@@ -151,7 +151,7 @@ def read_fields(record: GatewayRequest) -> Mapping[str, Json]:
     return fields
 
 
-def read_chat(body: Mapping[str, Json]) -> Asked:
+def read_chat(body: Mapping[str, Json]) -> ChatRequest:
     """Read a chat request, in the order in which new-api looks at it.
 
     Raises:
@@ -163,10 +163,10 @@ def read_chat(body: Mapping[str, Json]) -> Asked:
     size = _prompt_tokens(body["messages"])
     if size > model.context:
         raise _too_long(model, size)
-    return Asked(model, body, prompt, size)
+    return ChatRequest(model, body, prompt, size)
 
 
-def read_anyhow(body: Mapping[str, Json], name: str | None) -> Asked:
+def read_anyhow(body: Mapping[str, Json], name: str | None) -> ChatRequest:
     """Read a chat request whose answer is scripted: any model, any messages will do.
 
     Raises:
@@ -174,7 +174,7 @@ def read_anyhow(body: Mapping[str, Json], name: str | None) -> Asked:
     """
     _check_fields(body)
     name = name or str(body.get("model"))
-    return Asked(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
+    return ChatRequest(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
 
 
 def weigh(raw: bytes) -> Weight:
@@ -198,12 +198,12 @@ def _input_tokens(body: Mapping[str, Json]) -> int:
         return _prompt_tokens([message for message in messages if isinstance(message, dict)])
     texts = body.get("input") or body.get("prompt")
     texts = texts if isinstance(texts, list) else [texts]
-    return sum(tokens.count(text) for text in texts if isinstance(text, str))
+    return sum(count_tokens(text) for text in texts if isinstance(text, str))
 
 
 def _prompt_tokens(messages: Sequence[Mapping[str, Json]]) -> int:
     texts = (_text(message.get("content")) for message in messages)
-    return _TEMPLATE_TOKENS + sum(map(tokens.count, texts))
+    return _TEMPLATE_TOKENS + sum(map(count_tokens, texts))
 
 
 def _most_tokens(body: Mapping[str, Json]) -> int | None:

@@ -3,8 +3,8 @@
 Strategy.  A reply is a sequence of events (opening, thought, text, call, finish, closing), and a
 dialect turns each into the frames of its producer: which keys there are, in which order, null or
 missing, the role on which chunks, the usage where.  The base class is OpenAI's own form; every
-other (``vendors.py``, ``servers.py``) says only where it differs.  None looks at model names:
-``models.py`` says which model speaks which dialect.
+other (``_vendor_dialects.py``, ``_server_dialects.py``) says only where it differs.  None looks
+at model names: ``_models.py`` says which model speaks which dialect.
 
 The shapes follow recorded exchanges (OpenAI, DeepSeek, GLM, Grok, OpenRouter), the vendors'
 documentation (DashScope, MiniMax) and the servers' sources (vLLM, SGLang, new-api).

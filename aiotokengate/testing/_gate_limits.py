@@ -1,8 +1,9 @@
-"""The door of the fake gateway: who is let in, what they use, and how others are turned away.
+"""The limits of the fake gateway: which requests are admitted, what they use, how others fail.
 
-Between the gateway, which knows requests, and the enforcer (``limits.py``), which knows calls and
-a clock.  A request that was let in has a :class:`_Meter` until it is over, whichever way that
-happens; the gateway may run in another thread than the test that changes its limits.
+They stand between the gateway, which knows requests, and the enforcer (``_enforcer.py``), which
+knows calls and a clock.  A request that was let in has a :class:`_Meter` until it is over,
+whichever way that happens; the gateway may run in another thread than the test that changes its
+limits.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from aiotokengate.testing._render import Beat, Step
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Raw
 
-__all__ = ["Door", "Limits"]
+__all__ = ["GateLimits", "Limits"]
 
 Limits: TypeAlias = RateLimit | Sequence[RateLimit] | None
 
@@ -49,7 +50,7 @@ class _Meter:
     used: Counts = attrs.field(factory=Counts)
 
 
-class Door:
+class GateLimits:
     """Lets requests in by limits, and meters them.
 
     Attributes:

@@ -15,17 +15,16 @@ from typing import Any, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing._chat_request import Asked, Refusal, read_body
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
-from aiotokengate.testing._dialects import Json as DialectJson
+from aiotokengate.testing._features import Features, features_of_gemini
+from aiotokengate.testing._field_types import GEMINI_TYPES, check_types
 from aiotokengate.testing._memory import Keep
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
-from aiotokengate.testing._shapes import GEMINI, check
-from aiotokengate.testing._wishes import Wish, wish_of_gemini
 
-__all__ = ["GeminiForm", "GeminiNative", "from_base64", "get"]
+__all__ = ["GeminiNative", "GeminiPayloads", "from_base64", "get"]
 
 Json: TypeAlias = Any
 
@@ -73,7 +72,7 @@ def from_base64(text: Json) -> bytes | None:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-class GeminiForm:
+class GeminiPayloads:
     """The protocol under ``/v1beta/models`` and ``/v1/models``."""
 
     def takes(self, record: GatewayRequest) -> bool:
@@ -118,21 +117,21 @@ class GeminiForm:
             common["extra_body"] = {"google": {"thinking_config": shown}}
         return {name: value for name, value in common.items() if value not in (None, [])}
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Google refuses."""
         contents = _whole(record)["contents"]
         problems = [*_unreadable(contents), *_unpaired(contents)]
-        if _SIGNED.match(asked.model.id):
+        if _SIGNED.match(chat.model.id):
             problems += _unsigned(contents)
         for problem in problems:
             raise Refusal(400, problem, vendor=True)
-        refuse(_wish(record, asked))
-        return attrs.evolve(asked, model=attrs.evolve(asked.model, blurs=False))
+        refuse(_features(record, chat))
+        return attrs.evolve(chat, model=attrs.evolve(chat.model, blurs=False))
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
         """Return the shape of the answer."""
         del record
-        return GeminiNative(exchange, named=_SIGNED.match(asked.model.id) is not None)
+        return GeminiNative(exchange, named=_SIGNED.match(chat.model.id) is not None)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
         """Return an error: the gateway's own in its own form, the others as Google does."""
@@ -153,11 +152,11 @@ def _whole(record: GatewayRequest) -> Mapping[str, Json]:
     body = read_body(record.body)
     inner = get(body, "generateContentRequest")
     whole = inner if isinstance(inner, dict) else body
-    check(whole, GEMINI, get)
+    check_types(whole, GEMINI_TYPES, get)
     return whole
 
 
-def _wish(record: GatewayRequest, asked: Asked) -> Wish:
+def _features(record: GatewayRequest, chat: ChatRequest) -> Features:
     config = get(_whole(record), "generationConfig")
     thinking = get(config, "thinkingConfig")
     asks = {"budget": get(thinking, "thinkingBudget"), "level": get(thinking, "thinkingLevel")}
@@ -166,7 +165,7 @@ def _wish(record: GatewayRequest, asked: Asked) -> Wish:
         "top_p": get(config, "topP"),
         "top_k": get(config, "topK"),
     }
-    return wish_of_gemini(asked, sampling, asks if thinking is not None else None)
+    return features_of_gemini(chat, sampling, asks if thinking is not None else None)
 
 
 def _parts(content: Json) -> list[Mapping[str, Json]]:
@@ -306,7 +305,7 @@ class GeminiNative(Dialect):
         self._named = named
         self._finished: dict[int, str] = {}
 
-    def frame(self, choices: Sequence[Frame], usage: DialectJson = None, kind: str = "") -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = "") -> Frame:
         """Return a chunk; a plain answer has the same form."""
         del kind
         return {
@@ -355,7 +354,7 @@ class GeminiNative(Dialect):
         self._finished[index] = _REASONS.get(reason, reason.upper())
         return []
 
-    def closing(self, usage: DialectJson) -> list[Frame]:
+    def closing(self, usage: Json) -> list[Frame]:
         """Return the last chunk: an empty text, the reason, the whole usage."""
         empty = {"role": "model", "parts": [{"text": ""}]}
         choices = [
@@ -374,7 +373,7 @@ class GeminiNative(Dialect):
         called = [self._call(call, number) for number, call in enumerate(calls)]
         return {"role": "model", "parts": [*thought, *said, *called]}
 
-    def completion(self, messages: Sequence[tuple[Frame, str]], usage: DialectJson) -> Frame:
+    def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
         """Return the plain answer."""
         choices = [
             {"content": message, "finishReason": _REASONS.get(reason, reason), "index": index}

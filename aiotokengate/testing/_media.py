@@ -19,10 +19,10 @@ import attrs
 import orjson
 from aiohttp import web
 
-from aiotokengate.testing import _tokens as tokens
 from aiotokengate.testing._chat_request import Refusal, read_body, read_fields
 from aiotokengate.testing._files import mp3, png, wav
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.testing._tokens import count_tokens
 
 __all__ = ["MEDIA_MODELS", "media_route"]
 
@@ -104,7 +104,7 @@ async def _embeddings(_: web.Request, record: GatewayRequest) -> web.StreamRespo
         {"object": "embedding", "index": place, "embedding": _vector(text, size, as_text=as_text)}
         for place, text in enumerate(inputs)
     ]
-    count = sum(len(text) if isinstance(text, list) else tokens.count(text) for text in inputs)
+    count = sum(len(text) if isinstance(text, list) else count_tokens(text) for text in inputs)
     usage = {"prompt_tokens": count, "total_tokens": count}
     # Not in order: whoever reads them has to look at the index.
     return _json({"object": "list", "data": rows[::-1], "model": model, "usage": usage})

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from aiotokengate.testing._chat_request import Asked, Refusal, read_body
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
     Dialect,
@@ -19,14 +19,14 @@ from aiotokengate.testing._dialects import (
     event,
     fragments,
 )
+from aiotokengate.testing._features import features_of_messages, plain_name
+from aiotokengate.testing._field_types import MESSAGES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Threads
 from aiotokengate.testing._refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
-from aiotokengate.testing._shapes import MESSAGES, check
-from aiotokengate.testing._wishes import plain_name, wish_of_messages
 
-__all__ = ["MessagesForm", "MessagesNative"]
+__all__ = ["MessagesNative", "MessagesPayloads"]
 
 Json: TypeAlias = Any
 
@@ -50,7 +50,7 @@ _LEAST_REPLY, _BUDGET_SHARE = 1280, 0.8
 _SIGNED = ("thinking", "redacted_thinking")
 
 
-class MessagesForm:
+class MessagesPayloads:
     """The protocol under ``/v1/messages``."""
 
     def __init__(self) -> None:
@@ -90,22 +90,22 @@ class MessagesForm:
         }
         return {name: value for name, value in common.items() if value not in (None, [])}
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Anthropic refuses."""
         body = self._whole(record)
         version = record.headers.get("anthropic-version", _OLD_VERSION)
         problems = (_version_problems(body, version), _problems(body), _history_problems(body))
         for problem in chain.from_iterable(problems):
             raise _refusal(problem)
-        refuse(wish_of_messages(asked, body))
-        return asked
+        refuse(features_of_messages(chat, body))
+        return chat
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
         """Return the shape of the answer."""
         thinking = _thinking(read_body(record.body))
-        hidden = HIDES_THOUGHTS.fullmatch(plain_name(asked.model.id))
+        hidden = HIDES_THOUGHTS.fullmatch(plain_name(chat.model.id))
         shown = not hidden or thinking.get("display") == "summarized"
-        return MessagesNative(exchange, asked.prompt_tokens, shown=shown)
+        return MessagesNative(exchange, chat.prompt_tokens, shown=shown)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
         """Return an error: the gateway's own in its own form, the others as Anthropic does."""
@@ -127,7 +127,7 @@ class MessagesForm:
         """Return the body with what its thread holds."""
         betas = record.headers.get("anthropic-beta", "")
         body = read_body(record.body)
-        check(body, MESSAGES)
+        check_types(body, MESSAGES_TYPES)
         return self._threads.filled(body, betas)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing._masking import Secrets, masked_place
+from aiotokengate.testing._masking import Secrets, masked_path
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Pause, Raw
 
@@ -139,7 +139,7 @@ class Replay:
         Of several exchanges with its method and path that with the same body counts, so that
         requests that are under way together may come in another order; else the first.
         """
-        asked = (record.method, masked_place(record.path, record.query))
+        asked = (record.method, masked_path(record.path, record.query))
         body = Secrets().hidden(record.body)
         found = [one for one in self._left if (one.method, one.path) == asked]
         if not found:

@@ -15,12 +15,12 @@ from typing import Any, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing import _tokens as tokens
 from aiotokengate.testing._dialects import DONE, Dialect, Frame, event
 from aiotokengate.testing._script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing._signals import Gate
+from aiotokengate.testing._tokens import split_tokens
 
-__all__ = ["DONE", "Beat", "Step", "event", "plain", "stream", "whole"]
+__all__ = ["DONE", "Beat", "Step", "event", "render_plain", "render_stream", "render_whole"]
 
 Json: TypeAlias = Any
 
@@ -44,7 +44,7 @@ class _Piece:
 _Item: TypeAlias = _Piece | Call | Pause | Gate
 
 
-def stream(
+def render_stream(
     dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
 ) -> Iterator[Step]:
     """Yield a streamed reply.
@@ -73,15 +73,17 @@ def _last_frames(
     return frames[:-1] if swallow else frames
 
 
-def plain(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Iterator[Step]:
+def render_plain(
+    dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json
+) -> Iterator[Step]:
     """Yield a plain reply: the same waits, then everything at once."""
     for reply in replies:
         for item in _items(reply):
             yield item if isinstance(item, Pause | Gate) else Beat()
-    yield orjson.dumps(whole(dialect, replies, usage))
+    yield orjson.dumps(render_whole(dialect, replies, usage))
 
 
-def whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
+def render_whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
     """Return a reply in its plain form, whether or not it is streamed."""
     messages = [(_message(dialect, reply), reply.ending()) for reply in replies]
     return dialect.completion(messages, usage)
@@ -153,7 +155,7 @@ def _part_items(part: Part, gate: Gate | None) -> Iterator[_Item]:
     if not isinstance(part, Thought | Text):
         yield part
         return
-    pieces = tokens.cut(part.text) if isinstance(part.text, str) else part.text
+    pieces = split_tokens(part.text) if isinstance(part.text, str) else part.text
     for piece in pieces:
         if not isinstance(piece, str):
             yield piece

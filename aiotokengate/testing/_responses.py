@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from aiotokengate.testing._chat_request import Asked, Refusal, read_body
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
     Dialect,
@@ -16,14 +16,14 @@ from aiotokengate.testing._dialects import (
     event,
     fragments,
 )
+from aiotokengate.testing._features import features_of_chat
+from aiotokengate.testing._field_types import RESPONSES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Responses
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
-from aiotokengate.testing._shapes import RESPONSES, check
-from aiotokengate.testing._wishes import wish_of_chat
 
-__all__ = ["ResponsesForm", "ResponsesNative"]
+__all__ = ["ResponsesNative", "ResponsesPayloads"]
 
 Json: TypeAlias = Any
 
@@ -32,7 +32,7 @@ _ENCRYPTED = "reasoning.encrypted_content"
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-class ResponsesForm:
+class ResponsesPayloads:
     """The protocol under ``/v1/responses``."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class ResponsesForm:
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body in the form of Chat Completions."""
         body = read_body(record.body)
-        check(body, RESPONSES)
+        check_types(body, RESPONSES_TYPES)
         said = body.get("instructions")
         items = self._stored.filled(body)
         common = {
@@ -74,7 +74,7 @@ class ResponsesForm:
         }
         return {name: value for name, value in common.items() if value not in (None, [])}
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what OpenAI refuses."""
         body = read_body(record.body)
         given = body["input"] if isinstance(body.get("input"), list) else []
@@ -83,12 +83,12 @@ class ResponsesForm:
         for problem in (*problems, *(_unreadable(given) if unstored else ())):
             kind = "invalid_request_error"
             raise Refusal(400, problem, vendor=True, type=kind, param="input", code=None)
-        refuse(wish_of_chat(asked, "responses"))
-        return asked
+        refuse(features_of_chat(chat, "responses"))
+        return chat
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
         """Return the shape of the answer."""
-        del asked
+        del chat
         body = read_body(record.body)
         return ResponsesNative(
             exchange,

@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing import _chat_request as asked
-from aiotokengate.testing import _render as render
 from aiotokengate.testing._answers import counts
+from aiotokengate.testing._chat_request import read_anyhow
 from aiotokengate.testing._dialects import Exchange
+from aiotokengate.testing._render import DONE, Beat, event, render_plain, render_stream
 from aiotokengate.testing._script import Ending, Pause, Raw, ScriptedReply
 from aiotokengate.testing._signals import Gate
 
@@ -104,12 +104,12 @@ def written(
     Gates and pauses of the reply stay where they are.
     """
     body = {"stream": stream, "model": reply.model or model}
-    wanted = asked.read_anyhow(body, None)
+    wanted = read_anyhow(body, None)
     exchange = Exchange(serial=1, created=_EXCHANGE_TIME, model=wanted.model.id)
     dialect = wanted.model.dialect(exchange)
     usage = reply.usage or dialect.usage(counts(wanted.prompt_tokens, (reply,)))
-    play = render.stream if stream else render.plain
-    steps = [step for step in play(dialect, (reply,), usage) if not isinstance(step, render.Beat)]
+    render = render_stream if stream else render_plain
+    steps = [step for step in render(dialect, (reply,), usage) if not isinstance(step, Beat)]
     return Raw(body=steps) if stream else Raw(body=steps, headers=_JSON)
 
 
@@ -162,19 +162,19 @@ def error_event(
 ) -> Raw:
     """Return chunks, then an error as an event, then ``[DONE]`` (vLLM, SGLang, OpenRouter)."""
     error = {"error": _fields("the engine stopped", "InternalServerError", code)}
-    end = (render.DONE,) if done else ()
-    return Raw(body=(*_head(reply, after), render.event(error), *end))
+    end = (DONE,) if done else ()
+    return Raw(body=(*_head(reply, after), event(error), *end))
 
 
 def queue_full() -> Raw:
     """Return status 200 and a first event that says 503 (SGLang with a full queue)."""
     error = _fields("The request queue is full.", "SERVICE_UNAVAILABLE", 503, object="error")
-    return Raw(body=(render.event({"error": error}), render.DONE))
+    return Raw(body=(event({"error": error}), DONE))
 
 
 def unfinished(reply: ScriptedReply = _HELLO, *, after: int = 3) -> Raw:
     """Return chunks and ``[DONE]``, with no finish reason (new-api after an upstream reset)."""
-    return Raw(body=(*_head(reply, after), render.DONE))
+    return Raw(body=(*_head(reply, after), DONE))
 
 
 def only_usage() -> Raw:
@@ -189,7 +189,7 @@ def only_usage() -> Raw:
         "choices": [],
         "usage": usage,
     }
-    return Raw(body=(render.event(chunk), render.DONE))
+    return Raw(body=(event(chunk), DONE))
 
 
 def without_done(reply: ScriptedReply = _HELLO) -> Raw:

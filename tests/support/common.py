@@ -12,7 +12,7 @@ from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.clock import Clock, RealClock
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import Attempt, Status, Timeline
 
 

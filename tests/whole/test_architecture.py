@@ -130,7 +130,7 @@ def test_only_the_transport_uses_the_client_side_of_aiohttp() -> None:
     users = {where: names for where, names in users.items() if names}
     edge = [where for where in users if where.startswith("_http/")]
     client = set().union(*(users.pop(where) for where in edge))
-    assert "aiohttp" in users.pop("testing/_record.py")
+    assert "aiohttp" in users.pop("testing/_recorder.py")
     assert not {name for name in client if name.startswith("aiohttp.web")}
     assert {where.split("/")[0] for where in users} == {"testing"}
     for where, names in users.items():

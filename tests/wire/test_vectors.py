@@ -35,7 +35,7 @@ from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE, ProtocolName
 from aiotokengate.testing import Pause
 from aiotokengate.testing._clock import VirtualClock
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import (
     AnswerDelta,
     Choice,

@@ -23,7 +23,7 @@ from aiotokengate._http.connectors import make_connector, through
 from aiotokengate._http.keys import stripped
 from aiotokengate._http.proxies import Proxy, environment_proxy
 from aiotokengate.errors import CallerError
-from aiotokengate.testing._masking import Secrets, masked_place
+from aiotokengate.testing._masking import Secrets, masked_path
 from aiotokengate.testing._recording import Exchange, Recording, private_file
 
 __all__ = ["Recorder"]
@@ -149,7 +149,7 @@ class Recorder:
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        place = masked_place(request.path, request.query_string)
+        place = masked_path(request.path, request.query_string)
         tape = _Tape(request.method, place, body, self._now)
         self._secrets.note(request.headers, request.query_string)
         self._tapes.append(tape)
