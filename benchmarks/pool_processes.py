@@ -21,7 +21,7 @@ import attrs
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from aiotokengate.testing._limits import RateLimit  # noqa: E402 - after the path
+from aiotokengate.testing import RateLimit  # noqa: E402 - after the path
 from tests.support.redis_server import RedisServer  # noqa: E402 - from the tests
 from tests.support.strict_gateway import StrictGateway  # noqa: E402 - from the tests
 

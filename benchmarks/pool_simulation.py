@@ -25,7 +25,8 @@ from aiotokengate import Limits
 from aiotokengate._policy.lanes import Lane, Ticket
 from aiotokengate._wire.headers import remaining
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing._limits import Kind, Permit
+from aiotokengate.testing._enforcer import Permit
+from aiotokengate.testing._limits import Kind
 
 PROMPT = 40
 MINUTE = 60.0

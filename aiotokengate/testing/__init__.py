@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
     from aiotokengate.testing._clock import VirtualClock
+    from aiotokengate.testing._enforcer import Enforcer
     from aiotokengate.testing._gateway import FakeGateway
     from aiotokengate.testing._jobs import FakeJob, JobBoard, JobPlan
-    from aiotokengate.testing._limits import Enforcer, RateLimit
+    from aiotokengate.testing._limits import RateLimit
     from aiotokengate.testing._recorder import Recorder
     from aiotokengate.testing._recording import Recording
     from aiotokengate.testing._request import GatewayRequest
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Enforcer": "_limits",
+    "Enforcer": "_enforcer",
     "FakeGateway": "_gateway",
     "FakeJob": "_jobs",
     "JobBoard": "_jobs",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
 
 import attrs
 import orjson
@@ -20,10 +19,10 @@ from aiotokengate.testing._dialects import Counts
 from aiotokengate.testing._schemas import fit
 from aiotokengate.testing._script import Call, Part, ScriptedReply, Text, Thought
 from aiotokengate.testing._tokens import count_tokens, split_evenly, split_tokens
+from aiotokengate.types import Json
 
 __all__ = ["billed", "compose", "counts", "read_usage"]
 
-Json: TypeAlias = Any
 
 _GREETING = "你好"
 _GREETING_THOUGHT_TOKENS = 205

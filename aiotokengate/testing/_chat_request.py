@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from email import message_from_bytes
-from typing import Any, TypeAlias
 
 import attrs
 import orjson
@@ -13,6 +12,7 @@ from aiotokengate.testing._dialects import Dialect
 from aiotokengate.testing._models import Model, find
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._tokens import count_tokens
+from aiotokengate.types import Json
 
 __all__ = [
     "ChatRequest",
@@ -25,7 +25,6 @@ __all__ = [
     "weigh",
 ]
 
-Json: TypeAlias = Any
 
 _TEMPLATE_TOKENS = 9
 """What a chat template adds to the prompt: 你好 is 11 tokens on the gateway's own page."""

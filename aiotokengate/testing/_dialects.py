@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import attrs
 import orjson
 
 from aiotokengate.testing._script import Call
+from aiotokengate.types import Json
 
 __all__ = [
     "DONE",
@@ -35,7 +36,6 @@ __all__ = [
     "whole_call",
 ]
 
-Json: TypeAlias = Any
 Frame: TypeAlias = dict[str, Json]
 Slot = Literal["delta", "message"]
 

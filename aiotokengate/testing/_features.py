@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
 
 import attrs
 
 from aiotokengate.testing._chat_request import ChatRequest
+from aiotokengate.types import Json
 
 __all__ = [
     "Features",
@@ -21,7 +21,6 @@ __all__ = [
     "plain_name",
 ]
 
-Json: TypeAlias = Any
 
 _USUAL: Mapping[str, Json] = {
     "temperature": 1,

@@ -8,9 +8,10 @@ path ``*`` stands for each element of a list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiotokengate.testing._chat_request import Refusal
+from aiotokengate.types import Json
 
 __all__ = [
     "CHAT_TYPES",
@@ -20,7 +21,6 @@ __all__ = [
     "check_types",
 ]
 
-Json: TypeAlias = Any
 Kinds: TypeAlias = type | tuple[type, ...]
 Getter: TypeAlias = Callable[[Mapping[str, Json], str], Json]
 

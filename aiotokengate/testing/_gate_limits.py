@@ -19,7 +19,8 @@ from aiotokengate.testing import faults
 from aiotokengate.testing._answers import billed, read_usage
 from aiotokengate.testing._chat_request import Refusal, Weight, weigh
 from aiotokengate.testing._dialects import Counts
-from aiotokengate.testing._limits import Because, Enforcer, Permit, RateLimit, Verdict
+from aiotokengate.testing._enforcer import Enforcer, Permit, Verdict
+from aiotokengate.testing._limits import Because, RateLimit
 from aiotokengate.testing._render import Beat, Step
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Raw

@@ -27,11 +27,12 @@ from aiotokengate.testing._answers import billed, compose, counts
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_chat
 from aiotokengate.testing._connection import Connection
 from aiotokengate.testing._dialects import Exchange
+from aiotokengate.testing._enforcer import Enforcer
 from aiotokengate.testing._gate_limits import GateLimits, Limits
 from aiotokengate.testing._gemini import GeminiPayloads
 from aiotokengate.testing._idempotency import IdempotencyKeys
 from aiotokengate.testing._jobs import FILES, JobBoard, JobPlan
-from aiotokengate.testing._limits import Enforcer, RateLimit
+from aiotokengate.testing._limits import RateLimit
 from aiotokengate.testing._media import media_route
 from aiotokengate.testing._messages import MessagesPayloads
 from aiotokengate.testing._model_list import JSON, answer_json, model_list_route, unknown_path

@@ -10,7 +10,6 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby, pairwise
-from typing import Any, TypeAlias
 
 import attrs
 import orjson
@@ -23,10 +22,10 @@ from aiotokengate.testing._memory import Keep
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
+from aiotokengate.types import Json
 
 __all__ = ["GeminiNative", "GeminiPayloads", "from_base64", "get"]
 
-Json: TypeAlias = Any
 
 _PATH = re.compile(
     r"/v1(?:beta)?/models/(?P<model>.+):(?P<method>(?:stream)?[gG]enerateContent|countTokens)"

@@ -14,7 +14,7 @@ import re
 from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
 import attrs
@@ -26,10 +26,10 @@ from aiotokengate.testing._files import Blob, midi, mp3, mp4, png, serve, wav
 from aiotokengate.testing._models import JOB_MODELS
 from aiotokengate.testing._output import REQUEST_ID
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.types import Json
 
 __all__ = ["FILES", "FakeJob", "JobBoard", "JobPlan"]
 
-Json: TypeAlias = Any
 Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 Stage: TypeAlias = Literal["queued", "running", "done", "failed"]
 

@@ -13,7 +13,7 @@ import math
 import struct
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import orjson
@@ -23,10 +23,10 @@ from aiotokengate.testing._chat_request import Refusal, read_body, read_fields
 from aiotokengate.testing._files import mp3, png, wav
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._tokens import count_tokens
+from aiotokengate.types import Json
 
 __all__ = ["MEDIA_MODELS", "media_route"]
 
-Json: TypeAlias = Any
 Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 
 DIMENSIONS: Mapping[str, int] = {

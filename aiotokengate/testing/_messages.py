@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, TypeAlias
 
 import orjson
 
@@ -25,10 +24,10 @@ from aiotokengate.testing._memory import Keep, Threads
 from aiotokengate.testing._refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
+from aiotokengate.types import Json
 
 __all__ = ["MessagesNative", "MessagesPayloads"]
 
-Json: TypeAlias = Any
 
 _PATH = "/v1/messages"
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}

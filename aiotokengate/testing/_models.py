@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
@@ -37,10 +37,10 @@ from aiotokengate.testing._vendor_dialects import (
     MiniMaxSplit,
     Qwen,
 )
+from aiotokengate.types import Json
 
 __all__ = ["JOB_MODELS", "LATER", "MODELS", "Model", "find"]
 
-Json: TypeAlias = Any
 Body: TypeAlias = Mapping[str, Json]
 Switch: TypeAlias = Callable[[Body], bool | None]
 """Reads one way of asking for thinking: asked on, asked off, or not asked."""

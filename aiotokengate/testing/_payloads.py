@@ -8,7 +8,7 @@ composer answers all of them and one set of limits counts them; the answer is sh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 from aiotokengate.testing._chat_request import (
     ChatRequest,
@@ -24,10 +24,10 @@ from aiotokengate.testing._memory import Keep
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._server_dialects import GeminiCompat
+from aiotokengate.types import Json
 
 __all__ = ["CHAT", "ChatPayloads", "Payloads", "read", "read_scripted"]
 
-Json: TypeAlias = Any
 
 CHAT = "/v1/chat/completions"
 

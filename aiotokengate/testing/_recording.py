@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from io import BufferedWriter
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self
 
 import attrs
 import orjson
@@ -20,10 +20,10 @@ import orjson
 from aiotokengate.testing._masking import Secrets, masked_path
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Pause, Raw
+from aiotokengate.types import Json
 
 __all__ = ["Exchange", "Recording", "Replay", "private_file"]
 
-Json: TypeAlias = Any
 
 VERSION = 1
 

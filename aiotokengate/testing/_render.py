@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import orjson
@@ -19,10 +19,9 @@ from aiotokengate.testing._dialects import DONE, Dialect, Frame, event
 from aiotokengate.testing._script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing._signals import Gate
 from aiotokengate.testing._tokens import split_tokens
+from aiotokengate.types import Json
 
 __all__ = ["DONE", "Beat", "Step", "event", "render_plain", "render_stream", "render_whole"]
-
-Json: TypeAlias = Any
 
 
 @attrs.frozen

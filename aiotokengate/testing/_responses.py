@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
 
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
@@ -22,10 +21,10 @@ from aiotokengate.testing._memory import Keep, Responses
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
+from aiotokengate.types import Json
 
 __all__ = ["ResponsesNative", "ResponsesPayloads"]
 
-Json: TypeAlias = Any
 
 _PATH = "/v1/responses"
 _ENCRYPTED = "reasoning.encrypted_content"

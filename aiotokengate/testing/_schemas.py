@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
 
 import attrs
 
+from aiotokengate.types import Json
+
 __all__ = ["fit"]
 
-Json: TypeAlias = Any
 
 _FORMATS: Mapping[str, str] = {
     "date": "2026-11-30",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 from aiohttp import web
 
 from aiotokengate.testing._signals import Gate
+from aiotokengate.types import Json
 
 __all__ = [
     "Call",
@@ -31,7 +32,6 @@ __all__ = [
     "Thought",
 ]
 
-Json: TypeAlias = Any
 Ending = Literal["keep", "close", "reset", "hang"]
 
 

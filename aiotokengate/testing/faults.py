@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import orjson
@@ -24,6 +24,7 @@ from aiotokengate.testing._dialects import Exchange
 from aiotokengate.testing._render import DONE, Beat, event, render_plain, render_stream
 from aiotokengate.testing._script import Ending, Pause, Raw, ScriptedReply
 from aiotokengate.testing._signals import Gate
+from aiotokengate.types import Json
 
 __all__ = [
     "ERROR_BODIES",
@@ -46,7 +47,6 @@ __all__ = [
     "wrong_content_type",
 ]
 
-Json: TypeAlias = Any
 _Body: TypeAlias = Callable[[int, str], Json]
 
 _EXCHANGE_TIME = 1_779_701_684

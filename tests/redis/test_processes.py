@@ -17,7 +17,7 @@ import pytest
 from aiotokengate._policy.limits import Limits
 from aiotokengate._pool.pool import Pool
 from aiotokengate.redis import RedisBackend, statistics
-from aiotokengate.testing._limits import RateLimit
+from aiotokengate.testing import RateLimit
 from tests.programs import redis_worker
 from tests.support.redis_server import RedisServer
 from tests.support.strict_gateway import StrictGateway

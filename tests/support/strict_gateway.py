@@ -14,7 +14,8 @@ from typing import Self
 
 import attrs
 
-from aiotokengate.testing._limits import Enforcer, Permit, RateLimit
+from aiotokengate.testing._enforcer import Enforcer, Permit
+from aiotokengate.testing._limits import RateLimit
 
 
 @attrs.define(eq=False)

@@ -36,7 +36,7 @@ from aiotokengate.testing import (
     ScriptedReply,
     faults,
 )
-from aiotokengate.testing._limits import Decision, Permit, Verdict
+from aiotokengate.testing._enforcer import Decision, Permit, Verdict
 
 MINUTE = 60_000
 """In milliseconds, in which the definitions count, without any rounding."""
