@@ -620,7 +620,7 @@ async def test_what_changes_while_redis_is_asked_again_is_told(
     await slot.__aenter__()
     refunded = pool.slot(MODEL, tokens=1000)
     await refunded.__aenter__()
-    await until(lambda: bool(lane._adopted))
+    await until(lambda: lane._local_share is not None and bool(lane._local_share.adopted))
     held[0].slot.settle(150)
     refunded.refund()
     slot.answered()
