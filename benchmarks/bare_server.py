@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, part: bytes) -> None:
         """Write at once."""
-        assert self._transport is not None  # noqa: S101 - we were connected
+        assert self._transport is not None
         self._transport.write(part)
 
     def _request(self) -> str | None:

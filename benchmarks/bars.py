@@ -88,7 +88,7 @@ class Bar:
         return figure.ratios(over, under)
 
     def _allowance(self, figure: Figure) -> float:
-        assert self.other is not None  # noqa: S101 - who asks has looked
+        assert self.other is not None
         return self.times * figure.typical(self.other) + self.allowed
 
     def _verdict(self, value: float) -> str:

@@ -86,14 +86,14 @@ async def ours(data: bytes) -> int:
 
 def _stream(data: bytes) -> ChatStream:
     # Imported here, because valgrind takes its time over it, and the bare loop needs none of it.
-    from aiotokengate._policy.timeouts import Timeout  # noqa: PLC0415
-    from aiotokengate._stream.call import ChatStream  # noqa: PLC0415
-    from aiotokengate._stream.receiver import Guard, Pump, Terms  # noqa: PLC0415
-    from aiotokengate._wire.chat_completions import ChatCompletionsDecoder  # noqa: PLC0415
-    from aiotokengate._wire.dialects import DIALECTS  # noqa: PLC0415
-    from aiotokengate._wire.transcript import Transcript  # noqa: PLC0415
-    from aiotokengate.clock import RealClock  # noqa: PLC0415
-    from aiotokengate.types import Timeline  # noqa: PLC0415
+    from aiotokengate._policy.timeouts import Timeout
+    from aiotokengate._stream.call import ChatStream
+    from aiotokengate._stream.receiver import Guard, Pump, Terms
+    from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+    from aiotokengate._wire.dialects import DIALECTS
+    from aiotokengate._wire.transcript import Transcript
+    from aiotokengate.clock import RealClock
+    from aiotokengate.types import Timeline
 
     clock, dialect = RealClock(), DIALECTS["qwen"]
     pump = Pump(

@@ -94,7 +94,7 @@ def _counted(way: str, folder: Path, texts: int) -> int:
         env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     found = _COLLECTED.search(ran.stderr)
-    assert found is not None, ran.stderr  # noqa: S101 - valgrind's own words
+    assert found is not None, ran.stderr
     return int(found[1])
 
 

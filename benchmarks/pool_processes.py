@@ -21,9 +21,9 @@ import attrs
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from aiotokengate.testing import RateLimit  # noqa: E402 - after the path
-from tests.support.redis_server import RedisServer  # noqa: E402 - from the tests
-from tests.support.strict_gateway import StrictGateway  # noqa: E402 - from the tests
+from aiotokengate.testing import RateLimit
+from tests.support.redis_server import RedisServer
+from tests.support.strict_gateway import StrictGateway
 
 WORKERS = 4
 CALLS = 600
@@ -73,7 +73,7 @@ def optimum(sizes: list[int]) -> float:
 
 async def run(seed: int = 1) -> Result:
     """Run the workers, with a Redis server of their own."""
-    sizes = [Random(seed).randint(50, 350) for _ in range(CALLS)]  # noqa: S311 - no secret
+    sizes = [Random(seed).randint(50, 350) for _ in range(CALLS)]
     limit = RateLimit(requests_per_minute=REQUESTS, tokens_per_minute=TOKENS)
     with RedisServer() as server:
         async with StrictGateway(limit) as gateway:

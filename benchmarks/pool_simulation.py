@@ -94,7 +94,7 @@ class Simulation:
         seed: int = 1,
     ) -> None:
         """Begin at 0 seconds."""
-        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.random = random.Random(seed)
         self.network = network or Network()
         self.lane = Lane(limits, 0.0, self.random.random)
         self.gateway = Enforcer(strict)

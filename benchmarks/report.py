@@ -172,7 +172,7 @@ def pages(results: Results) -> Iterator[tuple[Path, str]]:
 
 def write() -> None:
     """Write the tables and the plots of the last run."""
-    from plots import draw  # noqa: PLC0415 - matplotlib is for this alone
+    from plots import draw
 
     results = load()
     for path, text in pages(results):

@@ -215,7 +215,7 @@ _WORDS = (
 
 def replies(shape: Shape, pieces: int = 360) -> Said:
     """Return a reply of so many pieces: mostly thinking first, if it is shown, then the answer."""
-    dice = random.Random(pieces)  # noqa: S311 - not for cryptography
+    dice = random.Random(pieces)
     thoughts = pieces * 2 // 3 if shape.thinks else 0
     return [(place < thoughts, dice.choice(_WORDS)) for place in range(pieces)]
 

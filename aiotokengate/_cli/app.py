@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -217,7 +219,7 @@ def top(
     as_json: AsJson = False,
 ) -> None:
     """Show the lanes of a pool."""
-    from aiotokengate._cli.top import show  # noqa: PLC0415 - chat need not wait for it
+    from aiotokengate._cli.top import show
 
     if not 0 < every < LONGEST:
         message = f"expected --every in seconds above 0, got {every}"
@@ -237,7 +239,7 @@ def doctor(
     base_url: Address = None,
 ) -> None:
     """Find out how a gateway answers for a model."""
-    from aiotokengate._cli.doctor import examine, show  # noqa: PLC0415 - chat need not wait for it
+    from aiotokengate._cli.doctor import examine, show
 
     found, row, refused = run_async(examine(model, api_key=api_key, base_url=base_url, save=save))
     show(found, row, model=model, as_json=as_json)
@@ -325,15 +327,14 @@ def _typed() -> str:
     """Let the person type a line; the prompt sign never goes into a file."""
     if sys.stdout.isatty():
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401, PLC0415 - gives input() its keys; not on every system
+            import_module("readline")  # input() then has its keys; not on every system
         return input("> ")
     errors.print("> ", end="")
     return input()
 
 
-async def _shown(call: Any, screen: Screen) -> Reply:  # noqa: ANN401 - a ChatCall
+async def _shown(call: AbstractAsyncContextManager[ChatStream], screen: Screen) -> Reply:
     """Show a reply as it comes; when it is cut or interrupted, what came stays shown."""
-    stream: ChatStream
     async with call as stream:
         try:
             await screen.show(stream)

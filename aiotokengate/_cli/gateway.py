@@ -257,7 +257,8 @@ async def _run(options: argparse.Namespace) -> int:
 
 async def _serve(server: FakeGateway | Recorder, options: argparse.Namespace) -> int:
     stopped = _on_signals()
-    print(f"listening on {server.base_url}", flush=True)  # noqa: T201
+    sys.stdout.write(f"listening on {server.base_url}\n")
+    sys.stdout.flush()
     if not options.quiet:
         hint = _RECORD_HINT if options.record else _REPLAY_HINT if options.replay else _HINT
         _tell(hint.rstrip())
@@ -289,4 +290,5 @@ def _choose(stopped: asyncio.Future[int], status: int) -> None:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 from rich import markdown
@@ -64,4 +65,4 @@ class _Paragraph(markdown.Paragraph):
 class Markdown(markdown.Markdown):
     """Markdown whose paragraphs are folded like that."""
 
-    elements = {**markdown.Markdown.elements, "paragraph_open": _Paragraph}  # noqa: RUF012 - rich's
+    elements: ClassVar = {**markdown.Markdown.elements, "paragraph_open": _Paragraph}

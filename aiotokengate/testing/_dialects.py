@@ -91,7 +91,7 @@ class Exchange:
 
     def hex(self, digits: int) -> str:
         """Return so many hexadecimal digits, the same for the same exchange."""
-        dice = random.Random(self.serial)  # noqa: S311
+        dice = random.Random(self.serial)
         return f"{dice.getrandbits(4 * digits):0{digits}x}"
 
     def uuid(self) -> str:
@@ -141,7 +141,7 @@ class Dialect:
     def __init__(self, exchange: Exchange) -> None:
         """Begin a reply."""
         self.exchange = exchange
-        self._padding = random.Random(exchange.serial)  # noqa: S311
+        self._padding = random.Random(exchange.serial)
 
     # --- frames ---------------------------------------------------------------------------------
 

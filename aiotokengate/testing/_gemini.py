@@ -10,6 +10,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby, pairwise
+from typing import cast
 
 import attrs
 import orjson
@@ -91,8 +92,7 @@ class GeminiPayloads:
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body in the form of Chat Completions."""
-        place = _PATH.fullmatch(record.path)
-        assert place is not None  # noqa: S101 - this form takes no other path
+        place = cast("re.Match[str]", _PATH.fullmatch(record.path))  # no other path is taken
         body = _whole(record)
         config = get(body, "generationConfig") or {}
         contents = body.get("contents")

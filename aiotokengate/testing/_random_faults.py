@@ -49,7 +49,7 @@ class RandomFaults:
             message = f"expected unreliable as a share from 0 to 1, got {share!r}"
             raise ValueError(message)
         self._half = share / 2
-        self._dice = random.Random(seed)  # noqa: S311
+        self._dice = random.Random(seed)
 
     def instead(self) -> Raw | None:
         """Return what a question gets in place of an answer, None for most."""

@@ -111,7 +111,7 @@ def private_file(path: str | Path) -> BufferedWriter:
     file = os.fdopen(number, "wb")  # which empties nothing: it was opened before
     try:
         if _is_regular(number):  # a pipe or a device is not ours to close
-            os.chmod(number if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101 - it
+            os.chmod(number if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101 - open
     except OSError as error:
         file.close()
         raise type(error)(error.errno, error.strerror, str(path)) from None

@@ -184,7 +184,7 @@ class ResponsesNative(Dialect):
         self._encrypted = encrypted
         self._sequence = 0
         self._items: list[Frame] = []
-        self._open: Frame | None = None
+        self._open: Frame = {}  # nothing
         self._text: list[str] = []
         self._reason = ""
         self._thought = False
@@ -234,7 +234,6 @@ class ResponsesNative(Dialect):
     # --- items ----------------------------------------------------------------------------------
 
     def _place(self) -> Frame:
-        assert self._open is not None  # noqa: S101 - an item is open
         return {"item_id": self._open["id"], "output_index": len(self._items)}
 
     def _begin(self, item: Frame) -> list[Frame]:
@@ -245,11 +244,11 @@ class ResponsesNative(Dialect):
 
     def _end(self) -> list[Frame]:
         """Repeat the open item whole."""
-        if self._open is None:
+        if not self._open:
             return []
         frames = self._finished(self._open, "".join(self._text))
         self._items.append(self._open)
-        self._open = None
+        self._open = {}
         return frames
 
     def _finished(self, item: Frame, text: str) -> list[Frame]:
@@ -284,14 +283,14 @@ class ResponsesNative(Dialect):
 
     def _id(self, prefix: str) -> str:
         """Return the id of the next item; no two of a response have the same."""
-        ended = len(self._items) + (self._open is not None)
+        ended = len(self._items) + bool(self._open)
         return f"{prefix}_{self.exchange.hex(22)}{ended:02d}"
 
     def thought(self, index: int, text: str) -> list[Frame]:
         """Return a piece of the summary, if one was asked for."""
         del index
         frames: list[Frame] = []
-        if self._open is None or self._open["type"] != "reasoning":
+        if self._open.get("type") != "reasoning":
             frames = self._begin(self._reasoning_item())
             if self._summary:
                 part = {"type": "summary_text", "text": ""}
@@ -311,7 +310,7 @@ class ResponsesNative(Dialect):
         """Return a piece of answer."""
         del index, finish
         frames: list[Frame] = []
-        if self._open is None or self._open["type"] != "message":
+        if self._open.get("type") != "message":
             frames = self._begin(
                 {
                     "id": self._id("msg"),

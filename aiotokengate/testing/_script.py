@@ -156,9 +156,9 @@ class Raw:
         kept: list[bytes | Pause | Gate] = []
         left = after
         for step in self.steps():
-            if isinstance(step, bytes):
-                step, left = step[:left], left - len(step[:left])  # noqa: PLW2901
-            kept.append(step)
+            part = step[:left] if isinstance(step, bytes) else step
+            left -= len(part) if isinstance(part, bytes) else 0
+            kept.append(part)
             if not left:
                 break
         return attrs.evolve(self, body=kept, end=end)
@@ -210,7 +210,7 @@ class Pace:
 
     def waits(self) -> Iterator[float]:
         """Yield the seconds to wait before the first token, the second, and so on."""
-        dice = random.Random(self.seed)  # noqa: S311
+        dice = random.Random(self.seed)
         wait = self.first_token
         while True:
             yield wait * (1 + self.jitter * dice.uniform(-1, 1))

@@ -40,7 +40,7 @@ class Bytes:
             )
         return self._opened
 
-    def _post(self, answer: str) -> Any:  # noqa: ANN401 - aiohttp's request, to be entered
+    def _post(self, answer: str) -> Any:
         url = f"{self._address}/{answer}/v1/chat/completions"
         return self._session.post(url, data=self._streamed)
 

@@ -38,7 +38,7 @@ class HttpxSse:
             headers=headers, timeout=timeout, limits=limits, trust_env=False
         )
 
-    def _connect(self, answer: str) -> Any:  # noqa: ANN401 - a context manager of theirs
+    def _connect(self, answer: str) -> Any:
         url = f"{self._address}/{answer}/v1/chat/completions"
         return aconnect_sse(self._client, "POST", url, json=_BODY)
 

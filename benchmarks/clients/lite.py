@@ -20,7 +20,7 @@ class LiteLLM:
         """Note where the server is."""
         self._address = address
 
-    def _ask(self, answer: str, **more: Any) -> Any:  # noqa: ANN401 - its own coroutine
+    def _ask(self, answer: str, **more: Any) -> Any:
         return litellm.acompletion(
             model=f"openai/{MODEL}",
             messages=[{"role": "user", "content": PROMPT}],

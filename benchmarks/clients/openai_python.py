@@ -34,7 +34,7 @@ class OpenAI:
     def _made(self, base_url: str) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=base_url, api_key="sk-bench")
 
-    async def _open(self, answer: str) -> Any:  # noqa: ANN401 - its stream of chunks
+    async def _open(self, answer: str) -> Any:
         return await self._client(answer).chat.completions.create(**_ASK, **_STREAMED)
 
     async def stream(self, answer: str) -> int:

@@ -50,7 +50,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 # --- the decision -------------------------------------------------------------------------------
 
-PLACE = ConnectionKey("gateway.test", 443, True, True, None, None, None)  # noqa: FBT003 - aiohttp's
+PLACE = ConnectionKey("gateway.test", 443, True, True, None, None, None)
 REFUSED = aiohttp.ClientConnectorError(PLACE, ConnectionRefusedError(111, "Connection refused"))
 
 

@@ -111,4 +111,4 @@ async def main(work: Work) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(Work(**json.loads(sys.argv[1]))))))  # noqa: T201
+    print(json.dumps(asyncio.run(main(Work(**json.loads(sys.argv[1]))))))

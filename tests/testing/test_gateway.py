@@ -917,7 +917,7 @@ async def asking_socket(gateway: FakeGateway) -> socket.socket:
     host, _, port = gateway.base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
     head = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer {gateway.api_key}\r\n"
     sock = socket.socket()
-    sock.setblocking(False)  # noqa: FBT003
+    sock.setblocking(False)
     await loop.sock_connect(sock, (host, int(port)))
     await loop.sock_sendall(sock, f"{head}Host: {host}\r\n\r\n".encode())
     return sock

@@ -878,7 +878,7 @@ async def test_who_leaves_in_the_same_moment_has_left(client_of: Open, *, reset:
 def connected(gateway: FakeGateway) -> socket.socket:
     port = int(gateway.base_url.removesuffix("/v1").rpartition(":")[2])
     sock = socket.create_connection(("127.0.0.1", port))
-    sock.setblocking(False)  # noqa: FBT003
+    sock.setblocking(False)
     return sock
 
 

@@ -294,7 +294,7 @@ def test_cut_into_any_pieces(name: str, data: st.DataObject) -> None:
 # --- an image of five megabytes in one delta ----------------------------------------------------
 
 # A seed in place of five megabytes in the repository; nobody's secret depends on it.
-SEED = random.Random(25)  # noqa: S311 - not for cryptography
+SEED = random.Random(25)
 IMAGE = base64.b64encode(SEED.randbytes(5 * 1024 * 1024 * 3 // 4)).decode()
 HEAD = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"gemini-3-pro-image",'
 FRAMES = (
