@@ -53,7 +53,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"(.*\.)?Clock|Messages|Priority|Remaining|Status|Step|Redis(Cluster)?|Callable\[\[\]",
     ),
-    ("py:class", r"(.*\.)?(LocalLane|Link|_Seen)"),
+    ("py:class", r"(.*\.)?(LocalLane|Connection|_Seen)"),
     (
         "py:class",
         r"EmbeddingInput|Reasoning|ProtocolName|Prefix|Tools|Method|Source|Json|Way|Ask|(Video|Music)Dialect",

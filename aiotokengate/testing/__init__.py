@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
     from aiotokengate.testing._clock import VirtualClock
+    from aiotokengate.testing._enforcer import Enforcer
     from aiotokengate.testing._gateway import FakeGateway
     from aiotokengate.testing._jobs import FakeJob, JobBoard, JobPlan
-    from aiotokengate.testing._limits import Enforcer, RateLimit
-    from aiotokengate.testing._record import Recorder
+    from aiotokengate.testing._limits import RateLimit
+    from aiotokengate.testing._recorder import Recorder
     from aiotokengate.testing._recording import Recording
     from aiotokengate.testing._request import GatewayRequest
     from aiotokengate.testing._script import (
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
         Text,
         Thought,
     )
+    from aiotokengate.testing._scripted_body import ScriptedBody
     from aiotokengate.testing._signals import Gate, Signal
-    from aiotokengate.testing._transport import ScriptedBody
 
 __all__ = [
     "Call",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Enforcer": "_limits",
+    "Enforcer": "_enforcer",
     "FakeGateway": "_gateway",
     "FakeJob": "_jobs",
     "JobBoard": "_jobs",
@@ -65,9 +66,9 @@ _HOMES = {
     "GatewayRequest": "_request",
     "Gate": "_signals",
     "RateLimit": "_limits",
-    "Recorder": "_record",
+    "Recorder": "_recorder",
     "Recording": "_recording",
-    "ScriptedBody": "_transport",
+    "ScriptedBody": "_scripted_body",
     "Signal": "_signals",
     "VirtualClock": "_clock",
     "faults": "faults",

@@ -212,12 +212,12 @@ def test_a_refusal_is_shown(fake_gateway: FakeGateway) -> None:
 
 
 def frames(*chunks: str) -> bytes:
-    """Give a body of Chat Completions with these texts as frames."""
+    """Return a body of Chat Completions with these texts as frames."""
     return "".join(f"data: {chunk}\n\n" for chunk in chunks).encode()
 
 
 def chunk(text: str, reason: str | None = None) -> str:
-    """Give a chunk with a piece of the answer."""
+    """Return a chunk with a piece of the answer."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
     return json.dumps({"choices": [choice]}, ensure_ascii=False)
 
@@ -325,7 +325,7 @@ def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
 
 
 def working() -> ChatStream:
-    """Give a reply with commentary between its thoughts and its answer."""
+    """Return a reply with commentary between its thoughts and its answer."""
     receiver = receiver_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])
     state = receiver.log.choice(0)
     receiver.log.say(state, REASONING, "先想")
@@ -498,7 +498,7 @@ class Terminal:
             assert self._read(), f"expected {text!r}, got {self.seen!r}"
 
     def rest(self) -> int:
-        """Read to the end; give the exit status."""
+        """Read to the end; return the exit status."""
         while self._read():
             pass
         return self.process.wait(60)
@@ -636,7 +636,7 @@ def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
 
 
 def scrolled(written: bytes) -> str:
-    """Give the lines that scrolled away, and those still on the screen."""
+    """Return the lines that scrolled away, and those still on the screen."""
     screen = pyte.HistoryScreen(80, 24, history=10_000)
     pyte.ByteStream(screen).feed(written.replace(b"\r\r\n", b"\r\n"))
     gone = ["".join(line[at].data for at in range(80)) for line in screen.history.top]

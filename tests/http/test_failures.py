@@ -27,7 +27,7 @@ from aiotokengate._http import direct, transport
 from aiotokengate._http.connections import Progress
 from aiotokengate._http.failures import broken, failed, refused_by_proxy
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
-from aiotokengate.testing._transport import ScriptedBody
+from aiotokengate.testing._scripted_body import ScriptedBody
 from tests.support.common import receiver_over
 from tests.support.raw_server import Wire, chat, plain, serving, tls, tunnelling
 
@@ -50,7 +50,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 # --- the decision -------------------------------------------------------------------------------
 
-PLACE = ConnectionKey("gateway.test", 443, True, True, None, None, None)  # noqa: FBT003 - aiohttp's
+PLACE = ConnectionKey("gateway.test", 443, True, True, None, None, None)
 REFUSED = aiohttp.ClientConnectorError(PLACE, ConnectionRefusedError(111, "Connection refused"))
 
 

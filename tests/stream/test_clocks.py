@@ -12,7 +12,7 @@ from aiotokengate._stream.download import Download, DownloadSettings
 from aiotokengate.clock import Timer
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from tests.support.common import receiver_over
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()

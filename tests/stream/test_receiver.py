@@ -9,7 +9,7 @@ from aiotokengate._stream.receiver import HELD_OPEN
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from tests.support.common import receiver_over
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()

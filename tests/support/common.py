@@ -12,14 +12,14 @@ from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.clock import Clock, RealClock
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import Attempt, Status, Timeline
 
 
 def receiver_over(
     steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = None
 ) -> Receiver:
-    """Give a receiver over a body that is read step by step."""
+    """Return a receiver over a body that is read step by step."""
     clock = clock or RealClock()
     dialect = DIALECTS["qwen"]
     return Receiver(
@@ -47,7 +47,7 @@ INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def sockets() -> Iterator[socket.socket]:
-    """Give the open internet sockets of this process."""
+    """Yield the open internet sockets of this process."""
     for found in gc.get_objects():
         if isinstance(found, socket.socket) and found.fileno() >= 0 and found.family in INTERNET:
             yield found

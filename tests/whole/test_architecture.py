@@ -55,7 +55,7 @@ def place(file: Path) -> str:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Give the full name of everything that a file imports, also for its types alone."""
+    """Yield the full name of everything that a file imports, also for its types alone."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -171,7 +171,7 @@ def test_only_the_transport_uses_the_client_side_of_aiohttp() -> None:
     users = {where: names for where, names in users.items() if names}
     edge = [where for where in users if where.startswith("_http/")]
     client = set().union(*(users.pop(where) for where in edge))
-    assert "aiohttp" in users.pop("testing/_record.py")
+    assert "aiohttp" in users.pop("testing/_recorder.py")
     assert not {name for name in client if name.startswith("aiohttp.web")}
     assert {where.split("/")[0] for where in users} == {"testing"}
     for where, names in users.items():

@@ -34,7 +34,7 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import RealClock
 from aiotokengate.errors import ResponseInvalid, TokenGateError, WireError
 from aiotokengate.testing import Pause
-from aiotokengate.testing._transport import ScriptedBody
+from aiotokengate.testing._scripted_body import ScriptedBody
 from aiotokengate.types import Timeline
 from tests.support.floods import FLOODS, block_delta, call_piece, chat_end, messages_around
 from tests.support.streams import body, chat_frame, read, saying

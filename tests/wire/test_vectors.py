@@ -35,7 +35,7 @@ from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE, ProtocolName
 from aiotokengate.testing import Pause
 from aiotokengate.testing._clock import VirtualClock
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import (
     AnswerDelta,
     Choice,
@@ -294,7 +294,7 @@ def test_cut_into_any_pieces(name: str, data: st.DataObject) -> None:
 # --- an image of five megabytes in one delta ----------------------------------------------------
 
 # A seed in place of five megabytes in the repository; nobody's secret depends on it.
-SEED = random.Random(25)  # noqa: S311 - not for cryptography
+SEED = random.Random(25)
 IMAGE = base64.b64encode(SEED.randbytes(5 * 1024 * 1024 * 3 // 4)).decode()
 HEAD = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"gemini-3-pro-image",'
 FRAMES = (
