@@ -82,14 +82,13 @@ if TYPE_CHECKING:
     )
     from aiotokengate._resources.images import ImagesMaker
     from aiotokengate._resources.jobs import Job, Pollers
-    from aiotokengate._resources.models import ModelInfo
     from aiotokengate._resources.music import Music
     from aiotokengate._resources.raw import Method, RawCall
     from aiotokengate._resources.structured import Tool
     from aiotokengate._resources.tools import ToolCalls
     from aiotokengate._resources.videos import Videos
     from aiotokengate._wire.question import Reasoning
-    from aiotokengate.catalogue import ProtocolName
+    from aiotokengate.catalogue import ModelInfo, ProtocolName
     from aiotokengate.hooks import Hook
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
@@ -177,9 +176,9 @@ class TokenGate(Shared):
             ways, trust = _network(proxy, ssl, allow_private)
         finally:
             del proxy  # its password is for no traceback
-        self.base_url = _address(base_url)
-        self.timeout = timeout or Timeout()
-        self.retry = retry or Retry()
+        self.base_url: str = _address(base_url)
+        self.timeout: Timeout = timeout or Timeout()
+        self.retry: Retry = retry or Retry()
         own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
         self._defaults = Defaults(
             self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict, own_key

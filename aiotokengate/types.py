@@ -7,7 +7,7 @@ plain attrs values: comparable, picklable, convertible with :func:`attrs.asdict`
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import attrs
@@ -17,6 +17,7 @@ from aiotokengate._base.error import Attempt, CallerError, WireError
 
 __all__ = [
     "AnswerDelta",
+    "ApiKey",
     "Attempt",
     "ChatParams",
     "Choice",
@@ -25,10 +26,13 @@ __all__ = [
     "CommentaryDelta",
     "Delta",
     "FinishDelta",
+    "Json",
     "Media",
     "MediaDelta",
     "Message",
+    "Messages",
     "Outcome",
+    "Reasoning",
     "ReasoningDelta",
     "RefusalDelta",
     "Reply",
@@ -47,6 +51,14 @@ Json: TypeAlias = Any
 T = TypeVar("T")
 
 Status = Literal["complete", "stopped", "paused", "interrupted"]
+
+ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""A key, or a callable that returns it, sync or async, and is asked before each request."""
+
+Reasoning: TypeAlias = (
+    Literal["off", "minimal", "low", "medium", "high", "xhigh", "max"] | int | None
+)
+"""How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
 
 
 def _empty() -> Mapping[str, Json]:
@@ -81,6 +93,10 @@ class Message:
         }
         own.update({key: value for key, value in optional.items() if value is not None})
         return {**own, **self.extra}
+
+
+Messages: TypeAlias = str | Sequence[Mapping[str, Json] | Message]
+"""A prompt, or the messages as dicts in the API's own form or as values."""
 
 
 class ChatParams(TypedDict, total=False):

@@ -134,9 +134,9 @@ class Link:
     """
 
     def __init__(self, terms: Terms) -> None:
-        self.name = secrets.token_hex(6)
-        self.pid = os.getpid()
-        self.loop = asyncio.get_running_loop()
+        self.name: str = secrets.token_hex(6)
+        self.pid: int = os.getpid()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.members: WeakValueDictionary[str, Member] = WeakValueDictionary()
         self._terms = terms
         self._client = terms.connect()

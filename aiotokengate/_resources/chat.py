@@ -21,7 +21,7 @@ from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.protocols import checked_protocol, find_protocol
 from aiotokengate._wire.question import Encoded, Question, Reasoning
 from aiotokengate.errors import CallerError
-from aiotokengate.types import ChatParams, Message
+from aiotokengate.types import ChatParams, Message, Messages
 
 if TYPE_CHECKING:
     from aiotokengate._policy.queue import Priority
@@ -47,7 +47,6 @@ __all__ = [
     "message_list",
 ]
 
-Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
 Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
 """Functions that the model may call: in the API's own form, or Python's."""
 

@@ -100,7 +100,7 @@ class Conversation(Unique):
         self.model = model
         self.system = system
         self.messages: list[Mapping[str, Any]] = []
-        self.max_tokens_kept = _checked_budget(max_tokens_kept)
+        self.max_tokens_kept: int | None = _checked_budget(max_tokens_kept)
         self.keep_partial = keep_partial
         self._ask = ask
         self._options = dict(options or {})

@@ -104,9 +104,9 @@ class Image(Shared):
         self, image: ImageData, fetch: Callable[[str], Coroutine[Any, Any, Download]]
     ) -> None:
         """Take an image as it came."""
-        self.url = image.url
-        self.mime = image.mime
-        self.revised_prompt = image.revised_prompt
+        self.url: str = image.url
+        self.mime: str = image.mime
+        self.revised_prompt: str = image.revised_prompt
         self._data = image.data
         self._fetch = fetch
 
@@ -310,7 +310,7 @@ class ImagesMaker(Shared):
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
         """Make them over a session."""
-        self.requester = requester
+        self.requester: Requester = requester
         self._defaults = defaults
 
     def generate(

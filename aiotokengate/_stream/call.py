@@ -398,12 +398,12 @@ class _Place:
     __slots__ = ("breaks", "choice", "key", "kind", "scope", "start")
 
     def __init__(self, choice: int, kind: int, scope: Scope, start: int = 0) -> None:
-        self.choice = choice
-        self.kind = kind
+        self.choice: int = choice
+        self.kind: int = kind
         self.scope = scope
-        self.start = start
-        self.key = KINDS * choice + kind
-        self.breaks = range(KINDS * choice, KINDS * choice + BREAK + 1)
+        self.start: int = start
+        self.key: int = KINDS * choice + kind
+        self.breaks: range = range(KINDS * choice, KINDS * choice + BREAK + 1)
 
 
 class _Cursor:

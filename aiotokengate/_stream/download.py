@@ -238,10 +238,10 @@ class Download(Unique):
         request_id: str | None,
     ) -> None:
         """Take over an answer."""
-        self.status = status
-        self.headers = headers
-        self.request_id = request_id
-        self.endpoint = ""
+        self.status: int = status
+        self.headers: Mapping[str, str] = headers
+        self.request_id: str | None = request_id
+        self.endpoint: str = ""
         self._flow = _Flow(body, terms)
         self._guard = Guard(self._flow)
 

@@ -11,65 +11,81 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
-    from aiotokengate.testing._clock import VirtualClock
+    from aiotokengate.testing._clock import VirtualClock, VirtualTimer
     from aiotokengate.testing._gateway import FakeGateway
     from aiotokengate.testing._jobs import FakeJob, JobBoard, JobPlan
-    from aiotokengate.testing._limits import Enforcer, RateLimit
+    from aiotokengate.testing._limits import Decision, Enforcer, Permit, RateLimit, Verdict
     from aiotokengate.testing._record import Recorder
-    from aiotokengate.testing._recording import Recording
+    from aiotokengate.testing._recording import Exchange, Recording
     from aiotokengate.testing._request import GatewayRequest
     from aiotokengate.testing._script import (
         Call,
+        Handler,
         KeepAlive,
         Pace,
         Pause,
         Raw,
+        Script,
         ScriptedReply,
         Text,
         Thought,
     )
     from aiotokengate.testing._signals import Gate, Signal
-    from aiotokengate.testing._transport import ScriptedBody
+    from aiotokengate.testing._transport import ScriptedBody, Step
 
 __all__ = [
     "Call",
+    "Decision",
     "Enforcer",
+    "Exchange",
     "FakeGateway",
     "FakeJob",
     "Gate",
     "GatewayRequest",
+    "Handler",
     "JobBoard",
     "JobPlan",
     "KeepAlive",
     "Pace",
     "Pause",
+    "Permit",
     "RateLimit",
     "Raw",
     "Recorder",
     "Recording",
+    "Script",
     "ScriptedBody",
     "ScriptedReply",
     "Signal",
+    "Step",
     "Text",
     "Thought",
+    "Verdict",
     "VirtualClock",
+    "VirtualTimer",
     "faults",
 ]
 
 _HOMES = {
+    "Decision": "_limits",
     "Enforcer": "_limits",
+    "Exchange": "_recording",
     "FakeGateway": "_gateway",
     "FakeJob": "_jobs",
     "JobBoard": "_jobs",
     "JobPlan": "_jobs",
     "GatewayRequest": "_request",
     "Gate": "_signals",
+    "Permit": "_limits",
     "RateLimit": "_limits",
     "Recorder": "_record",
     "Recording": "_recording",
     "ScriptedBody": "_transport",
     "Signal": "_signals",
+    "Step": "_transport",
+    "Verdict": "_limits",
     "VirtualClock": "_clock",
+    "VirtualTimer": "_clock",
     "faults": "faults",
 }
 _SCRIPTS = "_script"
