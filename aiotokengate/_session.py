@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from aiotokengate._resources.chat import (
         ChatOptions,
         CheckOptions,
-        Messages,
         RunOptions,
         Tools,
         TurnOptions,
@@ -87,9 +86,9 @@ if TYPE_CHECKING:
     from aiotokengate._resources.structured import Tool
     from aiotokengate._resources.tools import ToolCalls
     from aiotokengate._resources.videos import Videos
-    from aiotokengate._wire.question import Reasoning
     from aiotokengate.catalogue import ModelInfo, ProtocolName
     from aiotokengate.hooks import Hook
+    from aiotokengate.types import Answer, Json, Messages, Reasoning, ResponseType
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
@@ -160,7 +159,7 @@ class TokenGate(Shared):
         retry: Retry | None = None,
         hooks: Iterable[Hook] = (),
         extra_headers: Mapping[str, str] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Json] | None = None,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool = True,
         allow_private: bool = False,
@@ -262,7 +261,7 @@ class TokenGate(Shared):
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
         tools: Tools | None = None,
-        response_type: Any = None,  # noqa: ANN401 - whatever describes a type
+        response_type: ResponseType[Answer] | None = None,
         fallback: None = None,
         resume: None = None,
         retry: Retry | None = None,
@@ -270,11 +269,11 @@ class TokenGate(Shared):
         deadline: float | None = None,
         priority: Priority = "interactive",
         fair_key: str | None = None,
-        extra_body: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Json] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         idempotency_key: str | bool | None = None,
         **params: Unpack[ChatParams],
-    ) -> ChatCall:
+    ) -> ChatCall[Answer]:
         """Ask a model: await the call, iterate it, or enter it.
 
         Args:
@@ -641,7 +640,7 @@ class TokenGate(Shared):
         method: Method,
         path: str,
         *,
-        json: Mapping[str, Any] | list[Any] | None = None,
+        json: Mapping[str, Json] | list[Json] | None = None,
         form: Form | None = None,
         retry: Retry | None = None,
         timeout: Timeout | None = None,

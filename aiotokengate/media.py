@@ -15,6 +15,7 @@ from aiotokengate._resources.audio import (
 from aiotokengate._resources.base import CallOptions
 from aiotokengate._resources.embeddings import EmbeddingInput, EmbeddingParams, Embeddings, Split
 from aiotokengate._resources.images import (
+    Face,
     Image,
     ImageCall,
     ImageParams,
@@ -33,6 +34,7 @@ __all__ = [
     "EmbeddingInput",
     "EmbeddingParams",
     "Embeddings",
+    "Face",
     "FilePart",
     "Form",
     "Image",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 import orjson
@@ -36,10 +36,12 @@ __all__ = [
     "ReasoningDelta",
     "RefusalDelta",
     "Reply",
+    "ResponseType",
     "Status",
     "Timeline",
     "ToolCall",
     "ToolCallDelta",
+    "TypeForm",
     "UnknownDelta",
     "Usage",
     "UsageDelta",
@@ -49,6 +51,28 @@ Json: TypeAlias = Any
 """Whatever JSON can hold; the wire is checked by the decoders, not by the type checker."""
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:  # type checkers know typing_extensions without its being installed
+    from typing_extensions import TypeVar as _TypeVar
+
+    Answer = _TypeVar("Answer", default=None)
+    Parsed = _TypeVar("Parsed", default=Any)
+    Parsed_co = _TypeVar("Parsed_co", covariant=True, default=Any)
+else:  # Python takes a default from 3.13 on
+    Answer, Parsed = TypeVar("Answer"), TypeVar("Parsed")
+    Parsed_co = TypeVar("Parsed_co", covariant=True)
+
+
+class TypeForm(Protocol[Parsed_co]):
+    """A type that is no class, such as ``City | None``; type checkers don't say of what values."""
+
+    @property
+    def __args__(self) -> tuple[Parsed_co, ...]:
+        """The types that it was made of."""
+
+
+ResponseType: TypeAlias = type[Parsed] | TypeForm[Parsed]
+"""The type that an answer must have: a class, a list or dict of something, or a union."""
 
 Status = Literal["complete", "stopped", "paused", "interrupted"]
 
@@ -479,7 +503,7 @@ NOT_KEPT = "text not kept: what was read was dropped (retain=False)"
 
 
 @attrs.frozen(slots=False)  # which makes frozen values at half the cost
-class Reply:
+class Reply(Generic[Parsed_co]):
     """A whole reply, or the part of one that came.
 
     ``status`` is ``complete`` only when every choice has claimed to be finished and the protocol's
@@ -498,7 +522,7 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=_empty, repr=False)
     extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
     notes: tuple[str, ...] = ()
-    parsed: Any = None
+    parsed: Parsed_co = attrs.field(default=None)
     timeline: Timeline = attrs.field(factory=Timeline, repr=False)
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     skipped: int = 0

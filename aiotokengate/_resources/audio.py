@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
 
     from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate.types import Json
 
 __all__ = [
     "Audio",
@@ -67,7 +68,7 @@ class TranscriptParams(CallOptions, total=False):
     Source: OpenAI's Transcriptions reference, its newest client's too; ``filename`` is ours.
     """
 
-    chunking_strategy: Any
+    chunking_strategy: Json
     filename: str
     include: Sequence[str]
     keywords: Sequence[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict
 
 import attrs
 
@@ -21,7 +21,7 @@ from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.protocols import checked_protocol, find_protocol
 from aiotokengate._wire.question import Encoded, Question, Reasoning
 from aiotokengate.errors import CallerError
-from aiotokengate.types import ChatParams, Message, Messages
+from aiotokengate.types import ChatParams, Message, Messages, Parsed, ResponseType
 
 if TYPE_CHECKING:
     from aiotokengate._policy.queue import Priority
@@ -76,7 +76,7 @@ class ChatOptions(TypedDict):
     idempotency_key: str | bool | None
 
 
-class RunOptions(ChatParams, CallOptions, total=False):
+class RunOptions(ChatParams, CallOptions, Generic[Parsed], total=False):
     """What each turn of a run may be told: parameters and options of chat(), but for tools."""
 
     stream: bool
@@ -84,12 +84,12 @@ class RunOptions(ChatParams, CallOptions, total=False):
     strict: bool | None
     reasoning: Reasoning
     protocol: ProtocolName | None
-    response_type: Any
+    response_type: ResponseType[Parsed] | None
     fallback: None
     resume: None
 
 
-class TurnOptions(RunOptions, total=False):
+class TurnOptions(RunOptions[Parsed], total=False):
     """What each turn of a conversation may be told: parameters and options of chat()."""
 
     tools: Tools | None

@@ -37,6 +37,7 @@ from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
     from aiotokengate._stream.receiver import Pump
+    from aiotokengate.types import Parsed
 
 __all__ = ["Conversation"]
 
@@ -126,7 +127,7 @@ class Conversation(Unique):
         """Say how long it is; never what is in it."""
         return f"<Conversation {self.model} {len(self.messages)} messages>"
 
-    def say(self, content: Content, **options: Unpack[TurnOptions]) -> ChatCall:
+    def say(self, content: Content, **options: Unpack[TurnOptions[Parsed]]) -> ChatCall[Parsed]:
         """Say something, and record both turns once the reply is whole.
 
         Args:
@@ -145,8 +146,8 @@ class Conversation(Unique):
     def answer_tools(
         self,
         results: Mapping[str, str],
-        **options: Unpack[TurnOptions],
-    ) -> ChatCall:
+        **options: Unpack[TurnOptions[Parsed]],
+    ) -> ChatCall[Parsed]:
         """Give the results of the tool calls of the last turn, by their ids.
 
         Raises:

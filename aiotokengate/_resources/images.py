@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
 import attrs
 import orjson
@@ -29,10 +29,12 @@ from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.media import ImageData, image_event, images_of, usage_in
 from aiotokengate.errors import CallerError, TokenGateError, TransportError, WireError
-from aiotokengate.types import Usage
+from aiotokengate.types import Json, Usage
 
 if TYPE_CHECKING:
     import os
+
+    from PIL.Image import Image as Picture
 
     from aiotokengate._resources.base import Defaults, Requester
     from aiotokengate._stream.download import Download
@@ -73,7 +75,7 @@ class ImageParams(CallOptions, total=False):
     seed: int
     size: str
     style: str
-    svg: Mapping[str, Any]
+    svg: Mapping[str, Json]
     true_cfg_scale: float
     user: str
     watermark: bool
@@ -144,7 +146,7 @@ class Image(Shared):
         data = await self.read()
         return await asyncio.to_thread(_write, Path(path), data)
 
-    async def pil(self) -> Any:  # noqa: ANN401 - Pillow may be missing
+    async def pil(self) -> Picture:
         """Give it as an image of Pillow's.
 
         Raises:
@@ -193,13 +195,17 @@ class Images(Sequence[Image]):
 
     images: tuple[Image, ...]
     usage: Usage
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Count them."""
         return len(self.images)
 
-    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - one, or several of a slice
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Image, ...]: ...
+    def __getitem__(self, place: int | slice) -> Image | tuple[Image, ...]:
         """Give one, or several."""
         return self.images[place]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiotokengate._http.uploads import Form
 from aiotokengate._resources.base import Request
 from aiotokengate._resources.single_use import Fetched
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
     from aiotokengate._resources.base import Defaults, Options, Requester
@@ -22,7 +23,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Fetched[Any]):
+class RawCall(Fetched[Json]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::
@@ -35,7 +36,7 @@ class RawCall(Fetched[Any]):
     __slots__ = ()
 
 
-async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+async def _whole(requester: Requester, request: Request) -> Json:
     async with await requester.fetch(request) as download:
         if download.content_type.endswith("json"):
             return await download.json()
@@ -47,7 +48,7 @@ def make_raw_call(
     defaults: Defaults,
     method: str,
     path: str,
-    body: Mapping[str, Any] | list[Any] | Form | None,
+    body: Mapping[str, Json] | list[Json] | Form | None,
     options: Options,
     *,
     costly: bool | None,

@@ -16,13 +16,13 @@ import attrs
 
 from aiotokengate._wire.jsontext import dumps, loads
 from aiotokengate.errors import CallerError, ResponseInvalid
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["Shape", "Tool", "result_text", "shape_of", "tool_of"]
 
-Json: TypeAlias = Any
 Way: TypeAlias = Literal["schema", "json", "text"]
 
 _WRAPPED: Final = "value"
@@ -50,9 +50,9 @@ class Shape:
     schema: Mapping[str, Json] = attrs.field(repr=False)
     strict: bool
     _wrapped: bool = attrs.field(repr=False)
-    _convert: Callable[[Json], Any] = attrs.field(repr=False)
+    _convert: Callable[[Json], object] = attrs.field(repr=False)
 
-    def parse(self, text: str) -> Any:  # noqa: ANN401 - the user's type
+    def parse(self, text: str) -> object:
         """Give the value of an answer.
 
         Raises:
@@ -79,7 +79,7 @@ class Shape:
         return ({"type": "json_object"} if way == "json" else None), instruction
 
 
-def shape_of(wanted: Any) -> Shape:  # noqa: ANN401 - whatever describes a type
+def shape_of(wanted: object) -> Shape:
     """Give the shape of a type.
 
     Raises:
@@ -131,11 +131,11 @@ def _library() -> ModuleType:
     return msgspec
 
 
-def _pydantic(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]] | None:  # noqa: ANN401
+def _pydantic(wanted: object) -> tuple[dict[str, Json], Callable[[Json], object]] | None:
     if not hasattr(wanted, "model_json_schema") or not hasattr(wanted, "model_validate"):
         return None
 
-    def convert(value: Json) -> Any:  # noqa: ANN401 - the user's type
+    def convert(value: Json) -> object:
         try:
             return wanted.model_validate(value)
         except ValueError as error:
@@ -144,7 +144,7 @@ def _pydantic(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]] | No
     return dict(wanted.model_json_schema()), convert
 
 
-def _said_by_pydantic(error: Any) -> str:  # noqa: ANN401 - pydantic's, which may be missing
+def _said_by_pydantic(error: ValueError) -> str:
     flaws = (
         error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
     )
@@ -152,7 +152,7 @@ def _said_by_pydantic(error: Any) -> str:  # noqa: ANN401 - pydantic's, which ma
     return "; ".join(said)
 
 
-def _msgspec(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]]:  # noqa: ANN401
+def _msgspec(wanted: object) -> tuple[dict[str, Json], Callable[[Json], object]]:
     msgspec = _library()
     try:
         schema = _inlined(msgspec.json.schema(wanted))
@@ -160,7 +160,7 @@ def _msgspec(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]]:  # n
         message = f"expected response_type as a type with a JSON Schema: {error}"
         raise CallerError(message) from None
 
-    def convert(value: Json) -> Any:  # noqa: ANN401 - the user's type
+    def convert(value: Json) -> object:
         try:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError as error:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import attrs
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from aiotokengate._stream.receiver import Body
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
-    from aiotokengate.types import Attempt
+    from aiotokengate.types import Attempt, Json
 
 __all__ = ["Download", "DownloadTerms", "make_room", "write_whole"]
 
@@ -311,7 +311,7 @@ class Download(Unique):
         finally:
             del self
 
-    async def json(self) -> Any:  # noqa: ANN401 - parsed JSON
+    async def json(self) -> Json:
         """Give the parsed JSON.
 
         Raises:

@@ -20,9 +20,10 @@ CONTRACT = {
         "CitationDelta CommentaryDelta ConnectFailed ContentFiltered ContextLengthExceeded "
         "Conversation Endpoint FinishDelta JobFailed Limits MediaDelta Message ModelNotFound "
         "Outcome Overloaded PermissionDenied Phase Pool QueueFull QuotaExhausted RateLimited "
-        "RawCall ReasoningDelta RefusalDelta Reply ResponseInvalid Retry ServerFailed StatusError "
-        "StreamInterrupted TextStream TimedOut Timeout TokenGate TokenGateError ToolCall "
-        "ToolCallDelta TransportError Unanswered UnknownDelta Usage UsageDelta WireError"
+        "RawCall ReasoningDelta RefusalDelta Reply ResponseInvalid Retry ServerFailed "
+        "StatusError StreamInterrupted TextStream TimedOut Timeout TokenGate TokenGateError "
+        "ToolCall ToolCallDelta TransportError Unanswered UnknownDelta Usage UsageDelta "
+        "WireError"
     ),
     "aiotokengate.catalogue": "CATALOGUE Catalogue Model ModelInfo ProtocolName",
     "aiotokengate.clock": "Clock RealClock Timer",
@@ -40,21 +41,22 @@ CONTRACT = {
         "SongParams VideoDialect VideoParams Videos"
     ),
     "aiotokengate.media": (
-        "Audio CallOptions Download EmbeddingInput EmbeddingParams Embeddings FilePart Form Image "
-        "ImageCall ImageParams Images ImagesMaker Method RawCall Segment Sketch Source SpeechCall "
-        "SpeechParams Split TranscriptFormat TranscriptParams Transcription TranscriptionCall Word"
+        "Audio CallOptions Download EmbeddingInput EmbeddingParams Embeddings Face FilePart "
+        "Form Image ImageCall ImageParams Images ImagesMaker Method RawCall Segment Sketch "
+        "Source SpeechCall SpeechParams Split TranscriptFormat TranscriptParams Transcription "
+        "TranscriptionCall Word"
     ),
     "aiotokengate.pool": (
         "Backend BackendLane Because Charge Kind LaneStatistics Limits LocalBackend LocalLane "
-        "Mark Monitor Outcomes Place Pool PoolStatistics Priority Remaining Slot Stage "
-        "Ticket Waiting"
+        "Mark Monitor Outcomes Place Pool PoolStatistics Priority Remaining Slot Stage Ticket "
+        "Waiting"
     ),
     "aiotokengate.redis": "RedisBackend statistics",
     "aiotokengate.sse": "MAX_EVENT_BYTES SSEDecoder ServerSentEvent",
     "aiotokengate.testing": (
-        "Call Decision Enforcer Exchange FakeGateway FakeJob Gate GatewayRequest JobBoard JobPlan "
-        "KeepAlive Pace Pause Permit RateLimit Raw Recorder Recording Script ScriptedBody "
-        "ScriptedReply Signal Step Text Thought Verdict VirtualClock faults"
+        "Call Decision Enforcer Exchange FakeGateway FakeJob Gate GatewayRequest JobBoard "
+        "JobPlan KeepAlive Pace Pause Permit RateLimit Raw Recorder Recording Script "
+        "ScriptedBody ScriptedReply Signal Step Text Thought Verdict VirtualClock faults"
     ),
     "aiotokengate.tools": (
         "RunOptions Tool ToolCalls ToolOutcome ToolRun Tools TurnOptions tool_of"
@@ -62,8 +64,8 @@ CONTRACT = {
     "aiotokengate.types": (
         "AnswerDelta ApiKey Attempt ChatParams Choice Citation CitationDelta CommentaryDelta "
         "Delta FinishDelta Json Media MediaDelta Message Messages Outcome Reasoning "
-        "ReasoningDelta RefusalDelta Reply Status Timeline ToolCall ToolCallDelta UnknownDelta "
-        "Usage UsageDelta"
+        "ReasoningDelta RefusalDelta Reply ResponseType Status Timeline ToolCall ToolCallDelta "
+        "TypeForm UnknownDelta Usage UsageDelta"
     ),
 }
 NAMES = [(module, name) for module, names in CONTRACT.items() for name in names.split()]
