@@ -77,8 +77,9 @@ format: $(DEV) ## let ruff put right what it can / 自动修正格式
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(DEV) ## mypy --strict
+types: $(DEV) ## mypy --strict, and basedpyright on what users write / 静态类型检查
 	$(BIN)/mypy $(TYPED)
+	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # Of this tree, also where another one is installed; below 100 % it fails.
 verify-types: $(DEV) ## whether all that is public has a type / 公共接口须全部有类型

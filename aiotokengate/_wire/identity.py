@@ -48,7 +48,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from aiotokengate._wire.jsontext import rejoined, written
-from aiotokengate.types import FREE_TEXT
+from aiotokengate.types import FREE_TEXT, Json
 
 if TYPE_CHECKING:
     from aiotokengate._wire.extent import Extent
@@ -462,13 +462,13 @@ def _fragment(value: object) -> str:
     return written(value)
 
 
-def parsed(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+def parsed(text: str) -> Json:
     """Return the JSON of a text, None for what is none; raw control characters are read."""
     whole = _strictly(text)
     return _parsed_loosely(text) if whole is None and _CONTROL.search(text) else whole
 
 
-def _strictly(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+def _strictly(text: str) -> Json:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -494,7 +494,7 @@ def is_loose(text: str) -> bool:
     return _CONTROL.search(text) is not None and _strictly(text) is None
 
 
-def _parsed_loosely(text: str) -> Any:  # noqa: ANN401 - parsed JSON
+def _parsed_loosely(text: str) -> Json:
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):

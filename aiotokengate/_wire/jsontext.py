@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 __all__ = ["dumps", "is_deep", "lenient", "loads", "mended", "rejoined", "same", "written"]
 
@@ -25,7 +26,7 @@ _DEEPEST = 200
 """Levels of nesting that are read and sent; orjson writes 254, Python shows fewer than 1,000."""
 
 
-def loads(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
+def loads(text: bytes) -> Json:
     """Parse; also NaN, Infinity and halves of surrogate pairs.
 
     Raises:
@@ -37,7 +38,7 @@ def loads(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
         return json.loads(text)
 
 
-def lenient(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
+def lenient(text: bytes) -> Json:
     """Parse a frame also with what vendors do beside the letter of JSON.
 
     Raw control characters in a string are read; bytes that are no UTF-8, as an engine sends them
@@ -123,7 +124,7 @@ _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte."""
 
 
-def mended(value: Any, raw: frozenset[str]) -> Any:  # noqa: ANN401 - parsed JSON
+def mended(value: Json, raw: frozenset[str]) -> Json:
     """Give parsed JSON without lone surrogates, but for the texts of the keys in ``raw``."""
     if isinstance(value, str):
         return value if value.isascii() else "".join(rejoined(value + "\0"))[:-1]

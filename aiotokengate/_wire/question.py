@@ -13,7 +13,7 @@ from aiotokengate._wire.jsontext import is_deep, lenient, mended
 from aiotokengate._wire.splice import Splicer
 from aiotokengate._wire.transcript import BREAK, KINDS, ChoiceState, Transcript
 from aiotokengate.catalogue import UNKNOWN, Model
-from aiotokengate.types import Reasoning
+from aiotokengate.types import Json, Reasoning
 
 __all__ = [
     "NO_HEADERS",
@@ -212,7 +212,7 @@ class FrameDecoder:
         self.splicer.forget()
         self.transcript.seal()
 
-    def clean(self, value: Any) -> Any:  # noqa: ANN401 - parsed JSON
+    def clean(self, value: Json) -> Json:
         """Return parsed JSON in which no half of a character is left."""
         if not self.uneven:
             return value

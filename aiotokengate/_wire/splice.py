@@ -33,6 +33,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from aiotokengate._wire.transcript import Transcript
+from aiotokengate.types import Json
 
 __all__ = ["Append", "Hole", "Splicer"]
 
@@ -152,7 +153,7 @@ def _reader(inner: Sequence[bytes], what: Sequence[int]) -> Callable[[bytes], An
     twins = [number for number, kind in enumerate(what) if kind == _TWIN]
     scalars = [number for number, kind in enumerate(what) if kind == _SCALAR]
 
-    def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
+    def read(middle: bytes) -> Json:
         values = []
         for piece in inner:
             value, found, middle = middle.partition(piece)
@@ -178,7 +179,7 @@ _PAIR: Final = 2
 def _pair_reader(between: bytes, place: int) -> Callable[[bytes], Any]:
     """Make the same for a text and one scalar, as Responses numbers its events."""
 
-    def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
+    def read(middle: bytes) -> Json:
         first, found, second = middle.partition(between)
         text, scalar = (second, first) if place else (first, second)
         number = scalar.isdigit() and not scalar.startswith(b"0")  # parsed in no time

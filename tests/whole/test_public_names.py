@@ -75,6 +75,8 @@ VALUES = ("catalogue", "clock", "errors", "hooks", "types")
 # What is public beside the modules of the contract: the program, and the faults.
 OTHERS = {"__init__", "__main__", "py.typed", "testing", "wire"}
 
+PROGRAMS = sorted(path.stem for path in Path(__file__).parent.parent.glob("typing/[a-z]*.py"))
+
 MOST_NAMES = 55
 MOST_LINES = 60
 
@@ -167,6 +169,12 @@ def test_everything_else_begins_with_an_underscore() -> None:
         if not path.name.startswith("_")
     }
     assert inside == {"testing/faults.py", "wire/sse.py"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_type_checkers_read_is_there_at_run_time(program: str) -> None:
+    """The programs of tests/typing find every name that they import."""
+    assert importlib.import_module(f"tests.typing.{program}").__doc__
 
 
 def test_the_old_path_of_the_decoder_warns_and_is_the_same() -> None:
