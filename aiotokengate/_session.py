@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from aiotokengate._resources.chat import (
         ChatOptions,
         CheckOptions,
-        Messages,
         RunOptions,
         Tools,
         TurnOptions,
@@ -83,15 +82,14 @@ if TYPE_CHECKING:
     )
     from aiotokengate._resources.images import ImagesMaker
     from aiotokengate._resources.jobs import Job, Pollers
-    from aiotokengate._resources.models import ModelInfo
     from aiotokengate._resources.music import Music
     from aiotokengate._resources.raw import Method, RawCall
     from aiotokengate._resources.structured import Tool
     from aiotokengate._resources.tools import ToolCalls
     from aiotokengate._resources.videos import Videos
-    from aiotokengate._wire.question import Reasoning
-    from aiotokengate.catalogue import ProtocolName
+    from aiotokengate.catalogue import ModelInfo, ProtocolName
     from aiotokengate.hooks import Hook
+    from aiotokengate.types import Answer, Json, Messages, Reasoning, ResponseType
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
@@ -164,7 +162,7 @@ class TokenGate(Shared):
         retry: Retry | None = None,
         hooks: Iterable[Hook] = (),
         extra_headers: Mapping[str, str] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Json] | None = None,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool = True,
         allow_private: bool = False,
@@ -180,9 +178,9 @@ class TokenGate(Shared):
             ways, trust = _network(proxy, ssl, allow_private)
         finally:
             del proxy  # its password is for no traceback
-        self.base_url = _address(base_url)
-        self.timeout = timeout or Timeout()
-        self.retry = retry or Retry()
+        self.base_url: str = _address(base_url)
+        self.timeout: Timeout = timeout or Timeout()
+        self.retry: Retry = retry or Retry()
         own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
         self._defaults = Defaults(
             self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict, own_key
@@ -266,7 +264,7 @@ class TokenGate(Shared):
         reasoning: Reasoning = None,
         protocol: ProtocolName | None = None,
         tools: Tools | None = None,
-        response_type: Any = None,  # noqa: ANN401 - whatever describes a type
+        response_type: ResponseType[Answer] | None = None,
         fallback: None = None,
         resume: None = None,
         retry: Retry | None = None,
@@ -274,11 +272,11 @@ class TokenGate(Shared):
         deadline: float | None = None,
         priority: Priority = "interactive",
         fair_key: str | None = None,
-        extra_body: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Json] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         idempotency_key: str | bool | None = None,
         **params: Unpack[ChatParams],
-    ) -> ChatCall:
+    ) -> ChatCall[Answer]:
         """Ask a model: await the call, iterate it, or enter it.
 
         Args:
@@ -623,7 +621,7 @@ class TokenGate(Shared):
         method: Method,
         path: str,
         *,
-        json: Mapping[str, Any] | list[Any] | None = None,
+        json: Mapping[str, Json] | list[Json] | None = None,
         form: Form | None = None,
         retry: Retry | None = None,
         timeout: Timeout | None = None,

@@ -17,14 +17,16 @@ its date.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from typing import Final, Literal, TypeAlias
 
 import attrs
 
-__all__ = ["CATALOGUE", "Catalogue", "Model", "ProtocolName", "bare_name"]
+from aiotokengate.types import Json
+
+__all__ = ["CATALOGUE", "Catalogue", "Model", "ModelInfo", "ProtocolName", "bare_name"]
 
 ProtocolName: TypeAlias = Literal["chat", "responses", "messages", "gemini"]
 
@@ -115,6 +117,23 @@ class Model:
 
 
 UNKNOWN = Model("*", "unknown")
+
+
+@attrs.frozen
+class ModelInfo:
+    """A model as the gateway lists it, and what the catalogue knows of it.
+
+    Attributes:
+        known: the catalogue's row; its family is "unknown" where there is none.
+        extra: what else the gateway says.
+    """
+
+    id: str
+    owned_by: str = ""
+    created: int = 0
+    known: Model = attrs.field(default=UNKNOWN, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=dict, repr=False)
+
 
 MOST_NAMES = 1024
 """How many names a catalogue remembers the row of; a bot may pass on what its users type."""

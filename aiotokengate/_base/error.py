@@ -77,7 +77,7 @@ class TokenGateError(Exception):
         self.code = code
         self.request_id = request_id
         self.attempts: tuple[Attempt, ...] = ()
-        self.hint = hint or self.default_hint
+        self.hint: str | None = hint or self.default_hint
 
     def __str__(self) -> str:
         """Render the message, what identifies the failure, and the hint."""

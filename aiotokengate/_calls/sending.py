@@ -60,7 +60,7 @@ from aiotokengate.hooks import (
     RetryScheduled,
     emit,
 )
-from aiotokengate.types import Attempt, Timeline
+from aiotokengate.types import Attempt, Json, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -343,7 +343,7 @@ class _Sending:
         self._succeeded(empty, started)
         return empty
 
-    async def ask_once(self) -> Any:  # noqa: ANN401 - parsed JSON
+    async def ask_once(self) -> Json:
         """Send once, and read the whole JSON."""
         answer = await self._send()
         body = await answer.whole(self._sender.max_reply_bytes)

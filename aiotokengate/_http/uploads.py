@@ -30,7 +30,7 @@ class OneTimeStream:
 
     def __init__(self, stream: AsyncIterable[bytes]) -> None:
         """Keep the stream; nothing is read."""
-        self.begun = False
+        self.begun: bool = False
         self._stream = stream
 
     def __aiter__(self) -> AsyncIterator[bytes]:

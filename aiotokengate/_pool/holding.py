@@ -101,7 +101,7 @@ class Hold:
     __slots__ = ("_here", "_holds", "_lane", "_opener", "_reader", "_readers", "stream")
 
     def __init__(self, holds: Holds, lane: BackendLane, *, stream: bool) -> None:
-        self.stream = stream
+        self.stream: bool = stream
         self._holds = holds
         self._lane = lane
         self._opener = _reference()

@@ -141,7 +141,7 @@ class Pool(Shared):
         self._weights = _checked_weights(weights or {})
         self._max_waiting = _checked_bound(max_waiting)
         self._count_tokens = count_tokens
-        self.clock = clock or RealClock()
+        self.clock: Clock = clock or RealClock()
         self._backend: Backend = backend or LocalBackend(self.clock)
         self._lanes: dict[tuple[str, str], BackendLane] = {}
         self._by_model: dict[tuple[str, str], BackendLane] = {}

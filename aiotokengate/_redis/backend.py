@@ -92,18 +92,18 @@ class RedisBackend(Shared):
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Read the settings; nothing is connected yet."""
-        self.address = _checked_server(server)
-        self.prefix = _checked_prefix(prefix)
-        self.lease = _checked("lease", lease, least=0.1)
-        self.share = None if share is None else _checked("share", share, most=1.0)
-        self.timeout = _checked("timeout", timeout)
-        self.ahead = _checked("ahead", ahead, most=5.0, zero=True)
-        self.retry = min(LONGEST_RETRY, self.lease / 3)
-        self.clock = clock or RealClock()
+        self.address: str = _checked_server(server)
+        self.prefix: str = _checked_prefix(prefix)
+        self.lease: float = _checked("lease", lease, least=0.1)
+        self.share: float | None = None if share is None else _checked("share", share, most=1.0)
+        self.timeout: float = _checked("timeout", timeout)
+        self.ahead: float = _checked("ahead", ahead, most=5.0, zero=True)
+        self.retry: float = min(LONGEST_RETRY, self.lease / 3)
+        self.clock: Clock = clock or RealClock()
         self.chance = chance
         self.serials: Iterator[int] = count(1)
         self.round_trips = self.renewals = self.members = 0
-        self.secrets = _passwords(server)
+        self.secrets: tuple[str, ...] = _passwords(server)
         self._server = server
         self._local = LocalBackend(self.clock, chance)
         self._connections: list[Connection] = []

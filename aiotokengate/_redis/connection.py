@@ -115,9 +115,9 @@ class Connection:
     """
 
     def __init__(self, backend: Backend) -> None:
-        self.name = secrets.token_hex(6)
-        self.pid = os.getpid()
-        self.loop = asyncio.get_running_loop()
+        self.name: str = secrets.token_hex(6)
+        self.pid: int = os.getpid()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.members: WeakValueDictionary[str, Member] = WeakValueDictionary()
         self._backend = backend
         self._client = backend.connect()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiotokengate._calls.request import Request, Requester
     from aiotokengate._resources.options import Defaults
+    from aiotokengate.types import Json
 
 __all__ = [
     "Audio",
@@ -71,7 +72,7 @@ class TranscriptParams(CallOptions, total=False):
     Source: OpenAI's Transcriptions reference, its newest client's too; ``filename`` is ours.
     """
 
-    chunking_strategy: Any
+    chunking_strategy: Json
     filename: str
     include: Sequence[str]
     keywords: Sequence[str]

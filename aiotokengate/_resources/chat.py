@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict
 
 import attrs
 
@@ -23,7 +23,7 @@ from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.protocols import checked_protocol, find_protocol
 from aiotokengate._wire.question import Encoded, Question, Reasoning
 from aiotokengate.errors import CallerError
-from aiotokengate.types import ChatParams, Message
+from aiotokengate.types import ChatParams, Message, Messages, Parsed, ResponseType
 
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Requester
@@ -51,7 +51,6 @@ __all__ = [
     "message_list",
 ]
 
-Messages: TypeAlias = str | Sequence[Mapping[str, Any] | Message]
 Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
 """Functions that the model may call: in the API's own form, or Python's."""
 
@@ -81,7 +80,7 @@ class ChatOptions(TypedDict):
     idempotency_key: str | bool | None
 
 
-class RunOptions(ChatParams, CallOptions, total=False):
+class RunOptions(ChatParams, CallOptions, Generic[Parsed], total=False):
     """What each turn of a run may be told: parameters and options of chat(), but for tools."""
 
     stream: bool
@@ -89,12 +88,12 @@ class RunOptions(ChatParams, CallOptions, total=False):
     strict: bool | None
     reasoning: Reasoning
     protocol: ProtocolName | None
-    response_type: Any
+    response_type: ResponseType[Parsed] | None
     fallback: None
     resume: None
 
 
-class TurnOptions(RunOptions, total=False):
+class TurnOptions(RunOptions[Parsed], total=False):
     """What each turn of a conversation may be told: parameters and options of chat()."""
 
     tools: Tools | None

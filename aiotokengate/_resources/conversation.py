@@ -38,6 +38,7 @@ from aiotokengate.types import Json
 
 if TYPE_CHECKING:
     from aiotokengate._stream.receiver import Receiver
+    from aiotokengate.types import Parsed
 
 __all__ = ["Conversation"]
 
@@ -101,7 +102,7 @@ class Conversation(Unique):
         self.model = model
         self.system = system
         self.messages: list[Mapping[str, Any]] = []
-        self.max_tokens_kept = _checked_budget(max_tokens_kept)
+        self.max_tokens_kept: int | None = _checked_budget(max_tokens_kept)
         self.keep_partial = keep_partial
         self._ask = ask
         self._options = dict(options or {})
@@ -127,7 +128,7 @@ class Conversation(Unique):
         """Show how long it is; never what is in it."""
         return f"<Conversation {self.model} {len(self.messages)} messages>"
 
-    def say(self, content: Content, **options: Unpack[TurnOptions]) -> ChatCall:
+    def say(self, content: Content, **options: Unpack[TurnOptions[Parsed]]) -> ChatCall[Parsed]:
         """Ask something, and record both turns once the reply is whole.
 
         Args:
@@ -146,8 +147,8 @@ class Conversation(Unique):
     def answer_tools(
         self,
         results: Mapping[str, str],
-        **options: Unpack[TurnOptions],
-    ) -> ChatCall:
+        **options: Unpack[TurnOptions[Parsed]],
+    ) -> ChatCall[Parsed]:
         """Return the results of the tool calls of the last turn, by their ids.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import attrs
 
@@ -19,6 +19,9 @@ from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.types import Usage
 
 if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
     from aiotokengate._calls.request import Requester
     from aiotokengate._resources.options import Defaults, Options
 
@@ -61,11 +64,15 @@ class Embeddings(Sequence["array[float]"]):
         """Count them."""
         return len(self.vectors)
 
-    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - one, or several of a slice
+    @overload
+    def __getitem__(self, place: int) -> array[float]: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[array[float], ...]: ...
+    def __getitem__(self, place: int | slice) -> array[float] | tuple[array[float], ...]:
         """Return one, or several."""
         return self.vectors[place]
 
-    def numpy(self) -> Any:  # noqa: ANN401 - numpy may be missing
+    def numpy(self) -> NDArray[float32]:
         """Return them as a two-dimensional array of numpy's.
 
         Raises:

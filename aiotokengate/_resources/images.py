@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
 import attrs
 import orjson
@@ -34,6 +34,8 @@ from aiotokengate.types import Json, Usage
 
 if TYPE_CHECKING:
     import os
+
+    from PIL.Image import Image as Picture
 
     from aiotokengate._calls.request import Request, Requester
     from aiotokengate._resources.options import Defaults
@@ -75,7 +77,7 @@ class ImageParams(CallOptions, total=False):
     seed: int
     size: str
     style: str
-    svg: Mapping[str, Any]
+    svg: Mapping[str, Json]
     true_cfg_scale: float
     user: str
     watermark: bool
@@ -105,9 +107,9 @@ class Image(Shared):
         self, image: ImageData, fetch: Callable[[str], Coroutine[Any, Any, Download]]
     ) -> None:
         """Take an image as it came."""
-        self.url = image.url
-        self.mime = image.mime
-        self.revised_prompt = image.revised_prompt
+        self.url: str = image.url
+        self.mime: str = image.mime
+        self.revised_prompt: str = image.revised_prompt
         self._data = image.data
         self._fetch = fetch
 
@@ -147,7 +149,7 @@ class Image(Shared):
         await asyncio.to_thread(write_file, target, data)
         return target
 
-    async def pil(self) -> Any:  # noqa: ANN401 - Pillow may be missing
+    async def pil(self) -> Picture:
         """Return it as an image of Pillow's.
 
         Raises:
@@ -181,13 +183,17 @@ class Images(Sequence[Image]):
 
     images: tuple[Image, ...]
     usage: Usage
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Count them."""
         return len(self.images)
 
-    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - one, or several of a slice
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Image, ...]: ...
+    def __getitem__(self, place: int | slice) -> Image | tuple[Image, ...]:
         """Return one, or several."""
         return self.images[place]
 
@@ -348,7 +354,7 @@ class ImagesMaker(Shared):
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
         """Make them over a session."""
-        self.requester = requester
+        self.requester: Requester = requester
         self._defaults = defaults
 
     def generate(

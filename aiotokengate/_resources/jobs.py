@@ -398,13 +398,13 @@ class _Tracked:
         deadline: float | None,
         secrets: Callable[[], Iterable[str]],
     ) -> None:
-        self.system = system
-        self.task = ""
+        self.system: JobSystem = system
+        self.task: str = ""
         self.submit: Submit | None = None
         self.report: JobReport | None = None
-        self.changes = 0
-        self.due = 0.0
-        self.alone = False
+        self.changes: int = 0
+        self.due: float = 0.0
+        self.alone: bool = False
         self._pollers = pollers
         self._deadline = deadline
         self._secrets = secrets

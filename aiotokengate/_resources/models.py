@@ -6,33 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from aiotokengate._calls.request import HttpRequest
-from aiotokengate.catalogue import UNKNOWN, Catalogue, Model
+from aiotokengate.catalogue import Catalogue, ModelInfo
 from aiotokengate.errors import WireError
 
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Requester
     from aiotokengate._resources.options import Defaults
 
-__all__ = ["ModelInfo", "list_models"]
-
-
-@attrs.frozen
-class ModelInfo:
-    """A model as the gateway lists it, and what the catalogue knows of it.
-
-    Attributes:
-        known: the catalogue's row; its family is "unknown" where there is none.
-        extra: what else the gateway says.
-    """
-
-    id: str
-    owned_by: str = ""
-    created: int = 0
-    known: Model = attrs.field(default=UNKNOWN, repr=False)
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+__all__ = ["list_models"]
 
 
 async def list_models(requester: Requester, defaults: Defaults) -> tuple[ModelInfo, ...]:

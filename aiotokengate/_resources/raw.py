@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form
@@ -24,7 +24,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Fetched[Any]):
+class RawCall(Fetched[Json]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::
@@ -49,7 +49,7 @@ def make_raw_call(
     defaults: Defaults,
     method: str,
     path: str,
-    body: Mapping[str, Any] | list[Any] | Form | None,
+    body: Mapping[str, Json] | list[Json] | Form | None,
     options: Options,
     *,
     costly: bool | None,

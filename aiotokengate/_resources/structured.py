@@ -53,7 +53,7 @@ class Shape:
     schema: Mapping[str, Json] = attrs.field(repr=False)
     strict: bool
     _wrapped: bool = attrs.field(repr=False)
-    _convert: Callable[[Json], Any] = attrs.field(repr=False)
+    _convert: Callable[[Json], object] = attrs.field(repr=False)
 
     def parse(self, text: str) -> object:
         """Return the value of an answer.
@@ -134,7 +134,7 @@ def _library() -> ModuleType:
     return msgspec
 
 
-def _pydantic(wanted: object) -> tuple[dict[str, Json], Convert] | None:
+def _pydantic(wanted: object) -> tuple[dict[str, Json], Callable[[Json], object]] | None:
     if not hasattr(wanted, "model_json_schema") or not hasattr(wanted, "model_validate"):
         return None
 
@@ -147,7 +147,7 @@ def _pydantic(wanted: object) -> tuple[dict[str, Json], Convert] | None:
     return dict(wanted.model_json_schema()), convert
 
 
-def _said_by_pydantic(error: Exception) -> str:
+def _said_by_pydantic(error: ValueError) -> str:
     flaws = (
         error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
     )
@@ -155,7 +155,7 @@ def _said_by_pydantic(error: Exception) -> str:
     return "; ".join(said)
 
 
-def _msgspec(wanted: object) -> tuple[dict[str, Json], Convert]:
+def _msgspec(wanted: object) -> tuple[dict[str, Json], Callable[[Json], object]]:
     msgspec = _library()
     try:
         schema = _inlined(msgspec.json.schema(wanted))

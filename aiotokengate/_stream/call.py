@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias
 
 import orjson
 
@@ -29,7 +29,7 @@ from aiotokengate._base.unused import origin, warn_unused
 from aiotokengate._stream.receiver import Guard, Receiver, raise_if
 from aiotokengate._wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 from aiotokengate.errors import CallerError, TokenGateError
-from aiotokengate.types import AnswerDelta, Delta, ReasoningDelta, Reply, ToolCall
+from aiotokengate.types import AnswerDelta, Delta, Json, Parsed_co, ReasoningDelta, Reply, ToolCall
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,7 +45,7 @@ Scope: TypeAlias = Literal["all", "phase", "leading"]
 _UNUSED: Final = "unused"
 
 
-class ChatCall(Unique, Coroutine[Any, Any, Reply]):
+class ChatCall(Unique, Coroutine[Any, Any, Reply[Parsed_co]], Generic[Parsed_co]):
     """One call, not yet sent.  Use it once, in one of three ways.
 
     ::
@@ -102,7 +102,7 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply]):
 
     # --- await ----------------------------------------------------------------------------------
 
-    def __await__(self) -> Generator[Any, Any, Reply]:
+    def __await__(self) -> Generator[Any, Any, Reply[Parsed_co]]:
         """Send, and give the whole reply."""
         return _whole_reply(self._take("awaited")).__await__()
 
@@ -135,7 +135,7 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply]):
         """Send at the first step, and give the deltas."""
         return _Deltas(None, None, self._take("iterated"))
 
-    def __aenter__(self) -> Coroutine[Any, Any, ChatStream]:
+    def __aenter__(self) -> Coroutine[Any, Any, ChatStream[Parsed_co]]:
         """Send, and give the stream once its first delta is there."""
         # Taken here, and not by a first step that may be cancelled before it is made.
         return self._entered(self._take("entered"))
@@ -260,7 +260,7 @@ class _Deltas(AsyncIterator[Delta]):
             del self
 
 
-class ChatStream(Unique):
+class ChatStream(Unique, Generic[Parsed_co]):
     """A reply that is arriving.
 
     Iterate it for deltas, or read its views: in any order, late, twice, or several at a time.
@@ -315,7 +315,7 @@ class ChatStream(Unique):
         return self.choice(0).phases()
 
     @sealed
-    def objects(self, every: float = 0.25) -> AsyncIterator[Any]:
+    def objects(self, every: float = 0.25) -> AsyncIterator[Json]:
         """Give the JSON of the answer as far as it is written, at most every so many seconds.
 
         The same growing containers each time, without what is not there yet; at last the whole.
@@ -342,7 +342,7 @@ class ChatStream(Unique):
         """End now, and keep what came: the reply's status becomes ``stopped``."""
         self._receiver.stop()
 
-    async def reply(self) -> Reply:
+    async def reply(self) -> Reply[Parsed_co]:
         """Read to the end, and give the whole reply.
 
         Raises:
@@ -398,12 +398,12 @@ class _Place:
     __slots__ = ("breaks", "choice", "key", "kind", "scope", "start")
 
     def __init__(self, choice: int, kind: int, scope: Scope, start: int = 0) -> None:
-        self.choice = choice
-        self.kind = kind
+        self.choice: int = choice
+        self.kind: int = kind
         self.scope = scope
-        self.start = start
-        self.key = KINDS * choice + kind
-        self.breaks = range(KINDS * choice, KINDS * choice + BREAK + 1)
+        self.start: int = start
+        self.key: int = KINDS * choice + kind
+        self.breaks: range = range(KINDS * choice, KINDS * choice + BREAK + 1)
 
 
 class _Cursor:
@@ -646,7 +646,7 @@ class _Timed(_TextReader, AsyncIterator[str]):
         return text
 
 
-class _Objects(AsyncIterator[Any]):
+class _Objects(AsyncIterator[Json]):
     """What there is of the answer's JSON after each burst of it; a long one is read by and by."""
 
     __slots__ = ("_at", "_burst", "_bursts", "_partial")
@@ -658,7 +658,7 @@ class _Objects(AsyncIterator[Any]):
         self._partial = PartialJson()
         self._burst, self._at = "", 0
 
-    async def __anext__(self) -> Any:  # noqa: ANN401 - whatever JSON holds
+    async def __anext__(self) -> Json:
         try:
             while not self._partial.whole:
                 await self._read_burst()

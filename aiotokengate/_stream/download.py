@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import attrs
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from aiotokengate._stream.receiver import Body
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
-    from aiotokengate.types import Attempt
+    from aiotokengate.types import Attempt, Json
 
 __all__ = ["Download", "DownloadSettings", "make_room", "write_whole"]
 
@@ -239,10 +239,10 @@ class Download(Unique):
         request_id: str | None,
     ) -> None:
         """Take over an answer."""
-        self.status = status
-        self.headers = headers
-        self.request_id = request_id
-        self.endpoint = ""
+        self.status: int = status
+        self.headers: Mapping[str, str] = headers
+        self.request_id: str | None = request_id
+        self.endpoint: str = ""
         self._flow = _Flow(body, settings)
         self._guard = Guard(self._flow)
 
@@ -312,7 +312,7 @@ class Download(Unique):
         finally:
             del self
 
-    async def json(self) -> Any:  # noqa: ANN401 - parsed JSON
+    async def json(self) -> Json:
         """Give the parsed JSON.
 
         Raises:

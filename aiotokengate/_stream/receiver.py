@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from aiotokengate._pool.holding import Hold
     from aiotokengate._wire.dialects import Dialect
     from aiotokengate._wire.question import Decoder
+    from aiotokengate._wire.transcript import Transcript
     from aiotokengate.clock import Clock, Timer
     from aiotokengate.errors import Phase
 
@@ -140,7 +141,7 @@ class Guard(Unique):
     _instead = "a second one would let go of what the first one still holds"
 
     def __init__(self, target: Abandonable) -> None:
-        self.target = target
+        self.target: Abandonable = target
 
     def __del__(self) -> None:
         """Let go at once: closing a response needs no await."""
@@ -212,18 +213,18 @@ class Receiver:
         timeline: Timeline,
     ) -> None:
         """Take over an answer whose headers have come."""
-        self.log = decoder.transcript
-        self.ended = False
+        self.log: Transcript = decoder.transcript
+        self.ended: bool = False
         self.error: TokenGateError | None = None
         self.status: Status = "interrupted"
-        self.headers = body.headers
-        self.request_id = body.request_id
-        self.timeline = timeline
+        self.headers: Mapping[str, str] = body.headers
+        self.request_id: str | None = body.request_id
+        self.timeline: Timeline = timeline
         self.attempts: tuple[Attempt, ...] = ()
         self.on_end: Callable[[Receiver], None] = _nothing
         self.hold: Hold | None = None
-        self.opened_at = ""  # the place in the caller's code, for a warning in debug mode
-        self.clock = settings.clock
+        self.opened_at: str = ""  # the place in the caller's code, for a warning in debug mode
+        self.clock: Clock = settings.clock
         self._body = body
         self._read = body.read
         self._dialect = dialect
@@ -236,7 +237,7 @@ class Receiver:
         self._full = BLOCK + next(_LATER)
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
-        self.slot = 0
+        self.slot: int = 0
         self._now = settings.clock.now
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # for content, in all reads before that one

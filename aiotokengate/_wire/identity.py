@@ -104,16 +104,24 @@ class Call:
         "wire_id",
     )
 
+    closed: bool
+    doubted: bool
+    id: str
+    name_size: int
+    size: int
+    told: bool
+    wire_id: str
+
     def __init__(self, kind: str = "function", index: int | None = None) -> None:
         """Know nothing yet."""
         self.id = self.wire_id = ""
-        self.kind = kind
+        self.kind: str = kind
         self.name_size = self.size = 0
-        self.index = index
+        self.index: int | None = index
         self.extra: dict[str, Any] = {}
         self.closed = self.doubted = self.told = False
-        self.blank = True
-        self.spoke_at = 0
+        self.blank: bool = True
+        self.spoke_at: int = 0
         self._names: list[str] = []
         self._fragments: list[str] = []
         self._half = self._held = ""
@@ -261,7 +269,7 @@ class Calls:
     def __init__(self, make_id: Callable[[], str]) -> None:
         """Begin without calls; ``make_id`` returns an id for those that have none of their own."""
         self.all: list[Call] = []
-        self.conflict = False
+        self.conflict: bool = False
         self._make_id = make_id
         self._ids: set[str] = set()
         self._by_id: dict[str, Call] = {}

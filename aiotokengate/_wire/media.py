@@ -19,7 +19,7 @@ from aiotokengate._wire.parts import data_uri
 from aiotokengate._wire.question import dicts_in, text_of
 from aiotokengate._wire.usage import usage_of
 from aiotokengate.errors import WireError
-from aiotokengate.types import Usage
+from aiotokengate.types import Json, Usage
 
 __all__ = [
     "ImageData",
@@ -224,7 +224,7 @@ class Segment:
     text: str
     start: float
     end: float
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=dict, repr=False)
 
 
 @attrs.frozen
@@ -244,7 +244,7 @@ class Transcription:
     duration: float | None = None
     segments: tuple[Segment, ...] = ()
     words: tuple[Word, ...] = ()
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Json] = attrs.field(factory=dict, repr=False)
 
 
 def transcription_of(body: object) -> Transcription:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 import attrs
 import orjson
@@ -13,7 +13,7 @@ from aiotokengate._wire.jsontext import is_deep, lenient, mended
 from aiotokengate._wire.splice import Splicer
 from aiotokengate._wire.transcript import BREAK, KINDS, ChoiceState, Transcript
 from aiotokengate.catalogue import UNKNOWN, Model
-from aiotokengate.types import Json
+from aiotokengate.types import Json, Reasoning
 
 __all__ = [
     "NO_HEADERS",
@@ -31,11 +31,6 @@ __all__ = [
     "native_content",
     "text_of",
 ]
-
-Reasoning: TypeAlias = (
-    Literal["off", "minimal", "low", "medium", "high", "xhigh", "max"] | int | None
-)
-"""How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -89,9 +89,9 @@ class SSEDecoder:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Begin at the start of a body."""
-        self.max_event_bytes = max_event_bytes
+        self.max_event_bytes: int = max_event_bytes
         self.odd: list[tuple[int, bool, bytes]] = []
-        self.comments = 0
+        self.comments: int = 0
         self._buffer = bytearray()
         self._found: Sequence[object] = ()  # the events of this read
         self._late: list[bytes] = []  # lines without a known field, behind data of their event

@@ -141,10 +141,10 @@ class FakeGateway:
                 ``unreliable`` is no share.
             TypeError: ``limits`` are none.
         """
-        self.api_keys = _good_keys(api_key, api_keys)
-        self.api_key = self.api_keys[0]
+        self.api_keys: tuple[str, ...] = _good_keys(api_key, api_keys)
+        self.api_key: str = self.api_keys[0]
         self.requests: list[GatewayRequest] = []
-        self.jobs = JobBoard(jobs or JobPlan(), now)
+        self.jobs: JobBoard = JobBoard(jobs or JobPlan(), now)
         self._any_key = any_key
         self._revoked: set[str] = set()
         self._exhausted: set[str] = set()

@@ -56,7 +56,7 @@ class ScriptedBody:
         self.headers = headers
         self.request_id = request_id
         self.state: Literal["open", "closed", "released"] = "open"
-        self.reads = 0
+        self.reads: int = 0
         self._steps = deque(steps)
         self._clock: Clock = clock or RealClock()
         self._closing: asyncio.Future[None] | None = None

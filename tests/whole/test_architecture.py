@@ -21,7 +21,7 @@ PACKAGE = ROOT / "aiotokengate"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 MAX_MODULES = 55  # framing, calls, endings and holding among them, which every reply goes through
-MAX_NAMES = 46
+MAX_NAMES = 50
 MAX_LINES = 60
 MAX_PARAMETERS = 8
 
@@ -241,6 +241,7 @@ def test_the_names_at_the_top_are_few_and_sorted() -> None:
 
 def test_the_names_at_the_top_are_what_is_visible() -> None:
     """Nothing is visible that isn't public, nothing public that isn't there."""
+    assert all(hasattr(aiotokengate, name) for name in aiotokengate.__all__)  # also the late ones
     visible = {
         name
         for name, value in vars(aiotokengate).items()
