@@ -8,9 +8,9 @@ dates add to it (:func:`bare_name`); it is sent as it was written.  A model that
 spoken to as a plain OpenAI-compatible one, and its way with reasoning is found out from what it
 sends.
 
-A row is data and knows nothing of how its words are spelt: ``dialect`` names a row of
-:data:`aiotokengate._wire.dialects.DIALECTS`, ``thinking`` and ``native_thinking`` name a way of
-``aiotokengate._wire.thinking.WAYS``.  Vendors end and rename models, so a row has its source and
+A row is data and knows nothing of how its words are spelt: ``dialect`` names a row of the
+dialects, ``thinking`` and ``native_thinking`` name a way of asking for thinking; both tables stand
+in the room of the wire.  Vendors end and rename models, so a row has its source and
 its date.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Costs", "Figure"]
+__all__ = ["Costs", "Figure", "number"]
 
 Costs = dict[str, list[float | None]]
 
@@ -42,3 +42,9 @@ class Figure:
             return found[0], found[0], found[0]
         low, middle, high = quantiles(found, n=4, method="inclusive")
         return low, middle, high
+
+
+def number(value: float) -> str:
+    """Return a number as text with three digits, or all before the point."""
+    digits = max(0, 2 - len(f"{value:.0f}") + 1) if value >= 1 else 2
+    return f"{value:,.{digits}f}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from bars import Row, rows
 from clients import CLIENTS
-from figure import Figure
+from figure import Figure, number
 from results import Results, load
 
 __all__ = ["PAGES", "page", "write"]
@@ -133,12 +133,6 @@ def ratio(value: float) -> str:
 
 
 _MANY = 10
-
-
-def number(value: float) -> str:
-    """Return a number with three digits, or all before the point."""
-    digits = max(0, 2 - len(f"{value:.0f}") + 1) if value >= 1 else 2
-    return f"{value:,.{digits}f}"
 
 
 def table(lines: Sequence[Sequence[str]]) -> str:

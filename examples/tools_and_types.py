@@ -6,7 +6,7 @@ import sys
 import attrs
 
 from aiotokengate import AnswerDelta, TokenGate
-from aiotokengate._resources.tools import ToolOutcome
+from aiotokengate.tools import ToolOutcome
 
 MODEL = "qwen3.6-max-preview"
 

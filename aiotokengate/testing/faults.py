@@ -93,7 +93,7 @@ _SHAPES: Mapping[str, _Body] = {
 }
 
 ERROR_BODIES: Mapping[str, _Body] = MappingProxyType(_SHAPES)
-"""The shapes of error bodies by who sends them: a function of status and message."""
+"""The shapes of error bodies by who sends them, each a function of status and message."""
 
 
 def written(
