@@ -35,7 +35,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test fuzz attack check lint format types imports docs wheel \
+.PHONY: help demo test fuzz attack check lint format types verify-types imports docs wheel \
   bench bench-quick bench-smoke compare-faults soak bench-pool \
   instructions test-oldest test-newest test-vendors clean
 
@@ -67,7 +67,7 @@ attack: $(DEV) ## odd values at every place of every stream, ten minutes at most
 soak: $(DEV) ## a busy service on a gateway that fails, ten minutes / 高负载与故障长测
 	$(BIN)/python -m tests.programs.soak --seconds $(SOAK_SECONDS) $(SOAK_ARGS)
 
-check: lint types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
+check: lint types verify-types imports docs wheel instructions bench-smoke ## everything but the tests / 除测试外的全部检查
 
 lint: $(DEV) ## ruff
 	$(BIN)/ruff check .
@@ -77,8 +77,15 @@ format: $(DEV) ## let ruff put right what it can / 自动修正格式
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(DEV) ## mypy --strict
+types: $(DEV) ## mypy --strict, and basedpyright on what users write / 静态类型检查
 	$(BIN)/mypy $(TYPED)
+	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# Of this tree, also where another one is installed; below 100 % it fails.
+verify-types: $(DEV) ## whether all that is public has a type / 公共接口须全部有类型
+	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python \
+	  --verifytypes aiotokengate --ignoreexternal | tee /dev/stderr \
+	  | grep -F 'Package directory: "$(CURDIR)/aiotokengate"' > /dev/null
 
 imports: $(DEV) ## who may import whom
 	$(BIN)/lint-imports --no-cache --no-logo

@@ -9,13 +9,16 @@
         print(reply.reasoning, reply.answer, reply.usage.reasoning_tokens)
 """
 
+import importlib
+import typing
+
 from aiotokengate._calls.routes import Endpoint
 from aiotokengate._policy.limits import Limits
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._pool.pool import Pool
 from aiotokengate._session import TokenGate
-from aiotokengate._stream.call import ChatCall, ChatStream, TextStream
+from aiotokengate._stream.call import ChatCall, ChatStream, ChoiceView, Phase, TextStream
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,
@@ -58,6 +61,10 @@ from aiotokengate.types import (
     UsageDelta,
 )
 
+if typing.TYPE_CHECKING:
+    from aiotokengate._resources.conversation import Conversation
+    from aiotokengate._resources.raw import RawCall
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -67,11 +74,13 @@ __all__ = [
     "CallerError",
     "ChatCall",
     "ChatStream",
+    "ChoiceView",
     "CitationDelta",
     "CommentaryDelta",
     "ConnectFailed",
     "ContentFiltered",
     "ContextLengthExceeded",
+    "Conversation",
     "Endpoint",
     "FinishDelta",
     "JobFailed",
@@ -82,10 +91,12 @@ __all__ = [
     "Outcome",
     "Overloaded",
     "PermissionDenied",
+    "Phase",
     "Pool",
     "QueueFull",
     "QuotaExhausted",
     "RateLimited",
+    "RawCall",
     "ReasoningDelta",
     "RefusalDelta",
     "Reply",
@@ -108,3 +119,25 @@ __all__ = [
     "UsageDelta",
     "WireError",
 ]
+
+_LATE = {
+    "Conversation": "aiotokengate._resources.conversation",
+    "RawCall": "aiotokengate._resources.raw",
+}
+"""Where those names stand that a plain chat need not wait for."""
+
+# Hidden from type checkers, which would take it as a promise that every name exists.
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import the module of a name, once the name is wanted."""
+        if name not in _LATE:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        value = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    """List what can be asked for."""
+    return sorted({*globals(), *__all__})

@@ -35,7 +35,7 @@ class Clock(Protocol):
 class RealClock:
     """Real time, and the timers of the running event loop."""
 
-    now = staticmethod(time.monotonic)
+    now: staticmethod[[], float] = staticmethod(time.monotonic)
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Schedule on the running loop."""

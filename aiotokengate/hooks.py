@@ -29,7 +29,7 @@ __all__ = [
     "RetryScheduled",
 ]
 
-logger = logging.getLogger("aiotokengate")
+logger: logging.Logger = logging.getLogger("aiotokengate")
 
 
 @attrs.frozen

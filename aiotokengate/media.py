@@ -3,7 +3,7 @@
 What ``gate.embed``, ``gate.images``, ``gate.audio`` and ``gate.request`` take and give.
 """
 
-from aiotokengate._http.uploads import FilePart, Form, Source
+from aiotokengate._http.uploads import FilePart, Form, Source, file_part
 from aiotokengate._resources.audio import (
     Audio,
     SpeechCall,
@@ -14,6 +14,7 @@ from aiotokengate._resources.audio import (
 )
 from aiotokengate._resources.embeddings import EmbeddingInput, EmbeddingParams, Embeddings, Split
 from aiotokengate._resources.images import (
+    Face,
     Image,
     ImageCall,
     ImageParams,
@@ -21,15 +22,19 @@ from aiotokengate._resources.images import (
     ImagesMaker,
     Sketch,
 )
+from aiotokengate._resources.options import CallOptions
+from aiotokengate._resources.raw import Method, RawCall
 from aiotokengate._stream.download import Download
 from aiotokengate._wire.media import Segment, Transcription, Word
 
 __all__ = [
     "Audio",
+    "CallOptions",
     "Download",
     "EmbeddingInput",
     "EmbeddingParams",
     "Embeddings",
+    "Face",
     "FilePart",
     "Form",
     "Image",
@@ -37,6 +42,8 @@ __all__ = [
     "ImageParams",
     "Images",
     "ImagesMaker",
+    "Method",
+    "RawCall",
     "Segment",
     "Sketch",
     "Source",
@@ -48,4 +55,5 @@ __all__ = [
     "Transcription",
     "TranscriptionCall",
     "Word",
+    "file_part",
 ]

@@ -9,19 +9,26 @@
 """
 
 from aiotokengate._calls.many import Outcomes
-from aiotokengate._policy.lanes import LaneStatistics, Ticket, Waiting
-from aiotokengate._policy.limits import Limits
+from aiotokengate._policy.lanes import Because, LaneStatistics, Stage, Ticket, Waiting
+from aiotokengate._policy.limits import Charge, Kind, Limits
 from aiotokengate._policy.queue import Place, Priority
-from aiotokengate._pool.monitor import Monitor
+from aiotokengate._policy.reported import Mark
+from aiotokengate._pool.backend import LocalLane
+from aiotokengate._pool.monitor import Monitor, read
 from aiotokengate._pool.pool import Backend, BackendLane, LocalBackend, Pool, PoolStatistics, Slot
 from aiotokengate._wire.headers import Remaining
 
 __all__ = [
     "Backend",
     "BackendLane",
+    "Because",
+    "Charge",
+    "Kind",
     "LaneStatistics",
     "Limits",
     "LocalBackend",
+    "LocalLane",
+    "Mark",
     "Monitor",
     "Outcomes",
     "Place",
@@ -30,6 +37,8 @@ __all__ = [
     "Priority",
     "Remaining",
     "Slot",
+    "Stage",
     "Ticket",
     "Waiting",
+    "read",
 ]

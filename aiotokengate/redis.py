@@ -11,12 +11,12 @@
 
 try:
     import redis.asyncio  # noqa: F401 - so that its absence is told in one sentence
-except ImportError as error:
-    message = (
+except ImportError as _error:
+    _MESSAGE = (
         "aiotokengate.redis needs the package redis: pip install 'aiotokengate[redis]'"
         " · 缺少 redis 依赖，请执行: pip install 'aiotokengate[redis]'"
     )
-    raise ImportError(message, name="redis") from error
+    raise ImportError(_MESSAGE, name="redis") from _error
 
 from aiotokengate._redis.backend import RedisBackend, statistics
 

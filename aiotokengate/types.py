@@ -7,8 +7,8 @@ plain attrs values: comparable, picklable, convertible with :func:`attrs.asdict`
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 import orjson
@@ -17,6 +17,7 @@ from aiotokengate._base.error import Attempt, CallerError, WireError
 
 __all__ = [
     "AnswerDelta",
+    "ApiKey",
     "Attempt",
     "ChatParams",
     "Choice",
@@ -25,17 +26,22 @@ __all__ = [
     "CommentaryDelta",
     "Delta",
     "FinishDelta",
+    "Json",
     "Media",
     "MediaDelta",
     "Message",
+    "Messages",
     "Outcome",
+    "Reasoning",
     "ReasoningDelta",
     "RefusalDelta",
     "Reply",
+    "ResponseType",
     "Status",
     "Timeline",
     "ToolCall",
     "ToolCallDelta",
+    "TypeForm",
     "UnknownDelta",
     "Usage",
     "UsageDelta",
@@ -46,7 +52,37 @@ Json: TypeAlias = Any
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:  # type checkers know typing_extensions without its being installed
+    from typing_extensions import TypeVar as _TypeVar
+
+    Answer = _TypeVar("Answer", default=None)
+    Parsed = _TypeVar("Parsed", default=Any)
+    Parsed_co = _TypeVar("Parsed_co", covariant=True, default=Any)
+else:  # Python takes a default from 3.13 on
+    Answer, Parsed = TypeVar("Answer"), TypeVar("Parsed")
+    Parsed_co = TypeVar("Parsed_co", covariant=True)
+
+
+class TypeForm(Protocol[Parsed_co]):
+    """A type that is no class, such as ``City | None``; type checkers don't say of what values."""
+
+    @property
+    def __args__(self) -> tuple[Parsed_co, ...]:
+        """The types that it was made of."""
+
+
+ResponseType: TypeAlias = type[Parsed] | TypeForm[Parsed]
+"""The type that an answer must have: a class, a list or dict of something, or a union."""
+
 Status = Literal["complete", "stopped", "paused", "interrupted"]
+
+ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""A key, or a callable that returns it, sync or async, and is asked before each request."""
+
+Reasoning: TypeAlias = (
+    Literal["off", "minimal", "low", "medium", "high", "xhigh", "max"] | int | None
+)
+"""How much thinking is asked for: a level, a budget of tokens, or None for the model's own."""
 
 
 def _empty() -> Mapping[str, Json]:
@@ -81,6 +117,10 @@ class Message:
         }
         own.update({key: value for key, value in optional.items() if value is not None})
         return {**own, **self.extra}
+
+
+Messages: TypeAlias = str | Sequence[Mapping[str, Json] | Message]
+"""A prompt, or the messages as dicts in the API's own form or as values."""
 
 
 class ChatParams(TypedDict, total=False):
@@ -463,7 +503,7 @@ NOT_KEPT = "text not kept: what was read was dropped (retain=False)"
 
 
 @attrs.frozen(slots=False)  # which makes frozen values at half the cost
-class Reply:
+class Reply(Generic[Parsed_co]):
     """A whole reply, or the part of one that came.
 
     ``status`` is ``complete`` only when every choice has claimed to be finished and the protocol's
@@ -482,7 +522,7 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=_empty, repr=False)
     extra: Mapping[str, Json] = attrs.field(factory=_empty, repr=False)
     notes: tuple[str, ...] = ()
-    parsed: Any = None
+    parsed: Parsed_co = attrs.field(default=None)
     timeline: Timeline = attrs.field(factory=Timeline, repr=False)
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     skipped: int = 0

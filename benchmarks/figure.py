@@ -27,11 +27,11 @@ class Figure:
     about: dict[str, Any] = attrs.field(factory=dict)
 
     def typical(self, entry: str) -> float:
-        """Give the median of an entry."""
+        """Return the median of an entry."""
         return median(value for value in self.costs[entry] if value is not None)
 
     def ratios(self, over: str, under: str) -> tuple[float, float, float]:
-        """Give the quartiles of the ratios of two entries, round by round.
+        """Return the quartiles of the ratios of two entries, round by round.
 
         Rounds that one of the two sat out don't count. The middle one is the ratio: a machine that
         slows down for some rounds slows both, and moves it less than the ratio of the medians.

@@ -20,7 +20,7 @@ class Trip:
 
 
 async def weather(city: str) -> str:
-    """Give the weather of a city. / 查询天气.
+    """Look up the weather of a city. / 查询天气.
 
     Args:
         city: 城市的名字

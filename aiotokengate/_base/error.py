@@ -77,7 +77,7 @@ class TokenGateError(Exception):
         self.code = code
         self.request_id = request_id
         self.attempts: tuple[Attempt, ...] = ()
-        self.hint = hint or self.default_hint
+        self.hint: str | None = hint or self.default_hint
 
     def __str__(self) -> str:
         """Render the message, what identifies the failure, and the hint."""
@@ -105,7 +105,7 @@ class TokenGateError(Exception):
         """
         chain = _chain(self)
         texts = [text for error in chain for text in _texts_of(error)]
-        from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for errors only
+        from aiotokengate._base.redaction import blanked
 
         rest = iter(blanked(texts, secrets))
         foul = {id(error) for error in chain if not _take(error, rest)}

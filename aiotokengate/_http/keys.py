@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from hashlib import blake2s
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from aiotokengate.errors import CallerError
+from aiotokengate.types import ApiKey
 
 __all__ = ["ApiKey", "KeySource", "checked_key", "stripped"]
-
-ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
 _REMEMBERED: Final = 64
 """Keys of a source that errors are searched for: an answer may be late, and echo an old one."""

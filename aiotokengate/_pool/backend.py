@@ -148,9 +148,9 @@ class LocalLane:
     def __init__(
         self, pattern: str, key: str, limits: Limits, clock: Clock, chance: Callable[[], float]
     ) -> None:
-        self.pattern = pattern
-        self.key = key
-        self.limits = limits
+        self.pattern: str = pattern
+        self.key: str = key
+        self.limits: Limits = limits
         self._clock = clock
         self._chance = chance
         self._lane = Lane(limits, clock.now(), chance)

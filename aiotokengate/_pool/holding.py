@@ -101,7 +101,7 @@ class Hold:
     __slots__ = ("_here", "_holds", "_lane", "_opener", "_reader", "_readers", "stream")
 
     def __init__(self, holds: Holds, lane: BackendLane, *, stream: bool) -> None:
-        self.stream = stream
+        self.stream: bool = stream
         self._holds = holds
         self._lane = lane
         self._opener = _reference()
@@ -356,7 +356,7 @@ def _parts(callback: object) -> Sequence[object]:
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.TaskGroup):
         return (getattr(owner, "_on_completed_fut", None),)
-    import gc  # noqa: PLC0415 - for the few calls that may wait for themselves
+    import gc
 
     return gc.get_referents(callback)  # the wake-up of a task that awaits it
 

@@ -6,32 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from aiotokengate._resources.base import Request
-from aiotokengate.catalogue import UNKNOWN, Catalogue, Model
+from aiotokengate._calls.request import HttpRequest
+from aiotokengate.catalogue import Catalogue, ModelInfo
 from aiotokengate.errors import WireError
 
 if TYPE_CHECKING:
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._calls.request import Requester
+    from aiotokengate._resources.options import Defaults
 
-__all__ = ["ModelInfo", "list_models"]
-
-
-@attrs.frozen
-class ModelInfo:
-    """A model as the gateway lists it, and what the catalogue knows of it.
-
-    Attributes:
-        known: the catalogue's row; its family is "unknown" where there is none.
-        extra: what else the gateway says.
-    """
-
-    id: str
-    owned_by: str = ""
-    created: int = 0
-    known: Model = attrs.field(default=UNKNOWN, repr=False)
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+__all__ = ["list_models"]
 
 
 async def list_models(requester: Requester, defaults: Defaults) -> tuple[ModelInfo, ...]:
@@ -40,7 +23,7 @@ async def list_models(requester: Requester, defaults: Defaults) -> tuple[ModelIn
     Raises:
         WireError: the answer is not a list of models.
     """
-    body = await requester.ask(Request("GET", "/models", defaults.timeout, defaults.retry))
+    body = await requester.ask(defaults.request(HttpRequest("GET", "/models")))
     rows = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(rows, list):
         message = "expected a list of models under 'data', got something else"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form
-from aiotokengate._resources.base import Request
 from aiotokengate._resources.single_use import Fetched
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
-    from aiotokengate._resources.base import Defaults, Options, Requester
+    from aiotokengate._calls.request import Request, Requester
+    from aiotokengate._resources.options import Defaults, Options
 
 __all__ = ["Method", "RawCall", "make_raw_call"]
 
@@ -22,7 +24,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Fetched[Any]):
+class RawCall(Fetched[Json]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::
@@ -35,7 +37,7 @@ class RawCall(Fetched[Any]):
     __slots__ = ()
 
 
-async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+async def _whole(requester: Requester, request: Request) -> Json:
     async with await requester.fetch(request) as download:
         if download.content_type.endswith("json"):
             return await download.json()
@@ -47,7 +49,7 @@ def make_raw_call(
     defaults: Defaults,
     method: str,
     path: str,
-    body: Mapping[str, Any] | list[Any] | Form | None,
+    body: Mapping[str, Json] | list[Json] | Form | None,
     options: Options,
     *,
     costly: bool | None,
@@ -69,15 +71,15 @@ def make_raw_call(
     if not (body is None or isinstance(body, Mapping | list | Form)):
         message = f"expected json as a dict or a list, or a Form, got {type(body).__name__}"
         raise CallerError(message)
-    request = Request(
-        method=method,
-        path=path,
-        body=None if body is None or isinstance(body, Form) else dumps(body),
-        form=body if isinstance(body, Form) else None,
-        pooled=method != "GET",
-        **options.asked(
-            defaults, _model_of(body), costly=method != "GET" if costly is None else costly
-        ),
+    is_read = method == "GET"
+    form = body if isinstance(body, Form) else None
+    json = None if body is None or isinstance(body, Form) else dumps(body)
+    request = options.request(
+        defaults,
+        HttpRequest(method, path, json, form),
+        _model_of(body),
+        pooled=not is_read,
+        costly=not is_read if costly is None else costly,
     )
     name = f"{method} {_shown(path)}"
     return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)

@@ -16,14 +16,17 @@ import attrs
 
 from aiotokengate._wire.jsontext import dumps, loads
 from aiotokengate.errors import CallerError, ResponseInvalid
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["Shape", "Tool", "result_text", "shape_of", "tool_of"]
 
-Json: TypeAlias = Any
 Way: TypeAlias = Literal["schema", "json", "text"]
+
+Convert: TypeAlias = Callable[[Json], Any]
+"""Turns parsed JSON into a value of the user's type."""
 
 _WRAPPED: Final = "value"
 _FENCE: Final = "```"
@@ -50,10 +53,10 @@ class Shape:
     schema: Mapping[str, Json] = attrs.field(repr=False)
     strict: bool
     _wrapped: bool = attrs.field(repr=False)
-    _convert: Callable[[Json], Any] = attrs.field(repr=False)
+    _convert: Callable[[Json], object] = attrs.field(repr=False)
 
-    def parse(self, text: str) -> Any:  # noqa: ANN401 - the user's type
-        """Give the value of an answer.
+    def parse(self, text: str) -> object:
+        """Return the value of an answer.
 
         Raises:
             ResponseInvalid: it is no JSON, or does not fit; the error names the path.
@@ -66,8 +69,8 @@ class Shape:
             value = value[_WRAPPED]
         return self._convert(value)
 
-    def asked(self, way: Way) -> tuple[Mapping[str, Json] | None, str | None]:
-        """Give ``response_format`` and an instruction, as far as a model needs them."""
+    def response_format(self, way: Way) -> tuple[Mapping[str, Json] | None, str | None]:
+        """Return ``response_format`` and an instruction, as far as a model needs them."""
         if way == "schema":
             inner = {"name": self.name, "schema": self.schema, "strict": self.strict}
             return {"type": "json_schema", "json_schema": inner}, None
@@ -79,8 +82,8 @@ class Shape:
         return ({"type": "json_object"} if way == "json" else None), instruction
 
 
-def shape_of(wanted: Any) -> Shape:  # noqa: ANN401 - whatever describes a type
-    """Give the shape of a type.
+def shape_of(wanted: object) -> Shape:
+    """Return the shape of a type.
 
     Raises:
         CallerError: it is no type that has a schema, or the extra is missing.
@@ -125,17 +128,17 @@ def _braced(text: str) -> str:
 
 def _library() -> ModuleType:
     try:
-        import msgspec  # noqa: PLC0415 - an extra
+        import msgspec
     except ImportError:
         raise CallerError(_MISSING) from None
     return msgspec
 
 
-def _pydantic(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]] | None:  # noqa: ANN401
+def _pydantic(wanted: object) -> tuple[dict[str, Json], Callable[[Json], object]] | None:
     if not hasattr(wanted, "model_json_schema") or not hasattr(wanted, "model_validate"):
         return None
 
-    def convert(value: Json) -> Any:  # noqa: ANN401 - the user's type
+    def convert(value: Json) -> object:
         try:
             return wanted.model_validate(value)
         except ValueError as error:
@@ -144,7 +147,7 @@ def _pydantic(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]] | No
     return dict(wanted.model_json_schema()), convert
 
 
-def _said_by_pydantic(error: Any) -> str:  # noqa: ANN401 - pydantic's, which may be missing
+def _said_by_pydantic(error: ValueError) -> str:
     flaws = (
         error.errors(include_url=False, include_input=False) if hasattr(error, "errors") else []
     )
@@ -152,7 +155,7 @@ def _said_by_pydantic(error: Any) -> str:  # noqa: ANN401 - pydantic's, which ma
     return "; ".join(said)
 
 
-def _msgspec(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]]:  # noqa: ANN401
+def _msgspec(wanted: object) -> tuple[dict[str, Json], Callable[[Json], object]]:
     msgspec = _library()
     try:
         schema = _inlined(msgspec.json.schema(wanted))
@@ -160,7 +163,7 @@ def _msgspec(wanted: Any) -> tuple[dict[str, Json], Callable[[Json], Any]]:  # n
         message = f"expected response_type as a type with a JSON Schema: {error}"
         raise CallerError(message) from None
 
-    def convert(value: Json) -> Any:  # noqa: ANN401 - the user's type
+    def convert(value: Json) -> object:
         try:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError as error:
@@ -182,7 +185,7 @@ def _inlined(schema: dict[str, Json]) -> dict[str, Json]:
 
 
 def _can_be_strict(schema: Json) -> bool:
-    """Say whether every object lists all that it may hold."""
+    """Return whether every object lists all that it may hold."""
     if isinstance(schema, list):
         return all(map(_can_be_strict, schema))
     if not isinstance(schema, dict):
@@ -198,7 +201,7 @@ def _can_be_strict(schema: Json) -> bool:
 
 
 def _strict(schema: Json) -> Json:
-    """Give a schema as strict decoders want it: all keys required, no others, no defaults."""
+    """Return a schema as strict decoders want it: all keys required, no others, no defaults."""
     if isinstance(schema, list):
         return [_strict(part) for part in schema]
     if not isinstance(schema, dict):
@@ -233,7 +236,7 @@ class Tool:
     _convert: Callable[[Json], Mapping[str, Any]] = attrs.field(repr=False)
 
     def to_dict(self) -> dict[str, Json]:
-        """Give the tool in the API's own form."""
+        """Return the tool in the API's own form."""
         function = {
             "name": self.name,
             "description": self.description,
@@ -242,7 +245,7 @@ class Tool:
         return {"type": "function", "function": function}
 
     def arguments(self, value: Json) -> Mapping[str, Any]:
-        """Give the arguments of a call as the function takes them.
+        """Return the arguments of a call as the function takes them.
 
         Raises:
             ResponseInvalid: they do not fit; the error names the path.
@@ -251,7 +254,7 @@ class Tool:
 
 
 def tool_of(function: Callable[..., Any], name: str | None = None) -> Tool:
-    """Give a function with type hints as a tool; its docstring is what the model reads.
+    """Return a function with type hints as a tool; its docstring is what the model reads.
 
     Raises:
         CallerError: a parameter has no type hint, the name has nothing of ASCII, or the extra is
@@ -286,7 +289,7 @@ def tool_of(function: Callable[..., Any], name: str | None = None) -> Tool:
 
 
 def _fields(function: Callable[..., Any]) -> list[Any]:
-    """Give the parameters of a function as the fields of a struct."""
+    """Return the parameters of a function as the fields of a struct."""
     name = getattr(function, "__name__", "the function")
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -315,7 +318,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Read a docstring: what the function is for, and its parameters."""
     text = inspect.getdoc(function) or ""
     try:
-        import docstring_parser  # noqa: PLC0415 - an extra
+        import docstring_parser
     except ImportError:
         raise CallerError(_MISSING) from None
     parsed = docstring_parser.parse(text)
@@ -325,7 +328,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 
 def result_text(result: object) -> str:
-    """Give what a function returned as the model is told: a text as it is, the rest as JSON.
+    """Return what a function returned as the model is told: a text as it is, the rest as JSON.
 
     Raises:
         TypeError: it can't be said in JSON.

@@ -21,7 +21,7 @@ from aiotokengate._base.copying import Unique
 from aiotokengate._base.unused import origin, warn_unused
 from aiotokengate._resources.structured import Tool, result_text, tool_of
 from aiotokengate.errors import CallerError, ResponseInvalid
-from aiotokengate.types import Delta, Reply, ToolCall
+from aiotokengate.types import Delta, Json, Reply, ToolCall
 
 if TYPE_CHECKING:
     from aiotokengate._stream.call import ChatCall, ChatStream
@@ -51,7 +51,7 @@ class ToolOutcome:
     error: Exception | None = None
     text: str = attrs.field(default="", repr=False)
 
-    def message(self) -> dict[str, Any]:
+    def message(self) -> dict[str, Json]:
         """Give the message that answers the call."""
         return {"role": "tool", "tool_call_id": self.call.id, "content": self.text}
 
@@ -70,7 +70,7 @@ class ToolRun:
     reply: Reply
     replies: tuple[Reply, ...]
     outcomes: tuple[ToolOutcome, ...]
-    messages: tuple[Mapping[str, Any], ...] = attrs.field(repr=False)
+    messages: tuple[Mapping[str, Json], ...] = attrs.field(repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import orjson
 
+from aiotokengate.types import Json
+
 __all__ = ["NOTHING", "PartialJson"]
 
 NOTHING: Final = object()
@@ -90,7 +92,7 @@ class PartialJson:
         return self._root is not NOTHING
 
     @property
-    def value(self) -> Any:  # noqa: ANN401 - whatever JSON holds
+    def value(self) -> Json:
         """What there is so far: the same growing containers every time; NOTHING at first."""
         if self._step is PartialJson._string and self._raw and not self._is_key():
             self._read_raw()
@@ -214,7 +216,7 @@ class PartialJson:
             self._put(text, whole=True)
             self._step = PartialJson._after
 
-    def _put(self, value: Any, *, whole: bool) -> None:  # noqa: ANN401 - whatever JSON holds
+    def _put(self, value: Json, *, whole: bool) -> None:
         """Put a value where it belongs, in place of what was there of it."""
         if not self._stack:
             self._root = value
@@ -256,7 +258,7 @@ def _without_half(raw: str) -> str:
 
 
 def _decoded(raw: str) -> str:
-    """Give the text of a JSON string; control characters, which models write, are themselves."""
+    """Return the text of a JSON string; control characters, which models write, are themselves."""
     if "\\" not in raw:
         return raw
     try:

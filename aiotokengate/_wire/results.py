@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from aiotokengate._wire.question import joined_text
+from aiotokengate.types import Json
 
 __all__ = ["calls_by_id", "result_item"]
 
@@ -62,7 +63,7 @@ def _given(content: object, output_type: str) -> Fields | None:
     return {key: one for key, one in value.items() if key not in ("type", "call_id")}
 
 
-def _parsed(content: object) -> Any:  # noqa: ANN401 - JSON
+def _parsed(content: object) -> Json:
     text = joined_text(content)
     if not text.lstrip().startswith(("{", "[")):
         return None

@@ -33,6 +33,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from aiotokengate._wire.transcript import Transcript
+from aiotokengate.types import Json
 
 __all__ = ["Append", "Hole", "Splicer"]
 
@@ -75,7 +76,7 @@ class Append:
         *,
         typed: bool = False,
     ) -> None:
-        """Say what it is for."""
+        """Show what it is for."""
         self.kind = kind
         self.also = also
         self.through = through
@@ -152,7 +153,7 @@ def _reader(inner: Sequence[bytes], what: Sequence[int]) -> Callable[[bytes], An
     twins = [number for number, kind in enumerate(what) if kind == _TWIN]
     scalars = [number for number, kind in enumerate(what) if kind == _SCALAR]
 
-    def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
+    def read(middle: bytes) -> Json:
         values = []
         for piece in inner:
             value, found, middle = middle.partition(piece)
@@ -178,7 +179,7 @@ _PAIR: Final = 2
 def _pair_reader(between: bytes, place: int) -> Callable[[bytes], Any]:
     """Make the same for a text and one scalar, as Responses numbers its events."""
 
-    def read(middle: bytes) -> Any:  # noqa: ANN401 - one JSON value
+    def read(middle: bytes) -> Json:
         first, found, second = middle.partition(between)
         text, scalar = (second, first) if place else (first, second)
         number = scalar.isdigit() and not scalar.startswith(b"0")  # parsed in no time
@@ -237,7 +238,7 @@ class Splicer:
         return at
 
     def worth(self, data: bytes) -> bool:
-        """Say whether a piece of text is worth a template: not the first one, nor in vain."""
+        """Return whether a piece of text is worth a template: not the first one, nor in vain."""
         seen, self._seen = self._seen, True
         vain = self._learned >= FAIR_TRIAL and self.hits < 4 * self._learned
         return seen and not vain and len(data) <= LONGEST
@@ -271,7 +272,7 @@ class Splicer:
         self.templates.clear()
 
     def _scalars(self, chunk: dict[str, Any], changing: Iterable[str]) -> list[Hole]:
-        """Give the values that have changed since the last time."""
+        """Return the values that have changed since the last time."""
         now = {key: chunk[key] for key in changing if type(chunk.get(key)) in _SCALARS}
         new = {key for key in now.keys() & self._last.keys() if now[key] != self._last[key]}
         self._last = now

@@ -136,9 +136,17 @@ class ChoiceState:
         "word",
     )
 
+    bare: bool
+    claimed_at: int
+    details_of_end: str
+    doubtful: bool
+    said: bool
+    spoke_from: int
+    word: str
+
     def __init__(self, index: int, make_id: Callable[[], str] = str) -> None:
         """Know nothing yet."""
-        self.index = index
+        self.index: int = index
         self.finish_reason: str | None = None
         self.ending: Ending | None = None
         self.word = self.details_of_end = ""
@@ -146,8 +154,8 @@ class ChoiceState:
         self.bare = self.doubtful = self.said = False
         self.reasoning_field: str | None = None
         self.inline: str | None = None
-        self.truncated = False
-        self.calls = Calls(make_id)
+        self.truncated: bool = False
+        self.calls: Calls = Calls(make_id)
         self.cited: set[str] = set()
         self.details: dict[str, PartialDetail] = {}
         self._newest_detail: dict[str, str] = {}
@@ -265,6 +273,9 @@ class Transcript:
         "usage",
     )
 
+    claimed: int
+    signs: int
+
     def __init__(
         self,
         expected: int = 1,
@@ -282,32 +293,32 @@ class Transcript:
             asked: the model, as it was asked for.
         """
         self._make_id = make_id or map("call_{}".format, count()).__next__
-        self.asked = asked
+        self.asked: str = asked
         self.kinds: list[int] = []
         self.items: list[Any] = []
-        self.base = 0
-        self.retain = retain
-        self.first = 0
-        self.forgotten = [0, 0]
+        self.base: int = 0
+        self.retain: bool = retain
+        self.first: int = 0
+        self.forgotten: list[int] = [0, 0]
         self._packed: list[Packed] = []
         self._kept: list[Delta] = []
         self._newest: dict[int, int] = {}  # the last entry of each kind, of those seen
         self._seen = 0
         self.choices: dict[int, ChoiceState] = {}
-        self.expected = expected
+        self.expected: int = expected
         self.claimed = self.signs = 0
-        self.late_word = ""
+        self.late_word: str = ""
         self._end = 0
         self.counts: Mapping[str, Any] | None = None
         self.usage: Usage | None = None
-        self.skipped = 0
+        self.skipped: int = 0
         self.notes: list[str] = []
         self.extra: dict[str, Any] = {}
-        self.model = ""
-        self.id = ""
-        self.created = 0
-        self.plain = True
-        self.sealed = False
+        self.model: str = ""
+        self.id: str = ""
+        self.created: int = 0
+        self.plain: bool = True
+        self.sealed: bool = False
 
     def __len__(self) -> int:
         """Count the entries."""
@@ -445,7 +456,7 @@ class Transcript:
 
     def forget(self, before: int) -> None:
         """Drop the packed blocks before a place, but for what is no text in them."""
-        from aiotokengate._wire.tokens import estimate_text  # noqa: PLC0415 - for few streams
+        from aiotokengate._wire.tokens import estimate_text
 
         count = (before - self.first) // BLOCK
         self._newest_of_kinds()

@@ -11,65 +11,82 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
-    from aiotokengate.testing._clock import VirtualClock
+    from aiotokengate.testing._clock import VirtualClock, VirtualTimer
+    from aiotokengate.testing._enforcer import Decision, Enforcer, Permit, Verdict
     from aiotokengate.testing._gateway import FakeGateway
     from aiotokengate.testing._jobs import FakeJob, JobBoard, JobPlan
-    from aiotokengate.testing._limits import Enforcer, RateLimit
-    from aiotokengate.testing._record import Recorder
-    from aiotokengate.testing._recording import Recording
+    from aiotokengate.testing._limits import RateLimit
+    from aiotokengate.testing._recorder import Recorder
+    from aiotokengate.testing._recording import Exchange, Recording
     from aiotokengate.testing._request import GatewayRequest
     from aiotokengate.testing._script import (
         Call,
+        Handler,
         KeepAlive,
         Pace,
         Pause,
         Raw,
+        Script,
         ScriptedReply,
         Text,
         Thought,
     )
+    from aiotokengate.testing._scripted_body import ScriptedBody, Step
     from aiotokengate.testing._signals import Gate, Signal
-    from aiotokengate.testing._transport import ScriptedBody
 
 __all__ = [
     "Call",
+    "Decision",
     "Enforcer",
+    "Exchange",
     "FakeGateway",
     "FakeJob",
     "Gate",
     "GatewayRequest",
+    "Handler",
     "JobBoard",
     "JobPlan",
     "KeepAlive",
     "Pace",
     "Pause",
+    "Permit",
     "RateLimit",
     "Raw",
     "Recorder",
     "Recording",
+    "Script",
     "ScriptedBody",
     "ScriptedReply",
     "Signal",
+    "Step",
     "Text",
     "Thought",
+    "Verdict",
     "VirtualClock",
+    "VirtualTimer",
     "faults",
 ]
 
 _HOMES = {
-    "Enforcer": "_limits",
+    "Decision": "_enforcer",
+    "Enforcer": "_enforcer",
+    "Exchange": "_recording",
     "FakeGateway": "_gateway",
     "FakeJob": "_jobs",
     "JobBoard": "_jobs",
     "JobPlan": "_jobs",
     "GatewayRequest": "_request",
     "Gate": "_signals",
+    "Permit": "_enforcer",
     "RateLimit": "_limits",
-    "Recorder": "_record",
+    "Recorder": "_recorder",
     "Recording": "_recording",
-    "ScriptedBody": "_transport",
+    "ScriptedBody": "_scripted_body",
     "Signal": "_signals",
+    "Step": "_scripted_body",
+    "Verdict": "_enforcer",
     "VirtualClock": "_clock",
+    "VirtualTimer": "_clock",
     "faults": "faults",
 }
 _SCRIPTS = "_script"
