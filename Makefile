@@ -21,7 +21,7 @@ FUZZ := $(VENV)-fuzz/.stamp
 OTHERS := $(VENV)-others/.stamp
 PIP := $(BIN)/python -m pip install --quiet
 EDITABLE := --editable '.[cli,fast,redis,socks,structured]' --group dev
-TYPED := $(wildcard aiotokengate tests examples benchmarks docs/conf.py docs/make_picture.py docs/tables.py .ci/try_wheel.py)
+TYPED := $(wildcard aiotokengate tests examples benchmarks docs/*.py .ci/try_wheel.py)
 
 # The parts where a line that no test reaches is a bug that waits.
 CORE := $(foreach room,_wire _policy _stream _calls _pool _http,aiotokengate/$(room)/*) \

@@ -17,20 +17,20 @@ _NEEDS_EXTRA = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit status."""
+    """Run a command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese still shows the rest
     if given[:1] == ["gateway"]:
-        from aiotokengate._cli.gateway import main as gateway  # noqa: PLC0415 - only when asked for
+        from aiotokengate._cli.gateway import main as gateway
 
         return gateway(given[1:])
     if given == ["--version"]:
         sys.stdout.write(f"aiotokengate {__version__}\n")
         return 0
     try:
-        from aiotokengate._cli.app import run  # noqa: PLC0415 - typer and rich are an extra
+        from aiotokengate._cli.app import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("markdown_it", "rich", "typer"):
             raise

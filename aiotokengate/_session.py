@@ -16,6 +16,7 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
+from aiotokengate import _resources
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed, sealed_class
 from aiotokengate._base.unused import hand_over
@@ -29,7 +30,16 @@ from aiotokengate._http.transport import Transport
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._pool.pool import Pool, check_place
-from aiotokengate._resources.base import (
+from aiotokengate._resources.chat import (
+    RUN_OPTIONS,
+    TURN_OPTIONS,
+    check_call,
+    check_turn,
+    check_way,
+    make_call,
+    message_list,
+)
+from aiotokengate._resources.options import (
     PATH_NAMES,
     Defaults,
     Options,
@@ -41,17 +51,8 @@ from aiotokengate._resources.base import (
     checked_options,
     refuse,
 )
-from aiotokengate._resources.chat import (
-    RUN_OPTIONS,
-    TURN_OPTIONS,
-    check_call,
-    check_turn,
-    make_call,
-    message_list,
-)
 from aiotokengate._stream.call import ChatCall
 from aiotokengate._wire.headers import credentials
-from aiotokengate._wire.protocols import checked_protocol
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
 from aiotokengate.errors import CallerError
@@ -134,9 +135,11 @@ class TokenGate(Shared):
             and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
         catalogue: what is known of models.
-        paths: where systems stand whose place differs between gateways, by name (those of
-            ``PATH_NAMES`` in ``aiotokengate._resources.base``); under ``base_url``, or beside its
-            ``/v1`` where it begins with ``../``.
+        paths: where systems stand whose place differs between gateways, by name: ``audio_speech``,
+            ``audio_transcriptions``, ``images_dashscope``, ``images_edits``,
+            ``images_generations``, ``suno_api``, ``suno_generator``, ``suno_info``,
+            ``suno_unwrap``, ``video_generations``, ``videos``.  Each is under ``base_url``, or
+            beside its ``/v1`` where it begins with ``../``.
         clock: for simulations.
 
     Raises:
@@ -317,7 +320,7 @@ class TokenGate(Shared):
             _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
         self._sender.check_open()
         if reasoning is not None or protocol is not None:
-            _check_way(reasoning, protocol)
+            check_way(reasoning, protocol)
         if priority != "interactive" or fair_key is not None:
             check_place(priority, fair_key)
         if timeout is not None or retry is not None:
@@ -383,19 +386,17 @@ class TokenGate(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate._resources.tools import ToolCalls, checked_bounds, checked_tools  # noqa: PLC0415 - a chat need not wait for it
-
         check_turn("run_tools", options, RUN_OPTIONS, "rounds", "at_once", "tool_timeout")
         check_several("run_tools", options.get("idempotency_key"))
-        named = checked_tools(tools)
-        bounds = checked_bounds(rounds, at_once, tool_timeout)
+        named = _resources.checked_tools(tools)
+        bounds = _resources.checked_bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
 
         @sealed
         def ask(history: Sequence[Mapping[str, Any]]) -> ChatCall:
             return self.chat(model, history, tools=listed, **options)
 
-        return ToolCalls(ask, message_list(messages), named, bounds)
+        return _resources.ToolCalls(ask, message_list(messages), named, bounds)
 
     def conversation(
         self,
@@ -423,13 +424,11 @@ class TokenGate(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate._resources.conversation import Conversation  # noqa: PLC0415 - a chat need not wait for it
-
         own = ("model", "system", "max_tokens_kept", "keep_partial", "stored")
         check_turn("a conversation", options, TURN_OPTIONS, *own)
         check_several("a conversation", options.get("idempotency_key"))
         if stored is not None:
-            return Conversation.from_json(
+            return _resources.Conversation.from_json(
                 self.chat,
                 stored,
                 options,
@@ -441,7 +440,7 @@ class TokenGate(Shared):
         if not model:
             message = "expected a model, or a stored conversation"
             raise CallerError(message)
-        return Conversation(
+        return _resources.Conversation(
             self.chat,
             model,
             system=system,
@@ -509,8 +508,6 @@ class TokenGate(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate._calls.many import Outcomes  # noqa: PLC0415 - a chat need not wait for it
-
         wrong = not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1
         if wrong or unknown:
             hand_over(requests if isinstance(requests, Collection) else ())
@@ -519,15 +516,13 @@ class TokenGate(Shared):
             message = f"expected at_once as a whole number from 1 up, got {at_once!r}"
             raise CallerError(message)
 
-        return Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
+        return _resources.Outcomes(self._asked, requests, ordered=ordered, at_once=at_once)
 
     def _asked(self, request: ChatCall | Mapping[str, Any]) -> ChatCall:
         if isinstance(request, ChatCall):
             return request
         if not isinstance(request, Mapping) or not {"model", "messages"} <= request.keys():
-            from aiotokengate._calls.many import unfit  # noqa: PLC0415 - only for a mistake
-
-            raise unfit(request)
+            raise _resources.unfit(request)
         return self.chat(**request)
 
     async def models(self) -> tuple[ModelInfo, ...]:
@@ -536,9 +531,7 @@ class TokenGate(Shared):
         Raises:
             TokenGateError: see :mod:`aiotokengate.errors`.
         """
-        from aiotokengate._resources.models import list_models  # noqa: PLC0415 - a chat need not wait for it
-
-        return await list_models(self._sender, self._defaults)
+        return await _resources.list_models(self._sender, self._defaults)
 
     async def embed(
         self,
@@ -568,48 +561,36 @@ class TokenGate(Shared):
             CallerError: an argument is wrong.
             TokenGateError: a request failed.
         """
-        from aiotokengate._resources.embeddings import Split, embed  # noqa: PLC0415 - a chat need not wait for it
-
         self._sender.check_open()
-        parts = split or Split()
-        return await embed(self._sender, self._defaults, model, inputs, params, parts)
+        parts = split or _resources.Split()
+        return await _resources.embed(self._sender, self._defaults, model, inputs, params, parts)
 
     @property
     def images(self) -> ImagesMaker:
         """Makes and edits images."""
-        from aiotokengate._resources.images import ImagesMaker  # noqa: PLC0415 - a chat need not wait for it
-
-        return ImagesMaker(self._sender, self._defaults)
+        return _resources.ImagesMaker(self._sender, self._defaults)
 
     @property
     def audio(self) -> Audio:
         """Speaks and listens."""
-        from aiotokengate._resources.audio import Audio  # noqa: PLC0415 - a chat need not wait for it
-
-        return Audio(self._sender, self._defaults)
+        return _resources.Audio(self._sender, self._defaults)
 
     @property
     def _pollers(self) -> Pollers:
         """What asks after jobs, made when there is the first."""
         if self._made_pollers is None:
-            from aiotokengate._resources.jobs import Pollers  # noqa: PLC0415 - a chat need not wait for it
-
-            self._made_pollers = Pollers(self._clock)
+            self._made_pollers = _resources.Pollers(self._clock)
         return self._made_pollers
 
     @property
     def videos(self) -> Videos:
         """Makes videos."""
-        from aiotokengate._resources.videos import Videos  # noqa: PLC0415 - a chat need not wait for it
-
-        return Videos(self._sender, self._defaults, self._pollers)
+        return _resources.Videos(self._sender, self._defaults, self._pollers)
 
     @property
     def music(self) -> Music:
         """Makes music."""
-        from aiotokengate._resources.music import Music  # noqa: PLC0415 - a chat need not wait for it
-
-        return Music(self._sender, self._defaults, self._pollers)
+        return _resources.Music(self._sender, self._defaults, self._pollers)
 
     def job(self, id: str, *, deadline: float | None = None, **unknown: Never) -> Job:  # noqa: A002 - as job.id
         """Come back to a job that this session, or another one, has submitted.
@@ -675,8 +656,6 @@ class TokenGate(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate._resources.raw import make_raw_call  # noqa: PLC0415 - a chat need not wait for it
-
         refuse(unknown, self.request, "what is to be sent goes into json={...}")
         self._sender.check_open()
         options = Options(
@@ -690,7 +669,7 @@ class TokenGate(Shared):
         )
         body = json if form is None else form
         checked = checked_options(options)
-        return make_raw_call(
+        return _resources.make_raw_call(
             self._sender, self._defaults, method, path, body, checked, costly=costly
         )
 
@@ -825,13 +804,6 @@ def _checked_pool(pool: object) -> Pool:
         message = f"expected pool=Pool(...), got {type(pool).__name__}"
         raise CallerError(message)
     return pool
-
-
-def _check_way(reasoning: object, protocol: object) -> None:
-    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
-
-    checked_reasoning(reasoning)
-    checked_protocol(protocol)
 
 
 def _refuse_unbuilt(**options: object) -> None:

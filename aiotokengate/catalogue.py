@@ -8,9 +8,9 @@ dates add to it (:func:`bare_name`); it is sent as it was written.  A model that
 spoken to as a plain OpenAI-compatible one, and its way with reasoning is found out from what it
 sends.
 
-A row is data and knows nothing of how its words are spelt: ``dialect`` names a row of
-:data:`aiotokengate._wire.dialects.DIALECTS`, ``thinking`` and ``native_thinking`` name a way of
-``aiotokengate._wire.thinking.WAYS``.  Vendors end and rename models, so a row has its source and
+A row is data and knows nothing of how its words are spelt: ``dialect`` names a row of the
+dialects, ``thinking`` and ``native_thinking`` name a way of asking for thinking; both tables stand
+in the room of the wire.  Vendors end and rename models, so a row has its source and
 its date.
 """
 
@@ -29,6 +29,8 @@ from aiotokengate.types import Json
 __all__ = ["CATALOGUE", "Catalogue", "Model", "ModelInfo", "ProtocolName", "bare_name"]
 
 ProtocolName: TypeAlias = Literal["chat", "responses", "messages", "gemini"]
+
+StructuredWay: TypeAlias = Literal["schema", "json", "text"]
 
 Prefix: TypeAlias = Literal["", "partial", "prefix", "prefill"]
 
@@ -50,6 +52,7 @@ class Model:
         thinking: how it is asked to think over Chat Completions.
         native_thinking: the same over its own protocol.
         efforts: the words for effort that it takes, from least to most, where it takes any.
+        native_efforts: those of them that it takes over its own protocol alone.
         unasked: how it thinks when nothing is asked: "none", a word for effort, "on", or "" where
             that is not known.
         off: whether thinking can be switched off: "yes", "no", or "between_tools" (Claude's
@@ -62,6 +65,7 @@ class Model:
             reasoning of turns with tool calls, else 400), "blocks" (its own blocks unchanged).
         structured: how it is told of the type of its answer: by its schema, by JSON mode and an
             instruction, or by the instruction alone.
+        chat_structured: the same over Chat Completions, where that differs.
         prefix: how it is told to go on with an unfinished answer, "" where it can't.
         system: where it takes system messages over its own protocol: at the "start", or
             "anywhere".
@@ -72,6 +76,9 @@ class Model:
         length: the one name of the limit of the reply that it heeds over Chat Completions, ""
             where it heeds both.
         tools: whether it calls functions.
+        call_ids: which ids of calls it takes back: "any", or "short" (nine letters or digits).
+        video_form: how a video's size and length are said to it: "size" (and seconds), or
+            "frames" (and width and height), as vllm-omni wants it.
         notes: peculiarities, for the documentation.
         source: where the row is from; ``as_of``: the day when it was so.
     """
@@ -84,13 +91,15 @@ class Model:
     thinking: str = "unknown"
     native_thinking: str = "unknown"
     efforts: tuple[str, ...] = ()
+    native_efforts: tuple[str, ...] = ()
     unasked: str = ""
     off: Literal["yes", "no", "between_tools"] = "yes"
     refuses: tuple[str, ...] = ()
     refuses_thinking: tuple[str, ...] = ()
     ignores_thinking: tuple[str, ...] = ()
     wants_back: Literal["nothing", "tool_reasoning", "blocks"] = "nothing"
-    structured: Literal["schema", "json", "text"] = "text"
+    structured: StructuredWay = "text"
+    chat_structured: StructuredWay | None = None
     prefix: Prefix = ""
     system: Literal["start", "anywhere"] = "start"
     inputs: tuple[str, ...] = _TEXT
@@ -100,6 +109,8 @@ class Model:
     most_tokens: int = 8_192
     length: Literal["", "max_tokens", "max_completion_tokens"] = ""
     tools: bool = True
+    call_ids: Literal["any", "short"] = "any"
+    video_form: Literal["size", "frames"] = "size"
     notes: str = ""
     source: str = ""
     as_of: str = ""
@@ -164,19 +175,19 @@ def _trimmed(name: str) -> str:
 
 
 def _spellings(name: str) -> tuple[str, ...]:
-    """Return the forms in which a name is looked for: as written, and as others write it."""
+    """Return the spellings that a name is looked for in: as written, and as others write it."""
     lower = name.lower()
     trimmed = _trimmed(lower.rpartition("/")[2])
     # new-api's suffix; a model's own name may end so, which is why it comes last.
     plain = _trimmed(_THINKING.sub("", trimmed))
-    forms = (name, *(_DOT.sub("-", form) for form in (lower, trimmed, plain)), lower, trimmed)
-    return tuple(dict.fromkeys(forms))
+    dashed = (_DOT.sub("-", spelling) for spelling in (lower, trimmed, plain))
+    return tuple(dict.fromkeys((name, *dashed, lower, trimmed)))
 
 
 _WILD: Final = re.compile(r"[*?\[]")
 
 
-def _forms(pattern: str) -> tuple[str, ...]:
+def _patterns(pattern: str) -> tuple[str, ...]:
     lower = pattern.lower()
     return tuple(dict.fromkeys((pattern, lower, _DOT.sub("-", lower))))
 
@@ -187,22 +198,22 @@ class _Index:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._by_head: dict[str, list[tuple[int, str]]] = {}
         for place, pattern in enumerate(patterns):
-            for form in _forms(pattern):
-                head = _WILD.split(form, maxsplit=1)[0]
-                self._by_head.setdefault(head, []).append((place, form))
+            for spelling in _patterns(pattern):
+                head = _WILD.split(spelling, maxsplit=1)[0]
+                self._by_head.setdefault(head, []).append((place, spelling))
         self._sizes = sorted({len(head) for head in self._by_head})
 
     def first(self, name: str) -> int | None:
         """Return the place of the first row that fits a name."""
-        fitting = (place for form in _spellings(name) for place in self._fitting(form))
+        fitting = (place for spelling in _spellings(name) for place in self._fitting(spelling))
         return min(fitting, default=None)
 
     def _fitting(self, name: str) -> Iterator[int]:
         for size in self._sizes:
             if size > len(name):
                 return
-            for place, form in self._by_head.get(name[:size], ()):
-                if fnmatchcase(name, form):
+            for place, pattern in self._by_head.get(name[:size], ()):
+                if fnmatchcase(name, pattern):
                     yield place
 
 
@@ -247,7 +258,14 @@ _PLAIN = ("sampling", "penalties", "logprobs", "stop")
 _AS_OF = "2026-11-30"
 
 
-def _media(pattern: str, family: str, inputs: str, outputs: str, notes: str = "") -> Model:
+def _media(
+    pattern: str,
+    family: str,
+    inputs: str,
+    outputs: str,
+    notes: str = "",
+    video_form: Literal["size", "frames"] = "size",
+) -> Model:
     return Model(
         pattern,
         family,
@@ -255,6 +273,7 @@ def _media(pattern: str, family: str, inputs: str, outputs: str, notes: str = ""
         inputs=tuple(inputs.split()),
         outputs=tuple(outputs.split()),
         tools=False,
+        video_form=video_form,
         notes=notes,
         source="TokenGate's page of models",
         as_of=_AS_OF,
@@ -269,6 +288,7 @@ _gpt = partial(
     dialect="openai",
     thinking="effort",
     native_thinking="responses",
+    native_efforts=("max",),  # where OpenAI lists it (pydantic-ai-slim 2.68.0, profiles)
     structured="schema",
     refuses_thinking=_PLAIN,
     inputs=_SEES,
@@ -404,6 +424,7 @@ _claude = partial(
     native_thinking="claude_adaptive",
     efforts=_TO_MAX,
     structured="schema",
+    chat_structured="text",  # new-api's bridge drops what it does not know
     wants_back="blocks",
     inputs=_SEES,
     context=1_000_000,
@@ -734,13 +755,32 @@ _XAI = (
     _grok("grok-*", efforts=_TO_HIGH, unasked="high", off="no"),
 )
 
+# --- Mistral ------------------------------------------------------------------------------------
+
+_mistral = partial(
+    Model,
+    family="Mistral",
+    call_ids="short",
+    prefix="prefix",
+    source="docs.mistral.ai, pydantic-ai-slim 2.68.0",
+    as_of=_AS_OF,
+)
+
+_MISTRAL = tuple(
+    _mistral(pattern)
+    for pattern in (
+        *("mistral*", "mixtral*", "magistral*", "ministral*", "codestral*", "devstral*"),
+        *("pixtral*", "voxtral*", "open-*tral*"),
+    )
+)
+
 _OTHER_MEDIA = (
     _media("text-embedding-*", "OpenAI", "text", "vectors"),
     _media("whisper-*", "OpenAI", "audio", "text"),
     _media("tts-*", "OpenAI", "text", "audio"),
-    _media("wan-t2v*", "Wan", "text", "video"),
-    _media("wan-i2v*", "Wan", "text image", "video"),
+    _media("wan-t2v*", "Wan", "text", "video", video_form="frames"),
+    _media("wan-i2v*", "Wan", "text image", "video", video_form="frames"),
     _media("suno*", "Suno", "text audio", "audio"),
 )
 
-CATALOGUE = Catalogue((*_CHINA, *_OPENAI, *_ANTHROPIC, *_GOOGLE, *_XAI, *_OTHER_MEDIA))
+CATALOGUE = Catalogue((*_CHINA, *_OPENAI, *_ANTHROPIC, *_GOOGLE, *_XAI, *_MISTRAL, *_OTHER_MEDIA))

@@ -12,7 +12,6 @@ from aiotokengate._resources.audio import (
     TranscriptionCall,
     TranscriptParams,
 )
-from aiotokengate._resources.base import CallOptions
 from aiotokengate._resources.embeddings import EmbeddingInput, EmbeddingParams, Embeddings, Split
 from aiotokengate._resources.images import (
     Face,
@@ -23,6 +22,7 @@ from aiotokengate._resources.images import (
     ImagesMaker,
     Sketch,
 )
+from aiotokengate._resources.options import CallOptions
 from aiotokengate._resources.raw import Method, RawCall
 from aiotokengate._stream.download import Download
 from aiotokengate._wire.media import Segment, Transcription, Word

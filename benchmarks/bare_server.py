@@ -56,20 +56,20 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 def _chunked(events: Sequence[bytes]) -> bytes:
-    """Give each event as one chunk of HTTP, as gateways flush."""
+    """Return each event as one chunk of HTTP, as gateways flush."""
     return b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events if event)
 
 
 @cache
 def _bulk(shape: str, texts: int) -> list[bytes]:
-    """Give a whole streamed answer as writes: one, or for a long one a block at a time."""
+    """Return a whole streamed answer as writes: one, or for a long one a block at a time."""
     if texts > BLOCK:
         return _long(shape, texts)
     return [_STREAM_HEAD + _chunked(list(Writer(shape).events(texts))) + _LAST_CHUNK]
 
 
 def _long(shape: str, texts: int) -> list[bytes]:
-    """Give an answer of the same block again and again, at last so many texts."""
+    """Return an answer of the same block again and again, at last so many texts."""
     writer = Writer(shape)
     blocks, rest = divmod(texts, BLOCK)
     begin = _STREAM_HEAD + _chunked(writer.opening())
@@ -80,7 +80,7 @@ def _long(shape: str, texts: int) -> list[bytes]:
 
 @cache
 def _held(shape: str, texts: int) -> list[bytes]:
-    """Give a streamed answer as far as its last text."""
+    """Return a streamed answer as far as its last text."""
     writer = Writer(shape)
     events = list(writer.events(texts))
     return [_STREAM_HEAD + _chunked(events[: -len(writer.ending(texts))])]
@@ -94,7 +94,7 @@ def _plain(shape: str) -> list[bytes]:
 
 @cache
 def _around(shape: str) -> tuple[bytes, bytes]:
-    """Give what stands around the nineteen digits of a paced text, HTTP's chunk included."""
+    """Return what stands around the nineteen digits of a paced text, HTTP's chunk included."""
     head, tail = Writer(shape).around()
     return b"%x\r\n%b" % (len(head) + 19 + len(tail), head), tail + b"\r\n"
 
@@ -105,7 +105,7 @@ def _timed(shape: str) -> bytes:
 
 
 def _paced(shape: str) -> list[bytes]:
-    """Give the beginning of a paced answer."""
+    """Return the beginning of a paced answer."""
     begin = _STREAM_HEAD + _chunked(Writer(shape).opening())
     return [begin, *(_timed(shape) for _ in range(WARM_TEXTS))]
 
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -189,11 +189,11 @@ class Connection(asyncio.Protocol):
 
     def write(self, part: bytes) -> None:
         """Write at once."""
-        assert self._transport is not None  # noqa: S101 - we were connected
+        assert self._transport is not None
         self._transport.write(part)
 
     def _request(self) -> str | None:
-        """Take one whole request out of what was received, and give its path."""
+        """Take one whole request out of what was received, and return its path."""
         head, end, rest = self._received.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
         size = int(length[1]) if length else 0

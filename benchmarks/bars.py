@@ -65,7 +65,7 @@ class Bar:
 
     @property
     def text(self) -> str:
-        """Give the bar as it is written."""
+        """The bar as it is written."""
         return f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}"
 
     def row(self, figure: Figure) -> Row:
@@ -77,7 +77,7 @@ class Bar:
         return Row(self, figure.unit, ours, other, value, spread, self._verdict(value))
 
     def _quartiles(self, figure: Figure) -> tuple[float, float, float]:
-        """Give what has to keep to the bar, in the middle, and its spread."""
+        """Return what has to keep to the bar, in the middle, and its spread."""
         ours = figure.typical(self.entry)
         if self.other is None:
             return ours, ours, ours
@@ -88,7 +88,7 @@ class Bar:
         return figure.ratios(over, under)
 
     def _allowance(self, figure: Figure) -> float:
-        assert self.other is not None  # noqa: S101 - who asks has looked
+        assert self.other is not None
         return self.times * figure.typical(self.other) + self.allowed
 
     def _verdict(self, value: float) -> str:
@@ -196,7 +196,7 @@ BARS: Sequence[Bar] = (
     Bar(
         ("import, over aiohttp, attrs and orjson", "导入，对比 aiohttp、attrs 与 orjson"),
         "import",
-        most=1.3,  # 1.25 again, once what few calls need is imported lazily from one table
+        most=1.25,
     ),
     Bar(
         (
@@ -241,7 +241,7 @@ BARS: Sequence[Bar] = (
 
 
 def rows(figures: Mapping[str, Figure], *, brief: bool = False) -> Iterator[Row]:
-    """Give the rows of all bars for which there are figures."""
+    """Yield the rows of all bars for which there are figures."""
     for bar in BARS:
         figure = figures.get(bar.figure)
         if figure is None or (brief and not bar.brief):

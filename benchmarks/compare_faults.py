@@ -125,7 +125,7 @@ class Fault:
     what: str = "chat"
 
 
-def _stream(*steps: bytes | Pause, end: Any = "keep") -> Raw:  # noqa: ANN401 - Ending
+def _stream(*steps: bytes | Pause, end: Any = "keep") -> Raw:
     return Raw(body=steps, headers=_EVENTS, end=end)
 
 
@@ -325,8 +325,8 @@ class Client:
 
     async def ask(self, what: str, gateway: FakeGateway) -> Outcome:
         """Have it ask, and return what its user is told."""
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         order = {"what": what, "address": gateway.base_url, "key": gateway.api_key}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         line = await self._process.stdout.readline()
@@ -338,7 +338,7 @@ class Client:
 
     async def end(self) -> None:
         """Let it end."""
-        assert self._process.stdin is not None  # noqa: S101
+        assert self._process.stdin is not None
         self._process.stdin.close()
         await self._process.wait()
 
@@ -438,7 +438,7 @@ def _cell(fault: Fault, told: str, sent: str) -> str:
     return word if fault.what == "chats" else f"{word}, sent {sent} ×"
 
 
-def load() -> Any:  # noqa: ANN401 - JSON
+def load() -> Any:
     """Return what was kept."""
     return json.loads(KEPT.read_text("utf-8"))
 

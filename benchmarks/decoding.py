@@ -35,7 +35,7 @@ class Pieces:
 
     @property
     def read(self) -> Callable[[], Awaitable[bytes]]:
-        """Give the next piece, b"" at the end."""
+        """The next piece, b"" at the end."""
         return self._read
 
     async def _read(self) -> bytes:
@@ -44,11 +44,11 @@ class Pieces:
         return self._data[begin : self._at]
 
     def at_end(self) -> bool:
-        """Whether everything was read."""
+        """Return whether everything was read."""
         return self._at >= len(self._data)
 
     def salvage(self) -> bytes:
-        """Give nothing: this body does not break."""
+        """Return nothing: this body does not break."""
         return b""
 
     def explain(self, error: Exception) -> TransportError:
@@ -86,24 +86,24 @@ async def ours(data: bytes) -> int:
 
 def _stream(data: bytes) -> ChatStream:
     # Imported here, because valgrind takes its time over it, and the bare loop needs none of it.
-    from aiotokengate._policy.timeouts import Timeout  # noqa: PLC0415
-    from aiotokengate._stream.call import ChatStream  # noqa: PLC0415
-    from aiotokengate._stream.receiver import Guard, Pump, Terms  # noqa: PLC0415
-    from aiotokengate._wire.chat_completions import ChatCompletionsDecoder  # noqa: PLC0415
-    from aiotokengate._wire.dialects import DIALECTS  # noqa: PLC0415
-    from aiotokengate._wire.transcript import Transcript  # noqa: PLC0415
-    from aiotokengate.clock import RealClock  # noqa: PLC0415
-    from aiotokengate.types import Timeline  # noqa: PLC0415
+    from aiotokengate._policy.timeouts import Timeout
+    from aiotokengate._stream.call import ChatStream
+    from aiotokengate._stream.receiver import Guard, Receiver, ReceiverSettings
+    from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+    from aiotokengate._wire.dialects import DIALECTS
+    from aiotokengate._wire.transcript import Transcript
+    from aiotokengate.clock import RealClock
+    from aiotokengate.types import Timeline
 
     clock, dialect = RealClock(), DIALECTS["qwen"]
-    pump = Pump(
+    receiver = Receiver(
         Pieces(data),
         ChatCompletionsDecoder(dialect, Transcript()),
         dialect,
-        Terms(clock, Timeout(), clock.now(), None, 1 << 30, int),
+        ReceiverSettings(clock, Timeout(), clock.now(), None, 1 << 30, int),
         Timeline(),
     )
-    return ChatStream(pump, Guard(pump))
+    return ChatStream(receiver, Guard(receiver))
 
 
 if __name__ == "__main__":

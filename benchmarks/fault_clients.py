@@ -37,8 +37,8 @@ class Ours:
 
     def __init__(self, address: str, key: str) -> None:
         """Open a session."""
-        from aiotokengate import TokenGate  # noqa: PLC0415 - one library a process
-        from aiotokengate._policy.timeouts import Timeout  # noqa: PLC0415
+        from aiotokengate import TokenGate
+        from aiotokengate._policy.timeouts import Timeout
 
         clocks = Timeout(connect=SECONDS, first_event=SECONDS, stall=SECONDS, after_finish=0.5)
         self.gate = TokenGate(api_key=key, base_url=address, timeout=clocks)
@@ -66,7 +66,7 @@ class OpenAI:
 
     def __init__(self, address: str, key: str) -> None:
         """Open a client."""
-        from openai import AsyncOpenAI  # noqa: PLC0415
+        from openai import AsyncOpenAI
 
         self.client = AsyncOpenAI(api_key=key, base_url=address, timeout=SECONDS)
 
@@ -97,7 +97,7 @@ class Anthropic:
 
     def __init__(self, address: str, key: str) -> None:
         """Open a client."""
-        from anthropic import AsyncAnthropic  # noqa: PLC0415
+        from anthropic import AsyncAnthropic
 
         base = address.removesuffix("/v1")
         self.client = AsyncAnthropic(api_key=key, base_url=base, timeout=SECONDS)
@@ -126,7 +126,7 @@ class LiteLLM:
 
     def __init__(self, address: str, key: str) -> None:
         """Note where the gateway is."""
-        import litellm  # noqa: PLC0415
+        import litellm
 
         litellm.suppress_debug_info = True
         self.litellm = litellm
@@ -160,7 +160,7 @@ CLIENTS: dict[str, type[Any]] = {
 }
 
 
-async def asked(client: Any, what: str, pieces: list[str]) -> int:  # noqa: ANN401 - each its own
+async def asked(client: Any, what: str, pieces: list[str]) -> int:
     """Make the calls; return how many failed of those that are many."""
     if what == "image":
         await client.image()
@@ -171,13 +171,13 @@ async def asked(client: Any, what: str, pieces: list[str]) -> int:  # noqa: ANN4
     return 0
 
 
-async def failures(client: Any) -> int:  # noqa: ANN401
+async def failures(client: Any) -> int:
     """Make many chats, one after another; return how many of them failed."""
     failed = 0
     for _ in range(CHATS):
         try:
             await client.chat([])
-        except Exception:  # noqa: BLE001 - they are counted
+        except Exception:
             failed += 1
     return failed
 
@@ -190,7 +190,7 @@ async def told(kind: type[Any], order: dict[str, str]) -> Told:
     try:
         async with asyncio.timeout(PATIENCE) as patience:
             failed = await asked(client, order["what"], pieces)
-    except Exception as problem:  # noqa: BLE001 - whatever a library raises
+    except Exception as problem:
         hangs = patience.expired()
         error = "hangs" if hangs else type(problem).__name__
         said = f"{problem}\n{problem!r}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Costs", "Figure"]
+__all__ = ["Costs", "Figure", "number"]
 
 Costs = dict[str, list[float | None]]
 
@@ -27,11 +27,11 @@ class Figure:
     about: dict[str, Any] = attrs.field(factory=dict)
 
     def typical(self, entry: str) -> float:
-        """Give the median of an entry."""
+        """Return the median of an entry."""
         return median(value for value in self.costs[entry] if value is not None)
 
     def ratios(self, over: str, under: str) -> tuple[float, float, float]:
-        """Give the quartiles of the ratios of two entries, round by round.
+        """Return the quartiles of the ratios of two entries, round by round.
 
         Rounds that one of the two sat out don't count. The middle one is the ratio: a machine that
         slows down for some rounds slows both, and moves it less than the ratio of the medians.
@@ -42,3 +42,9 @@ class Figure:
             return found[0], found[0], found[0]
         low, middle, high = quantiles(found, n=4, method="inclusive")
         return low, middle, high
+
+
+def number(value: float) -> str:
+    """Return a number as text with three digits, or all before the point."""
+    digits = max(0, 2 - len(f"{value:.0f}") + 1) if value >= 1 else 2
+    return f"{value:,.{digits}f}"

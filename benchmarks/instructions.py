@@ -34,7 +34,7 @@ _COLLECTED = re.compile(r"Collected : (\d+)")
 
 
 def main() -> int:
-    """Count, compare, say; give the exit status."""
+    """Count, compare, say; return the exit status."""
     parser = argparse.ArgumentParser(description="instructions of decoding over the bare loop's")
     parser.add_argument("--update", action="store_true", help="keep what is found")
     update = parser.parse_args().update
@@ -75,7 +75,7 @@ def _key() -> str:
 
 
 def _instructions(way: str) -> float:
-    """Give the instructions of a chunk more."""
+    """Return the instructions of a chunk more."""
     with TemporaryDirectory() as folder:
         short, long = (_counted(way, Path(folder), texts) for texts in (SHORT, LONG))
     return (long - short) / (LONG - SHORT)
@@ -94,7 +94,7 @@ def _counted(way: str, folder: Path, texts: int) -> int:
         env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     found = _COLLECTED.search(ran.stderr)
-    assert found is not None, ran.stderr  # noqa: S101 - valgrind's own words
+    assert found is not None, ran.stderr
     return int(found[1])
 
 

@@ -31,7 +31,7 @@ def python() -> str:
 
 
 def version(package: str, interpreter: str = sys.executable) -> str:
-    """Give the version of an installed package, "" where it isn't one."""
+    """Return the version of an installed package, "" where it isn't one."""
     if interpreter == sys.executable:
         try:
             return importlib.metadata.version(package)

@@ -30,13 +30,13 @@ class Meter:
         self._taps: list[Tap] = []
 
     def tap(self) -> Tap:
-        """Give the meter of one more reply."""
+        """Return the meter of one more reply."""
         tap = Tap(self)
         self._taps.append(tap)
         return tap
 
     async def reach(self, count: int, every: int = 0) -> Marks:
-        """Wait for so many texts more; give CPU and real time now, and at each mark."""
+        """Wait for so many texts more; return CPU and real time now, and at each mark."""
         self._marks = [_now()]
         self._every = every or count
         self._goal, self._last = self._count + self._every, self._count + count

@@ -167,7 +167,7 @@ def memory(bench: Bench) -> Iterator[tuple[str, Figure]]:
 
 
 def _memory(bench: Bench, client: str, work: str, texts: int) -> float:
-    """Give the bytes of one reply, in a process that has done nothing else."""
+    """Return the bytes of one reply, in a process that has done nothing else."""
     answer = f"hold.qwen.{texts}"
     with ExitStack() as stack:
         found: float = bench.fresh(stack, client).ask(

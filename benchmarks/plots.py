@@ -13,10 +13,9 @@ mpl.use("svg")
 import attrs
 import matplotlib.pyplot as plt
 from clients import CLIENTS
-from figure import Figure
+from figure import Figure, number
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-from report import number
 from results import Results
 
 __all__ = ["IMAGES", "draw"]

@@ -47,7 +47,7 @@ async def _cpu(work: Awaitable[None]) -> float:
 
 
 async def free_slot() -> tuple[float, float]:
-    """Give microseconds for a semaphore's place and for a free slot's."""
+    """Return microseconds for a semaphore's place and for a free slot's."""
     semaphore = asyncio.Semaphore(1_000)
     limits = Limits(concurrency=1_000, requests_per_minute=1e12, tokens_per_minute=1e15)
     pool = Pool(limits)
@@ -60,7 +60,7 @@ async def free_slot() -> tuple[float, float]:
 
 
 async def _waiting(enter: Callable[[], Awaitable[None]], release: Callable[[], object]) -> float:
-    """Give the bytes that each of many waiting tasks takes."""
+    """Return the bytes that each of many waiting tasks takes."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     tasks = [asyncio.ensure_future(enter()) for _ in range(WAITERS)]
@@ -74,7 +74,7 @@ async def _waiting(enter: Callable[[], Awaitable[None]], release: Callable[[], o
 
 
 async def waiters() -> tuple[float, float]:
-    """Give bytes for a task that waits for a semaphore, and for one that waits for a slot."""
+    """Return bytes for a task that waits for a semaphore, and for one that waits for a slot."""
     semaphore = asyncio.Semaphore(1)
     pool = Pool(Limits(concurrency=1, requests_per_minute=1e12), max_waiting=2 * WAITERS)
 
@@ -93,7 +93,7 @@ async def waiters() -> tuple[float, float]:
 
 
 async def admission(waiting: int) -> float:
-    """Give microseconds for one admission, by how many wait."""
+    """Return microseconds for one admission, by how many wait."""
     pool = Pool(Limits(concurrency=1, learn=False), max_waiting=2 * WAITERS)
 
     async def ours() -> None:
@@ -110,7 +110,7 @@ async def admission(waiting: int) -> float:
 
 
 def estimating(text: str) -> float:
-    """Give nanoseconds for a byte of a prompt."""
+    """Return nanoseconds for a byte of a prompt."""
     body = text.encode()
     turns = []
     for _ in range(TURNS):
@@ -126,7 +126,7 @@ def _verdict(value: float, bar: float) -> str:
 
 
 def main() -> bool:
-    """Print all; give whether every bar holds."""
+    """Print all; return whether every bar holds."""
     bare, ours = asyncio.run(free_slot())
     more = ours - bare
     print(f"a free slot: {bare:.2f} µs with a semaphore, {ours:.2f} µs with the pool: ", end="")

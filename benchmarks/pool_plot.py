@@ -21,7 +21,7 @@ MINUTES, STEP, LIMIT = 6, 5, 300
 
 
 def traced(limits: Limits) -> tuple[list[float], list[float], list[float]]:
-    """Keep a lane busy; give times, calls let in by then, and the times of refusals."""
+    """Keep a lane busy; return times, calls let in by then, and the times of refusals."""
     simulation = Simulation(limits, RateLimit(requests_per_minute=LIMIT), seed=3)
     simulation.keep_busy(MINUTES * 60)
     let_in = [one.time for one in simulation.gateway.history if one.admitted]

@@ -21,9 +21,9 @@ import attrs
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from aiotokengate.testing._limits import RateLimit  # noqa: E402 - after the path
-from tests.support.redis_server import RedisServer  # noqa: E402 - from the tests
-from tests.support.strict_gateway import StrictGateway  # noqa: E402 - from the tests
+from aiotokengate.testing import RateLimit
+from tests.support.redis_server import RedisServer
+from tests.support.strict_gateway import StrictGateway
 
 WORKERS = 4
 CALLS = 600
@@ -65,7 +65,7 @@ class Result:
 
 
 def optimum(sizes: list[int]) -> float:
-    """Give the seconds that the limits allow at the least, one call's own time included."""
+    """Return the seconds that the limits allow at the least, one call's own time included."""
     by_requests = (len(sizes) - REQUESTS) * 60 / REQUESTS
     by_tokens = (sum(sizes) - TOKENS) * 60 / TOKENS
     return max(by_requests, by_tokens, 0.0) + SECONDS
@@ -73,7 +73,7 @@ def optimum(sizes: list[int]) -> float:
 
 async def run(seed: int = 1) -> Result:
     """Run the workers, with a Redis server of their own."""
-    sizes = [Random(seed).randint(50, 350) for _ in range(CALLS)]  # noqa: S311 - no secret
+    sizes = [Random(seed).randint(50, 350) for _ in range(CALLS)]
     limit = RateLimit(requests_per_minute=REQUESTS, tokens_per_minute=TOKENS)
     with RedisServer() as server:
         async with StrictGateway(limit) as gateway:
@@ -101,7 +101,7 @@ async def run(seed: int = 1) -> Result:
 
 
 async def worker(name: str, url: str, port: int, sizes: list[int]) -> dict[str, Any]:
-    """Run a worker process, and give what it reports."""
+    """Run a worker process, and return what it reports."""
     work = {
         "name": name,
         "url": url,
@@ -120,7 +120,7 @@ async def worker(name: str, url: str, port: int, sizes: list[int]) -> dict[str, 
 
 
 def table(result: Result) -> str:
-    """Give what `make bench-pool` prints."""
+    """Return what `make bench-pool` prints."""
     return "\n".join(
         [
             f"| {WORKERS} processes on Redis | measured | bar |",

@@ -25,7 +25,8 @@ from aiotokengate import Limits
 from aiotokengate._policy.lanes import Lane, Ticket
 from aiotokengate._wire.headers import remaining
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing._limits import Kind, Permit
+from aiotokengate.testing._enforcer import Permit
+from aiotokengate.testing._limits import Kind
 
 PROMPT = 40
 MINUTE = 60.0
@@ -77,7 +78,7 @@ class Seen:
         return sum(self.refused.values())
 
     def share(self, limit: float, first: int, last: int) -> float:
-        """Give the calls let in, of those that a limit per minute allowed in whole minutes."""
+        """Return the calls let in, of those that a limit per minute allowed in whole minutes."""
         return sum(self.let_in[minute] for minute in range(first, last)) / (limit * (last - first))
 
 
@@ -93,7 +94,7 @@ class Simulation:
         seed: int = 1,
     ) -> None:
         """Begin at 0 seconds."""
-        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.random = random.Random(seed)
         self.network = network or Network()
         self.lane = Lane(limits, 0.0, self.random.random)
         self.gateway = Enforcer(strict)
@@ -225,7 +226,7 @@ REQUESTS, TOKENS, CALLS, REPLY = 300, 60_000, 600, 0.5
 
 
 def optimum(sizes: Sequence[float], kind: str) -> float:
-    """Give when the last call ends if each goes the moment that the limits allow, in order."""
+    """Return when the last call ends if each goes the moment that the limits allow, in order."""
     at = 0.0
     if kind == "bucket":
         requests, tokens = float(REQUESTS), float(TOKENS)
@@ -244,7 +245,7 @@ def optimum(sizes: Sequence[float], kind: str) -> float:
 
 
 def given(kind: str, gateways_kind: str, charge: str, seed: int) -> tuple[Seen, float]:
-    """Make 600 calls at once under limits that are known; give what was seen, and the ratio."""
+    """Make 600 calls at once under limits that are known; return what was seen, and the ratio."""
     limits = Limits(
         requests_per_minute=REQUESTS,
         tokens_per_minute=TOKENS,
@@ -371,7 +372,7 @@ def told(
     every: float = 0.0,
     seconds: tuple[float, float] = (0.5, 0.5),
 ) -> tuple[Seen, float]:
-    """Make 1,600 calls at once, or one ``every`` so often; give what was seen, and the ratio.
+    """Make 1,600 calls at once, or one ``every`` so often; return what was seen, and the ratio.
 
     A limit that is not told is none.
     """
@@ -402,7 +403,7 @@ MOST_ANSWERS = 4.0
 
 
 def slow_start(seconds: float, concurrency: int | None = None, calls: int = 200) -> float:
-    """Make calls at once on a gateway without limits; give when the last is let in, in answers."""
+    """Make calls at once, with no limits there; return when the last is let in, in answers."""
     network = Network(request=(0, 0.01), answer=(0, 0.01), reply=(seconds, seconds))
     simulation = Simulation(Limits(concurrency=concurrency), RateLimit(), network)
     simulation.answers_last = True
@@ -427,7 +428,7 @@ def wave(
 
 
 def day(lanes: int = 50, hours: float = 4.0, users: int = 10_000) -> list[tuple[Seen, Simulation]]:
-    """Have many lanes under limits that the top of the wave exceeds; give what was seen."""
+    """Have many lanes under limits that the top of the wave exceeds; return what was seen."""
     limits = Limits(concurrency=200, requests_per_minute=60, tokens_per_minute=15_000)
     strict = RateLimit(concurrency=200, requests_per_minute=60, tokens_per_minute=15_000)
     results = []
@@ -545,7 +546,7 @@ def _report_day() -> bool:
 
 
 def main() -> bool:
-    """Print all; give whether every bar holds."""
+    """Print all; return whether every bar holds."""
     _report_small()
     told_good = [_report_told(), _report_slow_start()]
     return all([_report_given(), _report_unknown(), *told_good, _report_day()])

@@ -37,13 +37,13 @@ CONTENDERS = (*OURS, "openai, 10 retries, 50 at once", "litellm router", "proces
 
 
 def sizes() -> list[int]:
-    """Give what each call costs, the same in every run."""
-    chance = random.Random(1)  # noqa: S311 - no secret
+    """Return what each call costs, the same in every run."""
+    chance = random.Random(1)
     return [chance.randint(50, 350) for _ in range(CALLS)]
 
 
 def asked(number: int, size: int) -> dict[str, Any]:
-    """Give the arguments of a call."""
+    """Return the arguments of a call."""
     return {
         "model": MODEL,
         "messages": [{"role": "user", "content": f"第 {number:03} 问"}],
@@ -56,7 +56,7 @@ def asked(number: int, size: int) -> dict[str, Any]:
 
 async def serve() -> None:
     """Be the gateway until standard input ends; say where, and then what was seen."""
-    from aiotokengate.testing import FakeGateway, Pace, RateLimit  # noqa: PLC0415 - not for all
+    from aiotokengate.testing import FakeGateway, Pace, RateLimit
 
     limits = RateLimit(requests_per_minute=REQUESTS, tokens_per_minute=TOKENS)
     async with FakeGateway(limits=limits, pace=Pace(first_token=REPLY)) as gateway:
@@ -72,8 +72,8 @@ async def serve() -> None:
 
 
 async def ours(url: str, *, given: bool) -> int:
-    """Map over the calls; give how many were lost."""
-    from aiotokengate import Limits, Pool, TokenGate  # noqa: PLC0415 - others need not have it
+    """Map over the calls; return how many were lost."""
+    from aiotokengate import Limits, Pool, TokenGate
 
     limits = Limits(requests_per_minute=REQUESTS, tokens_per_minute=TOKENS) if given else None
     async with TokenGate(api_key=KEY, base_url=url, pool=Pool(limits)) as gate:
@@ -83,7 +83,7 @@ async def ours(url: str, *, given: bool) -> int:
 
 async def openai_client(url: str) -> int:
     """Fifty at once, each tried again up to ten times."""
-    import openai  # noqa: PLC0415 - ours need not have it
+    import openai
 
     client = openai.AsyncOpenAI(api_key=KEY, base_url=url, max_retries=10)
     room = asyncio.Semaphore(50)
@@ -99,7 +99,7 @@ async def openai_client(url: str) -> int:
 
 async def litellm_router(url: str) -> int:
     """A router that knows both limits, with its default retries."""
-    import litellm  # noqa: PLC0415 - ours need not have it
+    import litellm
 
     where = {"model": f"openai/{MODEL}", "api_key": KEY, "api_base": url}
     limited = {"model_name": MODEL, "litellm_params": {**where, "rpm": REQUESTS, "tpm": TOKENS}}
@@ -111,7 +111,7 @@ async def litellm_router(url: str) -> int:
 
 async def processor(url: str) -> int:
     """Look every millisecond whether the next call may go; five attempts, 15 s of pause."""
-    import aiohttp  # noqa: PLC0415 - beside the other contenders'
+    import aiohttp
 
     waiting = deque((asked(number, size), 5) for number, size in enumerate(sizes()))
     requests, tokens = float(REQUESTS), float(TOKENS)
@@ -124,9 +124,9 @@ async def processor(url: str) -> int:
         async with session.post("/v1/chat/completions", json=call) as response:
             await response.read()
         running -= 1
-        if response.status == 200:  # noqa: PLR2004 - OK
+        if response.status == 200:
             return
-        if response.status == 429:  # noqa: PLR2004 - refused
+        if response.status == 429:
             paused_until = time.monotonic() + 15
         if left > 1:
             waiting.append((call, left - 1))
@@ -177,8 +177,8 @@ async def compare(name: str, python: str) -> dict[str, Any]:
     gateway = await asyncio.create_subprocess_exec(
         sys.executable, HERE, "--serve", stdin=pipe, stdout=pipe
     )
-    assert gateway.stdin is not None  # noqa: S101 - for the type checker
-    assert gateway.stdout is not None  # noqa: S101 - for the type checker
+    assert gateway.stdin is not None
+    assert gateway.stdout is not None
     url = (await gateway.stdout.readline()).decode().strip()
     program = sys.executable if name in OURS else python
     contender = await asyncio.create_subprocess_exec(
@@ -204,14 +204,14 @@ async def compare(name: str, python: str) -> dict[str, Any]:
 
 
 def optimum() -> float:
-    """Give the seconds that the limits allow, and one call."""
-    from pool_simulation import optimum as offline  # noqa: PLC0415 - not for the contenders
+    """Return the seconds that the limits allow, and one call."""
+    from pool_simulation import optimum as offline
 
     return offline(sizes(), "bucket")
 
 
 def shown(row: dict[str, Any]) -> str:
-    """Give the line of a contender."""
+    """Return the line of a contender."""
     if "failed" in row:
         return f"{row['name']:32} {row['failed']}"
     figures = f"{row['lost']:5} {row['refused']:9} {row['ratio']:9.3f} {row['peak']:6}"
@@ -219,7 +219,7 @@ def shown(row: dict[str, Any]) -> str:
 
 
 async def main(names: list[str], python: str) -> bool:
-    """Print the table; give whether ours with limits given holds its bars."""
+    """Print the table; return whether ours with limits given holds its bars."""
     rows = await asyncio.gather(*[compare(name, python) for name in names])
     print(f"{'600 calls':32} {'lost':>5} {'refusals':>9} {'time':>9} {'peak':>6} {'seconds':>9}")
     for row in rows:

@@ -36,8 +36,8 @@ def pin(place: int) -> None:
 
 
 def raise_file_limit() -> int:
-    """Ask for as many open files as are allowed; give their number."""
-    import resource  # noqa: PLC0415 - not on Windows
+    """Ask for as many open files as are allowed; return their number."""
+    import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
@@ -47,11 +47,11 @@ def raise_file_limit() -> int:
 
 @contextmanager
 def server(place: int) -> Iterator[str]:
-    """Start a server of bare bytes on a core, and give its address."""
+    """Start a server of bare bytes on a core, and return its address."""
     command = [sys.executable, str(_HERE / "bare_server.py"), str(place)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        assert process.stdin is not None  # noqa: S101 - for the type checker
+        assert process.stdout is not None
+        assert process.stdin is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
@@ -75,18 +75,18 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
-    def ask(self, job: str, **arguments: object) -> Any:  # noqa: ANN401 - what the job gives
-        """Have a job done, and give its result.
+    def ask(self, job: str, **arguments: object) -> Any:
+        """Have a job done, and return its result.
 
         Raises:
             RuntimeError: it failed; what the process printed says why.
         """
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         line = json.dumps({"job": job, **arguments}) + "\n"
         self._process.stdin.write(line.encode())
         self._process.stdin.flush()

@@ -12,7 +12,7 @@ from itertools import chain, cycle, islice
 import attrs
 import orjson
 
-from aiotokengate.testing import _vendors as vendors
+from aiotokengate.testing import _vendor_dialects as vendors
 from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
 from aiotokengate.testing._messages import MessagesNative
 from aiotokengate.testing._responses import ResponsesNative
@@ -52,12 +52,12 @@ SHAPES = {
 
 
 def thoughts_of(texts: int) -> list[str]:
-    """Give the thoughts of a reply of so many texts; one alone is an answer."""
+    """Return the thoughts of a reply of so many texts; one alone is an answer."""
     return list(islice(cycle(_THOUGHTS), 0 if texts == 1 else texts * 19 // 20))
 
 
 def answer_of(texts: int) -> list[str]:
-    """Give the pieces of its answer."""
+    """Return the pieces of its answer."""
     return list(islice(cycle(_ANSWERS), texts - len(thoughts_of(texts))))
 
 
@@ -71,35 +71,35 @@ class Writer:
         self._dialect = known.make(exchange)
 
     def events(self, texts: int) -> Iterator[bytes]:
-        """Give a whole reply, event by event."""
+        """Yield a whole reply, event by event."""
         yield from self.opening()
         yield from self._thoughts(thoughts_of(texts))
         yield from self._texts(answer_of(texts))
         yield from self.ending(texts)
 
     def opening(self) -> list[bytes]:
-        """Give what comes before the first text."""
+        """Return what comes before the first text."""
         return self._written(self._dialect.opening(0))
 
     def block(self) -> list[bytes]:
-        """Give a block of thoughts."""
+        """Return a block of thoughts."""
         return self._thoughts(thoughts_of(BLOCK * 2)[:BLOCK])
 
     def around(self) -> tuple[bytes, bytes]:
-        """Give what stands before and after the text of a piece of answer."""
+        """Return what stands before and after the text of a piece of answer."""
         (written,) = self._texts([_MARK])
         head, tail = written.split(_MARK.encode())
         return head, tail
 
     def ending(self, texts: int) -> list[bytes]:
-        """Give what comes after the last text."""
+        """Return what comes after the last text."""
         counts = Counts(prompt=11, answer=len(answer_of(texts)), reasoning=len(thoughts_of(texts)))
         finish = self._dialect.finish(0, "stop")
         closing = self._dialect.closing(self._dialect.usage(counts))
         return [*self._written([*finish, *closing]), self._dialect.done]
 
     def plain(self) -> bytes:
-        """Give the JSON of a reply of one token that is not streamed."""
+        """Return the JSON of a reply of one token that is not streamed."""
         usage = self._dialect.usage(Counts(prompt=11, answer=1))
         message = self._dialect.message("", "".join(answer_of(1)), ())
         return orjson.dumps(self._dialect.completion([(message, "stop")], usage))

@@ -13,7 +13,7 @@ from typing import Any
 
 from bars import Row, rows
 from clients import CLIENTS
-from figure import Figure
+from figure import Figure, number
 from results import Results, load
 
 __all__ = ["PAGES", "page", "write"]
@@ -33,7 +33,7 @@ _VERDICTS = {"holds": "达标", "above": "超出", "below": "不足"}
 
 
 def brief(results: Results, language: int) -> str:
-    """Give the READMEs' table."""
+    """Return the READMEs' table."""
     lines = [_HEADS[language]]
     for row in rows(results.figures, brief=True):
         verdict = _VERDICTS[row.verdict] if language == _CHINESE else row.verdict
@@ -42,7 +42,7 @@ def brief(results: Results, language: int) -> str:
 
 
 def bars(results: Results) -> str:
-    """Give the whole table of bars."""
+    """Return the whole table of bars."""
     lines = [(*_HEADS[_ENGLISH][:4], "middle half", *_HEADS[_ENGLISH][4:])]
     for row in rows(results.figures):
         spread = "" if row.spread is None else f"{row.spread[0]:.2f} to {row.spread[1]:.2f}"
@@ -74,7 +74,7 @@ _EVERYBODY = {"bulk": "a chunk", "paced": "a chunk, one a read", "call": "a call
 
 
 def everybody(results: Results) -> str:
-    """Give what each client costs."""
+    """Return what each client costs."""
     shown = {key: title for key, title in _EVERYBODY.items() if key in results.figures}
     lines = [("", *shown.values())]
     for client, named in CLIENTS.items():
@@ -96,7 +96,7 @@ def _with_version(label: str, client: str, about: Mapping[str, Any]) -> str:
 
 
 def lateness(results: Results) -> str:
-    """Give how late chunks are at 70 % load."""
+    """Return how late chunks are at 70 % load."""
     head = ("open at once", "", "chunks a second", "busy", "kept waiting", "median", "p99")
     lines: list[tuple[str, ...]] = [(*head, "worst", "worst-served stream, mean")]
     for key, figure in results.figures.items():
@@ -123,26 +123,20 @@ def machine(results: Results, language: int) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """Give a number and its unit."""
+    """Return a number and its unit."""
     return f"{number(value)} {unit}"
 
 
 def ratio(value: float) -> str:
-    """Give a ratio with as many digits as make it comparable with a bar."""
+    """Return a ratio with as many digits as make it comparable with a bar."""
     return f"{value:.1f}" if value >= _MANY else f"{value:.3f}"
 
 
 _MANY = 10
 
 
-def number(value: float) -> str:
-    """Give a number with three digits, or all before the point."""
-    digits = max(0, 2 - len(f"{value:.0f}") + 1) if value >= 1 else 2
-    return f"{value:,.{digits}f}"
-
-
 def table(lines: Sequence[Sequence[str]]) -> str:
-    """Give a table of Markdown; the first line is its head."""
+    """Return a table of Markdown; the first line is its head."""
     head, *rest = (f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)
     return "\n".join((head, "|---" * len(lines[0]) + "|", *rest))
 
@@ -151,7 +145,7 @@ def table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def page(text: str, results: Results, language: int) -> str:
-    """Give a page with its tables written anew."""
+    """Return a page with its tables written anew."""
     tables = {
         "brief": lambda: brief(results, language),
         "bars": lambda: bars(results),
@@ -164,7 +158,7 @@ def page(text: str, results: Results, language: int) -> str:
 
 
 def pages(results: Results) -> Iterator[tuple[Path, str]]:
-    """Give each page as it has to be."""
+    """Yield each page as it has to be."""
     for path in PAGES:
         language = _CHINESE if path.name.endswith(".zh-CN.md") else _ENGLISH
         yield path, page(path.read_text("utf-8"), results, language)
@@ -172,7 +166,7 @@ def pages(results: Results) -> Iterator[tuple[Path, str]]:
 
 def write() -> None:
     """Write the tables and the plots of the last run."""
-    from plots import draw  # noqa: PLC0415 - matplotlib is for this alone
+    from plots import draw
 
     results = load()
     for path, text in pages(results):

@@ -73,11 +73,11 @@ class Bench:
         return self._others is not None if CLIENTS[name].own else CLIENTS[name].here
 
     def python(self, client: str) -> str:
-        """Give the interpreter of a client."""
+        """Return the interpreter of a client."""
         return self._others if self._others and CLIENTS[client].own else sys.executable
 
     def worker(self, client: str, *, near: bool = False) -> Worker:
-        """Give the process of a client, and keep it to the end; ``near`` is the server's core."""
+        """Return a client's process, and keep it to the end; ``near`` is the server's core."""
         place = NEAR if near else FAR
         if (client, place) not in self._workers:
             if place not in self._addresses:
@@ -87,7 +87,7 @@ class Bench:
         return self._workers[client, place]
 
     def fresh(self, stack: ExitStack, client: str) -> Worker:
-        """Give a client's process with a server of its own, for as long as the stack lives."""
+        """Return a client's process with a server of its own, for as long as the stack lives."""
         address = stack.enter_context(server(FAR))
         return stack.enter_context(Worker(self.python(client), client, address))
 

@@ -23,12 +23,11 @@ from aiotokengate._wire.messages_reply import MessagesDecoder
 from aiotokengate._wire.responses_reply import ResponsesDecoder
 from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import Transcript
-from aiotokengate.testing import _servers as servers
-from aiotokengate.testing import _vendors as vendors
+from aiotokengate.testing import _server_dialects as servers
+from aiotokengate.testing import _vendor_dialects as vendors
 from aiotokengate.testing._dialects import Dialect, Exchange, Frame, Json, Slot
 from aiotokengate.testing._messages import MessagesNative
-from aiotokengate.testing._render import Step
-from aiotokengate.testing._render import stream as rendered
+from aiotokengate.testing._render import Step, render_stream
 from aiotokengate.testing._responses import ResponsesNative
 from aiotokengate.testing._script import Part, ScriptedReply, Text, Thought
 
@@ -50,7 +49,7 @@ class PaddedOpenAi(Dialect):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk with its padding."""
+        """Return a chunk with its padding."""
         letters = self._padding.choices(string.ascii_letters, k=self._padding.randint(1, 16))
         return {**super().frame(choices, usage, kind), "obfuscation": "".join(letters)}
 
@@ -67,7 +66,7 @@ class QwenInAnyOrder(vendors.Qwen):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice whose keys stand in any order."""
+        """Return a choice whose keys stand in any order."""
         values = {"*": content, "index": index, "logprobs": None, "finish_reason": finish}
         order = self._padding.choice(self._TURNS)
         return {(slot if key == "*" else key): values[key] for key in order}
@@ -79,7 +78,7 @@ class GrokClock(vendors.GrokShown):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk that was made later than the one before."""
+        """Return a chunk that was made later than the one before."""
         frame = super().frame(choices, usage, kind)
         return {**frame, "created": self.exchange.created + self._padding.randint(0, 60)}
 
@@ -88,7 +87,7 @@ class MiniMaxBoth(vendors.MiniMaxSplit):
     """The builds of MiniMax that give the details' text as a field, too."""
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a thought twice."""
+        """Return a thought twice."""
         return self.one(index, {"content": "", "reasoning_content": text, **self._details(text)})
 
 
@@ -96,7 +95,7 @@ class MiniMaxSoFar(vendors.MiniMaxSplit):
     """MiniMax as its own example reads it: each detail repeats the thinking so far."""
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give all thoughts up to this one."""
+        """Return all thoughts up to this one."""
         self._thoughts = getattr(self, "_thoughts", "") + text
         return self.one(index, {"content": "", **self._details(self._thoughts)})
 
@@ -105,7 +104,7 @@ class OpenRouterSummary(servers.OpenRouter):
     """OpenRouter before a model of OpenAI's, whose reasoning is a summary."""
 
     def thought_delta(self, text: str) -> Frame:
-        """Give the thought as a field and as a detail."""
+        """Return the thought as a field and as a detail."""
         detail = {"type": "reasoning.summary", "summary": text, "format": "f", "index": 0}
         role = {"role": "assistant", "content": ""}
         return {**role, "reasoning": text, "reasoning_details": [detail]}
@@ -115,7 +114,7 @@ class ClaudeThroughGateway(servers.ClaudeBridge):
     """new-api before Claude, whose synthetic usage has an id of its own."""
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the usage as new-api makes it up."""
+        """Return the usage as new-api makes it up."""
         return [{**self.frame([], usage), "id": ""}]
 
 
@@ -137,11 +136,11 @@ class Shape:
     thinks: bool = True
 
     def body(self, said: Said, choices: int = 1) -> bytes:
-        """Give the stream that says this."""
+        """Return the stream that says this."""
         exchange = Exchange(serial=7, created=1779700000, model="some-model")
         reply = ScriptedReply(parts=list(_parts(said)))
         usage = {"prompt_tokens": 9, "completion_tokens": len(said), "total_tokens": 9 + len(said)}
-        steps: Iterator[Step] = rendered(self.write(exchange), [reply] * choices, usage)
+        steps: Iterator[Step] = render_stream(self.write(exchange), [reply] * choices, usage)
         return b"".join(step for step in steps if isinstance(step, bytes))
 
 
@@ -215,24 +214,23 @@ _WORDS = (
 
 
 def replies(shape: Shape, pieces: int = 360) -> Said:
-    """Give a reply of so many pieces: mostly thinking first, if it is shown, then the answer."""
-    dice = random.Random(pieces)  # noqa: S311 - not for cryptography
+    """Return a reply of so many pieces: mostly thinking first, if it is shown, then the answer."""
+    dice = random.Random(pieces)
     thoughts = pieces * 2 // 3 if shape.thinks else 0
     return [(place < thoughts, dice.choice(_WORDS)) for place in range(pieces)]
 
 
 def events_of(shape: Shape, spoken: Said) -> list[bytes]:
-    """Give the data of a stream's events."""
+    """Return the data of a stream's events."""
     return SSEDecoder().feed_data(shape.body(spoken))
 
 
 def rate(shape: Shape, spoken: Said) -> tuple[int, float]:
-    """Give the number of events, and the share of them that was spliced."""
+    """Return the number of events, and the share of them that was spliced."""
     decoder, events = shape.reads(), events_of(shape, spoken)
     at = 0
     while at < len(events) and not decoder.done:
-        at = decoder.feed_from(events, at)
-        decoder.suspect = None
+        at, _ = decoder.feed_from(events, at)
     return len(events), decoder.splicer.hits / len(events)
 
 

@@ -73,7 +73,7 @@ class Turns:
         return Figure(self.unit, costs)
 
     def _cost(self, bench: Bench, entry: Entry) -> float:
-        """Give microseconds of CPU time for each unit."""
+        """Return microseconds of CPU time for each unit."""
         # A call is a ping-pong. On one core nobody pays for waking the other one.
         worker = bench.worker(entry.client, near=self.at_once == 1)
         times = max(1, round(entry.times * bench.plan.size))

@@ -42,7 +42,7 @@ WARM = 20
 class Jobs:
     """What a client can be told to do."""
 
-    def __init__(self, address: str, client: Any) -> None:  # noqa: ANN401 - see clients
+    def __init__(self, address: str, client: Any) -> None:
         """Begin with nothing open."""
         self._address = address
         self._client = client
@@ -52,16 +52,16 @@ class Jobs:
         self._held: list[tuple[object, asyncio.Future[Any]]] = []
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply, "" from a client that doesn't look at it."""
+        """Return the answer of a streamed reply, "" from a client that doesn't look at it."""
         text: str = await self._client.text(answer)
         return text
 
     async def knows(self, option: str) -> bool:
-        """Whether the client has an option."""
+        """Return whether the client has an option."""
         known: bool = self._client.knows(option)
         return known
 
-    async def turn(self, work: str, answer: str, at_once: int, times: int, warm: int) -> Any:  # noqa: ANN401
+    async def turn(self, work: str, answer: str, at_once: int, times: int, warm: int) -> Any:
         """Measure one kind of work, after so many replies that open connections."""
         does = getattr(self._client, work)
         await _several(does, answer, warm, at_once)
@@ -83,7 +83,7 @@ class Jobs:
     def _follow(self, answer: str) -> asyncio.Task[None]:
         return asyncio.ensure_future(self._client.follow(answer, self._meter.tap()))
 
-    async def pace(self, texts: int, rate: int, *, timed: bool = False) -> Any:  # noqa: ANN401
+    async def pace(self, texts: int, rate: int, *, timed: bool = False) -> Any:
         """Have each open reply give so many texts, all of them so many a second; measure that.
 
         Reads are counted, to prove that each text is one; where uvloop reads, there are none.
@@ -151,12 +151,12 @@ async def _first(reach: Coroutine[Any, Any, Marks], *following: asyncio.Task[Non
 
 
 def _tell(url: str) -> None:
-    with urllib.request.urlopen(url, data=b"", timeout=SECONDS):  # noqa: S310 - our own server
+    with urllib.request.urlopen(url, data=b"", timeout=SECONDS):
         pass
 
 
 def _resident() -> int:
-    """Give the bytes of memory that are really there, garbage not counted."""
+    """Return the bytes of memory that are really there, garbage not counted."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # where C's library is GNU's
@@ -164,7 +164,7 @@ def _resident() -> int:
 
 
 def _waited() -> float:
-    """Give the seconds for which this process could have run, but others had its core."""
+    """Return the seconds for which this process could have run, but others had its core."""
     return int(_proc("schedstat")[1]) / 1e9
 
 
@@ -211,7 +211,7 @@ def main() -> None:
     raise_file_limit()
     factory = None
     if CLIENTS[name].uvloop:
-        import uvloop  # noqa: PLC0415 - for these clients alone
+        import uvloop
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import attrs
 import typer
 
+import aiotokengate
 from aiotokengate import Retry, Timeout, errors
 from aiotokengate._cli.app import app
 from aiotokengate._wire.dialects import DIALECTS, Dialect
@@ -210,6 +214,26 @@ def _first_line(kind: type) -> str:
     return (inspect.getdoc(kind) or "").partition("\n")[0].replace("``", "`")
 
 
+def public_modules() -> Iterable[Sequence[str]]:
+    """Return a row for each module that users import from."""
+    yield "module", "what is in it"
+    for module in public():
+        about = (inspect.getdoc(import_module(module)) or "").partition("\n")[0]
+        yield code(module), about.replace("``", "`")
+
+
+@cache
+def public() -> Mapping[str, Sequence[str]]:
+    """Return the modules that users import from, those without an underscore, with their names."""
+    found = {"aiotokengate": tuple(aiotokengate.__all__)}
+    for module in walk_packages(aiotokengate.__path__, "aiotokengate."):
+        inside = module.name.split(".")[1:]
+        # The old path of a moved module has no place: it warns, and leads to the new one.
+        if not any(part.startswith("_") for part in inside) and inside[0] != "wire":
+            found[module.name] = tuple(import_module(module.name).__all__)
+    return found
+
+
 def chat_options() -> Iterable[Sequence[str]]:
     """Give a row for each argument of ``aiotokengate chat``."""
     return _options("chat")
@@ -249,6 +273,7 @@ TABLES = {
         retried,
         endings,
         broken,
+        public_modules,
         chat_options,
         models_options,
         top_options,

@@ -6,7 +6,7 @@ import sys
 import attrs
 
 from aiotokengate import AnswerDelta, TokenGate
-from aiotokengate._resources.tools import ToolOutcome
+from aiotokengate.tools import ToolOutcome
 
 MODEL = "qwen3.6-max-preview"
 
@@ -20,7 +20,7 @@ class Trip:
 
 
 async def weather(city: str) -> str:
-    """Give the weather of a city. / 查询天气.
+    """Look up the weather of a city. / 查询天气.
 
     Args:
         city: 城市的名字

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
 import pytest
 
+import aiotokengate
 from aiotokengate import AnswerDelta, BadRequest, MediaDelta, ReasoningDelta, TokenGate
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import Call, FakeGateway, Raw, ScriptedReply
@@ -412,3 +415,55 @@ async def test_anything_new(gateway: FakeGateway, gate: TokenGate, kind: str) ->
 def test_its_repr_fits_a_line() -> None:
     """It is a default of ``TokenGate``, which the reference shows."""
     assert repr(CATALOGUE) == f"<Catalogue of {len(CATALOGUE.rows)} rows>"
+
+
+# --- vendors are rows ---------------------------------------------------------------------------
+
+VENDORS = re.compile(
+    "openai|gpt|anthropic|claude|google|deepmind|deepseek|zhipu|glm|qwen|alibaba|dashscope|minimax"
+    r"|grok|xai|mistral|tral\b|moonshot|kimi|wanwu|\bwan|suno|cqtai|sora|vllm|sglang|openrouter",
+    re.IGNORECASE,
+)
+LOOKS = ("startswith", "endswith", "match", "fullmatch", "search", "find", "removeprefix")
+
+
+def test_a_new_vendor_is_a_row() -> None:
+    """No code compares with the name of a vendor, a family or a dialect; only tables have them."""
+    package = Path(aiotokengate.__file__).parent
+    files = [path for path in package.rglob("*.py") if "testing" not in path.parts]
+    found = [
+        f"{path.relative_to(package)}:{place}"
+        for path in files
+        for place in comparisons(ast.parse(path.read_text("utf-8")))
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "row.family == 'Anthropic'",
+        "'Wan' != family",
+        "family in ('xAI', 'Google')",
+        "name.startswith('claude-')",
+        "match family:\n case 'OpenAI' | 'xAI': pass",
+        "match row:\n case Model(family='Qwen'): pass",
+    ],
+)
+def test_such_a_comparison_is_found(code: str) -> None:
+    assert list(comparisons(ast.parse(code)))
+
+
+def comparisons(tree: ast.AST) -> Iterator[str]:
+    """Yield the comparisons with a vendor's name: operators, patterns, looks into a name."""
+    for node in ast.walk(tree):
+        is_look = isinstance(node, ast.Call) and getattr(node.func, "attr", "") in LOOKS
+        if is_look or isinstance(node, ast.Compare | ast.match_case):
+            looked_at = node.pattern if isinstance(node, ast.match_case) else node
+            texts = [
+                each.value
+                for each in ast.walk(looked_at)
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            ]
+            if any(map(VENDORS.search, texts)):
+                yield ast.unparse(looked_at)

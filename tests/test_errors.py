@@ -200,7 +200,7 @@ def every_error() -> list[TokenGateError]:
 def test_errors_travel(error: TokenGateError, way: str) -> None:
     """An error that crosses to another process, or is copied, is the same one."""
     ways: dict[str, Callable[[], TokenGateError]] = {
-        "pickle": lambda: pickle.loads(pickle.dumps(error)),  # noqa: S301 - our own bytes
+        "pickle": lambda: pickle.loads(pickle.dumps(error)),
         "copy": lambda: copy.copy(error),
         "deepcopy": lambda: copy.deepcopy(error),
     }
@@ -218,7 +218,7 @@ def test_errors_travel(error: TokenGateError, way: str) -> None:
 def test_the_cause_travels_with_an_interruption() -> None:
     """In another process it is still known why the stream was cut."""
     error = every_error()[-1]
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    again = pickle.loads(pickle.dumps(error))
     assert isinstance(again.__cause__, RateLimited)
     assert (again.__cause__.retry_after, again.__cause__.body) == (3.0, "b")
     assert again.partial == PARTIAL

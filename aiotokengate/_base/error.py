@@ -105,7 +105,7 @@ class TokenGateError(Exception):
         """
         chain = _chain(self)
         texts = [text for error in chain for text in _texts_of(error)]
-        from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for errors only
+        from aiotokengate._base.redaction import blanked
 
         rest = iter(blanked(texts, secrets))
         foul = {id(error) for error in chain if not _take(error, rest)}

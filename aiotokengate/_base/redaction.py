@@ -18,6 +18,7 @@ at.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -227,7 +228,7 @@ def _character(escape: re.Match[str]) -> str:
     if kind == "utf8":
         return value.replace("\\", "").encode("latin-1").decode("utf-8", "replace")
     if kind == "name":
-        from html import unescape  # noqa: PLC0415 - a large table, for few errors
+        from html import unescape
 
         return unescape(f"&{value};")
     code = int(value, 10 if kind == "decimal" else 16)
@@ -390,8 +391,6 @@ def _is_telling(name: str) -> bool:
 
 def _parsed(text: str) -> object:
     """Return the arguments of a call, which are JSON in a text."""
-    import json  # noqa: PLC0415 - for few errors
-
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

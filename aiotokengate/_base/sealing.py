@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,9 +74,7 @@ def _sealed_async(function: Any) -> Any:  # noqa: ANN401 - of the same type
 
 def _misspelt(function: Any, given: Iterable[str]) -> CallerError | None:  # noqa: ANN401 - any
     """Return the error of a name that a function does not take, None where it takes them all."""
-    from inspect import signature  # noqa: PLC0415 - only for a mistake
-
-    from aiotokengate._base.spelling import meant  # noqa: PLC0415 - only for a mistake
+    from aiotokengate._base.spelling import meant
 
     kinds = signature(function).parameters
     known = [name for name in kinds if name not in ("self", "unknown")]

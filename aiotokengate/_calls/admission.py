@@ -33,12 +33,12 @@ from aiotokengate.hooks import Queued, emit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiotokengate._calls.request import Request
     from aiotokengate._calls.routes import Route, Routes
     from aiotokengate._http.connections import Progress
     from aiotokengate._policy.lanes import Ticket
     from aiotokengate._pool.pool import BackendLane
-    from aiotokengate._resources.base import Request
-    from aiotokengate._stream.receiver import Pump
+    from aiotokengate._stream.receiver import Receiver
     from aiotokengate.clock import Clock
     from aiotokengate.hooks import Hook
 
@@ -175,22 +175,24 @@ class Turn:
         self._ticket: Ticket | None = None
         self._hold: Hold | None = None
         self._held: tuple[BackendLane, ...] = ()
-        routes, endpoint = admission.routes, request.endpoint
+        routes, endpoint = admission.routes, request.policy.endpoint
         self.route = routes.named(endpoint) if endpoint else routes.all[0]
         self.queued = 0.0
         self.progress: Progress | None = None
 
     def take(self) -> bool:
         """Go at once if the pool lets the call in, or stand in the queue; say which."""
-        request = self._request
+        request, policy = self._request, self._request.policy
         self.progress = None
-        if not request.pooled:
+        if not policy.pooled:
             return True
         admission, ticket = self._admission, self._ticket
         pool = self._pool = admission.pool_here()
         lane = pool.lane(request.model, self.route.name)
         if ticket is None:
-            ticket = pool.ticket(lane, request, request.priority, request.fair_key)
+            ticket = pool.ticket(
+                lane, request.model, policy.size, policy.priority, policy.fair_key
+            )
         if admission.routes.several:
             self.route = admission.routes.choose(pool, request.model, ticket, self._avoid)
             lane = pool.lane(request.model, self.route.name)
@@ -228,7 +230,7 @@ class Turn:
                 if lane.enter(ticket):
                     break
         except TimedOut as error:
-            deadline = self._request.deadline or error.seconds
+            deadline = self._request.policy.deadline or error.seconds
             raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
         self.queued = admission.clock.now() - began
         self._taken()
@@ -291,13 +293,13 @@ class Turn:
         lane, ticket = self._lane, self._ticket
         return ticket is not None and ticket.late and lane is not None and lane.counts_tokens
 
-    def true_up(self, pump: Pump) -> None:
+    def true_up(self, receiver: Receiver) -> None:
         """Count what the reply has so far: about a token for each entry of its log."""
         if self._lane is not None and self._ticket is not None:
             prompt = self._pool.prompt_tokens(self._request.model, self._ticket)
-            self._lane.true_up(self._ticket, prompt + len(pump.log))
+            self._lane.true_up(self._ticket, prompt + len(receiver.log))
 
-    def settle(self, pump: Pump) -> None:
+    def settle(self, receiver: Receiver) -> None:
         """Give the place back when the reply is over, whichever way."""
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
@@ -305,11 +307,11 @@ class Turn:
         if not lane.counts_tokens:
             lane.settle(ticket)
             return
-        pool, model, usage = self._pool, self._request.model, pump.reply().usage
+        pool, model, usage = self._pool, self._request.model, receiver.reply().usage
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
             pool.learn(model, ticket, prompt, written)
-            most = written if ticket.late else self._request.max_tokens
+            most = written if ticket.late else self._request.policy.size.max_tokens
             lane.settle(ticket, prompt + (most or written))
         elif ticket.late:
             lane.settle(ticket, pool.prompt_tokens(model, ticket) + written)
@@ -349,7 +351,7 @@ class Turn:
 
         A wait that no call would bear is none for the lane: its calls are to hear of it.
         """
-        return named if named is None or named <= self._request.retry.max_wait else None
+        return named if named is None or named <= self._request.policy.retry.max_wait else None
 
     def failed(self, error: TokenGateError) -> bool:
         """Give the place back after any other failure; say whether another key is to be tried."""

@@ -32,10 +32,11 @@ import attrs
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare
 from aiotokengate._calls.admission import Admission, Calls, Turn
+from aiotokengate._calls.request import Request
 from aiotokengate._http.connections import Progress
 from aiotokengate._policy.retry import RetryBudget, named_hold, next_wait
 from aiotokengate._stream.clocks import Watch
-from aiotokengate._stream.receiver import Pump, Terms
+from aiotokengate._stream.receiver import Receiver, ReceiverSettings
 from aiotokengate._wire.headers import without_echoes
 from aiotokengate._wire.jsontext import loads
 from aiotokengate._wire.problems import find_problem, status_error
@@ -64,8 +65,8 @@ from aiotokengate.types import Attempt, Json, Timeline
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from aiotokengate._calls.request import ChatRequest, ReplyReading
     from aiotokengate._http.transport import Answer
-    from aiotokengate._resources.base import Request
     from aiotokengate._stream.download import Download
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
@@ -111,11 +112,11 @@ class Sender(Shared):
     calls: count[int] = attrs.field(factory=lambda: count(1))
     _here: dict[asyncio.AbstractEventLoop, tuple[Watch, Calls]] = attrs.field(factory=dict)
 
-    def open(self, request: Request, *, whole: bool = False) -> Coroutine[Any, Any, Pump]:
-        """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
+    def open(self, request: ChatRequest, *, whole: bool = False) -> Coroutine[Any, Any, Receiver]:
+        """Send, and return the reply once its first delta is there; or ``whole``, all of it."""
         sending = _Sending(self, request)
         sending.whole = whole
-        return sending.until_answered(sending.open_once)
+        return sending.until_answered(partial(sending.open_once, request.reading))
 
     def ask(self, request: Request) -> Coroutine[Any, Any, Any]:
         """Send, and give the parsed JSON of the answer."""
@@ -224,10 +225,10 @@ class _Sending:
         self._waited = 0.0
         self._reconnected = 0
         self._turn = Turn(sender.admission, request)
-        self._reply: Pump | None = None
+        self._reply: Receiver | None = None
         self._download: Download | None = None
         self._limit: _Limit | None = None
-        self._fresh = request.costly
+        self._fresh = request.policy.costly
         self._watch, self._calls = sender.here()
         self._caller: asyncio.Task[Any] | None = None
         self._waits = self._called_off = False
@@ -235,8 +236,8 @@ class _Sending:
         self._task: asyncio.Task[Any] | None = None
         self._expires = 0.0
         self._expired: tuple[Phase, float] | None = None
-        self._priming: Pump | None = None
-        self._empty: Pump | None = None
+        self._priming: Receiver | None = None
+        self._empty: Receiver | None = None
         self.whole = False
 
     async def until_answered(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
@@ -303,32 +304,34 @@ class _Sending:
         self._finished(error)
         return error
 
-    async def open_once(self) -> Pump:
+    async def open_once(self, reading: ReplyReading) -> Receiver:
         """Send once, and read up to the first delta."""
-        pump = self._priming = self._pump(await self._send())
+        receiver = self._priming = self._received(await self._send(), reading)
         try:
-            await pump.prime()
-            if self._request.retry.empty:
-                await self._until_useful(pump)
+            await receiver.prime()
+            if self._request.policy.retry.empty:
+                await self._until_useful(receiver)
         except BaseException:
-            pump.stop()
-            del pump  # which holds the error
+            receiver.stop()
+            del receiver  # which holds the error
             raise
         finally:
             self._priming = None
-        return pump
+        return receiver
 
-    async def _until_useful(self, pump: Pump) -> None:
+    async def _until_useful(self, receiver: Receiver) -> None:
         """Raise for a reply with nothing to show, as far as nothing of it was shown.
 
         Raises:
             WireError: it is empty, or has nothing but thoughts.
         """
-        while self.whole and not pump.ended and pump.log.has_only_thoughts:
-            await pump.pull()
-        nothing = pump.ended and pump.status == "complete" and pump.log.has_only_thoughts
-        if nothing and (self.whole or not pump.log.begun):
-            self._empty = pump
+        while self.whole and not receiver.ended and receiver.log.has_only_thoughts:
+            await receiver.pull()
+        nothing = (
+            receiver.ended and receiver.status == "complete" and receiver.log.has_only_thoughts
+        )
+        if nothing and (self.whole or not receiver.log.begun):
+            self._empty = receiver
             error = WireError("the reply is empty: no answer, call, refusal or medium")
             error.useless_answer = True
             raise error
@@ -357,40 +360,40 @@ class _Sending:
     async def fetch_once(self) -> Download:
         """Send once; the body is for whoever asked."""
         answer = await self._send()
-        from aiotokengate._stream.download import Download, DownloadTerms  # noqa: PLC0415 - no chat needs it
+        from aiotokengate._stream.download import Download, DownloadSettings
 
-        terms = DownloadTerms(
+        settings = DownloadSettings(
             clock=self._clock,
             began=self._began,
             limit=self._limit,
-            stall=self._request.timeout.stall,
+            stall=self._request.policy.timeout.stall,
             most=self._sender.max_reply_bytes,
-            attempts=self._request.retry.attempts,
+            attempts=self._request.policy.retry.attempts,
             again=self._again if self._is_repeatable() else None,
             headers=answer.headers,
             secrets=self._secrets,
         )
-        download = Download(answer, terms, answer.status, answer.headers, answer.request_id)
+        download = Download(answer, settings, answer.status, answer.headers, answer.request_id)
         download.endpoint = self._turn.endpoint
         self._download = download
         return download
 
     def _is_repeatable(self) -> bool:
         """Whether the rest can be asked for: of what is read, and is not a part itself."""
-        request = self._request
-        return request.method == "GET" and "range" not in map(str.lower, request.headers)
+        http = self._request.http
+        return http.method == "GET" and "range" not in map(str.lower, http.headers)
 
     def _again(self, attempts: int, headers: Mapping[str, str]) -> Awaitable[Download]:
         """Ask for the same once more, within what is left of the call's time."""
         request, left = self._request, self._left()
-        return self._sender.fetch(
-            attrs.evolve(
-                request,
-                headers={**request.headers, **headers},
-                retry=attrs.evolve(request.retry, attempts=attempts),
-                deadline=None if left is None else max(left, 0.0),
-            )
+        http, policy = request.http, request.policy
+        policy = attrs.evolve(
+            policy,
+            retry=attrs.evolve(policy.retry, attempts=attempts),
+            deadline=None if left is None else max(left, 0.0),
         )
+        http = attrs.evolve(http, headers={**http.headers, **headers})
+        return self._sender.fetch(Request(http, policy, request.model))
 
     # --- one attempt ----------------------------------------------------------------------------
 
@@ -399,20 +402,22 @@ class _Sending:
         sender.check_open()
         if sender.hooks:
             attempt = len(self._attempts) + 1
-            self._tell(RequestStarted(self._number, request.model, _public(request.path), attempt))
-        route, path = self._turn.route, request.path
+            self._tell(
+                RequestStarted(self._number, request.model, _public(request.http.path), attempt)
+            )
+        route, http, path = self._turn.route, request.http, request.http.path
         progress = self._turn.progress = Progress()
         own = None if route.source is None else await route.signature()
         timeline.sent = self._now() - self._began
         while True:
             try:
                 answer = await route.transport.send(
-                    request.method,
+                    http.method,
                     route.base_url + path if path[0] == "/" else _address(route.base_url, path),
-                    headers=request.headers or None,
+                    headers=http.headers or None,
                     own=own,
-                    data=request.body if request.form is None else request.form,
-                    connect=request.timeout.connect,
+                    data=http.body if http.form is None else http.form,
+                    connect=request.policy.timeout.connect,
                     fresh=self._fresh,
                     progress=progress,
                 )
@@ -439,39 +444,36 @@ class _Sending:
             message = f"the connection died before an answer, and then: {error.message}"
             raise Unanswered(message) from None
         dead = isinstance(error, Unanswered) and error.reconnectable
-        spent = request.form is not None and request.form.spent
-        if self._reconnected or not dead or spent or request.costly:
+        spent = request.http.form is not None and request.http.form.spent
+        if self._reconnected or not dead or spent or request.policy.costly:
             return False
         self._reconnected, self._fresh = attempt, True
         return True
 
-    def _pump(self, answer: Answer) -> Pump:
-        request = self._request
-        assert request.dialect is not None  # noqa: S101 - for the type checker
-        assert request.decoder is not None  # noqa: S101 - for the type checker
-        log = Transcript(request.choices, make_id=_make_id, asked=request.model)
-        log.retain = request.retain
-        if request.notes:
-            log.notes.extend(request.notes)
-        terms = Terms(
+    def _received(self, answer: Answer, reading: ReplyReading) -> Receiver:
+        log = Transcript(reading.choices, make_id=_make_id, asked=self._request.model)
+        log.retain = reading.retain
+        if reading.notes:
+            log.notes.extend(reading.notes)
+        settings = ReceiverSettings(
             self._clock,
-            request.timeout,
+            self._request.policy.timeout,
             self._began,
             self._limit,
             self._sender.max_reply_bytes,
-            request.prompt or int,
-            request.parse,
-            request.strict,
+            self._request.policy.size.estimate,
+            reading.parse,
+            reading.strict,
             self._secrets,
         )
-        decoder = request.decoder(request.dialect, log)
-        return Pump(answer, decoder, request.dialect, terms, self._timeline)
+        decoder = reading.decoder(reading.dialect, log)
+        return Receiver(answer, decoder, reading.dialect, settings, self._timeline)
 
     # --- clocks ---------------------------------------------------------------------------------
 
     def _whole_limit(self, started: float) -> _Limit | None:
         """Give the first limit that ends a reply, too, and not only its beginning."""
-        total, deadline = self._request.timeout.total, self._request.deadline
+        total, deadline = self._request.policy.timeout.total, self._request.policy.deadline
         if total is None:
             return None if deadline is None else (deadline, "deadline", deadline)
         ends: _Limit = (started + total, "total", total)
@@ -480,7 +482,7 @@ class _Sending:
     async def _within_limits(self, attempt: Callable[[], Awaitable[_T]], started: float) -> _T:
         """Bound an attempt up to its first content."""
         limit = self._limit = self._whole_limit(started)
-        seconds = self._request.timeout.first_event
+        seconds = self._request.policy.timeout.first_event
         if seconds is not None:
             first: _Limit = (started + seconds, "first_event", seconds)
             limit = first if limit is None else min(first, limit)
@@ -516,12 +518,12 @@ class _Sending:
         """End the attempt; but where somebody is at work already, only silence ends it."""
         limit = self._limit or (math.inf, "total", 0.0)
         at, phase, seconds = limit
-        first = self._request.timeout.first_event
+        first = self._request.policy.timeout.first_event
         if first is not None and now < self._began + at:
             phase, seconds = "first_event" if self._turn.has_left else "connect", first
             alive = self._priming.alive_at if self._priming is not None else None
             if alive is not None:
-                stall = self._request.timeout.stall
+                stall = self._request.policy.timeout.stall
                 phase, seconds = "stall", math.inf if stall is None else stall
                 self._expires = min(alive + seconds, self._began + at)
                 if now < self._expires:
@@ -551,7 +553,7 @@ class _Sending:
         self._waited += counted
         attempts = len(self._attempts)
         self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
-        if not refused or not self._request.pooled:
+        if not refused or not self._request.policy.pooled:
             self._waits = True
             await self._clock.sleep(wait)
             self._waits = False
@@ -559,7 +561,7 @@ class _Sending:
 
     def _after_refusal(self, error: TokenGateError) -> _Wait:
         """Hold the lane; it is there that the call waits on, behind others perhaps."""
-        retry = self._request.retry
+        retry = self._request.policy.retry
         wait = self._next_wait(error)
         hold = named_hold(retry, error, random.random) if wait is None else wait
         hinted = isinstance(error, StatusError) and error.retry_after is not None
@@ -576,7 +578,7 @@ class _Sending:
         if self._stays(error):
             return None, 0.0
         if elsewhere:
-            last = len(self._attempts) + 1 >= self._request.retry.attempts
+            last = len(self._attempts) + 1 >= self._request.policy.retry.attempts
             return (None if last else 0.0), 0.0
         wait = self._next_wait(error)
         if wait is not None and not self._sender.budget.take():
@@ -586,15 +588,15 @@ class _Sending:
 
     def _next_wait(self, error: TokenGateError) -> float | None:
         attempt = len(self._attempts) + 1
-        return next_wait(self._request.retry, error, attempt, random.random, self._waited)
+        return next_wait(self._request.policy.retry, error, attempt, random.random, self._waited)
 
     def _stays(self, error: TokenGateError) -> bool:
         """Say whether this must not be sent again, whatever the policy says."""
         request = self._request
-        if request.form is not None and request.form.spent:
+        if request.http.form is not None and request.http.form.spent:
             error.add_note("not tried again: the stream that was uploaded can be read once")
             return True
-        doubtful = request.costly and _may_have_begun(error)
+        doubtful = request.policy.costly and _may_have_begun(error)
         if doubtful and error.retryable:
             error.add_note("not tried again: what was asked for may have been begun")
         return doubtful
@@ -622,20 +624,21 @@ class _Sending:
         self._attempts.append(attempt)
 
     def _succeeded(self, result: object, started: float) -> None:
-        answered = result.request_id if isinstance(result, Pump) else None
+        answered = result.request_id if isinstance(result, Receiver) else None
         self._note(started, None, None, answered)
         self._sender.budget.refund()
-        if not isinstance(result, Pump):
+        if not isinstance(result, Receiver):
             self._answered(result)
             return
         result.note_attempts(tuple(self._attempts))
-        self._request.body = None  # never sent again; it may be large, and the reply long
+        # Never sent again: the body may be large, and the reply long.
+        self._request = self._request.with_content(None)
         if self._sender.hooks:
             self._tell(FirstDelta(self._number, self._request.model, self._now() - self._began))
         if result.ended:
-            self._pump_ended(result)
+            self._receiver_ended(result)
             return
-        result.on_end = self._pump_ended
+        result.on_end = self._receiver_ended
         if not self.whole:
             result.hold = self._turn.hand_over()
         self._watch.add(result)
@@ -663,27 +666,27 @@ class _Sending:
             error.redact(self._secrets())
         self._finished(error)
 
-    def _pump_ended(self, pump: Pump) -> None:
-        self._watch.discard(pump)
+    def _receiver_ended(self, receiver: Receiver) -> None:
+        self._watch.discard(receiver)
         if self._reply is not None:
             self._watch.discard(self)
             self._reply = None
-        self._turn.settle(pump)
-        if pump.error is not None:
-            pump.error.redact(self._secrets())
-        self._finished(pump.error, pump)
+        self._turn.settle(receiver)
+        if receiver.error is not None:
+            receiver.error.redact(self._secrets())
+        self._finished(receiver.error, receiver)
 
-    def _finished(self, error: TokenGateError | None, pump: Pump | None = None) -> None:
+    def _finished(self, error: TokenGateError | None, receiver: Receiver | None = None) -> None:
         self._calls.end(self)
         if self._sender.hooks:
             event = RequestFinished(
                 self._number,
                 self._request.model,
-                pump.status if pump else None,
+                receiver.status if receiver else None,
                 self._timeline,
                 error=error,
             )
-            self._tell(attrs.evolve(event, usage=pump.reply().usage) if pump else event)
+            self._tell(attrs.evolve(event, usage=receiver.reply().usage) if receiver else event)
 
     def _tell(self, event: HookEvent) -> None:
         emit(self._sender.hooks, event)
@@ -693,12 +696,12 @@ class _Sending:
 
     def _left(self) -> float | None:
         """Give the seconds until the deadline."""
-        deadline = self._request.deadline
+        deadline = self._request.policy.deadline
         return None if deadline is None else deadline - (self._now() - self._began)
 
 
 def _may_have_begun(error: TokenGateError) -> bool:
-    from aiotokengate._policy.begun import may_have_begun  # noqa: PLC0415 - only for a failure
+    from aiotokengate._policy.begun import may_have_begun
 
     return may_have_begun(error)
 
@@ -732,7 +735,7 @@ async def _refusal(answer: Answer) -> StatusError:
     error = status_error(answer.status, body, answer.headers)
     location = answer.headers.get("Location")
     if location is not None and _REDIRECT <= answer.status < _REFUSED:
-        from aiotokengate._http.redirects import refused  # noqa: PLC0415 - no call that goes well needs it
+        from aiotokengate._http.redirects import refused
 
         error.message, hint = refused(answer.url, answer.status, location)
         error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed
@@ -747,7 +750,7 @@ def closed() -> CallerError:
 def _end_all(watch: Watch) -> None:
     """End what streams, and what is downloaded; no clock runs any more."""
     for watched in watch.watched():
-        if isinstance(watched, Pump):
+        if isinstance(watched, Receiver):
             _warn_held(watched)
             watched.stop()
         elif isinstance(watched, Ending):
@@ -755,8 +758,8 @@ def _end_all(watch: Watch) -> None:
     watch.stop()
 
 
-def _warn_held(pump: Pump) -> None:
-    place = f"; it was opened at:\n{pump.opened_at}" if pump.opened_at else ""
+def _warn_held(receiver: Receiver) -> None:
+    place = f"; it was opened at:\n{receiver.opened_at}" if receiver.opened_at else ""
     warnings.warn(
         f"a stream was still open when its TokenGate was closed{place}",
         ResourceWarning,

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +86,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON �
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; give the exit status."""
+    """Run a command; return the exit status."""
     try:
         status = app(args=list(arguments), prog_name="aiotokengate", standalone_mode=False)
     except TokenGateError as error:
@@ -158,7 +160,7 @@ def chat(  # noqa: PLR0913 - one parameter for each option
     api_key: Key = None,
     base_url: Address = None,
 ) -> int:
-    """Ask once, or keep a conversation; give the exit status."""
+    """Ask once, or keep a conversation; return the exit status."""
     params = {"max_tokens": max_tokens, "temperature": temperature}
     turn = Turns(model, system, {k: v for k, v in params.items() if v is not None})
     screen = screen_for(as_json=as_json, reasoning=reasoning)
@@ -217,7 +219,7 @@ def top(
     as_json: AsJson = False,
 ) -> None:
     """Show the lanes of a pool."""
-    from aiotokengate._cli.top import show  # noqa: PLC0415 - chat need not wait for it
+    from aiotokengate._cli.top import show
 
     if not 0 < every < LONGEST:
         message = f"expected --every in seconds above 0, got {every}"
@@ -237,7 +239,7 @@ def doctor(
     base_url: Address = None,
 ) -> None:
     """Find out how a gateway answers for a model."""
-    from aiotokengate._cli.doctor import examine, show  # noqa: PLC0415 - chat need not wait for it
+    from aiotokengate._cli.doctor import examine, show
 
     found, row, refused = run_async(examine(model, api_key=api_key, base_url=base_url, save=save))
     show(found, row, model=model, as_json=as_json)
@@ -325,15 +327,14 @@ def _typed() -> str:
     """Let the person type a line; the prompt sign never goes into a file."""
     if sys.stdout.isatty():
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401, PLC0415 - gives input() its keys; not on every system
+            import_module("readline")  # input() then has its keys; not on every system
         return input("> ")
     errors.print("> ", end="")
     return input()
 
 
-async def _shown(call: Any, screen: Screen) -> Reply:  # noqa: ANN401 - a ChatCall
+async def _shown(call: AbstractAsyncContextManager[ChatStream], screen: Screen) -> Reply:
     """Show a reply as it comes; when it is cut or interrupted, what came stays shown."""
-    stream: ChatStream
     async with call as stream:
         try:
             await screen.show(stream)

@@ -35,7 +35,7 @@ from aiotokengate import (
 from aiotokengate._stream.call import ChatCall
 from aiotokengate._wire.question import dicts_in
 from aiotokengate.catalogue import CATALOGUE, Model, Prefix, ProtocolName
-from aiotokengate.testing._record import Recorder
+from aiotokengate.testing._recorder import Recorder
 from aiotokengate.testing._recording import Exchange
 
 __all__ = ["Finding", "Oddities", "examine", "show"]
@@ -159,7 +159,7 @@ def _parsed(data: bytes) -> Json:
 async def examine(
     model: str, *, api_key: str | None, base_url: str | None, save: Path | None
 ) -> tuple[list[Finding], Model, TokenGateError | None]:
-    """Ask the questions; give what was found, a row for the catalogue, and why all was refused.
+    """Ask the questions; return what was found, a row for the catalogue, and why all was refused.
 
     Args:
         model: to be examined.

@@ -19,7 +19,7 @@ import attrs
 from aiotokengate._http.keys import stripped
 from aiotokengate.testing._gateway import FakeGateway
 from aiotokengate.testing._limits import Charge, Kind, Per, RateLimit, Style
-from aiotokengate.testing._record import Recorder
+from aiotokengate.testing._recorder import Recorder
 from aiotokengate.testing._script import KeepAlive, Pace
 
 __all__ = ["main"]
@@ -49,7 +49,7 @@ Answers from the recording, each exchange once. Any key that begins with sk-. St
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the gateway until it is stopped; give the exit status.
+    """Run the gateway until it is stopped; return the exit status.
 
     0 after SIGTERM, 130 after Ctrl-C, 1 if it can't listen or has trouble with a file, 2 for
     wrong arguments.
@@ -233,7 +233,7 @@ def _recorder(options: argparse.Namespace) -> Recorder:
 
 
 def _limits(options: argparse.Namespace) -> RateLimit | None:
-    """Give the limit that the options describe; what is not said is as the class has it."""
+    """Return the limit that the options describe; what is not said is as the class has it."""
     names = {field.name for field in attrs.fields(RateLimit)}
     said = {name: value for name, value in vars(options).items() if name in names and value}
     if "per" in said:
@@ -257,7 +257,8 @@ async def _run(options: argparse.Namespace) -> int:
 
 async def _serve(server: FakeGateway | Recorder, options: argparse.Namespace) -> int:
     stopped = _on_signals()
-    print(f"listening on {server.base_url}", flush=True)  # noqa: T201
+    sys.stdout.write(f"listening on {server.base_url}\n")
+    sys.stdout.flush()
     if not options.quiet:
         hint = _RECORD_HINT if options.record else _REPLAY_HINT if options.replay else _HINT
         _tell(hint.rstrip())
@@ -274,7 +275,7 @@ def _trouble(options: argparse.Namespace, error: OSError | ValueError) -> str:
 
 
 def _on_signals() -> asyncio.Future[int]:
-    """Give the exit status, once a signal has chosen it."""
+    """Return the exit status, once a signal has chosen it."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
     for number, status in ((signal.SIGTERM, 0), (signal.SIGINT, _INTERRUPTED)):
@@ -289,4 +290,5 @@ def _choose(stopped: asyncio.Future[int], status: int) -> None:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

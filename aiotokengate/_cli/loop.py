@@ -12,9 +12,9 @@ _T = TypeVar("_T")
 
 
 def new_runner() -> asyncio.Runner:
-    """Give what runs coroutines, one after the other, on one event loop."""
+    """Return what runs coroutines, one after the other, on one event loop."""
     try:
-        from uvloop import new_event_loop  # noqa: PLC0415 - it may not be there
+        from uvloop import new_event_loop
     except ImportError:
         return asyncio.Runner()
     return asyncio.Runner(loop_factory=new_event_loop)

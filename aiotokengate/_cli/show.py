@@ -258,7 +258,7 @@ class Tail:
     whole: RenderableType
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render all, and give the last lines."""
+        """Render all, and return the last lines."""
         lines = console.render_lines(self.whole, options, pad=False)
         for line in lines[-max(1, console.height - 2) :]:
             yield from line
@@ -294,7 +294,7 @@ _ENDED = {"stopped": "stopped/已停止", "paused": "paused/已暂停"}
 
 
 def summary(reply: Reply) -> str:
-    """Give one line of tokens and times."""
+    """Return one line of tokens and times."""
     usage, times = reply.usage, reply.timeline
     about = "~" if usage.estimated else ""
     parts = [

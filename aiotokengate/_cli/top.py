@@ -58,7 +58,7 @@ def _source(place: str) -> Source:
     if not place.startswith(_REDIS):
         return lambda: read(place)
     try:
-        from aiotokengate.redis import statistics  # noqa: PLC0415 - an extra of its own
+        from aiotokengate.redis import statistics
     except ImportError as error:
         message = "reading the lanes of a Redis needs the extra `redis`"
         hint = "hint: pip install 'aiotokengate[redis]'\n提示：pip install 'aiotokengate[redis]'"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 import attrs
 from rich import markdown
@@ -26,7 +27,7 @@ _UNIT = re.compile(
 
 
 def _breaks(line: str, width: int) -> Iterator[int]:
-    """Give the places where a line has to be broken to fit."""
+    """Yield the places where a line has to be broken to fit."""
     used = 0
     for unit in _UNIT.finditer(line):
         text = unit[0]
@@ -64,4 +65,4 @@ class _Paragraph(markdown.Paragraph):
 class Markdown(markdown.Markdown):
     """Markdown whose paragraphs are folded like that."""
 
-    elements = {**markdown.Markdown.elements, "paragraph_open": _Paragraph}  # noqa: RUF012 - rich's
+    elements: ClassVar = {**markdown.Markdown.elements, "paragraph_open": _Paragraph}

@@ -12,7 +12,9 @@ Where aiohttp is not built as known here, no connection is kept at all.
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -166,7 +168,7 @@ def parsed(url: str) -> URL:
     try:
         return URL(url)
     except ValueError as error:
-        from aiotokengate._http.redirects import named  # noqa: PLC0415 - addresses are mostly good
+        from aiotokengate._http.redirects import named
 
         message = f"expected an http or https address, got {named(url)}: {error}"
         raise CallerError(message) from None
@@ -209,8 +211,6 @@ def has_ended(transport: asyncio.Transport) -> bool:
     """Say whether the peer has closed a connection on which it said nothing."""
     if not _is_readable(transport):
         return False
-    import os  # noqa: PLC0415 - few new connections have anything to read
-    import socket  # noqa: PLC0415
 
     try:
         with socket.socket(fileno=os.dup(_number(transport))) as found:

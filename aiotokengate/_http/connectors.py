@@ -57,7 +57,7 @@ def make_connector(
         settings: those of ``aiohttp.TCPConnector``.
     """
     if proxy is not None and proxy.is_socks:
-        from aiotokengate._http.socks import SocksConnector  # noqa: PLC0415 - an extra
+        from aiotokengate._http.socks import SocksConnector
 
         return SocksConnector(proxy, prepare=keep_alive, check=look, limit=0, **settings)
     if proxy is not None:

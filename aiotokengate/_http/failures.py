@@ -90,8 +90,8 @@ def failed(
 
 def _barred(error: Exception, url: str) -> CallerError | None:
     """Say whether a download failed for where it was to come from."""
-    from aiotokengate._http.perimeter import InsideError, refused_inside  # noqa: PLC0415 - few need it
-    from aiotokengate._http.redirects import named  # noqa: PLC0415 - the same
+    from aiotokengate._http.perimeter import InsideError, refused_inside
+    from aiotokengate._http.redirects import named
 
     if isinstance(getattr(error, "os_error", None), InsideError):
         return refused_inside(url)

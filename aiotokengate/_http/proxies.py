@@ -178,7 +178,7 @@ def environment_proxy(url: str) -> Proxy | None:
 
 
 def _is_excepted(listed: str, parts: SplitResult) -> bool:
-    from aiotokengate._policy.no_proxy import bypasses  # noqa: PLC0415 - where there is a proxy
+    from aiotokengate._policy.no_proxy import bypasses
 
     port = parts.port or PORTS.get(parts.scheme, 0)
     return bypasses(listed, parts.scheme, parts.hostname or "", port)

@@ -157,7 +157,7 @@ class Answer:
         """
         if not isinstance(error, NETWORK):
             raise error
-        from aiotokengate._http.failures import broken  # noqa: PLC0415 - most calls go well
+        from aiotokengate._http.failures import broken
 
         return broken(error)
 
@@ -302,7 +302,7 @@ class Transport:
 
     async def _admit(self, url: str) -> None:
         """Look at a download from another host before it is asked for."""
-        from aiotokengate._http.perimeter import Perimeter  # noqa: PLC0415 - no chat needs it
+        from aiotokengate._http.perimeter import Perimeter
 
         if self._perimeter is None:
             seen = self._seen if self.proxy is None else None
@@ -368,7 +368,7 @@ class Transport:
             return
         proxy = self.proxy if ours else self._ways.to(url)
         if proxy is not None and not proxy.is_socks:
-            from aiotokengate._http.failures import refused_by_proxy  # noqa: PLC0415 - seldom
+            from aiotokengate._http.failures import refused_by_proxy
 
             response.close()
             raise refused_by_proxy(response.status, "it wants a user and password")
@@ -563,7 +563,7 @@ def _leads_on(
     method: str, url: str, response: aiohttp.ClientResponse | Response, *, ours: bool
 ) -> str | None:
     """Return where an answer stands, if it is to be fetched there."""
-    from aiotokengate._http.redirects import onward  # noqa: PLC0415 - few answers do
+    from aiotokengate._http.redirects import onward
 
     location = response.headers.get("Location", "")
     return onward(method, url, response.status, location, ours=ours)
@@ -571,7 +571,7 @@ def _leads_on(
 
 def _fit(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Give those of a call's headers that another host may know."""
-    from aiotokengate._http.redirects import travelling  # noqa: PLC0415 - the same
+    from aiotokengate._http.redirects import travelling
 
     return travelling(headers)
 
@@ -584,7 +584,7 @@ def _check_coding(response: aiohttp.ClientResponse | Response) -> None:
     coding = response.headers["Content-Encoding"].strip().lower()
     ways = {way.strip() for way in coding.split(",")}
     if coding not in _UNPACKED and ways & _PACKED:
-        from aiotokengate._http.failures import packed  # noqa: PLC0415 - hardly any answer is
+        from aiotokengate._http.failures import packed
 
         response.close()
         raise packed(coding)
@@ -614,6 +614,6 @@ def _multipart(form: Form) -> aiohttp.MultipartWriter:
 def _failed(
     error: Exception, progress: Progress, connect: float | None, foreign: str
 ) -> TokenGateError:
-    from aiotokengate._http.failures import failed  # noqa: PLC0415 - most calls go well
+    from aiotokengate._http.failures import failed
 
     return failed(error, progress, connect, foreign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ class Form:
 
     def texts(self) -> Iterator[str]:
         """Return what of it is the user's, to be blanked in an error that echoes it."""
-        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
+        from aiotokengate._base.redaction import texts_in
 
         yield from texts_in([{name: text} for name, text in self.fields])
         for file in self.files:
@@ -86,8 +87,6 @@ def file_part(
     Raises:
         CallerError: the source is none of these, or there is no such file.
     """
-    import mimetypes  # noqa: PLC0415 - a chat need not wait for it
-
     checked, own_name = _checked(name, source)
     filename = filename or own_name
     guessed = content_type or mimetypes.guess_type(filename)[0] or _ANY_TYPE

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Sizes", "estimate_tokens"]
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["CallSize", "Sizes", "estimate_tokens"]
 
 _EMBEDDED = b";base64,"
 _LARGE: Final = 16 * 1024
+
+
+@attrs.frozen(eq=False, repr=False)
+class CallSize:
+    """What is known of a call's size before it is made.
+
+    Attributes:
+        tokens: prompt and reply together, if the caller knows.
+        max_tokens: the most that the reply may have, all choices together.
+        estimate: says about how many tokens the prompt has.
+        texts: returns the texts of the prompt, for a tokenizer.
+    """
+
+    tokens: float | None = None
+    max_tokens: int | None = None
+    estimate: Callable[[], int] = int
+    texts: Callable[[], Iterable[str]] = tuple
 
 
 def estimate_tokens(prompt: str | bytes) -> int:
@@ -18,7 +40,7 @@ def estimate_tokens(prompt: str | bytes) -> int:
     Costs about a nanosecond a byte, and less for a long one.  What was kept free too much is given
     back, what was kept free too little is refused by the gateway.
     """
-    from aiotokengate._wire.tokens import IMAGE, estimate_text  # noqa: PLC0415 - few pools count
+    from aiotokengate._wire.tokens import IMAGE, estimate_text
 
     if isinstance(prompt, bytes) and len(prompt) > _LARGE and _EMBEDDED in prompt:
         rest, images = _without_embedded(prompt)

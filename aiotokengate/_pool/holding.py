@@ -356,7 +356,7 @@ def _parts(callback: object) -> Sequence[object]:
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.TaskGroup):
         return (getattr(owner, "_on_completed_fut", None),)
-    import gc  # noqa: PLC0415 - for the few calls that may wait for themselves
+    import gc
 
     return gc.get_referents(callback)  # the wake-up of a task that awaits it
 

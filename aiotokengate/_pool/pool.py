@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import blake2s
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
 from aiotokengate._base.copying import Shared, Unique
 from aiotokengate._base.sealing import sealed
-from aiotokengate._policy.estimate import Sizes, estimate_tokens
+from aiotokengate._policy.estimate import CallSize, Sizes, estimate_tokens
 from aiotokengate._policy.lanes import LaneStatistics, Ticket, Waiting
 from aiotokengate._policy.limits import Limits
 from aiotokengate._pool.backend import Backend, BackendLane, LocalBackend
@@ -151,7 +151,7 @@ class Pool(Shared):
         self._closed = False
         self._monitor: Monitor | None = None
         if monitor is not None:
-            from aiotokengate._pool.monitor import Monitor  # noqa: PLC0415 - few pools are looked at
+            from aiotokengate._pool.monitor import Monitor
 
             self._monitor = Monitor(monitor, self._lanes_now)
         self.waiting: set[asyncio.Future[None]] = set()
@@ -193,15 +193,14 @@ class Pool(Shared):
             raise CallerError(message)
         check_place(priority, fair_key)
         text = prompt.encode() if isinstance(prompt, str) else prompt
-        call = _OtherCall(
-            model,
+        size = CallSize(
             None if tokens is None else _checked_tokens(tokens),
-            text,
             max_tokens,
+            partial(estimate_tokens, text),
             lambda: (text.decode("utf-8", "replace"),),
         )
         lane = self.lane(model, mask(key))
-        ticket = self.ticket(lane, call, priority, fair_key)
+        ticket = self.ticket(lane, model, size, priority, fair_key)
         return Slot(self, lane, ticket, _checked_deadline(deadline))
 
     def statistics(self) -> PoolStatistics:
@@ -271,22 +270,23 @@ class Pool(Shared):
     def ticket(
         self,
         lane: BackendLane,
-        call: Call,
+        model: str,
+        size: CallSize,
         priority: Priority = "interactive",
         fair_key: str | None = None,
     ) -> Ticket:
         """Make what a lane asks of a call."""
         ticket = Ticket()
         ticket.bulk = priority == "bulk"
-        ticket.late = _is_late(lane.limits, call.max_tokens)
+        ticket.late = _is_late(lane.limits, size.max_tokens)
         if fair_key is not None:
             ticket.fair_key = fair_key
             ticket.weight = self._weights.get(fair_key, 1.0)
-        if lane.counts_tokens or call.tokens is not None:
-            self._expect(call, ticket)
+        if lane.counts_tokens or size.tokens is not None:
+            self._expect(model, size, ticket)
         elif lane.limits.learn:
             # It may be known at any time that tokens are limited; until then nobody counts them.
-            ticket.measure = partial(self._expect, call)
+            ticket.measure = partial(self._expect, model, size)
         return ticket
 
     def prompt_tokens(self, model: str, ticket: Ticket) -> float:
@@ -314,14 +314,14 @@ class Pool(Shared):
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _expect(self, call: Call, ticket: Ticket) -> None:
+    def _expect(self, model: str, size: CallSize, ticket: Ticket) -> None:
         """Work out what a call will cost, as the gateway charges it."""
-        if call.tokens is not None:
-            ticket.tokens = call.tokens
+        if size.tokens is not None:
+            ticket.tokens = size.tokens
             return
-        sizes = self._sizes_of(call.model)
-        ticket.estimate = self._prompt(call)
-        most = call.max_tokens
+        sizes = self._sizes_of(model)
+        ticket.estimate = self._prompt(model, size)
+        most = size.max_tokens
         output = most if most is not None and not ticket.late else sizes.output(most)
         ticket.tokens = sizes.prompt(ticket.estimate) + output
 
@@ -333,15 +333,15 @@ class Pool(Shared):
             sizes = self._sizes[model] = Sizes()
         return sizes
 
-    def _prompt(self, call: Call) -> float:
+    def _prompt(self, model: str, size: CallSize) -> float:
         if self._count_tokens is None:
-            return _estimated(call)
+            return size.estimate()
         try:
-            text = "\n".join(call.secrets())
-            return max(0, int(self._count_tokens(call.model, text)))
+            text = "\n".join(size.texts())
+            return max(0, int(self._count_tokens(model, text)))
         except Exception as error:  # noqa: BLE001 - whatever a hook raises; its text may be a prompt
             logger.warning("count_tokens raised %s: estimating", type(error).__name__)
-        return _estimated(call)
+        return size.estimate()
 
     def _find(self, model: str, key: str) -> BackendLane:
         self.check_open()
@@ -401,41 +401,6 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 # --- one call -----------------------------------------------------------------------------------
-
-
-class Call(Protocol):
-    """What the pool has to know of a call's size before it is made.
-
-    Attributes:
-        tokens: prompt and reply together, if the caller knows.
-        body: the text or the body of the request, in UTF-8.
-        max_tokens: the most that the reply may have, all choices together.
-        prompt: estimates the tokens of the prompt, where the body has more in it.
-        secrets: gives the prompt's texts, for a tokenizer.
-    """
-
-    model: str
-    tokens: float | None
-    body: bytes | None
-    max_tokens: int | None
-    prompt: Callable[[], int] | None
-    secrets: Callable[[], Iterable[str]]
-
-
-@attrs.define(eq=False, repr=False)
-class _OtherCall:
-    """A call of another client."""
-
-    model: str
-    tokens: float | None
-    body: bytes | None
-    max_tokens: int | None
-    secrets: Callable[[], Iterable[str]]
-    prompt: Callable[[], int] | None = None
-
-
-def _estimated(call: Call) -> int:
-    return call.prompt() if call.prompt is not None else estimate_tokens(call.body or b"")
 
 
 class Slot(Unique):

@@ -16,16 +16,8 @@ from redis.asyncio.connection import parse_url
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed
 from aiotokengate._pool.backend import LocalBackend
-from aiotokengate._redis.connection import (
-    TROUBLE,
-    Link,
-    connect,
-    copied,
-    evaluate,
-    is_refusal,
-    said,
-    text,
-)
+from aiotokengate._redis.connection import Connection, connect, copied, evaluate, text
+from aiotokengate._redis.failures import FAILURES, error_text, is_refusal
 from aiotokengate._redis.lane import RedisLane
 from aiotokengate._redis.replies import LAYOUT, Known, lane_keys, names_of, other_layout
 from aiotokengate.clock import Clock, RealClock
@@ -114,7 +106,7 @@ class RedisBackend(Shared):
         self.secrets: tuple[str, ...] = _passwords(server)
         self._server = server
         self._local = LocalBackend(self.clock, chance)
-        self._links: list[Link] = []
+        self._connections: list[Connection] = []
 
     def lane(self, pattern: str, key: str, limits: Limits) -> BackendLane:
         """Make the lane of a pattern of models and of a key (a masked name, never the key)."""
@@ -123,14 +115,14 @@ class RedisBackend(Shared):
             return self._local.lane(pattern, key, limits)
         return RedisLane(self, pattern, key, limits)
 
-    def link(self) -> Link:
-        """Give the link of this process and loop."""
-        loop = asyncio.get_running_loop()
-        if self._links and self._links[-1].loop is loop and self._links[-1].is_ours():
-            return self._links[-1]
+    def connection(self) -> Connection:
+        """Return the connection of this process and loop."""
+        last = self._connections[-1] if self._connections else None
+        if last is not None and last.loop is asyncio.get_running_loop() and last.is_ours():
+            return last
         # The old ones stay where they are: their finalisers would touch what isn't ours.
-        self._links.append(Link(self))
-        return self._links[-1]
+        self._connections.append(Connection(self))
+        return self._connections[-1]
 
     def connect(self) -> Redis | RedisCluster:
         """Make a client with connections of its own."""
@@ -139,15 +131,15 @@ class RedisBackend(Shared):
     def close(self) -> None:
         """Let go of what is held; Redis is told if the event loop still has the time."""
         self._local.close()
-        for link in self._links:
-            link.close()
+        for connection in self._connections:
+            connection.close()
 
     async def aclose(self) -> None:
         """Let go of what is held, and return when Redis has been told."""
         self._local.close()
-        for link in self._links:
-            if link.is_ours() and link.loop is asyncio.get_running_loop():
-                await link.aclose()
+        for connection in self._connections:
+            if connection.is_ours() and connection.loop is asyncio.get_running_loop():
+                await connection.aclose()
 
     def __repr__(self) -> str:
         """Show where it is, without a password."""
@@ -158,7 +150,7 @@ class RedisBackend(Shared):
 async def statistics(
     server: str | Redis | RedisCluster, *, prefix: str = PREFIX
 ) -> tuple[LaneStatistics, ...]:
-    """Give what the lanes of a Redis are doing; nothing is changed there.
+    """Return what the lanes of a Redis are doing; nothing is changed there.
 
     Args:
         server: as for :class:`RedisBackend`.
@@ -173,8 +165,8 @@ async def statistics(
     client = _client(server, TIMEOUT)
     try:
         return await _lanes(client, start)
-    except TROUBLE as error:
-        message = f"Redis does not answer at {address}: {said(error, _passwords(server))}"
+    except FAILURES as error:
+        message = f"Redis does not answer at {address}: {error_text(error, _passwords(server))}"
         if is_refusal(error):
             message = message.replace("does not answer", "refuses to be asked")
             raise CallerError(message) from None
@@ -201,7 +193,7 @@ def _client(server: str | Redis | RedisCluster, timeout: float) -> Redis | Redis
 
 
 def _checked_server(server: object) -> str:
-    """Check an address or a client; give where it is, without a password."""
+    """Check an address or a client; return where it is, without a password."""
     expected = "an address such as 'redis://localhost:6379/0', or a client of redis.asyncio"
     if isinstance(server, RedisCluster):
         return "a cluster"

@@ -21,19 +21,13 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
     NoScriptError,
     RedisError,
-    ResponseError,
-    TryAgainError,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
 
+from aiotokengate._redis.failures import FAILURES, error_text, is_refusal
 from aiotokengate.hooks import logger
 
 if TYPE_CHECKING:
@@ -44,31 +38,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "TROUBLE",
-    "Link",
+    "Backend",
+    "Connection",
     "Member",
-    "Terms",
     "connect",
     "copied",
     "evaluate",
-    "is_refusal",
     "isolated",
-    "said",
     "text",
 ]
 
 SCRIPT: Final = files("aiotokengate._redis").joinpath("lane.lua").read_text("utf-8")
 DIGEST: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-
-TROUBLE: Final = (RedisError, OSError, asyncio.TimeoutError)
-"""Whatever can go wrong with a Redis: a lane then goes on with its share."""
-
-
-SETTINGS: Final = (AuthenticationError, AuthorizationError, ResponseError)
-"""What a Redis answers that does not do what is asked, and will not by itself."""
-
-PASSING: Final = (TryAgainError, ClusterDownError, MasterDownError, BusyLoadingError)
-"""Answers that mean that it will, soon."""
 
 REFRESH: Final = 0.5
 """Seconds after which what is known of a lane is asked for anew, so that nobody is told of it
@@ -78,8 +59,8 @@ what is older than a second; :data:`aiotokengate._redis.lane.LATER` is in that s
 LOOKS_AT_ONCE: Final = 16
 
 
-class Terms(Protocol):
-    """What links and lanes ask of their backend."""
+class Backend(Protocol):
+    """What connections and lanes ask of their backend."""
 
     clock: Clock
     chance: Callable[[], float]
@@ -99,17 +80,17 @@ class Terms(Protocol):
     def connect(self) -> Redis | RedisCluster:
         """Make a client with connections of its own."""
 
-    def link(self) -> Link:
-        """Give the link of this process and loop."""
+    def connection(self) -> Connection:
+        """Return the connection of this process and loop."""
 
 
 class Member(Protocol):
-    """A lane, as its link knows it."""
+    """A lane, as its connection knows it."""
 
     def heard(self, lines: Sequence[str]) -> None:
         """Take in a message of another process's run."""
 
-    async def refresh(self, link: Link) -> None:
+    async def refresh(self, connection: Connection) -> None:
         """Ask what the lane is doing, where that was not heard lately."""
 
     def renew(self) -> bool:
@@ -125,7 +106,7 @@ class Member(Protocol):
         """Tell Redis what there is to tell, and give everything back."""
 
 
-class Link:
+class Connection:
     """The connections of one process and loop.
 
     Attributes:
@@ -133,32 +114,32 @@ class Link:
         members: the lanes that somebody uses, by the name they have in Redis.
     """
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, backend: Backend) -> None:
         self.name: str = secrets.token_hex(6)
         self.pid: int = os.getpid()
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.members: WeakValueDictionary[str, Member] = WeakValueDictionary()
-        self._terms = terms
-        self._client = terms.connect()
+        self._backend = backend
+        self._client = backend.connect()
         self._tasks: set[asyncio.Task[None]] = set()
         self._away: dict[Member, None] = {}
         self._prober: asyncio.Task[None] | None = None
         self._renewal: Timer | None = None
         self._closed = False
-        self._tuned: asyncio.Future[None] = self.loop.create_future()
+        self._subscribed: asyncio.Future[None] = self.loop.create_future()
         self._refused: RedisError | None = None
         self.spawn(self._listen())
         self.spawn(self._stay_fresh())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something until it ends or the link is closed."""
+        """Run something until it ends or the connection is closed."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def is_ours(self) -> bool:
-        """Whether it belongs to this process."""
+        """Return whether it belongs to this process."""
         return self.pid == os.getpid()
 
     # --- commands -------------------------------------------------------------------------------
@@ -169,8 +150,8 @@ class Link:
         Raises:
             RedisError, OSError, asyncio.TimeoutError: Redis is away, or refuses.
         """
-        if not self._tuned.done():
-            await asyncio.wait({self._tuned}, timeout=self._terms.timeout)
+        if not self._subscribed.done():
+            await asyncio.wait({self._subscribed}, timeout=self._backend.timeout)
         if self._refused is not None:  # nobody would hear of a grant
             raise self._refused
         try:
@@ -181,11 +162,11 @@ class Link:
 
     async def look(self, keys: Sequence[str], arguments: Sequence[str]) -> list[str]:
         """Run the lane's script once, to see what it is doing."""
-        return await evaluate(self._client, keys, arguments, self._terms.timeout)
+        return await evaluate(self._client, keys, arguments, self._backend.timeout)
 
     async def _evaluate(self, keys: Sequence[str], arguments: Sequence[str]) -> list[str]:
-        self._terms.round_trips += 1
-        return await evaluate(self._client, keys, arguments, self._terms.timeout)
+        self._backend.round_trips += 1
+        return await evaluate(self._client, keys, arguments, self._backend.timeout)
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -195,10 +176,10 @@ class Link:
             while True:
                 try:
                     await isolated(self._subscription())
-                except TROUBLE as error:
-                    self._tune(error)
-                    pause = self._terms.retry * (0.5 + 0.5 * self._terms.chance())
-                    await self._terms.clock.sleep(pause)
+                except FAILURES as error:
+                    self._note_subscribed(error)
+                    pause = self._backend.retry * (0.5 + 0.5 * self._backend.chance())
+                    await self._backend.clock.sleep(pause)
         finally:
             # The loop ends, and nobody has closed us: this is the last moment to do it.
             if not self._closed:
@@ -208,14 +189,14 @@ class Link:
         client = await listener(self._client)
         channel = client.pubsub()
         try:
-            await channel.subscribe(f"{self._terms.prefix}:{self.name}")
+            await channel.subscribe(f"{self._backend.prefix}:{self.name}")
             while True:
                 message = await channel.get_message(timeout=None)
                 if message is None:
                     continue
                 if text(message["type"]) == "subscribe":
                     # What was told before that was not heard.
-                    self._tune(None)
+                    self._note_subscribed(None)
                     self._renew_all()
                 else:
                     self._heard(text(message["data"]))
@@ -223,12 +204,12 @@ class Link:
             await channel.aclose()  # type: ignore[no-untyped-call]
             await client.aclose()
 
-    def _tune(self, error: BaseException | None) -> None:
+    def _note_subscribed(self, error: BaseException | None) -> None:
         """Note whether the channel may be heard, as far as that is known."""
         if error is None or is_refusal(error):
             self._refused = error  # type: ignore[assignment]
-        if not self._tuned.done():
-            self._tuned.set_result(None)
+        if not self._subscribed.done():
+            self._subscribed.set_result(None)
 
     def _heard(self, data: str) -> None:
         _, *lines = data.split("\n")
@@ -239,7 +220,7 @@ class Link:
     async def _stay_fresh(self) -> None:
         """Ask what the lanes are doing, one after the other, as long as we know any."""
         while True:
-            await self._terms.clock.sleep(REFRESH)
+            await self._backend.clock.sleep(REFRESH)
             # Who has something to tell finds out whether Redis is away.
             members = list(self.members.values())
             while members:
@@ -252,8 +233,8 @@ class Link:
     def keep_alive(self) -> None:
         """Renew the leases from now on, as long as there are calls."""
         if self._renewal is None and not self._closed:
-            clock = self._terms.clock
-            self._renewal = clock.call_later(self._terms.lease / 3, self._renew)
+            clock = self._backend.clock
+            self._renewal = clock.call_later(self._backend.lease / 3, self._renew)
 
     def _renew(self) -> None:
         self._renewal = None
@@ -271,23 +252,23 @@ class Link:
         if not self._away:
             logger.warning(
                 "Redis at %s is away (%s): going on with a local share of the limits",
-                self._terms.address,
-                said(error, self._terms.secrets),
+                self._backend.address,
+                error_text(error, self._backend.secrets),
             )
         self._away[member] = None
         if self._prober is None:
             self._prober = self.spawn(self._probe())
 
     async def _probe(self) -> None:
-        terms = self._terms
+        backend = self._backend
         while self._away:
-            await terms.clock.sleep(terms.retry * (0.5 + 0.5 * terms.chance()))
+            await backend.clock.sleep(backend.retry * (0.5 + 0.5 * backend.chance()))
             for member in list(self._away):
                 if not await member.come_back():
                     break
                 del self._away[member]
         self._prober = None
-        logger.info("Redis at %s is back", terms.address)
+        logger.info("Redis at %s is back", backend.address)
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -322,8 +303,8 @@ class Link:
         try:
             for member in members:
                 await member.leave_redis()
-        except TROUBLE:
-            logger.debug("Redis at %s was not told that we leave", self._terms.address)
+        except FAILURES:
+            logger.debug("Redis at %s was not told that we leave", self._backend.address)
         finally:
             await self._client.aclose()
 
@@ -367,21 +348,8 @@ async def _evaluate(
     return [text(part) for part in reply]
 
 
-def is_refusal(error: BaseException | None) -> bool:
-    """Say whether a Redis is there, does not do what is asked, and will not by itself."""
-    return isinstance(error, SETTINGS) and not isinstance(error, PASSING)
-
-
-def said(error: BaseException, secrets: Sequence[str]) -> str:
-    """Return what went wrong, in one line, without the passwords."""
-    words = " ".join(str(error).split())
-    for secret in sorted(secrets, key=len, reverse=True):
-        words = words.replace(secret, "[…]")
-    return f"{type(error).__name__}: {words[:200]}"
-
-
-def text(part: Any) -> str:  # noqa: ANN401 - whatever a client makes of a reply
-    """Give a reply as text, whether the client decodes or not."""
+def text(part: object) -> str:
+    """Return a reply as text, whether the client decodes or not."""
     return part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
 
 
@@ -437,6 +405,6 @@ def _twin(source: ConnectionPool | ClusterNode, **changed: object) -> Connection
 
 
 def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what says where and as whom to connect; the rest belongs to the other client."""
+    """Return what says where and as whom to connect; the rest belongs to the other client."""
     kept = {name: value for name, value in settings.items() if name in _ADDRESS}
     return kept | {name: value for name, value in settings.items() if name.startswith("ssl_")}

@@ -9,19 +9,22 @@ import attrs
 
 from aiotokengate._policy.bucket import MINUTE, Bucket
 from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._redis.operations import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiotokengate._policy.bucket import Meter
+    from aiotokengate._policy.lanes import Stage
     from aiotokengate._policy.limits import Limits
+    from aiotokengate._redis.operations import Call, Operation
     from aiotokengate.clock import Clock, Timer
 
-__all__ = ["Share", "part_of"]
+__all__ = ["LocalShare", "share_of"]
 
 
-def part_of(limits: Limits, share: float) -> Limits:
-    """Give a share of limits; of a number in flight, at least one."""
+def share_of(limits: Limits, share: float) -> Limits:
+    """Return a share of limits; of a number in flight, at least one."""
     return attrs.evolve(
         limits,
         concurrency=limits.concurrency and max(1, int(limits.concurrency * share)),
@@ -30,7 +33,7 @@ def part_of(limits: Limits, share: float) -> Limits:
     )
 
 
-class Share:
+class LocalShare:
     """A local lane with one timer.
 
     Args:
@@ -42,6 +45,12 @@ class Share:
             left, and fills at its share of the rate.
         ahead: seconds of the rate that Redis may have granted ahead, to anybody: they are not
             there to be used again.
+
+    Attributes:
+        since: when Redis was lost.
+        used: what calls cost of which Redis will never know.
+        adopted: the calls that Redis is being told of, and how far they were then.
+        ended: those of them that have ended since, and what they cost; None for one never sent.
     """
 
     def __init__(
@@ -57,6 +66,11 @@ class Share:
         now = clock.now()
         self.lane = Lane(limits, now, chance)
         self.lane.in_flight = in_flight
+        self.since = now
+        self.used: list[float] = []
+        self.adopted: dict[str, Stage] = {}
+        self.ended: list[tuple[str, float | None]] = []
+        self._reported: list[float] = []
         self._clock = clock
         self._timer: Timer | None = None
         self._due = inf
@@ -74,10 +88,57 @@ class Share:
         self.turn()
         return False
 
-    def one_less(self) -> None:
-        """Note that a call which Redis had admitted is over."""
-        self.lane.in_flight -= 1
+    def end(self, call: Call, cost: float | None) -> None:
+        """End a call of the share, or one that Redis had admitted; None for one never sent."""
+        ticket, now = call.ticket, self._clock.now()
+        self._note(call, cost)
+        if not call.local:
+            ticket.stage = "settled"
+            self.lane.in_flight -= 1
+        elif cost is None:
+            self.lane.refund(ticket, now)
+        else:
+            self.lane.settle(ticket, now, cost)
         self.turn()
+
+    def refuse(
+        self,
+        call: Call,
+        retry_after: float | None,
+        hold: float,
+        *,
+        crowded: bool,
+        hinted: bool,
+        final: bool,
+    ) -> float:
+        """End a call that the gateway refused; return for how many seconds the lane holds."""
+        lane, now, ticket = self.lane, self._clock.now(), call.ticket
+        if call.local:
+            self._note(call, 0.0)
+            lane.refuse(ticket, now, retry_after, crowded=crowded, hinted=hinted, final=final)
+        else:
+            lane.hold_until = max(lane.hold_until, now + hold)
+            self.end(call, 0.0)
+        self.turn()
+        return max(0.0, lane.hold_until - now)
+
+    def _note(self, call: Call, cost: float | None) -> None:
+        """Note what to tell Redis of a call that ends here."""
+        if call.id in self.adopted:
+            self.ended.append((call.id, cost if call.local else call.ticket.tokens))
+        elif call.local and cost is not None:
+            self.used.append(cost)
+
+    def report(self) -> Operation:
+        """Return what tells Redis what was used here so far."""
+        self._reported, self.used = self.used, []
+        return ("add", str(len(self._reported)), number(sum(self._reported)))
+
+    def keep_report(self) -> None:
+        """Take the last report back, which did not arrive, and what has ended since."""
+        ended = [cost for _, cost in self.ended if cost is not None]
+        self.used = [*self._reported, *self.used, *ended]
+        self.adopted, self.ended = {}, []
 
     def turn(self) -> None:
         """Let in whoever may go, and look again when the next gate opens."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, Self, cast
 from urllib.parse import quote, unquote
 
 import attrs
 
+from aiotokengate._policy.bucket import MINUTE
 from aiotokengate._policy.lanes import LaneStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aiotokengate._policy.lanes import Because
+    from aiotokengate._policy.limits import Limits
 
 __all__ = ["LAYOUT", "Known", "grants_of", "lane_keys", "lane_name", "names_of", "other_layout"]
 
@@ -27,18 +30,18 @@ _GRANTS_FROM: Final = 20
 
 
 def lane_name(pattern: str, key: str) -> str:
-    """Give a lane's name, with nothing in it that means something to Redis."""
+    """Return a lane's name, with nothing in it that means something to Redis."""
     return f"{quote(pattern, safe='*')}|{quote(key, safe='')}"
 
 
 def names_of(name: str) -> tuple[str, str]:
-    """Give the pattern and the key of :func:`lane_name`."""
+    """Return the pattern and the key of :func:`lane_name`."""
     pattern, _, key = name.partition("|")
     return unquote(pattern), unquote(key)
 
 
 def lane_keys(prefix: str, name: str) -> list[str]:
-    """Give all keys of a lane; what is in braces is the same, so a cluster keeps them together."""
+    """Return all keys of a lane; the same words in braces keep them together in a cluster."""
     return [f"{prefix}:{{{name}}}:{part}" for part in _PARTS]
 
 
@@ -51,7 +54,7 @@ def other_layout(prefix: str, found: str) -> str:
 
 
 def grants_of(reply: Sequence[str]) -> Iterator[tuple[str, float, float]]:
-    """Give admitted calls: name, seconds until they may start, place in the order."""
+    """Yield admitted calls: name, seconds until they may start, place in the order."""
     parts = iter(reply[_GRANTS_FROM:])
     for name, delay, start in zip(parts, parts, parts, strict=True):
         yield name, float(delay), float(start)
@@ -121,7 +124,7 @@ class Known:
         )
 
     def statistics(self, pattern: str, key: str, since: float = 0.0) -> LaneStatistics:
-        """Give what the lane is doing, ``since`` seconds after it was told."""
+        """Return what the lane is doing, ``since`` seconds after it was told."""
         return LaneStatistics(
             pattern=pattern,
             key=key,
@@ -136,3 +139,41 @@ class Known:
             tokens_left=self.tokens_left,
             hold=max(0.0, self.hold - since),
         )
+
+    def free(self, limits: Limits, waiting: int) -> int:
+        """Return how many of so many are probably admitted as soon as Redis hears of them."""
+        if not self.epoch:
+            free = min(limits.requests_per_minute or inf, limits.concurrency or inf)
+        elif self.waiting:
+            free = 0
+        else:
+            places = inf if self.concurrency is None else self.concurrency - self.in_flight
+            left = inf if self.requests_left is None else self.requests_left
+            free = max(0, min(places, left))
+        return int(min(free, waiting))
+
+    def outlook(self, calls: float, tokens: float, since: float) -> tuple[float, Because]:
+        """Return when so many calls will probably have gone, in seconds, and what takes longest.
+
+        Args:
+            calls: how many.
+            tokens: all of theirs.
+            since: seconds since this was known.
+        """
+        places = inf if self.concurrency is None else self.concurrency - self.in_flight
+        busy = (calls - places) * self.seconds / (self.concurrency or 1) if calls > places else 0
+        waits: dict[Because, float] = {
+            "queue": 0.0,
+            "hold": self.hold - since,
+            "concurrency": busy,
+            "requests": _until(self.requests, self.requests_left, calls) - since,
+            "tokens": _until(self.tokens, self.tokens_left, tokens) - since,
+        }
+        because = max(waits, key=lambda gate: waits[gate])
+        return waits[because], because
+
+
+def _until(limit: float | None, left: float | None, amount: float) -> float:
+    if limit is None or left is None:
+        return 0.0
+    return (amount - left) * MINUTE / limit

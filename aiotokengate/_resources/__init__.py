@@ -1,1 +1,68 @@
-"""What can be asked for, one module for each system."""
+"""What can be asked for, one module for each system.
+
+A chat is what most programs ask for: all else is imported at its first use (PEP 562), from the
+table below, so that ``import aiotokengate`` need not wait for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aiotokengate._calls.many import Outcomes, unfit
+    from aiotokengate._resources.audio import Audio
+    from aiotokengate._resources.conversation import Conversation
+    from aiotokengate._resources.embeddings import Split, embed
+    from aiotokengate._resources.images import ImagesMaker
+    from aiotokengate._resources.jobs import Pollers
+    from aiotokengate._resources.models import list_models
+    from aiotokengate._resources.music import Music
+    from aiotokengate._resources.raw import make_raw_call
+    from aiotokengate._resources.tools import ToolCalls, checked_bounds, checked_tools
+    from aiotokengate._resources.videos import Videos
+
+__all__ = [
+    "Audio",
+    "Conversation",
+    "ImagesMaker",
+    "Music",
+    "Outcomes",
+    "Pollers",
+    "Split",
+    "ToolCalls",
+    "Videos",
+    "checked_bounds",
+    "checked_tools",
+    "embed",
+    "list_models",
+    "make_raw_call",
+    "unfit",
+]
+
+_MODULES: Final = {
+    "Audio": "aiotokengate._resources.audio",
+    "Conversation": "aiotokengate._resources.conversation",
+    "ImagesMaker": "aiotokengate._resources.images",
+    "Music": "aiotokengate._resources.music",
+    "Outcomes": "aiotokengate._calls.many",
+    "Pollers": "aiotokengate._resources.jobs",
+    "Split": "aiotokengate._resources.embeddings",
+    "ToolCalls": "aiotokengate._resources.tools",
+    "Videos": "aiotokengate._resources.videos",
+    "checked_bounds": "aiotokengate._resources.tools",
+    "checked_tools": "aiotokengate._resources.tools",
+    "embed": "aiotokengate._resources.embeddings",
+    "list_models": "aiotokengate._resources.models",
+    "make_raw_call": "aiotokengate._resources.raw",
+    "unfit": "aiotokengate._calls.many",
+}
+"""Where each name is."""
+
+if not TYPE_CHECKING:  # or every name would be one that a type checker knows nothing of
+
+    def __getattr__(name: str) -> object:
+        if (module := _MODULES.get(name)) is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        return globals().setdefault(name, getattr(import_module(module), name))

@@ -12,9 +12,12 @@ import orjson
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare, sealed, sealed_class
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Source, file_part, form_of
-from aiotokengate._resources.base import OF_A_SESSION, CallOptions, Request, parted_options
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.options import OF_A_SESSION, CallOptions, parted_options
 from aiotokengate._resources.single_use import Fetched, Once
+from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
 from aiotokengate._wire.media import Transcription, bytes_of, transcription_of
@@ -23,7 +26,8 @@ from aiotokengate.errors import CallerError, TokenGateError, TransportError
 if TYPE_CHECKING:
     import os
 
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._calls.request import Request, Requester
+    from aiotokengate._resources.options import Defaults
     from aiotokengate.types import Json
 
 __all__ = [
@@ -226,7 +230,7 @@ class Audio(Shared):
     _instead = OF_A_SESSION
 
     def __init__(self, requester: Requester, defaults: Defaults) -> None:
-        """Do both over a session."""
+        """Work over a session."""
         self._requester = requester
         self._defaults = defaults
 
@@ -251,22 +255,15 @@ class Audio(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        for name, value in (("model", model), ("text", text)):
-            if not isinstance(value, str) or not value.strip():
-                got = "an empty one" if isinstance(value, str) else type(value).__name__
-                message = f"expected {name} as a text, got {got}"
-                raise CallerError(message)
+        check_text("model", model)
+        check_text("text", text)
         options, fields, extra = parted_options(params, _SPEECH, "voice", "text")
         spoken = {"voice": voice} if voice is not None else {}
         path = self._defaults.paths.get("audio_speech", "/audio/speech")
-        request = Request(
-            "POST",
-            path,
-            body=dumps({"model": model, "input": text, **spoken, **fields, **extra}),
-            pooled=True,
-            secrets=lambda: (text,),
-            **options.asked(self._defaults, model, costly=True),
-        )
+        body = dumps({"model": model, "input": text, **spoken, **fields, **extra})
+        size = CallSize(texts=lambda: (text,))
+        http = HttpRequest("POST", path, body)
+        request = options.request(self._defaults, http, model, size=size)
         fetch = partial(self._requester.fetch, request)
         return SpeechCall(partial(_whole, self._requester, request), fetch, model)
 
@@ -307,20 +304,16 @@ class Audio(Shared):
         # As OpenAI's own client writes lists into a form.
         several = tuple((f"{name}[]", str(one)) for name, all_ in lists.items() for one in all_)
         path = self._defaults.paths.get("audio_transcriptions", "/audio/transcriptions")
-        request = Request(
-            "POST",
-            path,
-            form=type(form)((*form.fields, *several), form.files),
-            pooled=True,
-            secrets=lambda: (str(fields.get("prompt") or ""),),
-            **options.asked(self._defaults, model, costly=True),
-        )
+        size = CallSize(texts=lambda: (str(fields.get("prompt") or ""),))
+        form = type(form)((*form.fields, *several), form.files)
+        http = HttpRequest("POST", path, form=form)
+        request = options.request(self._defaults, http, model, size=size)
         listen = partial(_transcription, self._requester, request, response_format)
         return TranscriptionCall(listen, model)
 
 
 def _usual_name(file: object) -> str | None:
-    """Give bytes and streams a name: models look at its ending."""
+    """Return bytes and streams a name: models look at its ending."""
     return None if isinstance(file, str) or hasattr(file, "__fspath__") else "audio.wav"
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict
 
 import attrs
 
-from aiotokengate._resources.base import (
+from aiotokengate import _wire
+from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.options import (
     CallOptions,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
@@ -24,10 +26,11 @@ from aiotokengate.errors import CallerError
 from aiotokengate.types import ChatParams, Message, Messages, Parsed, ResponseType
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._resources.structured import Shape, Tool
     from aiotokengate.catalogue import Model, ProtocolName
 
@@ -43,6 +46,7 @@ __all__ = [
     "check_call",
     "check_retained",
     "check_turn",
+    "check_way",
     "make_call",
     "message_list",
 ]
@@ -126,12 +130,12 @@ def make_call(
     listed = message_list(messages)
     row = defaults.catalogue.find(model)
     protocol = options["protocol"] or _chosen_protocol(row, options["tools"])
-    form = find_protocol(protocol)
+    codec = find_protocol(protocol)
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     shape = None
     if (wanted := options["response_type"]) is not None:
-        from aiotokengate._resources.structured import shape_of  # noqa: PLC0415 - for few calls
+        from aiotokengate._resources.structured import shape_of
 
         check_retained("response_type", retain=options["retain"])
         shape = shape_of(wanted)
@@ -139,23 +143,27 @@ def make_call(
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
     if params or len(listed) > 1:
-        from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a first question needs none
-
-        question = fitted(question, protocol)
+        question = _wire.fitted(question, protocol)
         params = question.params
-    request = _request(form.encode(question), options, defaults)
-    if question.notes:
-        request.notes = (*question.notes, *request.notes)
-    request.model = model
-    request.dialect = DIALECTS[row.dialect]
-    request.decoder = form.decoder
-    request.secrets = lambda: _texts(listed)
-    request.prompt = lambda: _estimated(listed, params.get("tools"))
-    if params:
-        request.choices = _count(params.get("n"))
-        request.max_tokens = _most(params)
-    if shape is not None:
-        request.parse = shape.parse
+    encoded = codec.encode(question)
+    choices = _count(params.get("n"))
+    strict = options["strict"]
+    reading = ReplyReading(
+        DIALECTS[row.dialect],
+        codec.decoder,
+        choices,
+        options["retain"],
+        defaults.strict if strict is None else strict,
+        (*question.notes, *encoded.notes) if question.notes else encoded.notes,
+        None if shape is None else shape.parse,
+    )
+    size = CallSize(
+        max_tokens=_most(params, choices),
+        estimate=lambda: _estimated(listed, params.get("tools")),
+        texts=lambda: _texts(listed),
+    )
+    http, policy = _sent(encoded, options, defaults), _tried(options, defaults, size)
+    request = ChatRequest(http, policy, model, reading=reading)
     return ChatCall(lambda whole: requester.open(request, whole=whole), model)
 
 
@@ -171,15 +179,11 @@ def check_call(
     options: CheckOptions,
     params: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Say what would be refused, left out or weakened of a call.
+    """Return what would be refused, left out or weakened of a call.
 
     Raises:
         CallerError: an argument is wrong.
     """
-    from aiotokengate._wire.fitting import fitted  # noqa: PLC0415 - a chat need not wait for it
-    from aiotokengate._wire.history import check_history  # noqa: PLC0415
-    from aiotokengate._wire.thinking import checked_reasoning, unheeded  # noqa: PLC0415
-
     _check_model(model)
     for name in params:
         if name in TURN_OPTIONS and name not in _PARAMS:
@@ -190,36 +194,38 @@ def check_call(
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     protocol = checked_protocol(options["protocol"]) or _chosen_protocol(row, tools)
-    reasoning = checked_reasoning(options["reasoning"])
+    reasoning = _wire.checked_reasoning(options["reasoning"])
     listed = message_list(messages)
-    question = fitted(Question(model, listed, params, True, reasoning, row), protocol)  # noqa: FBT003
+    question = Question(model, listed, params, reasoning=reasoning, row=row)
+    fitted = _wire.fitted(question, protocol)
     return (
-        *check_history(listed, row, protocol, reasoning),
-        *question.notes,
-        *unheeded(question, protocol),
+        *_wire.check_history(listed, row, protocol, reasoning),
+        *fitted.notes,
+        *_wire.unheeded(fitted, protocol),
     )
 
 
-def _request(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> Request:
-    """Make the request of an encoded question, as the options say."""
-    timeout = options["timeout"] or defaults.timeout
-    retry = options["retry"] or defaults.retry
-    # The rest is set one by one: a class pays for a keyword as for an entry of a dict.
-    request = Request("POST", encoded.path, timeout, retry, encoded.body)
-    request.notes = encoded.notes
-    request.retain = options["retain"]
-    strict = options["strict"]
-    request.strict = defaults.strict if strict is None else strict
-    request.pooled = True
-    request.priority = options["priority"]
-    request.fair_key = options["fair_key"]
+def _sent(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> HttpRequest:
+    """Return what is sent of an encoded question, with the headers that the options want."""
     extra = options["extra_headers"]
-    request.headers = {**encoded.headers, **extra} if extra else encoded.headers
+    headers = {**encoded.headers, **extra} if extra else encoded.headers
     if (key := options["idempotency_key"]) and not defaults.keyed:
-        request.headers = keyed(request.headers, key=key)
-    if (deadline := options["deadline"]) is not None:
-        request.deadline = _checked_deadline(deadline)
-    return request
+        headers = keyed(headers, key=key)
+    return HttpRequest("POST", encoded.path, encoded.body, None, headers)
+
+
+def _tried(options: ChatOptions, defaults: Defaults, size: CallSize) -> CallPolicy:
+    """Return how a chat is tried, as the options say."""
+    deadline = options["deadline"]
+    return CallPolicy(
+        options["timeout"] or defaults.timeout,
+        options["retry"] or defaults.retry,
+        None if deadline is None else _checked_deadline(deadline),
+        pooled=True,
+        priority=options["priority"],
+        fair_key=options["fair_key"],
+        size=size,
+    )
 
 
 def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
@@ -232,7 +238,7 @@ def _tool_dicts(tools: Tools) -> list[Mapping[str, Any]]:
 def _tool_dict(tool: object, place: int) -> Mapping[str, Any]:
     if isinstance(tool, Mapping):
         return tool
-    from aiotokengate._resources.structured import Tool, tool_of  # noqa: PLC0415 - for few calls
+    from aiotokengate._resources.structured import Tool, tool_of
 
     if isinstance(tool, Tool):
         return tool.to_dict()
@@ -249,14 +255,14 @@ def _asking_for(
     params: Mapping[str, Any],
     messages: list[Mapping[str, Any]],
 ) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """Tell the model the type of its answer, in the way that it understands."""
+    """Report the model the type of its answer, in the way that it understands."""
     if params.get("response_format") is not None:
         message = "expected response_type or response_format, got both"
         raise CallerError(message)
-    bridged = row.family == "Anthropic" and protocol == "chat"
-    form, instruction = shape.asked("text" if bridged else row.structured)
-    if form is not None:
-        params = {**params, "response_format": form}
+    over_chat = row.chat_structured if protocol == "chat" else None
+    response_format, instruction = shape.response_format(over_chat or row.structured)
+    if response_format is not None:
+        params = {**params, "response_format": response_format}
     if instruction is not None:
         messages = _instructed(messages, instruction)
     return params, messages
@@ -273,15 +279,25 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
 
 def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
     """Return about how many tokens the prompt has."""
-    from aiotokengate._wire.tokens import estimate_messages  # noqa: PLC0415 - for few calls
-
-    return estimate_messages(messages, tools)
+    return _wire.estimate_messages(messages, tools)
 
 
 def _check_model(model: object) -> None:
     if not isinstance(model, str) or not model.strip():
         message = f"expected the name of a model, got {type(model).__name__} {model!r}"
         raise CallerError(message)
+
+
+def check_way(reasoning: object, protocol: object) -> None:
+    """Refuse a way to think, or a protocol, that does not exist.
+
+    Raises:
+        CallerError: it does not.
+    """
+    from aiotokengate._wire.thinking import checked_reasoning
+
+    checked_reasoning(reasoning)
+    checked_protocol(protocol)
 
 
 def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *also: str) -> None:
@@ -296,12 +312,9 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
     Raises:
         CallerError: an option is wrong, or there is none of that name.
     """
-    from aiotokengate._wire.thinking import checked_reasoning  # noqa: PLC0415 - for few calls
-
     check_names(options, known, *also)
     check_retained(what, retain=options.get("retain", True))
-    checked_reasoning(options.get("reasoning"))
-    checked_protocol(options.get("protocol"))
+    check_way(options.get("reasoning"), options.get("protocol"))
     if (tools := options.get("tools")) is not None:
         _tool_dicts(tools)
     check_extra_body(options.get("extra_body") or {})
@@ -310,7 +323,7 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:
-    """Give messages in the API's own form.
+    """Return messages in the API's own form.
 
     Raises:
         CallerError: they are none.
@@ -360,10 +373,10 @@ def _count(number: object) -> int:
     return number
 
 
-def _most(params: Mapping[str, Any]) -> int | None:
-    """Give the most tokens that the reply may have, all choices together."""
+def _most(params: Mapping[str, Any], choices: int) -> int | None:
+    """Return the most tokens that the reply may have, all choices together."""
     most = params.get("max_completion_tokens") or params.get("max_tokens")
-    return most * _count(params.get("n")) if isinstance(most, int) and most > 0 else None
+    return most * choices if isinstance(most, int) and most > 0 else None
 
 
 def _checked_deadline(seconds: object) -> float:
@@ -374,7 +387,7 @@ def _checked_deadline(seconds: object) -> float:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Give every text of the prompt, to be blanked where an error echoes it."""
+    """Return every text of the prompt, to be blanked where an error echoes it."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -34,9 +34,10 @@ from aiotokengate._wire.history import says_nothing
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.tokens import estimate_messages, estimate_text
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 if TYPE_CHECKING:
-    from aiotokengate._stream.receiver import Pump
+    from aiotokengate._stream.receiver import Receiver
     from aiotokengate.types import Parsed
 
 __all__ = ["Conversation"]
@@ -124,11 +125,11 @@ class Conversation(Unique):
         return twin
 
     def __repr__(self) -> str:
-        """Say how long it is; never what is in it."""
+        """Show how long it is; never what is in it."""
         return f"<Conversation {self.model} {len(self.messages)} messages>"
 
     def say(self, content: Content, **options: Unpack[TurnOptions[Parsed]]) -> ChatCall[Parsed]:
-        """Say something, and record both turns once the reply is whole.
+        """Ask something, and record both turns once the reply is whole.
 
         Args:
             content: a text, or content parts in the API's own form.
@@ -148,7 +149,7 @@ class Conversation(Unique):
         results: Mapping[str, str],
         **options: Unpack[TurnOptions[Parsed]],
     ) -> ChatCall[Parsed]:
-        """Give the results of the tool calls of the last turn, by their ids.
+        """Return the results of the tool calls of the last turn, by their ids.
 
         Raises:
             CallerError: a call has no result, a result no call, or one is no text.
@@ -178,7 +179,7 @@ class Conversation(Unique):
             self._forget(tokens, keep=1)
 
     def to_json(self) -> str:
-        """Give all of it as text, to be stored; there is no key in it.
+        """Return all of it as text, to be stored; there is no key in it.
 
         The options of its calls are in it, also ``timeout`` and ``retry``, as far as JSON can hold
         them: give those again that it can't, which are ``response_type`` and ``tools`` with a
@@ -203,7 +204,7 @@ class Conversation(Unique):
         ask: Ask,
         stored: str,
         options: Mapping[str, Any] | None = None,
-        **given: Any,  # noqa: ANN401 - checked by the constructor
+        **given: Json,
     ) -> Self:
         """Go on with what :meth:`to_json` gave.
 
@@ -212,7 +213,7 @@ class Conversation(Unique):
             stored: the text.
             options: go over those that were stored.
             given: arguments of the constructor, which go over what was stored if they say
-                something.
+                something; the constructor checks them.
 
         Raises:
             CallerError: it is none.
@@ -245,7 +246,7 @@ class Conversation(Unique):
         check_turn("a conversation", options, TURN_OPTIONS)
 
         @sealed
-        async def opener(whole: bool) -> Pump:  # noqa: FBT001 - see Opener
+        async def opener(whole: bool) -> Receiver:  # noqa: FBT001 - see Opener
             return await self._open(said, {**self._options, **options}, whole=whole)
 
         return ChatCall(opener, self.model)
@@ -267,7 +268,7 @@ class Conversation(Unique):
 
     async def _open(
         self, said: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, whole: bool
-    ) -> Pump:
+    ) -> Receiver:
         self._check_turn(said)
         if self.max_tokens_kept is not None:
             # Results belong to the last turn, whose calls they answer.
@@ -277,21 +278,21 @@ class Conversation(Unique):
         call = self._ask(self.model, [*system, *self.messages, *said], **options)
         self._busy = True
         try:
-            pump = await call.opened(whole=whole)
+            receiver = await call.opened(whole=whole)
         except BaseException:
             self._busy = False
             raise
-        if pump.ended:
-            self._record(said, pump)
+        if receiver.ended:
+            self._record(said, receiver)
         else:
-            ended = pump.on_end
+            ended = receiver.on_end
 
-            def record(pump: Pump) -> None:
-                self._record(said, pump)
-                ended(pump)
+            def record(receiver: Receiver) -> None:
+                self._record(said, receiver)
+                ended(receiver)
 
-            pump.on_end = record
-        return pump
+            receiver.on_end = record
+        return receiver
 
     def _check_turn(self, said: Sequence[Mapping[str, Any]]) -> None:
         if self._busy:
@@ -302,20 +303,20 @@ class Conversation(Unique):
             message = "the last turn has tool calls: give their results with answer_tools() first"
             raise CallerError(message)
 
-    def _record(self, said: Sequence[Mapping[str, Any]], pump: Pump) -> None:
+    def _record(self, said: Sequence[Mapping[str, Any]], receiver: Receiver) -> None:
         """Take both turns into the history, if there is an answer."""
         self._busy = False
-        answer = self._answer(pump)
+        answer = self._answer(receiver)
         if not says_nothing(answer):
             self.messages += [*said, answer]
 
-    def _answer(self, pump: Pump) -> Mapping[str, Any]:
-        """Give the turn of the assistant, an empty one if it does not count."""
-        whole = pump.status in ("complete", "paused")
+    def _answer(self, receiver: Receiver) -> Mapping[str, Any]:
+        """Return the turn of the assistant, an empty one if it does not count."""
+        whole = receiver.status in ("complete", "paused")
         if not whole and self.keep_partial:
             # Without its calls and thoughts, which are whole or worth nothing.
-            return {"role": "assistant", "content": pump.reply().answer}
-        return pump.reply().message() if whole and not pump.error else {}
+            return {"role": "assistant", "content": receiver.reply().answer}
+        return receiver.reply().message() if whole and not receiver.error else {}
 
 
 def _says_nothing(value: object) -> bool:
@@ -339,8 +340,8 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_secret(option: str, name: str, value: object) -> bool:
-    told = isinstance(value, str) and _SECRET_VALUE.match(value)
-    return bool(told or _SECRETS[option].search(name))
+    is_secret = isinstance(value, str) and _SECRET_VALUE.match(value)
+    return bool(is_secret or _SECRETS[option].search(name))
 
 
 def _finite(value: object) -> object:

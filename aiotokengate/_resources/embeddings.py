@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import attrs
 
-from aiotokengate._policy.estimate import estimate_tokens
-from aiotokengate._resources.base import CallOptions, Request, parted_options
+from aiotokengate._calls.request import HttpRequest
+from aiotokengate._policy.estimate import CallSize, estimate_tokens
+from aiotokengate._resources.options import CallOptions, parted_options
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.media import usage_in, vectors_of
 from aiotokengate._wire.question import text_of
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from aiotokengate._resources.base import Defaults, Options, Requester
+    from aiotokengate._calls.request import Requester
+    from aiotokengate._resources.options import Defaults, Options
 
 __all__ = ["EmbeddingInput", "EmbeddingParams", "Embeddings", "Split", "embed"]
 
@@ -67,17 +69,17 @@ class Embeddings(Sequence["array[float]"]):
     @overload
     def __getitem__(self, place: slice) -> tuple[array[float], ...]: ...
     def __getitem__(self, place: int | slice) -> array[float] | tuple[array[float], ...]:
-        """Give one, or several."""
+        """Return one, or several."""
         return self.vectors[place]
 
     def numpy(self) -> NDArray[float32]:
-        """Give them as a two-dimensional array of numpy's.
+        """Return them as a two-dimensional array of numpy's.
 
         Raises:
             CallerError: numpy is not installed.
         """
         try:
-            import numpy as np  # noqa: PLC0415 - not a dependency
+            import numpy as np
         except ImportError:
             message = "expected numpy to be installed: pip install numpy"
             raise CallerError(message) from None
@@ -171,15 +173,9 @@ async def _part(
     options: Options,
 ) -> tuple[list[array[float]], str, Usage]:
     body = {"model": model, "input": inputs, "encoding_format": "base64", **params}
-    request = Request(
-        "POST",
-        "/embeddings",
-        body=dumps(body),
-        pooled=True,
-        max_tokens=0,
-        secrets=lambda: (text for text in inputs if isinstance(text, str)),
-        **options.asked(defaults, model),
-    )
+    size = CallSize(max_tokens=0, texts=lambda: (text for text in inputs if isinstance(text, str)))
+    http = HttpRequest("POST", "/embeddings", dumps(body))
+    request = options.request(defaults, http, model, size=size, costly=False)
     answer = await requester.ask(request)
     vectors = vectors_of(answer, len(inputs))
     return vectors, text_of(answer.get("model")), usage_in(answer)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
@@ -16,12 +15,14 @@ import orjson
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare, sealed, sealed_class
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form, Source, file_part, form_of
-from aiotokengate._resources.base import (
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.files import write_file
+from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    Request,
     parted_options,
 )
 from aiotokengate._resources.single_use import Once
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image as Picture
 
-    from aiotokengate._resources.base import Defaults, Requester
+    from aiotokengate._calls.request import Request, Requester
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
     from aiotokengate._wire.sse import ServerSentEvent
 
@@ -83,7 +85,6 @@ class ImageParams(CallOptions, total=False):
 
 _PARAMS = frozenset(ImageParams.__annotations__)
 
-_DASHSCOPE = "../api/v1/services/aigc/multimodal-generation/generation"
 _DONE = b"[DONE]"
 
 
@@ -113,7 +114,7 @@ class Image(Shared):
         self._fetch = fetch
 
     def __repr__(self) -> str:
-        """Say how large it is; an address may hold a signature."""
+        """Show how large it is; an address may hold a signature."""
         size = "to be fetched" if self._data is None else f"{len(self._data)} bytes"
         return f"<Image {self.mime or 'untyped'}, {size}>"
 
@@ -123,7 +124,7 @@ class Image(Shared):
         return self._data
 
     async def read(self) -> bytes:
-        """Give the bytes; fetch them first if they stand elsewhere.
+        """Return the bytes; fetch them first if they stand elsewhere.
 
         Raises:
             TokenGateError: they can't be fetched.
@@ -143,11 +144,13 @@ class Image(Shared):
             CallerError: that is a directory.
             OSError: the file can't be written.
         """
-        data = await self.read()
-        return await asyncio.to_thread(_write, Path(path), data)
+        data, target = await self.read(), Path(path)
+        await asyncio.to_thread(make_room, target)
+        await asyncio.to_thread(write_file, target, data)
+        return target
 
     async def pil(self) -> Picture:
-        """Give it as an image of Pillow's.
+        """Return it as an image of Pillow's.
 
         Raises:
             CallerError: Pillow is not installed.
@@ -157,22 +160,7 @@ class Image(Shared):
         except ImportError:
             message = "expected Pillow to be installed: pip install pillow"
             raise CallerError(message) from None
-        from io import BytesIO  # noqa: PLC0415 - for Pillow alone
-
         return Pillow.open(BytesIO(await self.read()))
-
-
-def _write(path: Path, data: bytes) -> Path:
-    make_room(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
-    return path
 
 
 @attrs.frozen
@@ -206,7 +194,7 @@ class Images(Sequence[Image]):
     @overload
     def __getitem__(self, place: slice) -> tuple[Image, ...]: ...
     def __getitem__(self, place: int | slice) -> Image | tuple[Image, ...]:
-        """Give one, or several."""
+        """Return one, or several."""
         return self.images[place]
 
 
@@ -226,7 +214,7 @@ class ImageCall(Once[Images]):
 
     def __init__(self, maker: ImagesMaker, plain: Request, streamed: Request) -> None:
         """Keep what to send; nothing is."""
-        super().__init__(partial(maker.ask, plain), f"{plain.method} {plain.path}")
+        super().__init__(partial(maker.ask, plain), f"{plain.http.method} {plain.http.path}")
         self._maker = maker
         self._streamed = streamed
 
@@ -237,38 +225,55 @@ class ImageCall(Once[Images]):
 
 
 class _Sketches(AsyncIterator[Sketch]):
-    __slots__ = ("_download", "_events", "_found", "_is_whole", "_maker", "_request")
+    """The images as they come; the request is sent at the first step."""
+
+    __slots__ = ("_answer", "_maker", "_request")
 
     def __init__(self, maker: ImagesMaker, request: Request) -> None:
         self._maker = maker
         self._request = request
-        self._download: Download | None = None
-        self._events: AsyncIterator[ServerSentEvent] | None = None
-        self._found: deque[Sketch] = deque()
-        self._is_whole = False
+        self._answer: _Answer | None = None
 
     async def __anext__(self) -> Sketch:
         try:
-            if self._download is None:
-                await self._open()
-            while not self._found:
-                await self._more()
-            return self._found.popleft()
+            if self._answer is None:
+                download = await self._maker.requester.fetch(self._request)
+                self._answer = _Answer(self._maker.image, download)
+                await self._answer.begin()
+            return await self._answer.next()
         except TokenGateError as error:
-            if self._download is not None:
-                self._download.close()
+            if self._answer is not None:
+                self._answer.download.close()
             bare(error)
             raise
         finally:
             del self
 
-    async def _open(self) -> None:
-        download = self._download = await self._maker.requester.fetch(self._request)
-        if download.content_type == "text/event-stream":
-            self._events = download.events()
+
+class _Answer:
+    """The answer of a gateway: a stream of events with images, or all of them at once."""
+
+    __slots__ = ("_events", "_found", "_image", "_is_whole", "download")
+
+    def __init__(self, image: Callable[[ImageData], Image], download: Download) -> None:
+        self.download = download
+        self._image = image
+        self._events: AsyncIterator[ServerSentEvent] | None = None
+        self._found: deque[Sketch] = deque()
+        self._is_whole = False
+
+    async def begin(self) -> None:
+        """Look at what it is; a gateway, or a model, may not stream."""
+        if self.download.content_type == "text/event-stream":
+            self._events = self.download.events()
         else:
-            # A gateway, or a model, that does not stream: the images at once.
-            self._take_all(await download.json())
+            self._take_all(await self.download.json())
+
+    async def next(self) -> Sketch:
+        """Return the next image; raise StopAsyncIteration after the last."""
+        while not self._found:
+            await self._more()
+        return self._found.popleft()
 
     async def _more(self) -> None:
         event = None if self._events is None else await anext(self._events, None)
@@ -278,12 +283,7 @@ class _Sketches(AsyncIterator[Sketch]):
             raise StopAsyncIteration
         else:
             message = "the stream ended before the image was whole"
-            raise TransportError(message, request_id=self._told.request_id)
-
-    @property
-    def _told(self) -> Download:
-        assert self._download is not None  # noqa: S101 - opened by the first step
-        return self._download
+            raise TransportError(message, request_id=self.download.request_id)
 
     def _read(self, data: bytes) -> None:
         if data.startswith(_DONE):
@@ -292,18 +292,56 @@ class _Sketches(AsyncIterator[Sketch]):
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
-        self._told.raise_error_in(event, data)
+        self.download.raise_error_in(event, data)
         found = image_event(event)
         if found is not None:
             self._is_whole = self._is_whole or found[1] is None
-            self._found.append(Sketch(self._maker.image(found[0]), found[1]))
+            self._found.append(Sketch(self._image(found[0]), found[1]))
         elif isinstance(event, dict) and "type" not in event:
             self._take_all(event)
 
     def _take_all(self, body: object) -> None:
         """Take a whole answer in place of events."""
         self._is_whole = True
-        self._found.extend(Sketch(self._maker.image(image)) for image in images_of(body))
+        self._found.extend(Sketch(self._image(image)) for image in images_of(body))
+
+
+Fields: TypeAlias = Mapping[str, Json]
+
+
+def _openai_body(model: str, prompt: str, fields: Fields, extra: Fields) -> dict[str, Json]:
+    return {"model": model, "prompt": prompt, **fields, **extra}
+
+
+def _dashscope_body(model: str, prompt: str, fields: Fields, extra: Fields) -> dict[str, Json]:
+    messages = [{"role": "user", "content": [{"text": prompt}]}]
+    parameters = {**fields, **extra.get("parameters", {})}
+    rest = {name: value for name, value in extra.items() if name != "parameters"}
+    return {"model": model, "input": {"messages": messages}, "parameters": parameters, **rest}
+
+
+@attrs.frozen
+class _FaceRow:
+    """One of the forms that image gateways have.
+
+    Attributes:
+        setting: the name of its path among the session's settings.
+        path: where it is by default.
+        body: returns the body of a request.
+        streams: whether sketches can be asked for.
+    """
+
+    setting: str
+    path: str
+    body: Callable[[str, str, Fields, Fields], dict[str, Json]]
+    streams: bool = False
+
+
+_ALIBABA = "../api/v1/services/aigc/multimodal-generation/generation"
+_FACES: Mapping[str, _FaceRow] = {
+    "openai": _FaceRow("images_generations", "/images/generations", _openai_body, streams=True),
+    "dashscope": _FaceRow("images_dashscope", _ALIBABA, _dashscope_body),
+}
 
 
 @sealed_class
@@ -342,21 +380,15 @@ class ImagesMaker(Shared):
         """
         _check(model, prompt)
         options, fields, extra = parted_options(params, _PARAMS, "face", "prompt")
-        if face == "dashscope":
-            usual = self._defaults.paths.get("images_dashscope", _DASHSCOPE)
-            words = [{"role": "user", "content": [{"text": prompt}]}]
-            body: dict[str, Any] = {"model": model, "input": {"messages": words}}
-            body["parameters"] = {**fields, **extra.get("parameters", {})}
-            body.update({name: value for name, value in extra.items() if name != "parameters"})
-            request = self._request(usual, options, model, prompt, body=dumps(body))
-            return ImageCall(self, request, request)
-        if face != "openai":
-            message = f"expected face 'openai' or 'dashscope', got {face!r}"
+        row = _FACES.get(face)
+        if row is None:
+            message = f"expected face {' or '.join(map(repr, _FACES))}, got {face!r}"
             raise CallerError(message)
-        path = self._defaults.paths.get("images_generations", "/images/generations")
-        body = {"model": model, "prompt": prompt, **fields, **extra}
+        path = self._defaults.paths.get(row.setting, row.path)
+        body = row.body(model, prompt, fields, extra)
         make = partial(self._request, path, options, model, prompt)
-        return ImageCall(self, make(body=dumps(body)), make(body=dumps({**body, "stream": True})))
+        streamed = {**body, "stream": True} if row.streams else body
+        return ImageCall(self, make(body=dumps(body)), make(body=dumps(streamed)))
 
     def edit(
         self,
@@ -413,13 +445,12 @@ class ImagesMaker(Shared):
         return Images(found, usage_in(body), rest)
 
     def image(self, image: ImageData) -> Image:
-        """Give an image that can fetch itself; for the call."""
+        """Return an image that can fetch itself; for the call."""
         return Image(image, self._fetch)
 
     async def _fetch(self, url: str) -> Download:
-        request = Request("GET", url, self._defaults.timeout, self._defaults.retry)
-        request.headers = {"Accept": "*/*"}
-        return await self.requester.fetch(request)
+        http = HttpRequest("GET", url, headers={"Accept": "*/*"})
+        return await self.requester.fetch(self._defaults.request(http))
 
     def _request(
         self,
@@ -431,15 +462,9 @@ class ImagesMaker(Shared):
         body: bytes | None = None,
         form: Form | None = None,
     ) -> Request:
-        return Request(
-            "POST",
-            path,
-            body=body,
-            form=form,
-            pooled=True,
-            secrets=lambda: (prompt,),
-            **options.asked(self._defaults, model, costly=True),
-        )
+        size = CallSize(texts=lambda: (prompt,))
+        http = HttpRequest("POST", path, body, form)
+        return options.request(self._defaults, http, model, size=size)
 
 
 def _check(model: object, prompt: object) -> None:
@@ -450,5 +475,5 @@ def _check(model: object, prompt: object) -> None:
 
 
 def _named(source: object) -> str | None:
-    """Give bytes and streams a name: gateways look at its ending."""
+    """Return bytes and streams a name: gateways look at its ending."""
     return None if isinstance(source, str) or hasattr(source, "__fspath__") else "image.png"

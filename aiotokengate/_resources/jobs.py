@@ -23,7 +23,6 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from math import ceil
@@ -36,6 +35,7 @@ from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed
 from aiotokengate._base.unused import origin, warn_unused
 from aiotokengate._policy.polling import PollPlan
+from aiotokengate._resources.files import write_file
 from aiotokengate._wire.jobs import FileKind, JobFile, JobReport, JobResult, JobState, JobStatus
 from aiotokengate.errors import (
     BadRequest,
@@ -342,7 +342,7 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
 
     async def _save_one(self, place: Path, file: JobFile) -> None:
         if not file.url:
-            await asyncio.to_thread(_write_whole, place, file.data)
+            await asyncio.to_thread(write_file, place, file.data)
             return
         async with await self._tracked.system.fetch(file) as download:
             await download.save(place)
@@ -528,7 +528,7 @@ class _Tracked:
         status = report.status
         if not status.message and not status.code:
             return report
-        from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for failures only
+        from aiotokengate._base.redaction import blanked
 
         message, code = blanked([status.message, status.code or ""], self._secrets())
         clean = attrs.evolve(status, message=message, code=code or status.code)
@@ -809,14 +809,3 @@ def _own_name(files: Sequence[JobFile], index: int) -> str:
     several = kinds.count(file.kind) > 1
     number = f"-{kinds[: index + 1].count(file.kind)}" if several else ""
     return f"{file.kind}{number}{file.suffix}"
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise

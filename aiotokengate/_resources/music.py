@@ -15,16 +15,16 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
-from aiotokengate._resources.base import (
+from aiotokengate._calls.request import HttpRequest
+from aiotokengate._resources.jobs import Job
+from aiotokengate._resources.options import (
     OF_A_SESSION,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
     refuse,
 )
-from aiotokengate._resources.jobs import Job
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,
@@ -47,18 +47,17 @@ from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Request, Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
     from aiotokengate._resources.jobs import Pollers
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
 
 __all__ = ["Music", "MusicDialect", "SongParams"]
 
 MusicDialect: TypeAlias = Literal["cqtai", "suno-api"]
-
-_DIALECTS: Mapping[str, MusicDialect] = {"cqtai": "cqtai", "suno-api": "suno-api"}
 
 MODEL = "suno"
 """What the pool, hooks and attempts call it; the model that sings is a field of the request."""
@@ -152,8 +151,8 @@ class MusicSystem:
 
     async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
         """Ask after jobs."""
-        asks = self._suno_api if self.dialect == "suno-api" else self._cqtai
-        found, _ = await reports(self.requester, asks(tasks), self._read)
+        asking = _DIALECTS[self.dialect].ask(self, tasks)
+        found, _ = await reports(self.requester, asking, self._read)
         if len(tasks) == 1 and len(found) == 1:
             return {tasks[0]: found[0]}
         return {report.id: report for report in found}
@@ -179,50 +178,83 @@ class MusicSystem:
         *prompts: str,
         extra: Mapping[str, Any] = _NOTHING,
     ) -> Request:
-        """Give the request of an action.
+        """Return the request of an action.
 
         Raises:
             CallerError: the dialect has no such action.
         """
-        body: dict[str, Any] | None
-        if self.dialect == "cqtai":
-            path, body = self.path("suno_generator"), cqtai_body(action, fields)
-        else:
-            asked = suno_api_request(action, fields)
-            clip = quote(str(fields.get("clip", "")), safe="")
-            path, body = f"{self.path('suno_api')}/{asked.path.format(clip=clip)}", asked.body
+        path, body = _DIALECTS[self.dialect].act(self, action, fields)
         options = attrs.evolve(options, timeout=patient(options.timeout, self.defaults))
-        request = submission(options, self.defaults, path, MODEL, *prompts)
-        request.method = "GET" if body is None else "POST"
-        request.body = None if body is None else dumps({**body, **extra})
-        return request
+        if body is None:
+            http = HttpRequest("GET", path)
+        else:
+            http = HttpRequest("POST", path, dumps({**body, **extra}))
+        return submission(options, self.defaults, http, MODEL, *prompts)
 
     def path(self, name: str) -> str:
-        """Give a setting, or where it is by default."""
+        """Return a setting, or where it is by default."""
         return self.defaults.paths.get(name, PATHS[name])
 
     def _read(self, body: object) -> tuple[JobReport, ...]:
         return read_music(body, self.path("suno_unwrap"))
 
-    def _cqtai(self, tasks: Sequence[str]) -> Request:
-        query = urlencode([("id", task) for task in tasks])
-        return self._asking("GET", f"{self.path('suno_info')}?{query}")
+    def asking(self, method: str, path: str, body: bytes | None = None) -> Request:
+        """Return a request that asks after jobs."""
+        return self.defaults.request(HttpRequest(method, path, body), self.endpoint)
 
-    def _suno_api(self, tasks: Sequence[str]) -> Request:
-        path = f"{self.path('suno_api')}/fetch"
-        if len(tasks) == 1:
-            return self._asking("GET", f"{path}/{quote(tasks[0], safe='')}")
-        return self._asking("POST", path, dumps({"ids": list(tasks), "action": "MUSIC"}))
 
-    def _asking(self, method: str, path: str, body: bytes | None = None) -> Request:
-        request = Request(method, path, self.defaults.timeout, self.defaults.retry, body=body)
-        request.endpoint = self.endpoint
-        return request
+# --- the dialects -------------------------------------------------------------------------------
+
+Body: TypeAlias = dict[str, Any] | None
+
+
+def _ask_cqtai(system: MusicSystem, tasks: Sequence[str]) -> Request:
+    query = urlencode([("id", task) for task in tasks])
+    return system.asking("GET", f"{system.path('suno_info')}?{query}")
+
+
+def _act_cqtai(system: MusicSystem, action: str, fields: Mapping[str, Any]) -> tuple[str, Body]:
+    return system.path("suno_generator"), cqtai_body(action, fields)
+
+
+def _ask_suno_api(system: MusicSystem, tasks: Sequence[str]) -> Request:
+    path = f"{system.path('suno_api')}/fetch"
+    if len(tasks) == 1:
+        return system.asking("GET", f"{path}/{quote(tasks[0], safe='')}")
+    return system.asking("POST", path, dumps({"ids": list(tasks), "action": "MUSIC"}))
+
+
+def _act_suno_api(system: MusicSystem, action: str, fields: Mapping[str, Any]) -> tuple[str, Body]:
+    wanted = suno_api_request(action, fields)
+    clip = quote(str(fields.get("clip", "")), safe="")
+    return f"{system.path('suno_api')}/{wanted.path.format(clip=clip)}", wanted.body
+
+
+@attrs.frozen
+class _Dialect:
+    """One of the forms in which gateways sell Suno.
+
+    Attributes:
+        name: what the user calls it.
+        ask: returns the request that asks after jobs.
+        act: returns the path and the body of an action; no body is a GET.
+    """
+
+    name: MusicDialect
+    ask: Callable[[MusicSystem, Sequence[str]], Request]
+    act: Callable[[MusicSystem, str, Mapping[str, Any]], tuple[str, Body]]
+
+
+_ROWS = (
+    _Dialect("cqtai", _ask_cqtai, _act_cqtai),
+    _Dialect("suno-api", _ask_suno_api, _act_suno_api),
+)
+_DIALECTS: Mapping[str, _Dialect] = {row.name: row for row in _ROWS}
 
 
 @sealed_class
 class Music(Shared):
-    """Makes music: ``gate.music``.  Every method gives a :class:`~aiotokengate.jobs.Job`.
+    """Makes music: ``gate.music``.  Every method returns a :class:`~aiotokengate.jobs.Job`.
 
     ::
 
@@ -249,7 +281,7 @@ class Music(Shared):
         self._options = options or Options()
 
     def using(self, dialect: str | None = None, **options: Unpack[MusicOptions]) -> Music:
-        """Give the same with other settings.
+        """Return the same with other settings.
 
         Args:
             dialect: "cqtai" or "suno-api"; the latter lacks covers, uploads, sections, beats and
@@ -263,12 +295,12 @@ class Music(Shared):
         way = "what a song is asked with goes to create() and the like"
         check_names(options, _OPTIONS, "dialect", way=way)
         system = self._system
-        known = system.dialect if dialect is None else _DIALECTS.get(dialect)
-        if known is None:
-            message = f"expected dialect 'cqtai' or 'suno-api', got {dialect!r}"
+        row = _DIALECTS.get(system.dialect if dialect is None else dialect)
+        if row is None:
+            message = f"expected dialect {' or '.join(map(repr, _DIALECTS))}, got {dialect!r}"
             raise CallerError(message)
         checked = checked_options(attrs.evolve(self._options, **options))
-        return Music(system.requester, system.defaults, self._pollers, known, checked)
+        return Music(system.requester, system.defaults, self._pollers, row.name, checked)
 
     # --- songs ----------------------------------------------------------------------------------
 
@@ -482,7 +514,7 @@ class Music(Shared):
         request = system.submission(action, given, options, *prompts, extra=extra)
 
         async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
-            return await system.send(attrs.evolve(request, deadline=left))
+            return await system.send(request.within(left))
 
         deadline = options.deadline
         secrets = partial(_secrets, system.requester, request)
@@ -537,7 +569,7 @@ def _clip_id(clip: object) -> str:
 
 
 def _place(job: object) -> tuple[str, str]:
-    """Give which key a job was made with, and the gateway's own id of it; known by either id."""
+    """Return which key a job was made with, and the gateway's own id of it; either id will do."""
     name = job.id if isinstance(job, Job) else job
     check_text("job as a Job or its id", name)
     system, _, rest = str(name).partition(":")

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form
-from aiotokengate._resources.base import Request
 from aiotokengate._resources.single_use import Fetched
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Json
 
 if TYPE_CHECKING:
-    from aiotokengate._resources.base import Defaults, Options, Requester
+    from aiotokengate._calls.request import Request, Requester
+    from aiotokengate._resources.options import Defaults, Options
 
 __all__ = ["Method", "RawCall", "make_raw_call"]
 
@@ -70,15 +71,15 @@ def make_raw_call(
     if not (body is None or isinstance(body, Mapping | list | Form)):
         message = f"expected json as a dict or a list, or a Form, got {type(body).__name__}"
         raise CallerError(message)
-    request = Request(
-        method=method,
-        path=path,
-        body=None if body is None or isinstance(body, Form) else dumps(body),
-        form=body if isinstance(body, Form) else None,
-        pooled=method != "GET",
-        **options.asked(
-            defaults, _model_of(body), costly=method != "GET" if costly is None else costly
-        ),
+    is_read = method == "GET"
+    form = body if isinstance(body, Form) else None
+    json = None if body is None or isinstance(body, Form) else dumps(body)
+    request = options.request(
+        defaults,
+        HttpRequest(method, path, json, form),
+        _model_of(body),
+        pooled=not is_read,
+        costly=not is_read if costly is None else costly,
     )
     name = f"{method} {_shown(path)}"
     return RawCall(partial(_whole, requester, request), partial(requester.fetch, request), name)

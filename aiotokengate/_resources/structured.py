@@ -25,6 +25,9 @@ __all__ = ["Shape", "Tool", "result_text", "shape_of", "tool_of"]
 
 Way: TypeAlias = Literal["schema", "json", "text"]
 
+Convert: TypeAlias = Callable[[Json], Any]
+"""Turns parsed JSON into a value of the user's type."""
+
 _WRAPPED: Final = "value"
 _FENCE: Final = "```"
 _NAME = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -53,7 +56,7 @@ class Shape:
     _convert: Callable[[Json], object] = attrs.field(repr=False)
 
     def parse(self, text: str) -> object:
-        """Give the value of an answer.
+        """Return the value of an answer.
 
         Raises:
             ResponseInvalid: it is no JSON, or does not fit; the error names the path.
@@ -66,8 +69,8 @@ class Shape:
             value = value[_WRAPPED]
         return self._convert(value)
 
-    def asked(self, way: Way) -> tuple[Mapping[str, Json] | None, str | None]:
-        """Give ``response_format`` and an instruction, as far as a model needs them."""
+    def response_format(self, way: Way) -> tuple[Mapping[str, Json] | None, str | None]:
+        """Return ``response_format`` and an instruction, as far as a model needs them."""
         if way == "schema":
             inner = {"name": self.name, "schema": self.schema, "strict": self.strict}
             return {"type": "json_schema", "json_schema": inner}, None
@@ -80,7 +83,7 @@ class Shape:
 
 
 def shape_of(wanted: object) -> Shape:
-    """Give the shape of a type.
+    """Return the shape of a type.
 
     Raises:
         CallerError: it is no type that has a schema, or the extra is missing.
@@ -125,7 +128,7 @@ def _braced(text: str) -> str:
 
 def _library() -> ModuleType:
     try:
-        import msgspec  # noqa: PLC0415 - an extra
+        import msgspec
     except ImportError:
         raise CallerError(_MISSING) from None
     return msgspec
@@ -182,7 +185,7 @@ def _inlined(schema: dict[str, Json]) -> dict[str, Json]:
 
 
 def _can_be_strict(schema: Json) -> bool:
-    """Say whether every object lists all that it may hold."""
+    """Return whether every object lists all that it may hold."""
     if isinstance(schema, list):
         return all(map(_can_be_strict, schema))
     if not isinstance(schema, dict):
@@ -198,7 +201,7 @@ def _can_be_strict(schema: Json) -> bool:
 
 
 def _strict(schema: Json) -> Json:
-    """Give a schema as strict decoders want it: all keys required, no others, no defaults."""
+    """Return a schema as strict decoders want it: all keys required, no others, no defaults."""
     if isinstance(schema, list):
         return [_strict(part) for part in schema]
     if not isinstance(schema, dict):
@@ -233,7 +236,7 @@ class Tool:
     _convert: Callable[[Json], Mapping[str, Any]] = attrs.field(repr=False)
 
     def to_dict(self) -> dict[str, Json]:
-        """Give the tool in the API's own form."""
+        """Return the tool in the API's own form."""
         function = {
             "name": self.name,
             "description": self.description,
@@ -242,7 +245,7 @@ class Tool:
         return {"type": "function", "function": function}
 
     def arguments(self, value: Json) -> Mapping[str, Any]:
-        """Give the arguments of a call as the function takes them.
+        """Return the arguments of a call as the function takes them.
 
         Raises:
             ResponseInvalid: they do not fit; the error names the path.
@@ -251,7 +254,7 @@ class Tool:
 
 
 def tool_of(function: Callable[..., Any], name: str | None = None) -> Tool:
-    """Give a function with type hints as a tool; its docstring is what the model reads.
+    """Return a function with type hints as a tool; its docstring is what the model reads.
 
     Raises:
         CallerError: a parameter has no type hint, the name has nothing of ASCII, or the extra is
@@ -286,7 +289,7 @@ def tool_of(function: Callable[..., Any], name: str | None = None) -> Tool:
 
 
 def _fields(function: Callable[..., Any]) -> list[Any]:
-    """Give the parameters of a function as the fields of a struct."""
+    """Return the parameters of a function as the fields of a struct."""
     name = getattr(function, "__name__", "the function")
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -315,7 +318,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Read a docstring: what the function is for, and its parameters."""
     text = inspect.getdoc(function) or ""
     try:
-        import docstring_parser  # noqa: PLC0415 - an extra
+        import docstring_parser
     except ImportError:
         raise CallerError(_MISSING) from None
     parsed = docstring_parser.parse(text)
@@ -325,7 +328,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 
 def result_text(result: object) -> str:
-    """Give what a function returned as the model is told: a text as it is, the rest as JSON.
+    """Return what a function returned as the model is told: a text as it is, the rest as JSON.
 
     Raises:
         TypeError: it can't be said in JSON.

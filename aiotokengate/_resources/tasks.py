@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from aiotokengate._base.sealing import sealed
-from aiotokengate._resources.base import Request
+from aiotokengate._calls.request import HttpRequest
+from aiotokengate._policy.estimate import CallSize
 from aiotokengate._wire.jobs import JobFile, JobReport, JobResult, JobStatus
 from aiotokengate._wire.jsontext import loads
 from aiotokengate._wire.tokens import estimate_texts
 from aiotokengate.errors import CallerError, WireError
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Request, Requester
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Options, Requester
+    from aiotokengate._resources.options import Defaults, Options
     from aiotokengate._stream.download import Download
 
 __all__ = [
@@ -97,36 +99,28 @@ async def fetch_file(
     requester: Requester, defaults: Defaults, file: JobFile, endpoint: str
 ) -> Download:
     """Begin to fetch a file of a result."""
-    request = Request("GET", file.url, defaults.timeout, defaults.retry)
-    request.headers = {"Accept": "*/*"}
-    request.endpoint = endpoint
-    download = await requester.fetch(request)
+    http = HttpRequest("GET", file.url, headers={"Accept": "*/*"})
+    download = await requester.fetch(defaults.request(http, endpoint))
     if file.kind != "file":
         await download.expect(f"a file of kind {file.kind!r}")
     return download
 
 
 def system_name(system: str, dialect: str, endpoint: str) -> str:
-    """Give the beginning of the ids of a system's jobs."""
+    """Return the beginning of the ids of a system's jobs."""
     return f"{system}:{dialect}@{endpoint}" if endpoint else f"{system}:{dialect}"
 
 
 def submission(
-    options: Options, defaults: Defaults, path: str, model: str, *prompts: str
+    options: Options, defaults: Defaults, http: HttpRequest, model: str, *prompts: str
 ) -> Request:
-    """Give the request that submits a job, without its body."""
-    return Request(
-        "POST",
-        path,
-        pooled=True,
-        secrets=lambda: prompts,
-        tokens=float(estimate_texts(prompts)),
-        **options.asked(defaults, model, costly=True),
-    )
+    """Return the request that submits a job."""
+    size = CallSize(float(estimate_texts(prompts)), texts=lambda: prompts)
+    return options.request(defaults, http, model, size=size)
 
 
 def patient(own: Timeout | None, defaults: Defaults) -> Timeout:
-    """Give the clocks of a request that may be answered with the result itself, minutes later."""
+    """Return the timeouts of a request that the result itself may answer, minutes later."""
     if own is not None:
         return own
     usual = defaults.timeout

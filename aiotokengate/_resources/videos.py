@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict, Unpack, cast
 from urllib.parse import quote
 
 import attrs
 
+from aiotokengate import _wire
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import FilePart, Form, Source, file_part
-from aiotokengate._resources.base import (
+from aiotokengate._resources.jobs import Job
+from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    Request,
     check_extra_body,
     check_names,
     checked_options,
-    keyed,
     refuse,
 )
-from aiotokengate._resources.jobs import Job
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,
@@ -51,25 +50,19 @@ from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
+    from aiotokengate._calls.request import Request, Requester
     from aiotokengate._policy.queue import Priority
     from aiotokengate._policy.retry import Retry
     from aiotokengate._policy.timeouts import Timeout
-    from aiotokengate._resources.base import Defaults, Requester
     from aiotokengate._resources.jobs import Pollers
+    from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
+    from aiotokengate.catalogue import Model
+    from aiotokengate.types import Json
 
 __all__ = ["VideoDialect", "VideoParams", "Videos"]
 
 VideoDialect: TypeAlias = Literal["sora", "unified"]
-
-PATHS: Mapping[VideoDialect, tuple[str, str]] = {
-    "sora": ("videos", "/videos"),
-    "unified": ("video_generations", "/video/generations"),
-}
-"""The name of each dialect's path among the session's settings, and where it is by default."""
-
-
-_DIALECTS: Mapping[str, VideoDialect] = {dialect: dialect for dialect in PATHS}
 
 
 class VideoParams(TypedDict, total=False):
@@ -137,8 +130,8 @@ class VideoSystem:
     @property
     def path(self) -> str:
         """Where they are made."""
-        name, usual = PATHS[self.dialect]
-        return self.defaults.paths.get(name, usual)
+        row = _DIALECTS[self.dialect]
+        return self.defaults.paths.get(row.setting, row.path)
 
     async def send(self, request: Request) -> tuple[VideoSystem, JobReport]:
         """Submit a video."""
@@ -147,7 +140,9 @@ class VideoSystem:
 
     async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
         """Ask after one video."""
-        found, _ = await reports(self.requester, self._about("GET", tasks[0]), read_videos)
+        http = HttpRequest("GET", self._path_of(tasks[0]))
+        request = self.defaults.request(http, self.endpoint)
+        found, _ = await reports(self.requester, request, read_videos)
         return {tasks[0]: self._located(found[0], tasks[0])} if found else {}
 
     async def cancel(self, task: str) -> None:
@@ -156,13 +151,12 @@ class VideoSystem:
         Raises:
             CallerError: new-api's unified path has no way to.
         """
-        if self.dialect != "sora":
+        if not _DIALECTS[self.dialect].deletes:
             message = f"expected a job that can be cancelled, those of {self.name} can't"
             raise CallerError(message)
-        request = self._about("DELETE", task)
-        request.costly = True  # a second one would be told that there is no such video
-        if not self.defaults.keyed:
-            request.headers = keyed(request.headers, key=True)
+        http = HttpRequest("DELETE", self._path_of(task))
+        # Costly, because a second one would be told that there is no such video.
+        request = Options().request(self.defaults, http, pooled=False, endpoint=self.endpoint)
         async with await self.requester.fetch(request) as download:
             if download.content_type.endswith("json"):
                 await download.json()
@@ -171,19 +165,16 @@ class VideoSystem:
         """Begin to fetch a video."""
         return await fetch_file(self.requester, self.defaults, file, self.endpoint)
 
-    def _about(self, method: str, task: str) -> Request:
-        path = f"{self.path}/{quote(task, safe='')}"
-        request = Request(method, path, self.defaults.timeout, self.defaults.retry)
-        request.endpoint = self.endpoint
-        return request
+    def _path_of(self, task: str) -> str:
+        return f"{self.path}/{quote(task, safe='')}"
 
     def _located(self, report: JobReport, task: str = "") -> JobReport:
         """Add where OpenAI's form has the video, which says so nowhere."""
         lacks = report.status.state == "done" and not report.result.files
         task = task or report.id
-        if not lacks or self.dialect != "sora" or not task:
+        if not (lacks and task and _DIALECTS[self.dialect].has_content):
             return report
-        file = JobFile("video", f"{self.path}/{quote(task, safe='')}/content", mime="video/mp4")
+        file = JobFile("video", f"{self._path_of(task)}/content", mime="video/mp4")
         return attrs.evolve(report, result=JobResult((file,), extra=report.result.extra))
 
 
@@ -250,13 +241,9 @@ class Videos(Shared):
         """
         _check(model, prompt, params)
         check_extra_body(extra_body or {})
-        system = self._system(dialect)
-        wan = self._defaults.catalogue.find(model).family == "Wan"
+        system, way = self._system(dialect), _DIALECTS[dialect]
         given = {name: value for name, value in params.items() if value is not None}
-        if dialect == "unified":
-            fields = unified_body(model, prompt, given)
-        else:
-            fields = video_fields(model, prompt, given, wan=wan)
+        fields = way.fields(self._defaults.catalogue.find(model), model, prompt, given)
         options = Options(
             timeout=patient(timeout, self._defaults),
             retry=retry,
@@ -266,8 +253,10 @@ class Videos(Shared):
             extra_headers=extra_headers,
             idempotency_key=idempotency_key,
         )
-        request = submission(checked_options(options), self._defaults, system.path, model, prompt)
-        order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))
+        http = HttpRequest("POST", system.path)
+        request = submission(checked_options(options), self._defaults, http, model, prompt)
+        picture = _checked(image, dialect)
+        order = _Order(system, request, {**fields, **(extra_body or {})}, picture)
         return Job(
             system, self._pollers, submit=order.send, deadline=deadline, secrets=order.secrets
         )
@@ -301,11 +290,11 @@ class Videos(Shared):
         return Job(system, self._pollers, task=task, deadline=left, secrets=keys)
 
     def _system(self, name: str) -> VideoSystem:
-        dialect = _DIALECTS.get(name)
-        if dialect is None:
-            message = f"expected dialect 'sora' or 'unified', got {name!r}"
+        row = _DIALECTS.get(name)
+        if row is None:
+            message = f"expected dialect {' or '.join(map(repr, _DIALECTS))}, got {name!r}"
             raise CallerError(message)
-        return VideoSystem(self._requester, self._defaults, dialect)
+        return VideoSystem(self._requester, self._defaults, row.name)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -319,37 +308,88 @@ class _Order:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what is blanked in an error that echoes it."""
-        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
-
         image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
-        fields = texts_in({**self.fields, "image": image})
+        fields = _wire.texts_in({**self.fields, "image": image})
         return (*self.system.requester.keys(), *self.request.texts(), *fields)
 
     async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:
         """Submit it, within so many seconds."""
-        request = attrs.evolve(self.request, deadline=left)
-        if self.system.dialect == "unified":
-            request.body = dumps(await self._with_text("image"))
-        elif _is_address(self.image) and not str(self.image).startswith("data:"):
-            request.body = dumps({**self.fields, "input_reference": self.image})
-        else:
-            request.form = self._form()
-        return await self.system.send(request)
+        body, form = await _DIALECTS[self.system.dialect].fill(self.fields, self.image)
+        return await self.system.send(self.request.within(left).with_content(body, form))
 
-    async def _with_text(self, name: str) -> Mapping[str, Any]:
-        if self.image is None:
-            return self.fields
-        text = self.image if _is_address(self.image) else await _base64(self.image)
-        return {**self.fields, name: text}
 
-    def _form(self) -> Form:
-        fields = tuple((name, _text(value)) for name, value in self.fields.items())
-        files = () if self.image is None else (_picture(self.image),)
-        return Form(fields, files)
+# --- the dialects -------------------------------------------------------------------------------
+
+Content: TypeAlias = tuple[bytes | None, Form | None]
+"""A body, or a form."""
+
+
+def _sora_fields(
+    row: Model, model: str, prompt: str, given: Mapping[str, Json]
+) -> dict[str, Json]:
+    return video_fields(model, prompt, given, frames=row.video_form == "frames")
+
+
+def _unified_fields(
+    _: Model, model: str, prompt: str, given: Mapping[str, Json]
+) -> dict[str, Json]:
+    return unified_body(model, prompt, given)
+
+
+async def _fill_form(fields: Mapping[str, Json], image: Source | None) -> Content:
+    """Send a form, with the picture as a file; or JSON, where the picture has an address."""
+    if _is_address(image) and not str(image).startswith("data:"):
+        return dumps({**fields, "input_reference": image}), None
+    files = () if image is None else (_picture(image),)
+    return None, Form(tuple((name, _text(value)) for name, value in fields.items()), files)
+
+
+async def _fill_json(fields: Mapping[str, Json], image: Source | None) -> Content:
+    """Send JSON, with the picture's address or its base64."""
+    if image is not None:
+        fields = {**fields, "image": image if _is_address(image) else await _base64(image)}
+    return dumps(fields), None
+
+
+@attrs.frozen
+class _Dialect:
+    """One of the paths that gateways have for videos.
+
+    Attributes:
+        name: what the user calls it.
+        setting: the name of its path among the session's settings.
+        path: where it is by default.
+        fields: returns what is sent, in the form that the row of the model says.
+        fill: returns the body or the form that is sent, with the first picture.
+        deletes: whether a video can be deleted.
+        has_content: whether a video is fetched from ``/content`` where nothing says its address.
+        takes_streams: whether the first picture may be a stream.
+    """
+
+    name: VideoDialect
+    setting: str
+    path: str
+    fields: Callable[[Model, str, str, Mapping[str, Json]], dict[str, Json]]
+    fill: Callable[[Mapping[str, Json], Source | None], Awaitable[Content]]
+    deletes: bool = False
+    has_content: bool = False
+    takes_streams: bool = False
+
+
+_SORA = _Dialect(
+    *("sora", "videos", "/videos", _sora_fields, _fill_form),
+    deletes=True,
+    has_content=True,
+    takes_streams=True,
+)
+_UNIFIED = _Dialect(
+    *("unified", "video_generations", "/video/generations", _unified_fields, _fill_json)
+)
+_DIALECTS: Mapping[str, _Dialect] = {row.name: row for row in (_SORA, _UNIFIED)}
 
 
 def _picture(image: Source) -> FilePart:
-    """Give the first picture as a file; servers look at its type (OpenAI, vllm-omni)."""
+    """Return the first picture as a file; servers look at its type (OpenAI, vllm-omni)."""
     if isinstance(image, str) and image.startswith("data:"):
         found = file_of(image, "image")
         if found is None:
@@ -367,7 +407,7 @@ _MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"))
 
 
 def _text(value: object) -> str:
-    """Give a value as forms have it: texts as they are, all else as JSON."""
+    """Return a value as forms have it: texts as they are, all else as JSON."""
     return value if isinstance(value, str) else dumps(value).decode()
 
 
@@ -380,8 +420,8 @@ def _checked(image: Source | None, dialect: str) -> Source | None:
         return image
     file_part("image", image)  # refuses what is no file
     is_stream = not isinstance(image, bytes | bytearray | memoryview | str | os.PathLike)
-    if dialect == "unified" and is_stream:
-        message = "expected image as bytes, a path or an address for 'unified', got a stream"
+    if is_stream and not _DIALECTS[dialect].takes_streams:
+        message = f"expected image as bytes, a path or an address for {dialect!r}, got a stream"
         raise CallerError(message)
     return image
 
@@ -389,8 +429,8 @@ def _checked(image: Source | None, dialect: str) -> Source | None:
 async def _base64(image: Source) -> str:
     if isinstance(image, str | os.PathLike):
         image = await asyncio.to_thread(Path(image).read_bytes)
-    assert isinstance(image, bytes | bytearray | memoryview)  # noqa: S101 - checked before
-    return (await asyncio.to_thread(partial(b64encode, image))).decode()
+    # Streams are refused when the video is described.
+    return (await asyncio.to_thread(b64encode, cast("bytes", image))).decode()
 
 
 def _check(model: object, prompt: object, params: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """A call and its stream: one object to await, to iterate or to enter, and views of one transcript.
 
 Strategy.  Every view is a position in the transcript of one
-:class:`~aiotokengate._stream.receiver.Pump`; a view with nothing left pulls.  Iterators are
+:class:`~aiotokengate._stream.receiver.Receiver`; a view with nothing left pulls.  Iterators are
 classes and never generators: a ``break`` drops the last reference, which closes the response and
 frees what it held, with nothing left to finalise.
 
@@ -26,7 +26,7 @@ import orjson
 from aiotokengate._base.copying import Unique
 from aiotokengate._base.sealing import sealed
 from aiotokengate._base.unused import origin, warn_unused
-from aiotokengate._stream.receiver import Guard, Pump, raise_if
+from aiotokengate._stream.receiver import Guard, Receiver, raise_if
 from aiotokengate._wire.transcript import ANSWER, BREAK, KINDS, REASONING, Transcript
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.types import AnswerDelta, Delta, Json, Parsed_co, ReasoningDelta, Reply, ToolCall
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatCall", "ChatStream", "ChoiceView", "Phase", "TextStream"]
 
-Opener: TypeAlias = Callable[[bool], Awaitable[Pump]]
+Opener: TypeAlias = Callable[[bool], Awaitable[Receiver]]
 """Sends, and gives the reply; told whether nothing is shown before it is whole."""
 
 Scope: TypeAlias = Literal["all", "phase", "leading"]
@@ -62,7 +62,7 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply[Parsed_co]], Generic[Parsed_co]
         TokenGateError: see :mod:`aiotokengate.errors`.
     """
 
-    __slots__ = ("__weakref__", "_coroutine", "_model", "_opener", "_origin", "_pump", "_use")
+    __slots__ = ("__weakref__", "_coroutine", "_model", "_opener", "_origin", "_receiver", "_use")
 
     _instead = "a call is used once, make another one with chat()"
 
@@ -72,7 +72,7 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply[Parsed_co]], Generic[Parsed_co]
         self._model = model
         self._use = _UNUSED
         self._coroutine: Coroutine[Any, Any, Reply] | None = None
-        self._pump: Pump | None = None
+        self._receiver: Receiver | None = None
         self._origin = origin()
 
     def __del__(self) -> None:
@@ -89,8 +89,8 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply[Parsed_co]], Generic[Parsed_co]
         if self._use is _UNUSED:
             self._use = "handed over"
 
-    def opened(self, *, whole: bool) -> Awaitable[Pump]:
-        """Send, and give the reply's pump; for calls that are made of others."""
+    def opened(self, *, whole: bool) -> Awaitable[Receiver]:
+        """Send, and give the reply's receiver; for calls that are made of others."""
         return self._take("opened")(whole)
 
     def _take(self, use: str) -> Opener:
@@ -141,9 +141,9 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply[Parsed_co]], Generic[Parsed_co]
         return self._entered(self._take("entered"))
 
     async def _entered(self, opener: Opener) -> ChatStream:
-        pump = await opener(False)  # noqa: FBT003 - see Opener
-        self._pump = pump
-        return ChatStream(pump, Guard(pump))
+        receiver = await opener(False)  # noqa: FBT003 - see Opener
+        self._receiver = receiver
+        return ChatStream(receiver, Guard(receiver))
 
     async def __aexit__(
         self,
@@ -152,21 +152,21 @@ class ChatCall(Unique, Coroutine[Any, Any, Reply[Parsed_co]], Generic[Parsed_co]
         traceback: TracebackType | None,
     ) -> None:
         """Free everything, whether the stream was read to its end or not."""
-        pump, self._pump = self._pump, None
-        if pump is not None:
-            pump.stop()
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.stop()
 
 
 async def _whole_reply(opener: Opener) -> Reply:
-    pump = await opener(True)  # noqa: FBT003 - see Opener
+    receiver = await opener(True)  # noqa: FBT003 - see Opener
     try:
-        if not pump.ended:
-            await pump.drain()
-        error = pump.error
-        reply = pump.reply()
+        if not receiver.ended:
+            await receiver.drain()
+        error = receiver.error
+        reply = receiver.reply()
     finally:
-        pump.stop()
-        del pump
+        receiver.stop()
+        del receiver
     try:
         raise_if(error)
     finally:
@@ -178,7 +178,7 @@ class _Opening:
     """The task that opens an iterated call."""
 
     def __init__(self, opener: Opener) -> None:
-        self.task: asyncio.Task[Pump] = asyncio.ensure_future(_awaited(opener))
+        self.task: asyncio.Task[Receiver] = asyncio.ensure_future(_awaited(opener))
 
     def abandon(self) -> None:
         """Let go of it, and of what it opened."""
@@ -191,40 +191,40 @@ class _Opening:
             self.task.result().stop()
 
 
-async def _awaited(opener: Opener) -> Pump:
+async def _awaited(opener: Opener) -> Receiver:
     return await opener(False)  # noqa: FBT003 - see Opener
 
 
 class _Deltas(AsyncIterator[Delta]):
     """All deltas of a stream, from the first; opened by the first step if it is not open yet."""
 
-    __slots__ = ("__weakref__", "_guard", "_log", "_opener", "_opening", "_pump", "at")
+    __slots__ = ("__weakref__", "_guard", "_log", "_opener", "_opening", "_receiver", "at")
 
     def __init__(
-        self, pump: Pump | None, guard: Guard | None, opener: Opener | None = None
+        self, receiver: Receiver | None, guard: Guard | None, opener: Opener | None = None
     ) -> None:
         self._opening: _Opening | None = None
-        self._pump = pump
-        self._log = pump.log if pump else Transcript()
+        self._receiver = receiver
+        self._log = receiver.log if receiver else Transcript()
         self._guard = guard
         self._opener = opener
         self.at = 0
-        if pump is not None:
-            pump.follow(self)
+        if receiver is not None:
+            receiver.follow(self)
 
     async def __anext__(self) -> Delta:
         try:
             log = self._log
             at = self.at - log.base
             while at >= len(log.items):
-                if self._pump is None:
-                    self._pump = await self._open()
-                    log = self._log = self._pump.log
-                elif self._pump.ended:
-                    raise_if(self._pump.error)
+                if self._receiver is None:
+                    self._receiver = await self._open()
+                    log = self._log = self._receiver.log
+                elif self._receiver.ended:
+                    raise_if(self._receiver.error)
                     raise StopAsyncIteration
                 else:
-                    await self._pump.pull()
+                    await self._receiver.pull()
                 at = self.at - log.base
             if at < 0:
                 return self._packed()
@@ -244,7 +244,7 @@ class _Deltas(AsyncIterator[Delta]):
         self.at = at + 1
         return self._log.delta(at)
 
-    async def _open(self) -> Pump:
+    async def _open(self) -> Receiver:
         try:
             if self._opener is not None:
                 self._opening = _Opening(self._opener)
@@ -252,10 +252,10 @@ class _Deltas(AsyncIterator[Delta]):
             assert self._opening is not None  # noqa: S101 - for the type checker
             assert self._guard is not None  # noqa: S101 - for the type checker
             await asyncio.wait((self._opening.task,))
-            pump = self._guard.target = self._opening.task.result()
+            receiver = self._guard.target = self._opening.task.result()
             self._opening = None
-            pump.follow(self)
-            return pump
+            receiver.follow(self)
+            return receiver
         finally:
             del self
 
@@ -266,34 +266,34 @@ class ChatStream(Unique, Generic[Parsed_co]):
     Iterate it for deltas, or read its views: in any order, late, twice, or several at a time.
     """
 
-    __slots__ = ("__weakref__", "_guard", "_pump")
+    __slots__ = ("__weakref__", "_guard", "_receiver")
 
     _instead = "it is still arriving; its reply can be, `await stream.reply()`"
 
-    def __init__(self, pump: Pump, guard: Guard) -> None:
+    def __init__(self, receiver: Receiver, guard: Guard) -> None:
         """Stand at the beginning."""
-        self._pump = pump
+        self._receiver = receiver
         self._guard = guard
 
     def __repr__(self) -> str:
         """Say how far it is."""
-        pump = self._pump
-        state = pump.status if pump.ended else "open"
-        return f"<ChatStream {pump.log.model} {state} after {len(pump.log)} deltas>"
+        receiver = self._receiver
+        state = receiver.status if receiver.ended else "open"
+        return f"<ChatStream {receiver.log.model} {state} after {len(receiver.log)} deltas>"
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         """Give all deltas, from the first."""
-        return _Deltas(self._pump, self._guard)
+        return _Deltas(self._receiver, self._guard)
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers of the answer."""
-        return self._pump.headers
+        return self._receiver.headers
 
     @property
     def request_id(self) -> str | None:
         """The gateway's id of the request."""
-        return self._pump.request_id
+        return self._receiver.request_id
 
     @property
     def reasoning(self) -> TextStream:
@@ -322,25 +322,25 @@ class ChatStream(Unique, Generic[Parsed_co]):
         Text around the JSON is passed over.
         """
         place = _Place(0, ANSWER, "all")
-        return _Objects(_Timed(self._pump, self._guard, place, every, keep=False))
+        return _Objects(_Timed(self._receiver, self._guard, place, every, keep=False))
 
     def choice(self, index: int) -> ChoiceView:
         """Give the views of one choice, counted from 0, where ``n`` asked for several."""
         if not isinstance(index, int) or index < 0:
             message = f"expected the number of a choice, from 0 up, got {index!r}"
             raise CallerError(message)
-        return ChoiceView(self._pump, self._guard, index)
+        return ChoiceView(self._receiver, self._guard, index)
 
     def sse(self) -> AsyncIterator[bytes]:
         """Give the stream again as Chat Completions events, to relay to a browser.
 
         An interrupted reply ends with an error event in place of ``[DONE]``, and then raises.
         """
-        return _Relay(self._pump, self._guard)
+        return _Relay(self._receiver, self._guard)
 
     def stop(self) -> None:
         """End now, and keep what came: the reply's status becomes ``stopped``."""
-        self._pump.stop()
+        self._receiver.stop()
 
     async def reply(self) -> Reply[Parsed_co]:
         """Read to the end, and give the whole reply.
@@ -349,9 +349,9 @@ class ChatStream(Unique, Generic[Parsed_co]):
             StreamInterrupted: it was cut; ``.partial`` has what came.
         """
         try:
-            await self._pump.drain()
-            raise_if(self._pump.error)
-            return self._pump.reply()
+            await self._receiver.drain()
+            raise_if(self._receiver.error)
+            return self._receiver.reply()
         finally:
             del self
 
@@ -359,34 +359,34 @@ class ChatStream(Unique, Generic[Parsed_co]):
 class ChoiceView(Unique):
     """The views of one choice of a stream; see :class:`ChatStream`."""
 
-    __slots__ = ("_guard", "_index", "_pump")
+    __slots__ = ("_guard", "_index", "_receiver")
 
     _instead = "it is still arriving; the reply can be, `await stream.reply()`"
 
-    def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
+    def __init__(self, receiver: Receiver, guard: Guard, index: int) -> None:
         """Look at choice ``index``."""
-        self._pump = pump
+        self._receiver = receiver
         self._guard = guard
         self._index = index
 
     @property
     def reasoning(self) -> TextStream:
         """The thinking before the answer; ends the moment anything else begins."""
-        return TextStream(self._pump, self._guard, _Place(self._index, REASONING, "leading"))
+        return TextStream(self._receiver, self._guard, _Place(self._index, REASONING, "leading"))
 
     @property
     def answer(self) -> TextStream:
         """All text of the answer."""
-        return TextStream(self._pump, self._guard, _Place(self._index, ANSWER, "all"))
+        return TextStream(self._receiver, self._guard, _Place(self._index, ANSWER, "all"))
 
     @property
     def tool_calls(self) -> AsyncIterator[ToolCall]:
         """Each tool call, once it is complete."""
-        return _ToolCalls(self._pump, self._guard, self._index)
+        return _ToolCalls(self._receiver, self._guard, self._index)
 
     def phases(self) -> AsyncIterator[Phase]:
         """Thinking, commentary, answer, thinking ... in order."""
-        return _Phases(self._pump, self._guard, self._index)
+        return _Phases(self._receiver, self._guard, self._index)
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -411,12 +411,12 @@ class _Cursor:
 
     __slots__ = ("__weakref__", "_log", "_place", "at", "over")
 
-    def __init__(self, pump: Pump, place: _Place) -> None:
-        self._log = pump.log
+    def __init__(self, receiver: Receiver, place: _Place) -> None:
+        self._log = receiver.log
         self._place = place
         self.at = place.start
         self.over = False
-        pump.follow(self)
+        receiver.follow(self)
 
     def next(self) -> str | None:
         """Give the next text, or None: there is none yet, or ``over`` says there never will be."""
@@ -468,19 +468,19 @@ class TextStream(Unique):
     Every use begins at its first piece: late and repeated reading gives all of it.
     """
 
-    __slots__ = ("_guard", "_place", "_pump")
+    __slots__ = ("_guard", "_place", "_receiver")
 
     _instead = "it is still arriving; its text can be, `await` it"
 
-    def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
+    def __init__(self, receiver: Receiver, guard: Guard, place: _Place) -> None:
         """Show a place of the transcript."""
-        self._pump = pump
+        self._receiver = receiver
         self._guard = guard
         self._place = place
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Give the pieces as they come."""
-        return _Texts(self._pump, self._guard, self._place)
+        return _Texts(self._receiver, self._guard, self._place)
 
     @property
     def kind(self) -> Literal["reasoning", "answer", "commentary"]:
@@ -490,7 +490,7 @@ class TextStream(Unique):
     def all(self) -> TextStream:
         """Give the text of every phase, where the model thinks again after answering."""
         return TextStream(
-            self._pump, self._guard, _Place(self._place.choice, self._place.kind, "all")
+            self._receiver, self._guard, _Place(self._place.choice, self._place.kind, "all")
         )
 
     async def text(self) -> str:
@@ -499,12 +499,12 @@ class TextStream(Unique):
 
     def lines(self) -> AsyncIterator[str]:
         """Give whole lines, without their line ends; the last one also without one."""
-        return _Lines(self._pump, self._guard, self._place)
+        return _Lines(self._receiver, self._guard, self._place)
 
     @sealed
     def snapshots(self, every: float = 1.0) -> AsyncIterator[str]:
         """Give all the text so far, at most once in ``every`` seconds, and at last all of it."""
-        return _Timed(self._pump, self._guard, self._place, every, keep=True)
+        return _Timed(self._receiver, self._guard, self._place, every, keep=True)
 
     @sealed
     def bursts(self, every: float = 0.8) -> AsyncIterator[str]:
@@ -513,7 +513,7 @@ class TextStream(Unique):
         For bots that edit a message: a piece is shown at most ``every`` seconds after it came,
         also when the stream falls silent.
         """
-        return _Timed(self._pump, self._guard, self._place, every, keep=False)
+        return _Timed(self._receiver, self._guard, self._place, every, keep=False)
 
 
 class Phase(TextStream):
@@ -525,21 +525,21 @@ class Phase(TextStream):
 class _TextReader:
     """What the iterators over text share: a cursor, and how to wait for more."""
 
-    __slots__ = ("_cursor", "_guard", "_pump")
+    __slots__ = ("_cursor", "_guard", "_receiver")
 
-    def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
-        self._pump = pump
+    def __init__(self, receiver: Receiver, guard: Guard, place: _Place) -> None:
+        self._receiver = receiver
         self._guard = guard
-        self._cursor = _Cursor(pump, place)
+        self._cursor = _Cursor(receiver, place)
 
     @property
     def _over(self) -> bool:
-        return self._cursor.over or self._pump.ended
+        return self._cursor.over or self._receiver.ended
 
     def _end_if_over(self) -> None:
         """End the iteration when the cursor gave nothing, and nothing more can come."""
         if self._over:
-            error = None if self._cursor.over else self._pump.error
+            error = None if self._cursor.over else self._receiver.error
             del self
             raise_if(error)
             raise StopAsyncIteration
@@ -552,7 +552,7 @@ class _Texts(_TextReader, AsyncIterator[str]):
         try:
             while (text := self._cursor.next()) is None:
                 self._end_if_over()
-                await self._pump.pull()
+                await self._receiver.pull()
             return text
         finally:
             del self
@@ -569,8 +569,8 @@ _PIECE: Final = 4096
 class _Lines(_TextReader, AsyncIterator[str]):
     __slots__ = ("_begun", "_given", "_lines")
 
-    def __init__(self, pump: Pump, guard: Guard, place: _Place) -> None:
-        super().__init__(pump, guard, place)
+    def __init__(self, receiver: Receiver, guard: Guard, place: _Place) -> None:
+        super().__init__(receiver, guard, place)
         self._lines: deque[str] = deque()
         self._begun: list[str] = []
         self._given = 0
@@ -588,7 +588,7 @@ class _Lines(_TextReader, AsyncIterator[str]):
                     self._add("\n")
                 else:
                     self._end_if_over()
-                    await self._pump.pull()
+                    await self._receiver.pull()
             return self._lines.popleft()
         finally:
             del self
@@ -609,9 +609,9 @@ class _Timed(_TextReader, AsyncIterator[str]):
     __slots__ = ("_due", "_every", "_keep", "_pieces", "_shown")
 
     def __init__(
-        self, pump: Pump, guard: Guard, place: _Place, every: float, *, keep: bool
+        self, receiver: Receiver, guard: Guard, place: _Place, every: float, *, keep: bool
     ) -> None:
-        super().__init__(pump, guard, place)
+        super().__init__(receiver, guard, place)
         if not isinstance(every, int | float) or not every >= 0:
             message = f"expected every= in seconds from 0 up, got {every!r}"
             raise CallerError(message)
@@ -619,18 +619,18 @@ class _Timed(_TextReader, AsyncIterator[str]):
         self._keep = keep
         self._pieces: list[str] = []
         self._shown = 0
-        self._due = pump.clock.now()
+        self._due = receiver.clock.now()
 
     async def __anext__(self) -> str:
         try:
             while True:
                 self._collect()
                 news = len(self._pieces) > self._shown
-                wait = self._due - self._pump.clock.now()
+                wait = self._due - self._receiver.clock.now()
                 if news and (self._over or wait <= 0):
                     return self._show()
                 self._end_if_over()
-                await (self._pump.pull_for(wait) if news else self._pump.pull())
+                await (self._receiver.pull_for(wait) if news else self._receiver.pull())
         finally:
             del self
 
@@ -642,7 +642,7 @@ class _Timed(_TextReader, AsyncIterator[str]):
         text = "".join(self._pieces)
         self._pieces = [text] if self._keep else []
         self._shown = len(self._pieces)
-        self._due = self._pump.clock.now() + self._every
+        self._due = self._receiver.clock.now() + self._every
         return text
 
 
@@ -690,10 +690,10 @@ class _Objects(AsyncIterator[Json]):
 class _Phases(AsyncIterator[Phase]):
     """The phases of a choice; one that was not read to its end is passed over."""
 
-    __slots__ = ("_cursor", "_guard", "_index", "_pump")
+    __slots__ = ("_cursor", "_guard", "_index", "_receiver")
 
-    def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
-        self._pump = pump
+    def __init__(self, receiver: Receiver, guard: Guard, index: int) -> None:
+        self._receiver = receiver
         self._guard = guard
         self._index = index
         self._cursor: _Cursor | None = None
@@ -702,22 +702,22 @@ class _Phases(AsyncIterator[Phase]):
         try:
             start = 0
             if self._cursor is not None:
-                await _skip(self._pump, self._cursor)
+                await _skip(self._receiver, self._cursor)
                 start = self._cursor.at
             while (place := self._place(start)) is None:
-                start = len(self._pump.log)
-                if self._pump.ended:
-                    raise_if(self._pump.error)
+                start = len(self._receiver.log)
+                if self._receiver.ended:
+                    raise_if(self._receiver.error)
                     raise StopAsyncIteration
-                await self._pump.pull()
-            self._cursor = _Cursor(self._pump, place)
-            return Phase(self._pump, self._guard, place)
+                await self._receiver.pull()
+            self._cursor = _Cursor(self._receiver, place)
+            return Phase(self._receiver, self._guard, place)
         finally:
             del self
 
     def _place(self, start: int) -> _Place | None:
         """Find the next text of the choice."""
-        log = self._pump.log
+        log = self._receiver.log
         for at in range(max(start, log.first), len(log)):
             choice, kind = divmod(log.kind(at), KINDS)
             if choice == self._index and kind < BREAK:
@@ -725,22 +725,22 @@ class _Phases(AsyncIterator[Phase]):
         return None
 
 
-async def _skip(pump: Pump, cursor: _Cursor) -> None:
+async def _skip(receiver: Receiver, cursor: _Cursor) -> None:
     """Read a phase to its end."""
     while not cursor.over:
         if cursor.next() is None and not cursor.over:
-            if pump.ended:
+            if receiver.ended:
                 return
-            await pump.pull()
+            await receiver.pull()
 
 
 class _ToolCalls(AsyncIterator[ToolCall]):
     """The complete calls of a choice, each as soon as it is certain."""
 
-    __slots__ = ("_at", "_guard", "_index", "_pump")
+    __slots__ = ("_at", "_guard", "_index", "_receiver")
 
-    def __init__(self, pump: Pump, guard: Guard, index: int) -> None:
-        self._pump = pump
+    def __init__(self, receiver: Receiver, guard: Guard, index: int) -> None:
+        self._receiver = receiver
         self._guard = guard
         self._index = index
         self._at = 0
@@ -750,20 +750,20 @@ class _ToolCalls(AsyncIterator[ToolCall]):
             if self._at and not self._at % _AT_ONCE:
                 await asyncio.sleep(0)
             while (call := self._next()) is None:
-                if self._pump.ended:
-                    raise_if(self._pump.error)
+                if self._receiver.ended:
+                    raise_if(self._receiver.error)
                     raise StopAsyncIteration
-                await self._pump.pull()
+                await self._receiver.pull()
             return call
         finally:
             del self
 
     def _next(self) -> ToolCall | None:
-        log = self._pump.log
+        log = self._receiver.log
         state = log.choices.get(self._index)
         while state is not None and self._at < len(state.calls):
             call = log.ready_call(state, self._at)
-            if call is None and not self._pump.ended:
+            if call is None and not self._receiver.ended:
                 return None
             self._at += 1
             if call is not None:
@@ -779,11 +779,11 @@ class _Relay(AsyncIterator[bytes]):
 
     __slots__ = ("_closed", "_deltas", "_relay")
 
-    def __init__(self, pump: Pump, guard: Guard) -> None:
+    def __init__(self, receiver: Receiver, guard: Guard) -> None:
         from aiotokengate._wire.relay import Relay  # noqa: PLC0415 - for few streams
 
-        self._relay = Relay(pump.log)
-        self._deltas = _Deltas(pump, guard)
+        self._relay = Relay(receiver.log)
+        self._deltas = _Deltas(receiver, guard)
         self._closed = False
 
     async def __anext__(self) -> bytes:

@@ -1,8 +1,9 @@
 """An answer that is no chat: bytes, JSON or events, read in pieces, under the same clocks.
 
-Strategy.  As with the pump, what reads (:class:`_Flow`) and what users hold (:class:`Download`)
-are two objects: the traceback of a cancelled task may keep the first alive, and dropping the
-second closes the connection at once and gives the place in the pool back.
+Strategy.  As with a :mod:`receiver <aiotokengate._stream.receiver>`, what reads (:class:`_Flow`)
+and what users hold (:class:`Download`) are two objects: the traceback of a cancelled task may keep
+the first alive, and dropping the second closes the connection at once and gives the place in the
+pool back.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from aiotokengate.errors import Phase
     from aiotokengate.types import Attempt, Json
 
-__all__ = ["Download", "DownloadTerms", "make_room", "write_whole"]
+__all__ = ["Download", "DownloadSettings", "make_room", "write_whole"]
 
 Again: TypeAlias = "Callable[[int, Mapping[str, str]], Awaitable[Download]]"
 
@@ -64,7 +65,7 @@ _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-")
 
 
 @attrs.define(eq=False)
-class DownloadTerms:
+class DownloadSettings:
     """What a download has to know of its call.
 
     Attributes:
@@ -118,13 +119,13 @@ class _Flow:
         "error",
         "hold",
         "on_end",
+        "settings",
         "slot",
-        "terms",
         "watch",
     )
 
-    def __init__(self, body: Body, terms: DownloadTerms) -> None:
-        self.terms = terms
+    def __init__(self, body: Body, settings: DownloadSettings) -> None:
+        self.settings = settings
         self.ended = False
         self.error: TokenGateError | None = None
         self.on_end: Callable[[TokenGateError | None], object] = _nothing
@@ -153,12 +154,12 @@ class _Flow:
             return b""
         if self.hold is not None:
             self.hold.touch()
-        self._reading, self._since = True, self.terms.clock.now()
+        self._reading, self._since = True, self.settings.clock.now()
         try:
             data = await self._body.read()
             self._waited = 0.0
         except asyncio.CancelledError:
-            self._waited += self.terms.clock.now() - self._since
+            self._waited += self.settings.clock.now() - self._since
             raise
         except Exception as error:  # noqa: BLE001 - every way a transport can break
             failure = self._body.explain(error)
@@ -177,7 +178,7 @@ class _Flow:
             return
         self.ended, self.error = True, error
         if error is not None:
-            error.attempts = error.attempts or self.terms.made
+            error.attempts = error.attempts or self.settings.made
         if error is None and self._body.at_end():
             self._body.release()
         else:
@@ -197,9 +198,9 @@ class _Flow:
 
     def tick(self, now: float) -> float:
         """Look at the clocks, and give the time before which none can run out."""
-        terms = self.terms
+        settings = self.settings
         waited = self._waited + (now - self._since if self._reading else 0.0)
-        error, again = run_out(terms.limit, terms.began, terms.stall, waited, now)
+        error, again = run_out(settings.limit, settings.began, settings.stall, waited, now)
         if error is not None:
             self.end(error)
         return again
@@ -232,7 +233,7 @@ class Download(Unique):
     def __init__(
         self,
         body: Body,
-        terms: DownloadTerms,
+        settings: DownloadSettings,
         status: int,
         headers: Mapping[str, str],
         request_id: str | None,
@@ -242,7 +243,7 @@ class Download(Unique):
         self.headers: Mapping[str, str] = headers
         self.request_id: str | None = request_id
         self.endpoint: str = ""
-        self._flow = _Flow(body, terms)
+        self._flow = _Flow(body, settings)
         self._guard = Guard(self._flow)
 
     @property
@@ -274,7 +275,7 @@ class Download(Unique):
 
     def note_attempts(self, attempts: tuple[Attempt, ...]) -> None:
         """Keep what was tried, for the errors; for the session."""
-        self._flow.terms.made = attempts
+        self._flow.settings.made = attempts
 
     def watched(
         self,
@@ -298,7 +299,7 @@ class Download(Unique):
             TransportError: the connection broke.
         """
         pieces: list[bytes] = []
-        size, most = 0, self._flow.terms.most
+        size, most = 0, self._flow.settings.most
         try:
             while piece := await self._flow.read():
                 pieces.append(piece)
@@ -333,7 +334,7 @@ class Download(Unique):
         Raises:
             StatusError: it is one; what it quotes of the prompt is blanked.
         """
-        raise_if(self._flow.terms.error_in(parsed, body))
+        raise_if(self._flow.settings.error_in(parsed, body))
 
     async def expect(self, what: str) -> None:
         """Refuse JSON, and a page for people, where a file is expected; for resources.
@@ -356,7 +357,7 @@ class Download(Unique):
     def unfit(self, message: str) -> WireError:
         """Return the error of an answer that is not what was expected."""
         error = WireError(message, request_id=self.request_id)
-        error.attempts = self._flow.terms.made
+        error.attempts = self._flow.settings.made
         return error
 
     def events(self) -> AsyncIterator[ServerSentEvent]:
@@ -464,8 +465,8 @@ class _Writer:
 
 async def _write_all(download: Download, writer: _Writer) -> None:
     """Write a download to a file, asking for the rest where it is cut."""
-    terms = download._flow.terms  # noqa: SLF001 - of this module
-    most, again = terms.attempts - 1, terms.again
+    settings = download._flow.settings  # noqa: SLF001 - of this module
+    most, again = settings.attempts - 1, settings.again
     left, furthest, whole = most, 0, download.headers
     try:
         while True:
@@ -565,7 +566,7 @@ class _Events(AsyncIterator[ServerSentEvent]):
     def __init__(self, flow: _Flow, guard: Guard) -> None:
         self._flow = flow
         self._guard = guard
-        self._decoder: SSEDecoder | None = SSEDecoder(max_event_bytes=flow.terms.most)
+        self._decoder: SSEDecoder | None = SSEDecoder(max_event_bytes=flow.settings.most)
         self._events: deque[ServerSentEvent] = deque()
         self._error: TokenGateError | None = None
         self._begun = False
@@ -599,15 +600,15 @@ class _Events(AsyncIterator[ServerSentEvent]):
             self._decoder = None
             last = decoder.close()
             self._events += [last] if last is not None else []
-        for line in decoder.aside:
-            self._judge(line)
-        decoder.aside.clear()
+        for _, _, line in decoder.odd:
+            if line.startswith(b"{") and self._error is None:
+                self._judge(line)
 
     async def _take_json(self, data: bytes) -> None:
         """Take JSON that came in place of a stream; gateways give it the type of one."""
         self._decoder = None
         pieces, size = [data], len(data)
-        while (piece := await self._flow.read()) and size <= self._flow.terms.most:
+        while (piece := await self._flow.read()) and size <= self._flow.settings.most:
             pieces.append(piece)
             size += len(piece)
         body = b"".join(pieces).strip(_BLANK)
@@ -623,7 +624,7 @@ class _Events(AsyncIterator[ServerSentEvent]):
             parsed = loads(body)
         except (ValueError, RecursionError):
             return False
-        self._error = self._flow.terms.error_in(parsed, body)
+        self._error = self._flow.settings.error_in(parsed, body)
         return True
 
 

@@ -1,23 +1,23 @@
-"""One reader at a time pulls the body of a reply; whoever else waits is woken.
+"""One reader at a time receives the body of a reply; the others wait until it wakes them.
 
 Strategy.  There is no task and no queue: the transcript is the only store, and a reader that has
-nothing left in it calls :meth:`Pump.pull`.  The first to do so awaits the network, the others park
-on a future; decoding and appending happen between two awaits, so a cancelled reader can neither
-lose nor half-apply anything, and the next one takes over.  Reading is cancel-safe because bytes
+read all of it calls :meth:`Receiver.pull`.  The first to do so awaits the network, the others wait
+on a future.  Decoding and appending happen between two awaits, so a cancelled reader can neither
+lose nor half-apply anything, and the next one takes over.  Reading is safe to cancel because bytes
 that nobody took stay in the transport's buffer.
 
-``pull`` never raises what the wire did: it ends the pump and keeps the error, which every reader
+``pull`` never raises what the wire did: the receiver ends and keeps the error, which every reader
 meets at the same place, after the last entry.
 
-Who owns what: readers hold a :class:`Guard`, the network call holds only the pump.  The frames of
-a cancelled task's traceback keep the pump alive, but not the guard, and when the last guard goes
-the body is closed at once (closing is synchronous).
+Ownership: readers hold a :class:`Guard`, the network call holds only the receiver.  The traceback
+of a cancelled task keeps the receiver alive, but not the guard; when the last guard goes, the body
+is closed at once (closing is synchronous).
 
-Clocks: a :mod:`watch <aiotokengate._stream.clocks>` looks at them; a stall is counted only while a
-reader waits for the network, and only content and typed events set it back.
+Clocks: a :mod:`watch <aiotokengate._stream.clocks>` looks at them.  A stall is counted only while
+a reader waits for the network, and only content and typed events reset it.
 
-What bytes mean, and when a reply is over, is decided by :mod:`aiotokengate._wire.framing`; here is
-who waits, and for how long.
+What the bytes mean, and when a reply is over, is for :mod:`aiotokengate._wire.framing` to decide;
+this module decides who waits, and for how long.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ __all__ = [
     "Abandonable",
     "Body",
     "Guard",
-    "Pump",
-    "Terms",
+    "Receiver",
+    "ReceiverSettings",
     "limited",
     "raise_if",
 ]
@@ -70,7 +70,7 @@ HELD_OPEN = "the gateway neither ended nor closed the stream; it was closed here
 """The note on a reply that was over as far as its choices could be believed."""
 
 _LATER = cycle(range(BLOCK))
-"""Entries by which the pumps pack their transcripts later than others: a thousand streams that
+"""Entries by which the receivers pack their transcripts later than others: a thousand streams that
 began together must not all pack in the same moment, and let each other wait."""
 
 
@@ -104,8 +104,8 @@ class Body(Protocol):
 
 
 @attrs.define(eq=False, repr=False)
-class Terms:
-    """What a pump has to know of its call.
+class ReceiverSettings:
+    """What a receiver has to know of its call.
 
     ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
     ended, in seconds since then, with the phase and the setting to name when it has not;
@@ -154,7 +154,7 @@ class Reader(Protocol):
     at: int
 
 
-class Pump:
+class Receiver:
     """Pulls one reply out of its body into its transcript.
 
     Attributes:
@@ -165,7 +165,7 @@ class Pump:
         headers: of the answer.
         request_id: of the answer.
         timeline: what happened when; ``attempts``: what was tried.
-        on_end: called once, when the pump ends, whichever way.
+        on_end: called once, when the receiver ends, whichever way.
         hold: to be told who reads, where the reply was handed to the caller.
     """
 
@@ -185,8 +185,8 @@ class Pump:
         "_readers",
         "_reading",
         "_reply",
+        "_settings",
         "_since",
-        "_terms",
         "_thread",
         "_waited",
         "attempts",
@@ -209,7 +209,7 @@ class Pump:
         body: Body,
         decoder: Decoder,
         dialect: Dialect,
-        terms: Terms,
+        settings: ReceiverSettings,
         timeline: Timeline,
     ) -> None:
         """Take over an answer whose headers have come."""
@@ -221,16 +221,16 @@ class Pump:
         self.request_id: str | None = body.request_id
         self.timeline: Timeline = timeline
         self.attempts: tuple[Attempt, ...] = ()
-        self.on_end: Callable[[Pump], None] = _nothing
+        self.on_end: Callable[[Receiver], None] = _nothing
         self.hold: Hold | None = None
         self.opened_at: str = ""  # the place in the caller's code, for a warning in debug mode
-        self.clock: Clock = terms.clock
+        self.clock: Clock = settings.clock
         self._body = body
         self._read = body.read
         self._dialect = dialect
-        self._terms = terms
+        self._settings = settings
         self._framing = Framing(
-            decoder, body.headers, most=terms.max_reply_bytes, strict=terms.strict
+            decoder, body.headers, most=settings.max_reply_bytes, strict=settings.strict
         )
         self._kind = -1  # of the newest entry, at first none
         self._reading = False
@@ -238,7 +238,7 @@ class Pump:
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
         self.slot: int = 0
-        self._now = terms.clock.now
+        self._now = settings.clock.now
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # for content, in all reads before that one
         self._grace: Timer | None = None
@@ -250,10 +250,12 @@ class Pump:
     # --- for readers ----------------------------------------------------------------------------
 
     async def pull(self) -> None:
-        """Return when the transcript may have grown, or the pump has ended; never raise its error.
+        """Return when the transcript may have grown or the receiver has ended.
+
+        The receiver's error is never raised here.
 
         Raises:
-            CallerError: called from another event loop.
+            CallerError: it was called from another event loop.
         """
         if get_ident() != self._thread:
             raise _foreign()
@@ -332,7 +334,7 @@ class Pump:
     @property
     def prompt_tokens(self) -> int:
         """About how many tokens the prompt has."""
-        return self._terms.prompt_tokens()
+        return self._settings.prompt_tokens()
 
     def stop(self) -> None:
         """End now and keep what came; nothing happens when it has ended already."""
@@ -370,9 +372,9 @@ class Pump:
 
     def tick(self, now: float) -> float:
         """Look at the clocks, and give the time before which none can run out."""
-        terms = self._terms
+        settings = self._settings
         waited = self._waited + (now - self._since if self._reading else 0.0)
-        error, again = run_out(terms.limit, terms.began, terms.timeout.stall, waited, now)
+        error, again = run_out(settings.limit, settings.began, settings.timeout.stall, waited, now)
         if error is not None:
             self._conclude(error)
         return again
@@ -438,9 +440,9 @@ class Pump:
         self._kind, timeline = news[-1], self.timeline
         if timeline.first_answer is None:
             if REASONING in news and timeline.first_reasoning is None:
-                timeline.first_reasoning = self.clock.now() - self._terms.began
+                timeline.first_reasoning = self.clock.now() - self._settings.began
             if ANSWER in news:
-                timeline.first_answer = self.clock.now() - self._terms.began
+                timeline.first_answer = self.clock.now() - self._settings.began
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -451,7 +453,7 @@ class Pump:
         """
         self._stop_waiting()
         if self.log.settled:
-            patience = self._terms.timeout.after_finish
+            patience = self._settings.timeout.after_finish
             self._grace = self.clock.call_later(patience, self._give_up_rest)
 
     def _give_up_rest(self) -> None:
@@ -494,9 +496,9 @@ class Pump:
         known = len(notes)
         verdict = self._framing.conclude(failure)
         if len(notes) > known:
-            from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for errors only
+            from aiotokengate._base.redaction import blanked
 
-            notes[known:] = blanked(notes[known:], self._terms.secrets())
+            notes[known:] = blanked(notes[known:], self._settings.secrets())
         return verdict
 
     def _break(self, error: Exception) -> None:
@@ -513,13 +515,13 @@ class Pump:
         self._conclude(failure)
 
     def _end(self, status: Status, error: TokenGateError | None = None) -> None:
-        self.timeline.done = self.clock.now() - self._terms.began
+        self.timeline.done = self.clock.now() - self._settings.began
         self.status = status
         self.error = error
         self.ended = True
         self._stop_waiting()
-        if status == "complete" and self._terms.parse is not None:
-            self._check_answer(self._terms.parse)
+        if status == "complete" and self._settings.parse is not None:
+            self._check_answer(self._settings.parse)
         self._wake()
         self.on_end(self)
 
@@ -541,10 +543,10 @@ class Pump:
 
 
 def raise_if(error: TokenGateError | None) -> None:
-    """Raise the error that a pump ended with, if any: the same object for every reader.
+    """Raise the error that a receiver ended with, if any: the same object for every reader.
 
-    Not a method, so that no frame of the traceback holds the pump that holds the error; nor may
-    one hold the error itself, or only the collector would free them, and the prompt with them.
+    Not a method, so that no frame of the traceback holds the receiver that holds the error; nor
+    may one hold the error itself, or only the collector would free them, and the prompt with them.
     """
     try:
         if error is not None:
@@ -557,7 +559,7 @@ def _foreign() -> CallerError:
     return CallerError("a stream must be read in the event loop that opened it")
 
 
-def _nothing(_: Pump) -> None:
+def _nothing(_: Receiver) -> None:
     """Stand in for a callback that nobody set."""
 
 
@@ -565,7 +567,7 @@ def _unfit(error: Exception) -> ResponseInvalid:
     """Give the error for what a type raised that should only have refused the answer."""
     invalid = ResponseInvalid(f"the check of the answer's type raised {type(error).__name__}")
     trace = error.__traceback__
-    # The first frame is the pump's own, which must not stay alive in an error that it holds.
+    # The first frame is the receiver's own, which must not stay alive in an error that it holds.
     invalid.__cause__ = error.with_traceback(trace and trace.tb_next)
     return invalid
 

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 from weakref import proxy
 
+from aiotokengate import _wire
 from aiotokengate._wire.dialects import Dialect, TagSplitter
 from aiotokengate._wire.endings import ending_of
 from aiotokengate._wire.jsontext import dumps, mended, same
@@ -44,7 +45,7 @@ _USAGE_TOO = {"include_usage": True}
 
 
 def encode_chat(question: Question) -> Encoded:
-    """Give the request of a question.
+    """Return the request of a question.
 
     ``include_usage`` is always asked for: gateways that see ``false`` swallow the last chunk,
     which may hold the finish reason.  Parameters that are None are left out; ``extra_body`` goes
@@ -66,10 +67,8 @@ def encode_chat(question: Question) -> Encoded:
         body.update(question.given())
     if question.reasoning is not None:
         most = body.get("max_completion_tokens") or body.get("max_tokens")
-        from aiotokengate._wire.thinking import ask_to_think  # noqa: PLC0415 - for few calls
-
-        asked = ask_to_think(question, "chat", most)
-        body, notes = merged(body, asked.fields), asked.notes
+        thinking = _wire.ask_to_think(question, "chat", most)
+        body, notes = merged(body, thinking.fields), thinking.notes
     for extra in question.extra_body:
         if extra:
             body.update(extra)
@@ -178,12 +177,12 @@ class ChatCompletionsDecoder(FrameDecoder):
         self.splicer.learn(data, frame, texts, self._append(known, delta), _CHANGING)
 
     def _says_no_more(self, chunk: dict[str, Any]) -> bool:
-        """Say whether a chunk tells nothing new of the reply: neither what it is, nor a usage."""
+        """Return whether a chunk says nothing new: neither what the reply is, nor a usage."""
         usage = chunk.get("usage")
         return bool(self.transcript.model) and not (isinstance(usage, dict) and has_counts(usage))
 
     def _texts(self, choice: _Choice, delta: dict[str, Any]) -> list[Hole] | None:
-        """Say where a delta has its text, and where it has it again; None if there is more."""
+        """Return where a delta has its text, and where again; None if there is more."""
         texts: list[Hole] = [(delta, field) for field in self._dialect.fields if delta.get(field)]
         if details := delta.get("reasoning_details"):
             found = _detail_text(choice, details)
@@ -199,19 +198,36 @@ class ChatCompletionsDecoder(FrameDecoder):
         return texts if alike else None
 
     def _append(self, choice: _Choice, delta: dict[str, Any]) -> Append:
-        """Say what the text of a delta is for, which has it in one place, or in details, too."""
+        """Return what the text of a delta is for; it may stand in details, too."""
         kind = KINDS * choice.state.index + (ANSWER if delta.get("content") else REASONING)
         append = Append(kind)
         details = delta.get("reasoning_details")
         found = _detail_text(choice, details)
         if delta.get("content"):
             if choice.searching:
-                append.through = partial(_content_through, proxy(self), choice)
+                append.through = partial(
+                    ChatCompletionsDecoder._content_through, proxy(self), choice
+                )
         elif details and found and choice.cumulative:
-            append.through = partial(_detail_through, proxy(self), choice, details[0], found[0])
+            more = ChatCompletionsDecoder._detail_through
+            append.through = partial(more, proxy(self), choice, details[0], found[0])
         elif found:
             append.also = found[1]
         return append
+
+    # A template must not hold the decoder, which holds it: these are given a weak reference.
+
+    def _content_through(self, choice: _Choice, text: str) -> None:
+        """Take content in which tags still matter, until they don't any more."""
+        self._content(choice, text)
+        if not choice.searching:
+            self.splicer.forget()
+
+    def _detail_through(
+        self, choice: _Choice, entry: dict[str, Any], name: str, text: str
+    ) -> None:
+        """Take an entry of the details with another text, which is all so far."""
+        self._details(choice, {"reasoning_details": [{**entry, name: text}]})
 
     def take(self, frame: object) -> None:
         """Take one parsed frame: a chunk, or a whole reply."""
@@ -251,9 +267,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         }
         if not any(turn.values()):
             return
-        from aiotokengate._wire.signed import has_seals  # noqa: PLC0415 - for few replies
-
-        if has_seals(turn):
+        if _wire.has_seals(turn):
             names = {"asked": self.transcript.asked, "model": self.transcript.model}
             state.native = {"protocol": "chat", "content": [], **names}
 
@@ -322,7 +336,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             self.transcript.count(usage)  # Moonshot's place for it
 
     def _unknown(self, choice: int, extra: Mapping[str, Any], path: str, value: object) -> None:
-        """Tell a field that nobody knows, each time that its value is another one."""
+        """Report a field that nobody knows, each time that its value is another one."""
         key = path.rpartition(".")[2]
         if key not in extra or not same(extra[key], value):
             self.transcript.unknown(choice, "chat", path, value)
@@ -339,7 +353,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             self.transcript.finish(choice.state, reason, ending)
 
     def _flush(self, choice: _Choice) -> None:
-        """Tell what the splitter holds back."""
+        """Report what the splitter holds back."""
         splitter = choice.splitter
         if splitter is not None and choice.searching:
             choice.state.truncated = splitter.inside
@@ -394,7 +408,7 @@ class ChatCompletionsDecoder(FrameDecoder):
         self._delta(choice, _with_places(self._with_opening_tag(message)))
 
     def _with_opening_tag(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Give back the opening tag that a template swallowed, where the closing one is alone.
+        """Restore the opening tag that a template swallowed, where the closing one is alone.
 
         Possible only for a whole text.  The closing tag must have a line to itself, so that an
         answer about tags is left alone.
@@ -439,7 +453,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             self._keep_last(choice.state.extra, "content", content)
 
     def _may_be_tag(self, content: str) -> bool:
-        """Say whether content that begins like this needs the splitter; most does not."""
+        """Return whether content that begins like this needs the splitter; most does not."""
         first = content[0]
         return first in "<[◁" or first.isspace() or self._dialect.inline == "assume_open"
 
@@ -529,7 +543,7 @@ class ChatCompletionsDecoder(FrameDecoder):
             self._reasoning(choice, "reasoning_details", tail)
 
     def _news(self, choice: _Choice, entry: Mapping[str, Any]) -> str:
-        """Give what is new in an entry; the second of an index shows if they are cumulative."""
+        """Return what is new in an entry; the second of an index shows if they are cumulative."""
         key, text = (
             choice.state.detail_key(entry),
             _string(entry.get("text")) or _string(entry.get("summary")),
@@ -678,7 +692,7 @@ _TAKERS: dict[str, Callable[[Transcript, ChoiceState, object], None]] = {
 
 
 def _only_texts(choice: Mapping[str, Any]) -> bool:
-    """Say whether a chunk of a choice, seen again, would give its text again and nothing else."""
+    """Return whether a chunk, seen again, would give its text again and nothing else."""
     delta = choice.get("delta")
     if not isinstance(delta, dict) or choice.get("logprobs"):
         return False
@@ -690,25 +704,8 @@ def _only_texts(choice: Mapping[str, Any]) -> bool:
     return more in ([], ["reasoning_details"])
 
 
-# A template must not hold the decoder, which holds it: these are given a weak reference.
-
-
-def _content_through(decoder: ChatCompletionsDecoder, choice: _Choice, text: str) -> None:
-    """Take content in which tags still matter, until they don't any more."""
-    decoder._content(choice, text)  # noqa: SLF001 - of this module
-    if not choice.searching:
-        decoder.splicer.forget()
-
-
-def _detail_through(
-    decoder: ChatCompletionsDecoder, choice: _Choice, entry: dict[str, Any], name: str, text: str
-) -> None:
-    """Take an entry of the details with another text, which is all so far."""
-    decoder._details(choice, {"reasoning_details": [{**entry, name: text}]})  # noqa: SLF001
-
-
 def _detail_text(choice: _Choice, details: object) -> tuple[str, list[str]] | None:
-    """Say which field of the only detail is its text, and what keeps it; None if unsure."""
+    """Return the field of the only detail that is its text, and what keeps it; None if unsure."""
     if not isinstance(details, list) or len(details) != 1 or choice.cumulative is None:
         return None
     (entry,) = details

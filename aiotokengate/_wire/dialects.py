@@ -183,7 +183,7 @@ class TagSplitter:
         return self._take()
 
     def flush(self) -> list[Piece]:
-        """Give what is held back, because the text ends or something else comes between."""
+        """Return what is held back, because the text ends or something else comes between."""
         if self._held:
             self._emit("reasoning" if self.inside else "answer", self._held)
             self._held = ""

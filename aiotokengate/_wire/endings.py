@@ -128,8 +128,8 @@ def broken_off(word: str, details: str = "") -> TokenGateError:
         details: what the vendor says beside it (Gemini's ``finishMessage``).
     """
     known = word.lower()
-    told = f": {details}" if details else ""
-    message = f"the model's reply was broken off ({word}){told}"
+    reason = f": {details}" if details else ""
+    message = f"the model's reply was broken off ({word}){reason}"
     if known in _ANSWERS:
         error = WireError(message, code=word)
         error.useless_answer = True
@@ -139,5 +139,5 @@ def broken_off(word: str, details: str = "") -> TokenGateError:
 
 def details_in(holder: Mapping[str, Any]) -> str:
     """Return what Gemini says beside a finish reason."""
-    told = holder.get("finishMessage")
-    return told if isinstance(told, str) else ""
+    message = holder.get("finishMessage")
+    return message if isinstance(message, str) else ""

@@ -1,4 +1,4 @@
-"""A question is fitted to what its model takes, before a protocol gives it its form.
+"""A question is fitted to what its model takes, before a protocol encodes it.
 
 Strategy.  The row of the catalogue says in words what a model refuses: always, while it thinks,
 or what has no effect then.  What would be refused is left out or weakened here, once for all
@@ -17,10 +17,13 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from aiotokengate._wire.jsontext import dumps
+from aiotokengate._wire.parts import is_system
 from aiotokengate._wire.question import Question, Reasoning, joined_text, native_content
+from aiotokengate._wire.short_ids import with_short_ids
 from aiotokengate._wire.signed import own_turns
-from aiotokengate._wire.thinking import nearest_effort
+from aiotokengate._wire.thinking import nearest_effort, way_of
 from aiotokengate.catalogue import Model, ProtocolName
+from aiotokengate.types import Json
 
 __all__ = ["fitted", "thinks", "thinks_by_budget"]
 
@@ -47,16 +50,14 @@ def fitted(question: Question, protocol: ProtocolName) -> Question:
     said = [note for name, step in _STEPS if name in params for note in step(fit)]
     messages = question.messages
     if len(messages) > 1:
-        # In its older way of thinking Claude wants a thought before each call, whosever it is.
+        # Who thinks by a budget wants a thought before each call, whosever it is.
         keep = protocol == "messages" and thinks_by_budget(row, question.reasoning)
         messages, lost = own_turns(messages, question.model, row, protocol, keep=keep)
         said += (*lost, *(_moved(messages, row) if protocol == "messages" else ()))
         messages = _with_reasoning(messages, fit)
         messages = [_spoken_anew(message, protocol) for message in messages]
-        if protocol == "chat" and "tral" in question.model.lower():
-            from aiotokengate._wire.short_ids import with_short_ids  # noqa: PLC0415 - for Mistral
-
-            messages = with_short_ids(messages, question.model)
+        if row.call_ids == "short" and protocol == "chat":
+            messages = with_short_ids(messages)
     return Question(
         question.model,
         messages,
@@ -87,7 +88,7 @@ class _Fit:
         return thinks(self.row, self.reasoning, self.params)
 
     def why(self, word: str) -> str:
-        """Say why something is refused, "" if it is not."""
+        """Return why something is refused, "" if it is not."""
         row = self.row
         if word in row.refuses:
             return "is refused by this model"
@@ -96,9 +97,9 @@ class _Fit:
 
     @property
     def _bars_force(self) -> bool:
-        """Whether Claude thinks in its older way, in which no call can be forced."""
-        either = self.row.native_thinking == "claude_either"
-        return either and thinks_by_budget(self.row, self.reasoning)
+        """Whether the model thinks by a budget that is given, so that no call can be forced."""
+        given = way_of(self.row, "messages").budget == "given"
+        return given and thinks_by_budget(self.row, self.reasoning)
 
 
 Step: TypeAlias = Callable[[_Fit], Iterator[str]]
@@ -106,29 +107,27 @@ Step: TypeAlias = Callable[[_Fit], Iterator[str]]
 
 # --- whether it thinks --------------------------------------------------------------------------
 
-ONLY_WHEN_ASKED: Final = ("template_thinking", "template_effort")
-"""The ways of asking for thinking without which a model of the chat route does not think."""
-
 
 def thinks(row: Model, reasoning: Reasoning, params: Mapping[str, Any] | None = None) -> bool:
-    """Whether a model thinks about a question, as far as its row says."""
+    """Return whether a model thinks about a question, as far as its row says."""
     if row.thinking == "none":
         return False
-    asked = _asked(reasoning, params or {})
-    if asked is None:
-        return row.unasked != "none" and row.thinking not in ONLY_WHEN_ASKED
-    return asked or row.off == "no" or row.thinking == "always"
+    wanted = _wants_thinking(reasoning, params or {})
+    if wanted is None:
+        return row.unasked != "none" and not way_of(row, "chat").only_asked
+    return wanted or row.off == "no" or row.thinking == "always"
 
 
 def thinks_by_budget(row: Model, reasoning: Reasoning) -> bool:
-    """Whether Claude thinks in the older manner, by a number of tokens."""
-    if reasoning in (None, "off", 0) or row.native_thinking in ("claude_adaptive", "none"):
+    """Return whether a model that is asked over Messages thinks by a number of tokens."""
+    if reasoning in (None, "off", 0):
         return False
-    return row.native_thinking != "claude_either" or isinstance(reasoning, int)
+    budget = way_of(row, "messages").budget
+    return budget == "always" or (budget == "given" and isinstance(reasoning, int))
 
 
-def _asked(reasoning: Reasoning, params: Mapping[str, Any]) -> bool | None:
-    """Whether thinking is asked for, None if nothing is said of it."""
+def _wants_thinking(reasoning: Reasoning, params: Mapping[str, Any]) -> bool | None:
+    """Return whether thinking is asked for, None if nothing is said of it."""
     if reasoning is not None:
         return reasoning not in ("off", 0)
     if (effort := params.get("reasoning_effort")) is not None:
@@ -150,7 +149,8 @@ def _effort(fit: _Fit) -> Iterator[str]:
     if not isinstance(wanted, str):
         return
     row = fit.row
-    if fit.protocol == "messages" and row.native_thinking == "claude_budget" and not row.efforts:
+    has_words = bool(row.efforts) or row.native_thinking == "unknown"
+    if fit.protocol == "messages" and way_of(row, "messages").budget == "always" and not has_words:
         del fit.params["reasoning_effort"]
         yield "parameter 'reasoning_effort' is refused by this model and was left out"
     elif row.efforts and (word := nearest_effort(wanted, row, fit.protocol)) != wanted:
@@ -159,12 +159,12 @@ def _effort(fit: _Fit) -> Iterator[str]:
 
 
 def _thinking(fit: _Fit) -> Iterator[str]:
-    """Take Claude's own field for thinking, where it is given, to a form that the model has."""
+    """Take the protocol's own field for thinking to a form that the model has."""
     given, row = fit.params.get("thinking"), fit.row
     if fit.protocol != "messages" or not isinstance(given, Mapping):
         return
     kind = given.get("type")
-    if kind == "enabled" and row.native_thinking == "claude_adaptive":
+    if kind == "enabled" and way_of(row, "messages").budget == "refused":
         fit.params["thinking"] = {"type": "adaptive", "display": "summarized"}
         yield "a budget for thinking is refused by this model: 'adaptive' was sent"
     elif kind == "disabled" and row.off != "yes":
@@ -251,8 +251,8 @@ def _count(fit: _Fit) -> Iterator[str]:
 
 def _schema(fit: _Fit) -> Iterator[str]:
     """Ask for JSON alone where no schema is taken."""
-    form = fit.params.get("response_format")
-    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+    wanted = fit.params.get("response_format")
+    if not isinstance(wanted, Mapping) or wanted.get("type") != "json_schema":
         return
     if not (why := fit.why("schema")):
         return
@@ -267,7 +267,7 @@ def _schema(fit: _Fit) -> Iterator[str]:
 
 
 def _length(fit: _Fit) -> Iterator[str]:
-    """Say the limit of the reply under the one name that the model heeds."""
+    """Put the limit of the reply under the one name that the model heeds."""
     wanted = fit.row.length
     if wanted and fit.protocol == "chat":
         for name in ("max_completion_tokens", "max_tokens"):
@@ -296,16 +296,15 @@ _STEPS: Final[Sequence[tuple[str, Step]]] = (
 
 
 def _moved(messages: Sequence[Mapping[str, Any]], row: Model) -> Iterator[str]:
-    """Say that a system message is moved to the top, where it holds for what came before, too."""
+    """Note that a system message moves to the top, where it holds for what came before, too."""
     begun = False
     for place, message in enumerate(messages):
-        is_system = message.get("role") in ("system", "developer")
-        if is_system and begun and row.system != "anywhere":
+        if is_system(message) and begun and row.system != "anywhere":
             yield (
                 f"this model takes no system message in mid conversation: messages[{place}] was "
                 "moved to the top"
             )
-        begun = begun or not is_system
+        begun = begun or not is_system(message)
 
 
 def _with_reasoning(
@@ -334,10 +333,10 @@ def _spoken_anew(message: Mapping[str, Any], protocol: ProtocolName) -> Mapping[
     if protocol == "responses" or not isinstance(calls, list | tuple):
         return message
     free = set(_free_calls(message))
-    told = [_as_function(call, free, protocol) for call in calls]
-    if all(one is other for one, other in zip(told, calls, strict=True)):
+    functions = [_as_function(call, free, protocol) for call in calls]
+    if all(one is other for one, other in zip(functions, calls, strict=True)):
         return message
-    return {**message, "tool_calls": told}
+    return {**message, "tool_calls": functions}
 
 
 def _free_calls(message: Mapping[str, Any]) -> Iterator[str]:
@@ -347,7 +346,7 @@ def _free_calls(message: Mapping[str, Any]) -> Iterator[str]:
             yield str(item.get("call_id"))
 
 
-def _as_function(call: Any, free: Collection[str], protocol: str) -> Any:  # noqa: ANN401 - JSON
+def _as_function(call: Json, free: Collection[str], protocol: str) -> Json:
     if not isinstance(call, Mapping):
         return call
     custom, function = call.get("custom"), call.get("function")

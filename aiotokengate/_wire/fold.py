@@ -115,7 +115,7 @@ def _others(log: Transcript) -> _Others:
 def _usage(log: Transcript, about: About, text: _Text) -> Usage:
     if log.counts is not None:
         return usage_of(log.counts)
-    from aiotokengate._wire.tokens import estimate_texts  # noqa: PLC0415 - for few replies
+    from aiotokengate._wire.tokens import estimate_texts
 
     prompt = about.prompt_tokens
     thought = log.forgotten[REASONING] + estimate_texts(_texts(log, text, REASONING))

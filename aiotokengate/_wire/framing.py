@@ -38,7 +38,7 @@ import orjson
 from aiotokengate._wire.endings import broken_off
 from aiotokengate._wire.jsontext import is_deep, lenient, loads
 from aiotokengate._wire.problems import Problem, find_problem, status_error
-from aiotokengate._wire.question import Decoder
+from aiotokengate._wire.question import Decoder, Suspect
 from aiotokengate._wire.sse import MAX_EVENT_BYTES, SSEDecoder
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.errors import TokenGateError, WireError
@@ -57,7 +57,7 @@ Odd: TypeAlias = list[tuple[int, bool, bytes]]
 events, whether named, and the text."""
 
 _BOM = b"\xef\xbb\xbf"
-_MOST_ASIDE: Final = 64 * 1024
+_MOST_BARE: Final = 64 * 1024
 """Bytes of a bare JSON object over several lines; errors are shorter."""
 
 _MOST_TORN: Final = 64
@@ -96,8 +96,8 @@ class Framing:
     """
 
     __slots__ = (
-        "_aside",
-        "_aside_size",
+        "_bare",
+        "_bare_size",
         "_certain",
         "_decoder",
         "_depth",
@@ -134,8 +134,8 @@ class Framing:
         self.log: Transcript = decoder.transcript
         self.failure: TokenGateError | None = None
         self.events = False
-        self._aside: list[bytes] = []  # bare lines, and how many bytes and open brackets they have
-        self._aside_size = self._depth = self._look_at = 0
+        self._bare: list[bytes] = []  # bare lines, and how many bytes and open brackets they have
+        self._bare_size = self._depth = self._look_at = 0
         self._certain = False  # whether the failure stands, whatever was claimed
         self._decoder = decoder
         self._headers = headers
@@ -211,9 +211,7 @@ class Framing:
         else:
             if is_deep(frames[0], body):
                 raise WireError(_not_json(body))
-            self._decoder.take(frames[0])
-            if self._decoder.suspect is not None:
-                self._judge(body)
+            self._judge(self._decoder.take_frame(frames[0]), body)
         if self.failure is None and not self.log.choices:
             message = f"expected a reply, got a JSON {_described(frames[0])}"
             raise WireError(message)
@@ -238,8 +236,8 @@ class Framing:
             texts = self._take_odd(odd, texts)
         if texts:
             self.events = True
-            if self._aside:
-                self._close_aside()
+            if self._bare:
+                self._close_bare()
             if not self.over:
                 self._take_texts(texts, last=not self._torn)
 
@@ -261,7 +259,7 @@ class Framing:
             if self.over:
                 break
             if place > at or named:
-                self._close_aside()
+                self._close_bare()
             if place > at:
                 self.events = True
                 self._take_texts(texts[at:place])
@@ -269,25 +267,26 @@ class Framing:
             if not self.over:  # which those events may have ended
                 (self._named_error if named else self._take_line)(data)
         if self._torn and at == len(texts):
-            self._close_aside()  # an event has come, though it is not taken yet
+            self._close_bare()  # an event has come, though it is not taken yet
         return [] if self.over else texts[at:]
 
     def _take_texts(self, texts: list[bytes], *, last: bool = False) -> None:
         """Take events; the ``last`` that came may go on in the next bytes, if it is no JSON."""
-        decoder = self._decoder
-        at = decoder.feed_from(texts, 0)
-        while decoder.suspect is not None:
-            if last and at == len(texts) and _is_torn(decoder.suspect):
-                self._torn, decoder.suspect = [texts[-1]], None
+        feed_from = self._decoder.feed_from
+        at, suspect = feed_from(texts, 0)
+        while suspect is not None:
+            if last and at == len(texts) and _is_torn(suspect):
+                self._torn = [texts[-1]]
                 return
-            self._judge(texts[at - 1])
+            self._judge(suspect, texts[at - 1])
             if self.over:
                 return
-            at = decoder.feed_from(texts, at)
+            at, suspect = feed_from(texts, at)
 
-    def _judge(self, raw: bytes) -> None:
-        """Look at what the decoder put aside: no JSON, or perhaps an error."""
-        suspect, self._decoder.suspect = self._decoder.suspect, None
+    def _judge(self, suspect: Suspect | None, raw: bytes) -> None:
+        """Look at what the decoder could not take: no JSON, or perhaps an error."""
+        if suspect is None:
+            return
         if isinstance(suspect, bytes):
             for frame in frames_in(suspect):
                 self._take_frame(frame, suspect)
@@ -308,9 +307,7 @@ class Framing:
         elif frame is LOST:
             self._lose()
         else:
-            self._decoder.take_damaged(frame)
-            if self._decoder.suspect is not None:
-                self._judge(raw)
+            self._judge(self._decoder.take_frame(frame, damaged=True), raw)
 
     def _lose(self, count: int = 1) -> None:
         self.log.skipped += count
@@ -343,28 +340,28 @@ class Framing:
         JSON may stand on several lines; until its brackets are closed, and as long as nothing else
         comes, it is waited for.
         """
-        aside = self._aside
-        if not aside and not line.startswith((b"{", b"[{")) and line != b"[":
+        bare = self._bare
+        if not bare and not line.startswith((b"{", b"[{")) and line != b"[":
             return
-        aside.append(line)
+        bare.append(line)
         self._depth += _opened(line)
-        self._aside_size += len(line) + 1
-        if self._aside_size > _MOST_ASIDE:
-            self._close_aside()
-        elif self._depth <= 0 and self._aside_size >= self._look_at:
+        self._bare_size += len(line) + 1
+        if self._bare_size > _MOST_BARE:
+            self._close_bare()
+        elif self._depth <= 0 and self._bare_size >= self._look_at:
             # Not after each line that may be the last, or that would take for ever.
-            self._look_at = 2 * self._aside_size
-            frames = list(frames_in(b"\n".join(aside)))
+            self._look_at = 2 * self._bare_size
+            frames = list(frames_in(b"\n".join(bare)))
             if LOST not in frames:
-                self._close_aside()
+                self._close_bare()
 
-    def _close_aside(self) -> None:
+    def _close_bare(self) -> None:
         """Take what stood on bare lines, now that nothing more belongs to it."""
-        if not self._aside:
+        if not self._bare:
             return
-        text = b"\n".join(self._aside)
-        self._aside.clear()
-        self._aside_size = self._depth = self._look_at = 0
+        text = b"\n".join(self._bare)
+        self._bare.clear()
+        self._bare_size = self._depth = self._look_at = 0
         self.events = True
         for frame in frames_in(text):
             self._take_frame(frame, text)
@@ -395,7 +392,7 @@ class Framing:
                 self._take_texts([last.data])
         for _, _, line in odd:
             self._take_line(line)
-        self._close_aside()
+        self._close_bare()
         if not self.events and not sse.comments:
             message = f"expected an event stream or JSON, got {self._received} bytes of other text"
             raise WireError(message)
@@ -462,11 +459,11 @@ def _rejoined(odd: Odd, texts: list[bytes]) -> Odd:
 def _with_lines(text: bytes, lines: list[bytes]) -> tuple[int, bytes]:
     """Return how many lines make an event JSON, and what that is; no lines if none do."""
     whole = text
-    if len(text) > 4 * _MOST_ASIDE:
+    if len(text) > 4 * _MOST_BARE:
         return 0, text  # it would be read as often as there are lines
     for used, line in enumerate(lines[:_MOST_TORN], 1):
         whole = b"%b\n%b" % (whole, line)
-        if len(whole) - len(text) > _MOST_ASIDE:
+        if len(whole) - len(text) > _MOST_BARE:
             break
         if _is_json(whole):
             return used, whole
@@ -476,17 +473,17 @@ def _with_lines(text: bytes, lines: list[bytes]) -> tuple[int, bytes]:
 def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
     """Whether the last event is no JSON, and may become so with what comes next."""
     lines = [(named, line) for place, named, line in rest if place == len(texts)]
-    few = 0 < len(lines) <= _MOST_TORN and sum(len(line) for _, line in lines) < _MOST_ASIDE
+    few = 0 < len(lines) <= _MOST_TORN and sum(len(line) for _, line in lines) < _MOST_BARE
     if not (few and texts) or any(named for named, _ in lines):
         return False
-    if len(texts[-1]) > 4 * _MOST_ASIDE:
+    if len(texts[-1]) > 4 * _MOST_BARE:
         return False
     return not _is_json(texts[-1]) and LOST in frames_in(texts[-1])
 
 
-def _is_torn(suspect: object) -> bool:
-    """Whether a decoder has put aside an event that is no JSON, nor several."""
-    if not isinstance(suspect, bytes) or len(suspect) > 4 * _MOST_ASIDE:
+def _is_torn(suspect: Suspect) -> bool:
+    """Whether a suspect is an event that is not JSON, nor several frames."""
+    if not isinstance(suspect, bytes) or len(suspect) > 4 * _MOST_BARE:
         return False
     return LOST in frames_in(suspect)
 

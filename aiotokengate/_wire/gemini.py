@@ -8,22 +8,25 @@ Source: ai.google.dev/api/generate-content, recorded exchanges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from aiotokengate._wire.jsontext import dumps
-from aiotokengate._wire.question import (
-    Encoded,
-    Question,
-    joined_text,
-    merged,
-    native_content,
+from aiotokengate._wire.parameters import (
+    Body,
+    ParameterTable,
+    most_tokens,
+    put_within,
+    with_extras,
 )
+from aiotokengate._wire.parts import add_turn, call_arguments, data_uri, is_system, parts_in
+from aiotokengate._wire.question import Encoded, Question, joined_text, merged, native_content
 from aiotokengate._wire.thinking import ask_to_think
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 __all__ = ["encode_gemini"]
 
@@ -31,8 +34,67 @@ PROTOCOL: Final = "gemini"
 
 # --- the request --------------------------------------------------------------------------------
 
-_CONFIG: Final[Mapping[str, str]] = MappingProxyType(
-    {
+_MODES: Final = MappingProxyType({"auto": "AUTO", "none": "NONE", "required": "ANY"})
+
+
+def encode_gemini(question: Question) -> Encoded:
+    """Return the request of a question for ``generateContent``.
+
+    Raises:
+        CallerError: a message or a parameter can't be said in this protocol.
+    """
+    system, contents = _contents(question.messages)
+    body: Body = {"contents": contents}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    given = question.given()
+    notes = _PARAMETERS.put(body, given)
+    thinking = ask_to_think(question, PROTOCOL, most_tokens(given))
+    body = with_extras(merged(body, thinking.fields), question)
+    method = "streamGenerateContent?alt=sse" if question.stream else "generateContent"
+    path = f"../v1beta/models/{question.model}:{method}"
+    return Encoded(path, dumps(body), notes=(*notes, *thinking.notes))
+
+
+_CONFIG: Final = "generationConfig"
+
+
+def _put_stop(body: Body, stop: Json) -> None:
+    put_within(body, _CONFIG, stopSequences=[stop] if isinstance(stop, str) else list(stop))
+
+
+def _put_modalities(body: Body, names: Json) -> None:
+    put_within(body, _CONFIG, responseModalities=[str(name).upper() for name in names])
+
+
+def _put_format(body: Body, wanted: Json) -> None:
+    kind = wanted.get("type")
+    if kind in ("json_object", "json_schema"):
+        put_within(body, _CONFIG, responseMimeType="application/json")
+    if kind == "json_schema":
+        schema = wanted.get("json_schema", {}).get("schema")
+        put_within(body, _CONFIG, responseJsonSchema=schema)
+
+
+def _put_tools(body: Body, tools: Json) -> None:
+    functions = [tool["function"] for tool in tools if "function" in tool]
+    wanted = ("name", "description", "parameters")
+    declared = [{key: one[key] for key in wanted if key in one} for one in functions]
+    others = [tool for tool in tools if "function" not in tool]
+    body["tools"] = [*([{"functionDeclarations": declared}] if declared else ()), *others]
+
+
+def _put_choice(body: Body, choice: Json) -> None:
+    if isinstance(choice, str):
+        config: dict[str, Any] = {"mode": _MODES.get(choice, choice.upper())}
+    else:
+        name = choice.get("function", {}).get("name")
+        config = {"mode": "ANY", "allowedFunctionNames": [name]}
+    body["toolConfig"] = {"functionCallingConfig": config}
+
+
+_PARAMETERS: Final = ParameterTable(
+    names={
         "max_tokens": "maxOutputTokens",
         "max_completion_tokens": "maxOutputTokens",
         "temperature": "temperature",
@@ -44,118 +106,36 @@ _CONFIG: Final[Mapping[str, str]] = MappingProxyType(
         "frequency_penalty": "frequencyPenalty",
         "logprobs": "responseLogprobs",
         "top_logprobs": "logprobs",
-    }
-)
-_MODES: Final = MappingProxyType({"auto": "AUTO", "none": "NONE", "required": "ANY"})
-
-
-def encode_gemini(question: Question) -> Encoded:
-    """Give the request of a question for ``generateContent``.
-
-    Raises:
-        CallerError: a message or a parameter can't be said in this protocol.
-    """
-    system, contents = _contents(question.messages)
-    body: dict[str, Any] = {"contents": contents}
-    if system:
-        body["systemInstruction"] = {"parts": system}
-    given = question.given()
-    notes = _put_params(body, given)
-    most = given.get("max_completion_tokens") or given.get("max_tokens")
-    asked = ask_to_think(question, "gemini", most)
-    body = merged(body, asked.fields)
-    for extra in question.extra_body:
-        body = merged(body, extra or {})
-    method = "streamGenerateContent?alt=sse" if question.stream else "generateContent"
-    path = f"../v1beta/models/{question.model}:{method}"
-    return Encoded(path, dumps(body), notes=(*notes, *asked.notes))
-
-
-def _put_params(body: dict[str, Any], given: dict[str, Any]) -> tuple[str, ...]:
-    """Put what the protocol knows into the body; give notes of what it does not."""
-    config: dict[str, Any] = {}
-    notes: list[str] = []
-    for name, value in given.items():
-        if name in _CONFIG:
-            config[_CONFIG[name]] = value
-        elif name in _PARAMS:
-            _PARAMS[name](body, config, value)
-        elif name != "stream_options":
-            notes.append(f"parameter {name!r} is not part of this protocol and was left out")
-    if config:
-        body["generationConfig"] = config
-    return tuple(notes)
-
-
-def _put_stop(_: dict[str, Any], config: dict[str, Any], stop: Any) -> None:  # noqa: ANN401 - JSON
-    config["stopSequences"] = [stop] if isinstance(stop, str) else list(stop)
-
-
-def _put_modalities(_: dict[str, Any], config: dict[str, Any], names: Any) -> None:  # noqa: ANN401
-    config["responseModalities"] = [str(name).upper() for name in names]
-
-
-def _put_format(_: dict[str, Any], config: dict[str, Any], form: Any) -> None:  # noqa: ANN401
-    kind = form.get("type")
-    if kind in ("json_object", "json_schema"):
-        config["responseMimeType"] = "application/json"
-    if kind == "json_schema":
-        config["responseJsonSchema"] = form.get("json_schema", {}).get("schema")
-
-
-def _put_tools(body: dict[str, Any], _: dict[str, Any], tools: Any) -> None:  # noqa: ANN401
-    functions = [tool["function"] for tool in tools if "function" in tool]
-    wanted = ("name", "description", "parameters")
-    declared = [{key: one[key] for key in wanted if key in one} for one in functions]
-    others = [tool for tool in tools if "function" not in tool]
-    body["tools"] = [*([{"functionDeclarations": declared}] if declared else ()), *others]
-
-
-def _put_choice(body: dict[str, Any], _: dict[str, Any], choice: Any) -> None:  # noqa: ANN401
-    if isinstance(choice, str):
-        config: dict[str, Any] = {"mode": _MODES.get(choice, choice.upper())}
-    else:
-        name = choice.get("function", {}).get("name")
-        config = {"mode": "ANY", "allowedFunctionNames": [name]}
-    body["toolConfig"] = {"functionCallingConfig": config}
-
-
-_PARAMS: Final[Mapping[str, Callable[[dict[str, Any], dict[str, Any], Any], None]]] = (
-    MappingProxyType(
-        {
-            "stop": _put_stop,
-            "modalities": _put_modalities,
-            "response_format": _put_format,
-            "tools": _put_tools,
-            "tool_choice": _put_choice,
-        }
-    )
+    },
+    puts={
+        "stop": _put_stop,
+        "modalities": _put_modalities,
+        "response_format": _put_format,
+        "tools": _put_tools,
+        "tool_choice": _put_choice,
+    },
+    silent=("stream_options",),
+    within=_CONFIG,
 )
 
 
 def _contents(
     messages: Sequence[Mapping[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Give the system's parts, and the turns; neighbours of one role are one turn."""
+    """Return the system's parts, and the turns; neighbours of one role are one turn."""
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     ids: set[str] = set()
     for place, message in enumerate(messages):
-        role = message["role"]
-        if role in ("system", "developer"):
+        if is_system(message):
             system.append({"text": joined_text(message.get("content"))})
             continue
         names.update(_call_names(message))
         ids.update(_vendor_ids(message))
         parts = _turn(message, f"messages[{place}]", names, ids)
-        if not parts:
-            continue  # Google refuses a turn without any
-        speaker = "model" if role == "assistant" else "user"
-        if turns and turns[-1]["role"] == speaker:
-            turns[-1]["parts"] += parts
-        else:
-            turns.append({"role": speaker, "parts": parts})
+        # Google refuses a turn without any parts, and none is added.
+        add_turn(turns, "model" if message["role"] == "assistant" else "user", "parts", parts)
     return system, turns
 
 
@@ -199,18 +179,13 @@ def _result(
         value = text
     response = value if isinstance(value, dict) else {"result": value}
     call_id = message.get("tool_call_id")
-    told = {"id": call_id} if call_id in ids else {}
-    return {"functionResponse": {**told, "name": name, "response": response}}
+    named = {"id": call_id} if call_id in ids else {}
+    return {"functionResponse": {**named, "name": name, "response": response}}
 
 
 def _call(call: Mapping[str, Any], where: str) -> dict[str, Any]:
-    function = call.get("function", {})
-    try:
-        arguments = orjson.loads(function.get("arguments") or "{}")
-    except orjson.JSONDecodeError as error:
-        message = f"expected JSON as arguments of a tool call in {where}, got {error.msg}"
-        raise CallerError(message) from None
-    part: dict[str, Any] = {"functionCall": {"name": function.get("name"), "args": arguments}}
+    name, arguments = call.get("function", {}).get("name"), call_arguments(call, where)
+    part: dict[str, Any] = {"functionCall": {"name": name, "args": arguments}}
     google = (call.get("extra_content") or {}).get("google") or {}
     if signature := google.get("thought_signature"):
         part["thoughtSignature"] = signature
@@ -218,20 +193,11 @@ def _call(call: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _parts(content: object, where: str) -> Iterator[dict[str, Any]]:
-    if isinstance(content, str):
-        if content:
-            yield {"text": content}
-        return
-    for place, part in enumerate(content if isinstance(content, list | tuple) else ()):
-        yield _part(part, f"{where}.content[{place}]")
+    for part, at in parts_in(content, where):
+        yield _part(part, at)
 
 
-def _part(part: object, where: str) -> dict[str, Any]:
-    if isinstance(part, str):
-        return {"text": part}
-    if not isinstance(part, Mapping):
-        message = f"expected {where} as a content part, got {type(part).__name__}"
-        raise CallerError(message)
+def _part(part: Mapping[str, Any], where: str) -> dict[str, Any]:
     kind = part.get("type")
     if kind == "text":
         return {"text": part.get("text", "")}
@@ -247,9 +213,8 @@ def _part(part: object, where: str) -> dict[str, Any]:
 
 
 def _by_address(url: str) -> dict[str, Any]:
-    head, comma, data = url.partition(",")
-    if comma and head.startswith("data:"):
-        return _inline(head.removeprefix("data:").partition(";")[0], data)
+    if inline := data_uri(url):
+        return _inline(*inline)
     return {"fileData": {"fileUri": url}}
 
 

@@ -82,7 +82,7 @@ class _Part:
         self.args: PartialArgs | None = None
 
     def takes(self, part: Mapping[str, Any]) -> bool:
-        """Whether the text of the next part goes on with this one's."""
+        """Return whether the text of the next part goes on with this one's."""
         both = self.pieces and isinstance(part.get("text"), str)
         same_kind = bool(self.fields.get("thought")) == bool(part.get("thought"))
         return bool(both and same_kind and _PLAIN.issuperset((*self.fields, *part)))
@@ -225,7 +225,7 @@ class GeminiDecoder(FrameDecoder):
             _keep(extra, key, value)
 
     def _unknown(self, choice: int, extra: Mapping[str, Any], path: str, value: object) -> None:
-        """Tell a field that nobody knows, each time that its value is another one."""
+        """Report a field that nobody knows, each time that its value is another one."""
         key, value = path.rpartition(".")[2], self.clean(value)
         if value is not None and not (key in extra and same(extra[key], value)):
             self.transcript.unknown(choice, PROTOCOL, path, value)
@@ -381,13 +381,13 @@ class GeminiDecoder(FrameDecoder):
         candidate.nameless = None
 
     def _close(self, candidate: _Candidate, part: _Part) -> None:
-        """Tell the arguments of a call that is over."""
+        """Report the arguments of a call that is over."""
         del candidate.open[part]
         if part.args is not None:
             self._finish_call(candidate.state, part, part.args.value)
 
     def _finish_call(self, state: ChoiceState, part: _Part, args: object) -> None:
-        """Tell all arguments of a call; what can't be written, or has no place, is not run."""
+        """Report all arguments of a call; what can't be written, or has no place, is not run."""
         text = args if isinstance(args, str) else written(args)
         call = state.calls.get(part)
         if call is not None and (not text or (part.args is not None and part.args.broken)):
@@ -395,7 +395,7 @@ class GeminiDecoder(FrameDecoder):
         self.transcript.finish_call(state, part, text)
 
     def _tell_rest(self, state: ChoiceState, part: _Part) -> None:
-        """Tell the arguments of a call that nothing has ended: whole if the reply is, else cut."""
+        """Report the arguments of a call without an end: whole if the reply is, else cut."""
         call = state.calls.get(part)
         if call is None or part.args is None:
             return
@@ -413,7 +413,7 @@ def _sign(call: Call | None, fields: Mapping[str, Any]) -> None:
 
 
 def _repeats(before: _Part, given: Mapping[str, Any]) -> bool:
-    """Whether a call of a known id is the same once more."""
+    """Return whether a call of a known id is the same once more."""
     first = before.fields["functionCall"]
     if first.get("name") != given.get("name"):
         return False

@@ -13,6 +13,8 @@ from typing import Final
 
 import attrs
 
+from aiotokengate import _wire
+
 __all__ = [
     "Remaining",
     "credentials",
@@ -42,7 +44,7 @@ class Remaining:
 
 
 def remaining(headers: Mapping[str, str]) -> Remaining | None:
-    """Give what ``x-ratelimit-*`` say (OpenAI's names, which xAI and others have taken over).
+    """Return what ``x-ratelimit-*`` say (OpenAI's names, which xAI and others have taken over).
 
     TokenGate lets them through on plain answers only, never on streams or on errors.
     """
@@ -92,9 +94,7 @@ def without_echoes(
     """
     if not _may_echo(headers, keys):
         return headers
-    from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for few answers
-
-    values = blanked(list(headers.values()), (*keys, *texts()))
+    values = _wire.blanked(list(headers.values()), (*keys, *texts()))
     make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)
     return make(list(zip(headers, values, strict=True)))
 
@@ -121,7 +121,7 @@ def credentials(headers: Mapping[str, str]) -> Iterator[str]:
 
 
 def _may_echo(headers: Mapping[str, str], keys: Sequence[str]) -> bool:
-    """Whether a value is worth a closer look: no id, no date, no list of tokens."""
+    """Return whether a value is worth a closer look: no id, no date, no list of tokens."""
     together = "\n".join(headers.values())
     for key in keys:
         if key in together:
@@ -133,7 +133,7 @@ def _may_echo(headers: Mapping[str, str], keys: Sequence[str]) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Give the seconds to wait: ``retry-after-ms``, else ``retry-after`` as seconds or a date.
+    """Return the seconds to wait: ``retry-after-ms``, else ``retry-after`` as seconds or a date.
 
     Args:
         headers: case-insensitive.
@@ -148,7 +148,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:
-    """Give the vendor's own verdict, which stands above the status (OpenAI's SDKs)."""
+    """Return the vendor's own verdict, which stands above the status (OpenAI's SDKs)."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
@@ -207,8 +207,9 @@ def delay_in(value: object) -> float | None:
 def _plain(value: object) -> float | None:
     if isinstance(value, str):
         return _number(value.strip())
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value < _MOST else None  # type: ignore[operator, arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < _MOST else None
 
 
 def _number(text: str | None) -> float | None:

@@ -9,9 +9,13 @@ rules; they change nothing, and they never raise on what stands in a history.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+import attrs
+
 from aiotokengate._wire.fitting import thinks, thinks_by_budget
+from aiotokengate._wire.parts import last_user_turn, tool_calls_in
 from aiotokengate._wire.question import Reasoning, joined_text, native_content
 from aiotokengate.catalogue import UNKNOWN, Model, ProtocolName
 
@@ -25,7 +29,7 @@ _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
 def check_history(
     messages: Messages, row: Model, protocol: ProtocolName, reasoning: Reasoning = None
 ) -> tuple[str, ...]:
-    """Give the reasons for which the gateway or the vendor would refuse a history.
+    """Return the reasons for which the gateway or the vendor would refuse a history.
 
     Args:
         messages: in the form of Chat Completions.
@@ -41,7 +45,7 @@ def check_history(
 
 
 def says_nothing(message: Mapping[str, Any]) -> bool:
-    """Whether a turn has neither text nor media nor a call; its thoughts do not count."""
+    """Return whether a turn has neither text nor media nor a call; its thoughts do not count."""
     content = message.get("content")
     parts = content if isinstance(content, list | tuple) else ()
     native = message.get("native")
@@ -69,12 +73,6 @@ _SIGNS: Final = ("type", "id", "role", "status", "signature", "thoughtSignature"
 # --- calls and results --------------------------------------------------------------------------
 
 
-def _calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    calls = message.get("tool_calls")
-    listed = calls if isinstance(calls, list | tuple) else ()
-    return [call for call in listed if isinstance(call, Mapping)]
-
-
 def _pairing(messages: Messages) -> Iterator[str]:
     """Look for results without their calls, calls without their results, and empty turns."""
     open_calls: dict[str, int] = {}
@@ -85,7 +83,7 @@ def _pairing(messages: Messages) -> Iterator[str]:
                 yield f"messages[{place}] answers a tool call that is not before it: {call_id!r}"
             continue
         yield from _unanswered(open_calls)
-        open_calls = {str(call.get("id")): place for call in _calls(message)}
+        open_calls = {str(call.get("id")): place for call in tool_calls_in(message)}
         if message.get("role") in ("user", "assistant") and says_nothing(message):
             yield f"messages[{place}] is empty"
     yield from _unanswered(open_calls)
@@ -103,33 +101,21 @@ def _lost(
     messages: Messages, row: Model, protocol: ProtocolName, reasoning: Reasoning
 ) -> Iterator[str]:
     """Look for turns with tool calls that have lost what their vendor wants back."""
-    has_it, what = _wanted(row, protocol, reasoning)
-    # Google looks at the current turn only: at what came since the user's last words.
-    first = _last_words(messages) + 1 if protocol == "gemini" else 0
+    rule = _RULES[protocol]
+    if not rule.holds(row, reasoning):
+        return
+    first = last_user_turn(messages) + 1 if rule.current_turn else 0
     for place, message in enumerate(messages[first:], first):
-        if _calls(message) and not has_it(message):
+        if tool_calls_in(message) and not rule.has_it(message):
+            what = rule.what.format(family=row.family)
             yield f"the turn with tool calls in messages[{place}] lacks its {what}"
 
 
-def _wanted(
-    row: Model, protocol: ProtocolName, reasoning: Reasoning
-) -> tuple[Callable[[Mapping[str, Any]], bool], str]:
-    """Give the test for what a turn must have, and what that is."""
-    if protocol == "gemini":
-        return _has_signature, "thought signature, which Gemini 3 wants back"
-    if protocol == "messages" and thinks_by_budget(row, reasoning):
-        return _is_signed, "signed thinking, which is wanted back while thinking is on"
-    if protocol == "responses":
-        return (
-            _is_encrypted,
-            "encrypted reasoning, which OpenAI wants back where nothing is stored",
-        )
-    if protocol == "chat" and row.wants_back == "tool_reasoning" and thinks(row, reasoning):
-        return _has_reasoning, f"reasoning_content, which {row.family} wants back"
-    return _lacks_nothing, ""
+def _wants_reasoning(row: Model, reasoning: Reasoning) -> bool:
+    return row.wants_back == "tool_reasoning" and thinks(row, reasoning)
 
 
-def _lacks_nothing(_: Mapping[str, Any]) -> bool:
+def _always(_: Model, __: Reasoning) -> bool:
     return True
 
 
@@ -138,7 +124,7 @@ def _has_reasoning(message: Mapping[str, Any]) -> bool:
 
 
 def _is_encrypted(message: Mapping[str, Any]) -> bool:
-    """Whether all reasoning that goes back can be read by who wrote it; a turn may have none."""
+    """Return whether all reasoning that goes back is encrypted; a turn may have none."""
     items = native_content(message, "responses") or ()
     thoughts = (item for item in items if isinstance(item, Mapping))
     return all(
@@ -146,13 +132,8 @@ def _is_encrypted(message: Mapping[str, Any]) -> bool:
     )
 
 
-def _last_words(messages: Messages) -> int:
-    places = (place for place, message in enumerate(messages) if message.get("role") == "user")
-    return max(places, default=-1)
-
-
 def _is_signed(message: Mapping[str, Any]) -> bool:
-    """Whether a turn begins with thinking that Anthropic has signed, or that it has hidden."""
+    """Return whether a turn begins with thinking that is signed, or hidden."""
     first = next(iter(native_content(message, "messages") or ()), None)
     if not isinstance(first, Mapping):
         return False
@@ -161,14 +142,56 @@ def _is_signed(message: Mapping[str, Any]) -> bool:
 
 
 def _has_signature(message: Mapping[str, Any]) -> bool:
-    """Whether the first of parallel calls has its signature; the others have none."""
+    """Return whether the first of parallel calls has its signature; the others have none."""
     parts = native_content(message, "gemini")
     if parts is not None:
         calls = [part for part in parts if isinstance(part, Mapping) and "functionCall" in part]
         return not calls or bool(calls[0].get("thoughtSignature"))
-    extra = _calls(message)[0].get("extra_content")
+    extra = tool_calls_in(message)[0].get("extra_content")
     google = extra.get("google") if isinstance(extra, Mapping) else None
     return isinstance(google, Mapping) and bool(google.get("thought_signature"))
+
+
+@attrs.frozen
+class _Rule:
+    """What a protocol's turns with tool calls must have.
+
+    Attributes:
+        holds: whether the rule is one for a model that is to think so much.
+        has_it: whether a turn has what is wanted.
+        what: that is.
+        current_turn: whether only what came since the user's last words is looked at.
+    """
+
+    holds: Callable[[Model, Reasoning], bool]
+    has_it: Callable[[Mapping[str, Any]], bool]
+    what: str
+    current_turn: bool = False
+
+
+_RULES: Final[Mapping[ProtocolName, _Rule]] = MappingProxyType(
+    {
+        "chat": _Rule(
+            _wants_reasoning, _has_reasoning, "reasoning_content, which {family} wants back"
+        ),
+        "responses": _Rule(
+            _always,
+            _is_encrypted,
+            "encrypted reasoning, which OpenAI wants back where nothing is stored",
+        ),
+        "messages": _Rule(
+            thinks_by_budget,
+            _is_signed,
+            "signed thinking, which is wanted back while thinking is on",
+        ),
+        "gemini": _Rule(
+            _always,
+            _has_signature,
+            "thought signature, which Gemini 3 wants back",
+            current_turn=True,
+        ),
+    }
+)
 
 
 # --- the end ------------------------------------------------------------------------------------
@@ -179,7 +202,7 @@ def _ending(
 ) -> Iterator[str]:
     """Look for an unfinished turn of the assistant that the model can't go on from."""
     last = messages[-1] if messages else {}
-    if last.get("role") != "assistant" or _calls(last) or row is UNKNOWN:
+    if last.get("role") != "assistant" or tool_calls_in(last) or row is UNKNOWN:
         return
     if not row.prefix:
         why = "can't go on from"

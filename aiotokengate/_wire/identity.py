@@ -47,7 +47,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from aiotokengate._wire.jsontext import rejoined, written
+from aiotokengate import _wire
+from aiotokengate._wire.jsontext import index_of, rejoined, written
 from aiotokengate.types import FREE_TEXT, Json
 
 if TYPE_CHECKING:
@@ -138,13 +139,18 @@ class Call:
         return self._names[0] if self._names else ""
 
     def is_named(self, name: str) -> bool:
-        """Whether this is its name so far; one of another length is not even looked at."""
+        """Return whether this is its name so far; one of another length is not even looked at."""
         return len(name) == self.name_size and name == self.name
 
     @property
     def arguments(self) -> str:
         """The arguments so far."""
         return "".join(self._fragments) or self._held
+
+    @property
+    def so_far(self) -> str:
+        """The arguments so far, placeholders aside."""
+        return "".join(self._fragments)
 
     @property
     def begun(self) -> bool:
@@ -173,7 +179,7 @@ class Call:
 
         That is done once: an object that is over goes on with white space or is none.
         """
-        extent = self._extent = self._extent or _extent()
+        extent = self._extent = self._extent or _wire.Extent()
         news = "".join(self._fragments[self._read :])
         self._read = len(self._fragments)
         if extent.over:
@@ -216,7 +222,7 @@ class Call:
         self.blank = self.blank and not fragment.strip()
 
     def repeats(self, fragment: str) -> bool:
-        """Whether a fragment says the whole arguments once more."""
+        """Return whether a fragment says the whole arguments once more."""
         if not self._fragments or not fragment.rstrip().endswith("}") or not self.whole:
             return False
         again = parsed(fragment)
@@ -293,7 +299,7 @@ class Calls:
         inner = inner if isinstance(inner, Mapping) else {}
         new_id, name = _word(piece.get("id")), _word(inner.get("name"))
         fragment = _fragment(inner.get("input" if kind == "custom" else "arguments"))
-        index = _number(piece.get("index"))
+        index = index_of(piece.get("index"))
         call = self._find(index, new_id, name, fragment)
         if call is None:
             call = self._new(kind, index)
@@ -385,7 +391,7 @@ class Calls:
 
     def _completed(self, call: Call, final: str) -> str:
         """Take what a closing event says and no piece has said."""
-        so_far = "".join(call._fragments)  # noqa: SLF001 - of this module
+        so_far = call.so_far
         if final.startswith(so_far):
             return call.take(final[len(so_far) :])
         call.doubted = call.kind in FREE_TEXT or not alike(parsed(final), parsed(so_far))
@@ -410,7 +416,7 @@ class Calls:
         return call.id if untold else ""
 
     def settle(self, call: Call) -> News | None:
-        """Tell what was held back of a call that is over, and its id; None if nothing was."""
+        """Report what was held back of a call that is over, and its id; None if nothing was."""
         told_id, rest = self._untold_id(call), call.rest()
         return (self._place[call], told_id, "", rest) if told_id or rest else None
 
@@ -429,7 +435,7 @@ def _of_known_id(same: Call, index: int | None, name: str, fragment: str) -> Cal
 
 
 def _is_another(known: Call, new_id: str, name: str, fragment: str) -> bool:
-    """Whether a piece at the index of a call begins another one; its id is not known."""
+    """Return whether a piece at the index of a call begins another one; its id is not known."""
     if not name:
         return False
     again = known.held and isinstance(parsed(fragment), dict)
@@ -446,13 +452,6 @@ def _word(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)[:64] if -(10**18) < value < 10**18 else ""
     return value if isinstance(value, str) and value not in _NO_WORDS else ""
-
-
-def _number(index: object) -> int | None:
-    """Return an index, which some relays write as text."""
-    if isinstance(index, str) and index.isdecimal() and len(index) < 10:  # noqa: PLR2004 - any sane number
-        return int(index)
-    return index if type(index) is int else None
 
 
 def _fragment(value: object) -> str:
@@ -475,14 +474,8 @@ def _strictly(text: str) -> Json:
         return None
 
 
-def _extent() -> Extent:
-    from aiotokengate._wire.extent import Extent  # noqa: PLC0415 - for few calls
-
-    return Extent()
-
-
 def alike(one: object, other: object) -> bool:
-    """Whether two parsed texts say the same; of what is nested too deeply, nobody knows."""
+    """Return whether two parsed texts say the same; of what is nested too deeply, nobody knows."""
     try:
         return one == other
     except RecursionError:
@@ -490,7 +483,7 @@ def alike(one: object, other: object) -> bool:
 
 
 def is_loose(text: str) -> bool:
-    """Whether a text is JSON for :func:`parsed` alone."""
+    """Return whether a text is JSON for :func:`parsed` alone."""
     return _CONTROL.search(text) is not None and _strictly(text) is None
 
 

@@ -16,12 +16,13 @@ import re
 from binascii import Error as NotBase64
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Literal, TypeAlias, TypeGuard
 
 import attrs
 
 from aiotokengate._wire.jsontext import mended
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 __all__ = [
     "Clip",
@@ -43,7 +44,6 @@ __all__ = [
     "video_fields",
 ]
 
-Json: TypeAlias = Any
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "unknown"]
 FileKind: TypeAlias = Literal["video", "audio", "image", "midi", "file"]
 
@@ -168,12 +168,12 @@ _STATES: Mapping[str, JobState] = {
 
 
 def job_state(word: object) -> JobState:
-    """Give what a gateway's word for a job's state means; the same in capitals or not."""
+    """Return what a gateway's word for a job's state means; the same in capitals or not."""
     return _STATES.get(word.strip().lower(), "unknown") if isinstance(word, str) else "unknown"
 
 
 def progress_of(value: object) -> float | None:
-    """Give a progress from 0 to 1, told as 50, "50", "50%" or 0.5; None if it is none of these.
+    """Return a progress from 0 to 1, told as 50, "50", "50%" or 0.5; None if it is none of these.
 
     A number is a percentage, but for a fraction below 1.
     """
@@ -237,7 +237,7 @@ def _suffix(url: str) -> str:
 
 
 def file_of(url: object, kind: FileKind, *, certain: bool = False) -> JobFile | None:
-    """Give the file that stands at an address, or in a data URI; None if it is neither.
+    """Return the file that stands at an address, or in a data URI; None if it is neither.
 
     Args:
         url: of ``http``, a path of the gateway's host, or ``data:``.
@@ -259,7 +259,7 @@ def file_of(url: object, kind: FileKind, *, certain: bool = False) -> JobFile | 
 
 
 def _is_text(text: str) -> bool:
-    """Say whether a text can be sent: no half of a surrogate pair is in it."""
+    """Return whether a text can be sent: no half of a surrogate pair is in it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -268,7 +268,7 @@ def _is_text(text: str) -> bool:
 
 
 def _inline(text: object, kind: FileKind, mime: str = "") -> JobFile | None:
-    """Give a file that came as base64, with or without the head of a data URI."""
+    """Return a file that came as base64, with or without the head of a data URI."""
     if not isinstance(text, str) or not text:
         return None
     if found := _DATA_URI.match(text):
@@ -296,7 +296,7 @@ def _mapping(value: object) -> Mapping[str, Json]:
 
 
 def _words(*values: object) -> str:
-    """Give the first text, or number as a text, that is one."""
+    """Return the first text, or number as a text, that is one."""
     texts = (_as_text(value) for value in values)
     return next((text for text in texts if text), "")
 
@@ -400,23 +400,22 @@ def _web(value: object) -> str | None:
 
 # --- videos: writing ----------------------------------------------------------------------------
 
-_WAN_FPS = 16
+_USUAL_FPS = 16
 _SIZE = re.compile(r"(\d+)\s*[xX*×]\s*(\d+)")
 _UNIFIED = frozenset({"model", "prompt", "image", "images", "duration", "seconds", "size", "mode"})
 
 
 def video_fields(
-    model: str, prompt: str, params: Mapping[str, Json], *, wan: bool
+    model: str, prompt: str, params: Mapping[str, Json], *, frames: bool
 ) -> dict[str, Json]:
-    """Give the fields of a request to ``/v1/videos``.
+    """Return the fields of a request to ``/v1/videos``.
 
-    ``wan`` adds what the Wan models' own server wants in place of size and seconds (vllm-omni):
-    ``width`` and ``height``, and ``num_frames``, one more than so many at 16 a second.
+    ``frames`` adds what vllm-omni wants in place of size and seconds: ``width`` and ``height``,
+    and ``num_frames``, one more than so many at 16 a second.
     """
     fields: dict[str, Json] = {"model": model, "prompt": prompt, **params}
-    if wan:
-        frames = _frames(params)
-        wanted = {**_width_and_height(params.get("size")), **frames}
+    if frames:
+        wanted = {**_width_and_height(params.get("size")), **_frames(params)}
         fields.update({name: value for name, value in wanted.items() if name not in fields})
     if "seconds" in fields:
         fields["seconds"] = _number(fields["seconds"])
@@ -431,12 +430,12 @@ def _width_and_height(size: object) -> dict[str, Json]:
 def _frames(params: Mapping[str, Json]) -> dict[str, Json]:
     if "seconds" not in params:
         return {}
-    rate = _checked("fps", params.get("fps", _WAN_FPS))
+    rate = _checked("fps", params.get("fps", _USUAL_FPS))
     return {"num_frames": round(_checked("seconds", params["seconds"]) * rate) + 1}
 
 
 def unified_body(model: str, prompt: str, params: Mapping[str, Json]) -> dict[str, Json]:
-    """Give the body of a request to new-api's ``/v1/video/generations``.
+    """Return the body of a request to new-api's ``/v1/video/generations``.
 
     What is not in its own vocabulary goes to the vendor by way of ``metadata``.
     """
@@ -467,7 +466,7 @@ def _checked(name: str, value: object) -> float:
 
 
 def _number(value: object) -> str:
-    """Give seconds as OpenAI wants them: a number as a text."""
+    """Return seconds as OpenAI wants them: a number as a text."""
     number = _checked("seconds", value)
     return str(int(number)) if number.is_integer() else str(number)
 
@@ -610,7 +609,7 @@ _CAMEL = {
 
 
 def cqtai_body(action: str, fields: Mapping[str, Json]) -> dict[str, Json]:
-    """Give the body of an action of CQTAI's suno, whose fields are in camel case."""
+    """Return the body of an action of CQTAI's suno, whose fields are in camel case."""
     return {"task": action, **{_CAMEL.get(name, name): value for name, value in fields.items()}}
 
 
@@ -648,7 +647,7 @@ _ACTS = {
 
 
 def suno_api_request(action: str, fields: Mapping[str, Json]) -> SunoAPIRequest:
-    """Give an action as Suno-API takes it (Suno-API/Suno-API, and what resellers add to it).
+    """Return an action as Suno-API takes it (Suno-API/Suno-API, and what resellers add to it).
 
     Raises:
         CallerError: it has no such action.

@@ -19,9 +19,22 @@ import orjson
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Json
 
-__all__ = ["dumps", "is_deep", "lenient", "loads", "mended", "rejoined", "same", "written"]
+__all__ = [
+    "dumps",
+    "index_of",
+    "is_deep",
+    "lenient",
+    "loads",
+    "mended",
+    "rejoined",
+    "same",
+    "written",
+]
 
 _INT64 = 2**64
+_MOST_DIGITS = 9
+"""Digits of an index that is read from a text; no reply has so many parts."""
+
 _DEEPEST = 200
 """Levels of nesting that are read and sent; orjson writes 254, Python shows fewer than 1,000."""
 
@@ -51,7 +64,7 @@ def lenient(text: bytes) -> Json:
 
 
 def is_deep(value: object, text: bytes = b"") -> bool:
-    """Whether parsed JSON is nested too deeply to be shown, kept or sent on.
+    """Return whether parsed JSON is nested too deeply to be shown, kept or sent on.
 
     Args:
         value: as parsed.
@@ -125,7 +138,7 @@ _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def mended(value: Json, raw: frozenset[str]) -> Json:
-    """Give parsed JSON without lone surrogates, but for the texts of the keys in ``raw``."""
+    """Return parsed JSON without lone surrogates, but for the texts of the keys in ``raw``."""
     if isinstance(value, str):
         return value if value.isascii() else "".join(rejoined(value + "\0"))[:-1]
     if isinstance(value, list):
@@ -152,8 +165,15 @@ def written(value: object) -> str:
             return ""
 
 
+def index_of(value: object) -> int | None:
+    """Return an index, which some relays write as text; None for what is no index."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS:
+        return int(value)
+    return value if type(value) is int else None
+
+
 def same(one: object, other: object) -> bool:
-    """Say whether two parsed values are alike in all; of what is nested too deeply, never.
+    """Return whether two parsed values are alike in all; of what is nested too deeply, never.
 
     To Python 1, 1.0 and true are equal, which they are not to whoever looks at the reply.
     """

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from aiotokengate._wire.parts import data_uri
 from aiotokengate._wire.question import dicts_in, text_of
 from aiotokengate._wire.usage import usage_of
 from aiotokengate.errors import WireError
@@ -64,7 +65,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def usage_in(body: Mapping[str, Any]) -> Usage:
-    """Give what an answer cost."""
+    """Return what an answer cost."""
     usage = body.get("usage")
     return usage_of(usage) if isinstance(usage, dict) else Usage(estimated=True)
 
@@ -73,7 +74,7 @@ def usage_in(body: Mapping[str, Any]) -> Usage:
 
 
 def vectors_of(body: object, count: int) -> list[array[float]]:
-    """Give the vectors of an answer, in the order of the inputs.
+    """Return the vectors of an answer, in the order of the inputs.
 
     Raises:
         WireError: it is no list of so many vectors.
@@ -141,7 +142,7 @@ class ImageData:
 
 
 def images_of(body: object) -> tuple[ImageData, ...]:
-    """Give the images of an answer, in OpenAI's form or in DashScope's.
+    """Return the images of an answer, in OpenAI's form or in DashScope's.
 
     Raises:
         WireError: there is none.
@@ -181,11 +182,9 @@ def _image(source: object, revised: object) -> ImageData | None:
     prompt = revised if isinstance(revised, str) else ""
     if source.startswith(("http://", "https://")):
         return ImageData(url=source, revised_prompt=prompt)
-    head, comma, payload = source.partition(",")
-    is_data = bool(comma) and head.startswith("data:")
-    data = bytes_of(payload if is_data else source)
-    mime = head.removeprefix("data:").partition(";")[0] if is_data else _mime_of(data)
-    return ImageData(data, mime=mime, revised_prompt=prompt)
+    mime, payload = data_uri(source) or ("", source)
+    data = bytes_of(payload)
+    return ImageData(data, mime=mime or _mime_of(data), revised_prompt=prompt)
 
 
 def _mime_of(data: bytes) -> str:
@@ -249,7 +248,7 @@ class Transcription:
 
 
 def transcription_of(body: object) -> Transcription:
-    """Give what was said: of a JSON answer, or of plain text and subtitles.
+    """Return what was said: of a JSON answer, or of plain text and subtitles.
 
     Raises:
         WireError: it is neither.

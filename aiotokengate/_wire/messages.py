@@ -9,21 +9,24 @@ Source: docs.anthropic.com (Messages, streaming, extended thinking), recorded ex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
-
 from aiotokengate._wire.jsontext import dumps
-from aiotokengate._wire.question import (
-    Encoded,
-    Question,
-    merged,
-    native_content,
+from aiotokengate._wire.parameters import (
+    Body,
+    ParameterTable,
+    check_one_choice,
+    most_tokens,
+    put_within,
+    with_extras,
 )
+from aiotokengate._wire.parts import add_turn, call_arguments, data_uri, is_system, parts_in
+from aiotokengate._wire.question import Encoded, Question, merged, native_content
 from aiotokengate._wire.thinking import ask_to_think
 from aiotokengate.errors import CallerError
+from aiotokengate.types import Json
 
 __all__ = ["encode_messages"]
 
@@ -32,11 +35,7 @@ VERSION: Final = "2023-06-01"
 
 # --- the request --------------------------------------------------------------------------------
 
-_SAME: Final = frozenset(
-    ("temperature", "top_p", "top_k", "metadata", "service_tier", "thinking", "output_config")
-)
 _CHOICES: Final = MappingProxyType({"auto": "auto", "none": "none", "required": "any"})
-_SILENT: Final = frozenset(("stream_options", "max_tokens", "max_completion_tokens", "n"))
 _LEAST_TOP_P: Final = 0.95
 """What is taken while thinking (Anthropic's page on extended thinking)."""
 
@@ -48,48 +47,30 @@ _TOOL_FIELDS: Final = (
 
 
 def encode_messages(question: Question) -> Encoded:
-    """Give the request of a question for ``/messages``.
+    """Return the request of a question for ``/messages``.
 
     Raises:
         CallerError: a message or a parameter can't be said in this protocol.
     """
     given = question.given()
-    if given.get("n", 1) != 1:
-        message = f"expected n=1 over Anthropic's Messages, got {given['n']!r}"
-        raise CallerError(message)
-    most = given.get("max_completion_tokens") or given.get("max_tokens")
+    check_one_choice(given, "Anthropic's Messages")
     row = question.row
     system, turns = _turns(question.messages, anywhere=row.system == "anywhere")
-    body: dict[str, Any] = {
+    body: Body = {
         "model": question.model,
-        "max_tokens": most or row.most_tokens,
+        "max_tokens": most_tokens(given) or row.most_tokens,
         "messages": turns,
     }
     if system:
         body["system"] = _plain(system)
     if question.stream:
         body["stream"] = True
-    notes = _put_params(body, given)
-    asked = ask_to_think(question, PROTOCOL, body["max_tokens"])
-    body = merged(body, asked.fields)
-    notes += [*asked.notes, *_cooled(body)]
-    for extra in question.extra_body:
-        body = merged(body, extra or {})
+    notes = _PARAMETERS.put(body, given)
+    thinking = ask_to_think(question, PROTOCOL, body["max_tokens"])
+    body = merged(body, thinking.fields)
+    notes += [*thinking.notes, *_cooled(body)]
     headers = {"anthropic-version": VERSION}
-    return Encoded("/messages", dumps(body), headers, tuple(notes))
-
-
-def _put_params(body: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Put what the protocol knows into the body; give notes of what it does not."""
-    notes: list[str] = []
-    for name, value in given.items():
-        if name in _SAME:
-            body[name] = value
-        elif name in _PARAMS:
-            _PARAMS[name](body, value)
-        elif name not in _SILENT:
-            notes.append(f"parameter {name!r} is not part of this protocol and was left out")
-    return notes
+    return Encoded("/messages", dumps(with_extras(body, question)), headers, tuple(notes))
 
 
 def _cooled(body: dict[str, Any]) -> Iterator[str]:
@@ -105,11 +86,11 @@ def _cooled(body: dict[str, Any]) -> Iterator[str]:
             yield f"parameter {name!r} is refused while thinking and was left out"
 
 
-def _put_stop(body: dict[str, Any], stop: Any) -> None:  # noqa: ANN401 - JSON
+def _put_stop(body: Body, stop: Json) -> None:
     body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
 
 
-def _put_tools(body: dict[str, Any], tools: Any) -> None:  # noqa: ANN401 - JSON
+def _put_tools(body: Body, tools: Json) -> None:
     body["tools"] = [_tool(tool) for tool in tools]
 
 
@@ -123,38 +104,43 @@ def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**kept, "input_schema": schema, **more}
 
 
-def _put_choice(body: dict[str, Any], choice: Any) -> None:  # noqa: ANN401 - JSON
+def _put_choice(body: Body, choice: Json) -> None:
     if isinstance(choice, str):
-        wanted: dict[str, Any] = {"type": _CHOICES.get(choice, choice)}
+        wanted: Mapping[str, Any] = {"type": _CHOICES.get(choice, choice)}
     elif isinstance(choice.get("function"), Mapping):
         wanted = {"type": "tool", "name": choice["function"].get("name")}
     else:
-        wanted = dict(choice)
-    body["tool_choice"] = {**body.get("tool_choice", {}), **wanted}
+        wanted = choice
+    put_within(body, "tool_choice", **wanted)
 
 
-def _put_parallel(body: dict[str, Any], parallel: Any) -> None:  # noqa: ANN401 - JSON
+def _put_parallel(body: Body, parallel: Json) -> None:
     if not parallel:
         choice = body.get("tool_choice", {"type": "auto"})
         body["tool_choice"] = {**choice, "disable_parallel_tool_use": True}
 
 
-def _put_user(body: dict[str, Any], user: Any) -> None:  # noqa: ANN401 - JSON
-    body["metadata"] = {**body.get("metadata", {}), "user_id": user}
+def _put_user(body: Body, user: Json) -> None:
+    put_within(body, "metadata", user_id=user)
 
 
-def _put_effort(body: dict[str, Any], effort: Any) -> None:  # noqa: ANN401 - JSON
-    body["output_config"] = {**body.get("output_config", {}), "effort": effort}
+def _put_effort(body: Body, effort: Json) -> None:
+    put_within(body, "output_config", effort=effort)
 
 
-def _put_format(body: dict[str, Any], form: Any) -> None:  # noqa: ANN401 - JSON
-    if form.get("type") == "json_schema":
-        schema = {"type": "json_schema", "schema": form.get("json_schema", {}).get("schema")}
-        body["output_config"] = {**body.get("output_config", {}), "format": schema}
+def _put_format(body: Body, wanted: Json) -> None:
+    if wanted.get("type") == "json_schema":
+        schema = wanted.get("json_schema", {}).get("schema")
+        put_within(body, "output_config", format={"type": "json_schema", "schema": schema})
 
 
-_PARAMS: Final[Mapping[str, Callable[[dict[str, Any], Any], None]]] = MappingProxyType(
-    {
+_SAME: Final = (
+    *("temperature", "top_p", "top_k", "metadata", "service_tier", "thinking"),
+    "output_config",
+)
+_PARAMETERS: Final = ParameterTable(
+    names={name: name for name in _SAME},
+    puts={
         "stop": _put_stop,
         "tools": _put_tools,
         "tool_choice": _put_choice,
@@ -162,7 +148,8 @@ _PARAMS: Final[Mapping[str, Callable[[dict[str, Any], Any], None]]] = MappingPro
         "user": _put_user,
         "reasoning_effort": _put_effort,
         "response_format": _put_format,
-    }
+    },
+    silent=("stream_options", "max_tokens", "max_completion_tokens", "n"),
 )
 
 
@@ -180,25 +167,20 @@ def _turns(
         role = _role(message)
         if role == "system" and not (anywhere and turns):
             system += _blocks(message.get("content"), where)
-            continue
-        blocks = _turn(message, where)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
+        else:
+            add_turn(turns, role, "content", _turn(message, where))
     for turn in turns:
         turn["content"] = _plain(turn["content"])
     return system, turns
 
 
 def _role(message: Mapping[str, Any]) -> str:
-    role = message["role"]
-    if role in ("system", "developer"):
+    if is_system(message):
         return "system"
-    return "assistant" if role == "assistant" else "user"
+    return "assistant" if message["role"] == "assistant" else "user"
 
 
-def _plain(blocks: list[Any]) -> Any:  # noqa: ANN401 - JSON
+def _plain(blocks: list[Any]) -> Json:
     """Return a text that stands alone as it is, which every face of this protocol reads."""
     only = blocks[0] if len(blocks) == 1 else None
     if isinstance(only, Mapping) and only.keys() == {"type", "text"} and only["type"] == "text":
@@ -219,7 +201,7 @@ def _turn(message: Mapping[str, Any], where: str) -> list[Any]:
 
 
 def _is_blank(block: object) -> bool:
-    """Whether a block is a text of white space alone, which models write and Anthropic refuses."""
+    """Return whether a block is white space alone, which models write and Anthropic refuses."""
     if not isinstance(block, Mapping) or block.get("type") != "text":
         return False
     text = block.get("text")
@@ -228,42 +210,25 @@ def _is_blank(block: object) -> bool:
 
 def _result(message: Mapping[str, Any], where: str) -> dict[str, Any]:
     content = message.get("content")
-    said: Any = content
-    if not isinstance(content, str):
-        said = list(_blocks(content, where))
-    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": said}
+    result = content if isinstance(content, str) else list(_blocks(content, where))
+    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": result}
 
 
 def _call(call: Mapping[str, Any], where: str) -> dict[str, Any]:
-    function = call.get("function", {})
-    try:
-        arguments = orjson.loads(function.get("arguments") or "{}")
-    except orjson.JSONDecodeError as error:
-        message = f"expected JSON as arguments of a tool call in {where}, got {error.msg}"
-        raise CallerError(message) from None
     return {
         "type": "tool_use",
         "id": call.get("id"),
-        "name": function.get("name"),
-        "input": arguments,
+        "name": call.get("function", {}).get("name"),
+        "input": call_arguments(call, where),
     }
 
 
 def _blocks(content: object, where: str) -> Iterator[Mapping[str, Any]]:
-    if isinstance(content, str):
-        if content:
-            yield {"type": "text", "text": content}
-        return
-    for place, part in enumerate(content if isinstance(content, list | tuple) else ()):
-        yield _block(part, f"{where}.content[{place}]")
+    for part, at in parts_in(content, where):
+        yield _block(part, at)
 
 
-def _block(part: object, where: str) -> Mapping[str, Any]:
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    if not isinstance(part, Mapping):
-        message = f"expected {where} as a content part, got {type(part).__name__}"
-        raise CallerError(message)
+def _block(part: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     cache = {key: part[key] for key in ("cache_control",) if key in part}
     kind = part.get("type")
     if kind == "image_url":
@@ -282,10 +247,8 @@ def _source(url: object, where: str) -> dict[str, Any]:
     if not isinstance(url, str):
         message = f"expected {where} to have an address, got {type(url).__name__}"
         raise CallerError(message)
-    head, comma, data = url.partition(",")
-    if comma and head.startswith("data:"):
-        mime = head.removeprefix("data:").partition(";")[0]
-        return {"type": "base64", "media_type": mime, "data": data}
+    if inline := data_uri(url):
+        return {"type": "base64", "media_type": inline[0], "data": inline[1]}
     return {"type": "url", "url": url}
 
 

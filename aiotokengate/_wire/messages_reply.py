@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from aiotokengate._wire.endings import ending_of, reason_of
 from aiotokengate._wire.identity import parsed
-from aiotokengate._wire.jsontext import same, written
+from aiotokengate._wire.jsontext import index_of, same, written
 from aiotokengate._wire.question import FrameDecoder, count_in, dicts_in, text_of
 from aiotokengate._wire.splice import Append
 from aiotokengate._wire.transcript import ANSWER, NOTE, REASONING, ChoiceState, Transcript
@@ -104,12 +104,12 @@ class _Block:
             self.size += len(text)
 
     def repeats(self, name: str, text: str) -> bool:
-        """Whether the first delta says what the block began with once more (MiniMax)."""
+        """Return whether the first delta says what the block began with once more (MiniMax)."""
         first, self.said = not self.said, True
         return first and self.fields.get(name) == text
 
     def is_empty(self) -> bool:
-        """Whether it holds nothing: an empty text or thought is refused, unless it is signed."""
+        """Return whether it holds nothing: an empty text or thought is refused unless signed."""
         if self.kind not in _KINDS or self.pieces:
             return False
         return not (self.fields.get(self.kind) or self.fields.get("signature"))
@@ -217,7 +217,7 @@ class MessagesDecoder(FrameDecoder):
         return clean
 
     def _settle(self, block: _Block) -> None:
-        """Tell the input that a call began with, where nothing has ended it."""
+        """Report the input that a call began with, where nothing has ended it."""
         if block.kind != "tool_use":
             return
         state = self._choice()
@@ -264,14 +264,14 @@ class MessagesDecoder(FrameDecoder):
 
     def _find(self, index: object) -> _Block | None:
         """Return the latest block of an index; without one, the latest of all."""
-        place = _place(index)
+        place = index_of(index)
         if place is not None:
             return self._newest.get(place)
         return self._blocks[-1] if self._blocks else None
 
     def _begin(self, fields: Mapping[str, Any], index: object, *, ours: bool = False) -> _Block:
         self.splicer.forget()  # its texts go to the blocks that were there
-        block, place = _Block(fields), _place(index)
+        block, place = _Block(fields), index_of(index)
         self._blocks.append(block)
         if place is not None:
             self._newest[place] = block
@@ -288,7 +288,7 @@ class MessagesDecoder(FrameDecoder):
             block = self._begin({"type": kind}, index, ours=True)
         return block
 
-    def _begin_block(self, event: dict[str, Any]) -> None:
+    def on_block_start(self, event: dict[str, Any]) -> None:
         fields = event.get("content_block")
         if not isinstance(fields, dict):
             self._unknown("content_block_start", event)
@@ -300,7 +300,7 @@ class MessagesDecoder(FrameDecoder):
             self.transcript.begin_call(self._choice(), block, call_id, name)
 
     def _show(self, block: _Block) -> None:
-        """Say what a block begins with; a whole one begins with all of it."""
+        """Report what a block begins with; a whole one begins with all of it."""
         fields, kind = block.fields, block.kind
         text = text_of(fields.get(kind))
         if text and kind in _KINDS:
@@ -312,9 +312,9 @@ class MessagesDecoder(FrameDecoder):
         for citation in dicts_in(fields.get("citations")):
             self._cite(citation)
 
-    def _end_block(self, event: dict[str, Any]) -> None:
+    def on_block_stop(self, event: dict[str, Any]) -> None:
         self._keep(event, "content_block_stop")
-        block = self._begun.get(_place(event.get("index")))
+        block = self._begun.get(index_of(event.get("index")))
         if block is not None:
             self._close(block)
 
@@ -326,8 +326,8 @@ class MessagesDecoder(FrameDecoder):
         call = state.calls.get(block)
         if call is not None and not call.closed:
             said = call.whole or (call.begun and not given)
-            told = given if isinstance(given, str) else written(given or {})
-            text = "" if said else told
+            whole = given if isinstance(given, str) else written(given or {})
+            text = "" if said else whole
             call.doubted = call.doubted or not (said or text)  # nested too deeply to be written
             self.transcript.finish_call(state, block, text)
 
@@ -379,7 +379,7 @@ class MessagesDecoder(FrameDecoder):
             rest["estimated_tokens"] = count
         self._keep(rest, "content_block_delta.delta")
 
-    def _input(self, index: object, delta: dict[str, Any]) -> bool:
+    def on_input(self, index: object, delta: dict[str, Any]) -> bool:
         """Take a piece of an input; one of another block goes on with the newest that takes it."""
         block, fragment = self._find(index), delta.get("partial_json")
         if block is None or not block.takes_input:
@@ -393,7 +393,7 @@ class MessagesDecoder(FrameDecoder):
             block.add("input", fragment if isinstance(fragment, str) else written(fragment))
         return True
 
-    def _sign(self, index: object, delta: dict[str, Any]) -> bool:
+    def on_signature(self, index: object, delta: dict[str, Any]) -> bool:
         """Take a signature, which replaces an earlier one."""
         signature = delta.get("signature")
         if not isinstance(signature, str):
@@ -409,7 +409,7 @@ class MessagesDecoder(FrameDecoder):
             block.fields["signature"] = signature
         return True
 
-    def _cite_text(self, index: object, delta: dict[str, Any]) -> bool:
+    def on_citation(self, index: object, delta: dict[str, Any]) -> bool:
         citation = delta.get("citation")
         if not isinstance(citation, dict):
             return False
@@ -419,7 +419,7 @@ class MessagesDecoder(FrameDecoder):
         return True
 
     def _cite(self, citation: Mapping[str, Any]) -> None:
-        """Tell a source; those of documents have no address, and differ in their places."""
+        """Report a source; those of documents have no address, and differ in their places."""
         state = self._choice()
         name = written(citation)
         if not name or name not in state.cited:
@@ -427,7 +427,7 @@ class MessagesDecoder(FrameDecoder):
             self.transcript.plain = False
             self.transcript.put(0, NOTE, CitationDelta(_citation(citation), 0))
 
-    def _compact(self, index: object, delta: dict[str, Any]) -> bool:
+    def on_compaction(self, index: object, delta: dict[str, Any]) -> bool:
         """Take a summary of earlier turns, which stands for them from now on."""
         block = self._block(index, "compaction")
         for key, value in delta.items():
@@ -439,7 +439,7 @@ class MessagesDecoder(FrameDecoder):
 
     # --- other events ---------------------------------------------------------------------------
 
-    def _begin_message(self, event: dict[str, Any]) -> None:
+    def on_message_start(self, event: dict[str, Any]) -> None:
         message = event.get("message")
         if not isinstance(message, dict):
             self._unknown("message_start", event)
@@ -450,7 +450,7 @@ class MessagesDecoder(FrameDecoder):
         if message.get("stop_reason"):
             self._keep_ends(message)
 
-    def _message_delta(self, event: dict[str, Any]) -> None:
+    def on_message_delta(self, event: dict[str, Any]) -> None:
         self._count(event.get("usage"))
         self._keep(event, "message_delta")
         delta = event.get("delta")
@@ -476,14 +476,14 @@ class MessagesDecoder(FrameDecoder):
             state.details_of_end = text_of(details.get("explanation"))
         self.transcript.finish(state, reason_of(PROTOCOL, reason), ending, reason)
 
-    def _stop(self, event: dict[str, Any]) -> None:
+    def on_message_stop(self, event: dict[str, Any]) -> None:
         self._count(event.get("usage"))
         self._keep(event, "message_stop")
         if self._state is not None:
             self._state.bare = False  # bridges claim first: the end makes it good
         self.done = True
 
-    def _error(self, event: dict[str, Any]) -> None:
+    def on_error(self, event: dict[str, Any]) -> None:
         self.suspect = event
 
     def _other_event(self, event: dict[str, Any]) -> None:
@@ -495,11 +495,11 @@ class MessagesDecoder(FrameDecoder):
     def _untyped(self, frame: dict[str, Any]) -> None:
         """Take a message that forgot its type; anything else may be an error."""
         if frame.get("role") == "assistant" and isinstance(frame.get("content"), list | str):
-            self._message(frame)
+            self.on_message(frame)
         else:
             self.suspect = frame
 
-    def _message(self, message: dict[str, Any]) -> None:
+    def on_message(self, message: dict[str, Any]) -> None:
         """Take a whole message; after deltas it is a summary, as MiniMax sends one."""
         self._wholes += 1
         if self._wholes > _MOST_WHOLES:
@@ -519,7 +519,7 @@ class MessagesDecoder(FrameDecoder):
             mark = _mark(text_of(fields.get("type")), fields)
             if not said or (mark and mark not in said):
                 event = {"content_block": fields, "index": len(self._blocks)}
-                self._begin_block(event)
+                self.on_block_start(event)
                 self._close(self._blocks[-1])
 
     def _take_head(self, message: Mapping[str, Any], path: str) -> None:
@@ -544,33 +544,26 @@ _FEW: Final = 16
 
 _EVENTS: Final[Mapping[str, Callable[[MessagesDecoder, dict[str, Any]], None]]] = MappingProxyType(
     {
-        "message_start": MessagesDecoder._begin_message,  # noqa: SLF001 - of this module
-        "content_block_start": MessagesDecoder._begin_block,  # noqa: SLF001 - the same
-        "content_block_stop": MessagesDecoder._end_block,  # noqa: SLF001 - the same
-        "message_delta": MessagesDecoder._message_delta,  # noqa: SLF001 - the same
-        "message_stop": MessagesDecoder._stop,  # noqa: SLF001 - the same
-        "message": MessagesDecoder._message,  # noqa: SLF001 - the same
-        "error": MessagesDecoder._error,  # noqa: SLF001 - the same
+        "message_start": MessagesDecoder.on_message_start,
+        "content_block_start": MessagesDecoder.on_block_start,
+        "content_block_stop": MessagesDecoder.on_block_stop,
+        "message_delta": MessagesDecoder.on_message_delta,
+        "message_stop": MessagesDecoder.on_message_stop,
+        "message": MessagesDecoder.on_message,
+        "error": MessagesDecoder.on_error,
     }
 )
 _DELTAS: Final[Mapping[str, Callable[[MessagesDecoder, object, dict[str, Any]], bool]]] = (
     MappingProxyType(
         {
-            "input_json_delta": MessagesDecoder._input,  # noqa: SLF001 - of this module
-            "signature_delta": MessagesDecoder._sign,  # noqa: SLF001 - the same
-            "citations_delta": MessagesDecoder._cite_text,  # noqa: SLF001 - the same
-            "compaction_delta": MessagesDecoder._compact,  # noqa: SLF001 - the same
+            "input_json_delta": MessagesDecoder.on_input,
+            "signature_delta": MessagesDecoder.on_signature,
+            "citations_delta": MessagesDecoder.on_citation,
+            "compaction_delta": MessagesDecoder.on_compaction,
         }
     )
 )
 """What takes a delta; it returns whether it could."""
-
-
-def _place(index: object) -> int | None:
-    """Return an index, which some faces write as text; None for what is none."""
-    if isinstance(index, str) and index.isdecimal() and len(index) < 10:  # noqa: PLR2004 - sane
-        return int(index)
-    return index if type(index) is int else None
 
 
 def _mark(kind: str, fields: Mapping[str, Any]) -> str:

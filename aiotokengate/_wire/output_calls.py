@@ -19,18 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from aiotokengate._wire.identity import Call, alike, is_loose, parsed
 from aiotokengate._wire.jsontext import written
-from aiotokengate._wire.output_items import Item, Items
+from aiotokengate._wire.output_items import Fields, Item, Items
 from aiotokengate._wire.question import text_of
 from aiotokengate._wire.transcript import ChoiceState, Transcript
 from aiotokengate.types import FREE_TEXT
 
 __all__ = ["ACTIONS", "INPUTS", "STREAMED", "ItemCalls"]
 
-Json: TypeAlias = Mapping[str, Any]
 
 STREAMED: Final = ("function_call", "custom_tool_call")
 """Types of the calls whose arguments come in pieces."""
@@ -71,7 +70,7 @@ class ItemCalls:
         """Begin without any."""
         self._log = log
         self._late: list[Item] = []
-        self._shells: list[tuple[Item, Json]] = []
+        self._shells: list[tuple[Item, Fields]] = []
 
     @property
     def _state(self) -> ChoiceState:
@@ -90,7 +89,7 @@ class ItemCalls:
         else:
             item.keep(_ARGUMENTS, fragment)  # until its name is known
 
-    def take_whole(self, item: Item, whole: object, named: Json) -> None:
+    def take_whole(self, item: Item, whole: object, named: Fields) -> None:
         """Take all arguments, as the event that closes them tells them, perhaps with the name."""
         if not item.begun:
             self.begin(item, named)
@@ -103,7 +102,7 @@ class ItemCalls:
         elif not (_is_placeholder(whole) and call.begun):
             self._log.finish_call(self._state, item, whole)
 
-    def begin(self, item: Item, whole: Json) -> None:
+    def begin(self, item: Item, whole: Fields) -> None:
         """Begin the call of an item once its name is known."""
         name = text_of(whole.get("name"))
         if name:
@@ -111,7 +110,7 @@ class ItemCalls:
             for piece in item.kept.pop(_ARGUMENTS, ()):
                 self._log.add_to_call(self._state, item, piece)
 
-    def _begin(self, item: Item, whole: Json, name: str) -> None:
+    def _begin(self, item: Item, whole: Fields, name: str) -> None:
         item.begun = True
         kind = "function" if item.type == "function_call" else item.type
         own_id = text_of(whole.get("id")) or item.id
@@ -120,7 +119,7 @@ class ItemCalls:
         self._log.begin_call(self._state, item, named or item.call_id or own_id, name, kind)
         self._keep_beside(item, whole)
 
-    def _keep_beside(self, item: Item, whole: Json) -> None:
+    def _keep_beside(self, item: Item, whole: Fields) -> None:
         call = self.of(item)
         if call is not None:
             call.extra.update({key: whole[key] for key in _BESIDE if whole.get(key) is not None})
@@ -137,7 +136,7 @@ class ItemCalls:
 
     # --- items that are over --------------------------------------------------------------------
 
-    def close(self, item: Item, whole: Json) -> bool:
+    def close(self, item: Item, whole: Fields) -> bool:
         """Take a call as it is at its end; return whether the vendor has run it itself."""
         if item.type in INPUTS:
             self._close_input(item, whole)
@@ -151,7 +150,7 @@ class ItemCalls:
             return True
         return False
 
-    def _close_input(self, item: Item, whole: Json) -> None:
+    def _close_input(self, item: Item, whole: Fields) -> None:
         if not item.begun:
             self.begin(item, whole)
         call = self.of(item)
@@ -171,14 +170,14 @@ class ItemCalls:
             call.doubted = True
         self._log.finish_call(self._state, item, text)
 
-    def _begin_action(self, item: Item, whole: Json) -> None:
+    def _begin_action(self, item: Item, whole: Fields) -> None:
         name, key = ACTIONS[item.type]
         self._begin(item, whole, name)
         inner = whole.get(key) if key else {k: whole[k] for k in _COMPUTER if k in whole}
         arguments = inner if isinstance(inner, str) else written({} if inner is None else inner)
         self._log.add_to_call(self._state, item, arguments)
 
-    def _tell_action(self, item: Item, whole: Json) -> None:
+    def _tell_action(self, item: Item, whole: Fields) -> None:
         self._begin_action(item, whole)
         call = self.of(item)
         if call is not None and whole.get("status") == "incomplete":
@@ -211,8 +210,8 @@ class ItemCalls:
             self._begin_action(item, whole)
         self._shells.clear()
 
-    def tell_first(self, item: Item, first: Json) -> None:
-        """Tell the arguments that a call had when it began, where nothing else has told them."""
+    def tell_first(self, item: Item, first: Fields) -> None:
+        """Report the arguments that a call had when it began, where nothing else has told them."""
         call = self.of(item)
         if call is None:
             self.close(item, first)
@@ -221,7 +220,7 @@ class ItemCalls:
 
     # --- what goes back -------------------------------------------------------------------------
 
-    def back(self, item: Item) -> Json | None:
+    def back(self, item: Item) -> Fields | None:
         """Return a call as it goes back in the next turn, None for one that can't be answered."""
         call = self.of(item)
         if call is None:
@@ -235,7 +234,7 @@ class ItemCalls:
             whole[INPUTS[item.type]] = call.arguments
         return whole
 
-    def _built(self, item: Item, call: Call) -> Json:
+    def _built(self, item: Item, call: Call) -> Fields:
         """Build an item that never came as a whole."""
         if item.type in STREAMED:
             named = {"type": item.type, "call_id": call.id, "name": call.name, **call.extra}
@@ -267,8 +266,8 @@ def _commands(item: Item) -> list[str]:
     return ["".join(map(text_of, item.kept[f"command.{number}"])) for number in found]
 
 
-def _is_local(whole: Json) -> bool:
-    """Whether a command is the client's to run; without an environment it may be."""
+def _is_local(whole: Fields) -> bool:
+    """Return whether a command is the client's to run; without an environment it may be."""
     environment = whole.get("environment")
     return not isinstance(environment, dict) or environment.get("type") in (None, "local")
 
@@ -278,7 +277,7 @@ def _is_placeholder(text: object) -> bool:
 
 
 def _say_same(text: object, call: Call) -> bool:
-    """Whether an item has the arguments that its call was told with."""
+    """Return whether an item has the arguments that its call was told with."""
     if not isinstance(text, str):
         return False
     if text == call.arguments:

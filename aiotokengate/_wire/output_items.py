@@ -43,8 +43,8 @@ __all__ = [
     "texts_of",
 ]
 
-Json: TypeAlias = Mapping[str, Any]
-_Find: TypeAlias = Callable[[int, Json, Mapping["Item", None]], "Item | None"]
+Fields: TypeAlias = Mapping[str, Any]
+_Find: TypeAlias = Callable[[int, Fields, Mapping["Item", None]], "Item | None"]
 """Finds, among the free items, the one that is listed at a place."""
 
 
@@ -79,7 +79,7 @@ THOUGHT: Final = Channel(
 )
 
 
-def texts_of(item: Json, channel: Channel) -> list[tuple[int, str]]:
+def texts_of(item: Fields, channel: Channel) -> list[tuple[int, str]]:
     """Return the texts of an item's parts, each with its place among them."""
     parts = item.get(channel.list)
     if channel is TEXT and isinstance(parts, str):
@@ -136,7 +136,7 @@ class Part:
         self.closed, self.size, self.digest = True, len(text), hash(text)
 
     def has_said(self, text: str) -> bool:
-        """Whether it has said this when it was closed."""
+        """Return whether it has said this when it was closed."""
         return self.size == len(text) and self.digest == hash(text)
 
     def said(self, log: Transcript) -> str:
@@ -147,7 +147,7 @@ class Part:
         return "".join([between(kind, start, end)[lead:] for start, end, lead in self.runs])
 
     def is_dropped(self, log: Transcript) -> bool:
-        """Whether the transcript has dropped the beginning of what it said."""
+        """Return whether the transcript has dropped the beginning of what it said."""
         return bool(self.runs) and self.runs[0][0] < log.first
 
 
@@ -197,14 +197,14 @@ class Item:
         self.id = new_id
         self.call_id = ""
         self.place = place
-        self.first: Json | None = None
-        self.final: Json | None = None
+        self.first: Fields | None = None
+        self.final: Fields | None = None
         self.parts: list[Part] = []
         self._open: dict[tuple[str, int], Part] = {}
         self.channel: Channel | None = None
         self.kind: int | None = None
         self.speaker: Part | None = None
-        self.promised: list[tuple[Channel, int, Json]] = []
+        self.promised: list[tuple[Channel, int, Fields]] = []
         self.kept: dict[str, list[Any]] = {}
         self.seen: set[str] = set()
         self.begun = self.own = False
@@ -233,9 +233,9 @@ class Item:
         """Return the parts of a channel."""
         return [part for part in self.parts if part.channel is channel]
 
-    def is_new(self, told: object) -> bool:
-        """Whether something was not told before; from now on it was."""
-        text = written(told)
+    def is_new(self, value: object) -> bool:
+        """Return whether something was not told before; from now on it was."""
+        text = written(value)
         new = text not in self.seen
         self.seen.add(text)
         return new
@@ -286,7 +286,7 @@ class Items:
 
     # --- events that name their item ------------------------------------------------------------
 
-    def of_event(self, event: Json, types: Sequence[str]) -> Item:
+    def of_event(self, event: Fields, types: Sequence[str]) -> Item:
         """Return the item that an event without an item of its own belongs to.
 
         Args:
@@ -320,7 +320,7 @@ class Items:
 
     # --- events that bring an item --------------------------------------------------------------
 
-    def added(self, event: Json, whole: Json) -> Item:
+    def added(self, event: Fields, whole: Fields) -> Item:
         """Return the item that an ``output_item.added`` begins, or has begun already."""
         kind, new_id, call_id = _signs(whole)
         place = place_of(event)
@@ -338,7 +338,7 @@ class Items:
         item.first = item.first or whole
         return item
 
-    def done(self, event: Json, whole: Json) -> Item:
+    def done(self, event: Fields, whole: Fields) -> Item:
         """Return the item that an ``output_item.done`` ends, which may be new."""
         kind, new_id, call_id = _signs(whole)
         place = place_of(event)
@@ -367,7 +367,7 @@ class Items:
 
     # --- what a whole response lists ------------------------------------------------------------
 
-    def of_output(self, output: Iterable[Json], log: Transcript) -> list[tuple[Item, Json]]:
+    def of_output(self, output: Iterable[Fields], log: Transcript) -> list[tuple[Item, Fields]]:
         """Return what ``response.output`` lists, each with the item that it is."""
         wholes = list(output)
         found: list[Item | None] = [None] * len(wholes)
@@ -387,7 +387,7 @@ class Items:
         return pairs
 
     def _by_signs(self) -> _Find:
-        def find(_: int, whole: Json, free: Mapping[Item, None]) -> Item | None:
+        def find(_: int, whole: Fields, free: Mapping[Item, None]) -> Item | None:
             kind, new_id, call_id = _signs(whole)
             item = self._known(kind, new_id, call_id)
             if (item is None or item not in free) and call_id:
@@ -425,7 +425,7 @@ def _merged(streamed: Sequence[Item], listed: Sequence[Item]) -> list[Item]:
 def _by_places(items: Sequence[Item], log: Transcript) -> _Find:
     here = {(item.place, item.type): item for item in reversed(items)}
 
-    def find(place: int, whole: Json, free: Mapping[Item, None]) -> Item | None:
+    def find(place: int, whole: Fields, free: Mapping[Item, None]) -> Item | None:
         kind, _, call_id = _signs(whole)
         item = here.get((place, kind))
         if item is None or item not in free or _differ(item.call_id, call_id):
@@ -439,7 +439,7 @@ def _by_contents(items: Sequence[Item], log: Transcript) -> _Find:
     by_content: dict[tuple[str, str], list[Item]] = {}
     begun = False
 
-    def find(_: int, whole: Json, free: Mapping[Item, None]) -> Item | None:
+    def find(_: int, whole: Fields, free: Mapping[Item, None]) -> Item | None:
         nonlocal begun
         if not begun:
             begun = True
@@ -467,7 +467,7 @@ def _said(item: Item, log: Transcript) -> str:
 _NAMES: Final = frozenset(("id", "status"))
 
 
-def _content(whole: Json) -> str:
+def _content(whole: Fields) -> str:
     """Return the same of an item that is listed."""
     kind = whole.get("type")
     if kind == "message":
@@ -479,7 +479,7 @@ def _content(whole: Json) -> str:
 
 
 def _agree(said: str, content: str) -> bool:
-    """Whether one of two contents is the beginning of the other, or they differ in margins."""
+    """Return whether one content begins the other, or they differ in margins."""
     if said.startswith(content) or content.startswith(said):
         return True
     return said.strip() == content.strip()
@@ -493,18 +493,18 @@ def _differ(one: str, other: str) -> bool:
     return bool(one and other and one != other)
 
 
-def _signs(whole: Json) -> tuple[str, str, str]:
+def _signs(whole: Fields) -> tuple[str, str, str]:
     """Return the type, the id and the call id of an item."""
     return text_of(whole.get("type")), text_of(whole.get("id")), text_of(whole.get("call_id"))
 
 
-def place_of(event: Json) -> int | None:
+def place_of(event: Fields) -> int | None:
     """Return the place of an event's item in the output."""
     place = event.get("output_index")
     return place if type(place) is int else None
 
 
-def index_of(event: Json, channel: Channel) -> int:
+def index_of(event: Fields, channel: Channel) -> int:
     """Return the index of an event's part."""
     index = event.get(channel.index)
     return index if type(index) is int else 0

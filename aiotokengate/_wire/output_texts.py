@@ -8,7 +8,6 @@ comes first is told.  A whole that contradicts its pieces is noted: what was sai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -19,6 +18,7 @@ from aiotokengate._wire.output_items import (
     TEXT,
     THOUGHT,
     Channel,
+    Fields,
     Item,
     Items,
     Part,
@@ -30,10 +30,9 @@ from aiotokengate._wire.question import FrameDecoder, dicts_in, text_of
 from aiotokengate._wire.transcript import ANSWER, COMMENTARY, REASONING, ChoiceState, Transcript
 from aiotokengate.types import Citation
 
-__all__ = ["PROTOCOL", "Event", "Json", "TextsDecoder"]
+__all__ = ["PROTOCOL", "Event", "TextsDecoder"]
 
 Event: TypeAlias = dict[str, Any]
-Json: TypeAlias = Mapping[str, Any]
 
 PROTOCOL: Final = "responses"
 
@@ -69,7 +68,7 @@ class TextsDecoder(FrameDecoder):
         return self._state
 
     def _unknown(self, name: str, data: object) -> None:
-        """Tell what no table knows."""
+        """Report what no table knows."""
         self._choice()
         self.transcript.unknown(0, PROTOCOL, name, self.clean(data))
 
@@ -86,13 +85,13 @@ class TextsDecoder(FrameDecoder):
             if event.get("logprobs"):
                 self._take_logprobs(part, event["logprobs"])
 
-    def _summary(self, event: Event) -> None:
+    def on_summary(self, event: Event) -> None:
         self._delta(event, SUMMARY)
 
-    def _thought(self, event: Event) -> None:
+    def on_thought(self, event: Event) -> None:
         self._delta(event, THOUGHT)
 
-    def _refusal(self, event: Event) -> None:
+    def on_refusal(self, event: Event) -> None:
         self._delta(event, REFUSAL)
 
     def _part(self, event: Event, channel: Channel) -> tuple[Item, Part]:
@@ -157,19 +156,19 @@ class TextsDecoder(FrameDecoder):
 
     # --- a part as a whole ----------------------------------------------------------------------
 
-    def _text_done(self, event: Event) -> None:
+    def on_text_done(self, event: Event) -> None:
         self._part_done(event, TEXT, event.get("text"))
 
-    def _refusal_done(self, event: Event) -> None:
+    def on_refusal_done(self, event: Event) -> None:
         self._part_done(event, REFUSAL, event.get("refusal"))
 
-    def _summary_done(self, event: Event) -> None:
+    def on_summary_done(self, event: Event) -> None:
         self._part_done(event, SUMMARY, event.get("text"))
 
-    def _thought_done(self, event: Event) -> None:
+    def on_thought_done(self, event: Event) -> None:
         self._part_done(event, THOUGHT, event.get("text"))
 
-    def _content_part(self, event: Event) -> None:
+    def on_content_part(self, event: Event) -> None:
         """Take a part as it is at its end."""
         part = event.get("part")
         channel = _channel_of(event, part) if isinstance(part, dict) else None
@@ -180,7 +179,7 @@ class TextsDecoder(FrameDecoder):
         elif isinstance(part, dict):
             self._unknown_part(self._items.of_event(event, ("message",)), part)
 
-    def _part_added(self, event: Event) -> None:
+    def on_part_added(self, event: Event) -> None:
         """Take a part that begins; what text it has by then mostly comes again."""
         part = event.get("part")
         if not isinstance(part, dict):
@@ -194,7 +193,7 @@ class TextsDecoder(FrameDecoder):
         self._annotations(item, part)
 
     def _keep_promises(self, item: Item) -> None:
-        """Say what parts had when they began, and nothing has said since."""
+        """Report what parts had when they began, and nothing has said since."""
         for channel, index, whole in item.promised:
             part = item.part(channel, index)
             self._close_part(item, part, text_of(whole[channel.text]))
@@ -242,7 +241,7 @@ class TextsDecoder(FrameDecoder):
         return ""
 
     def _say_rest(self, item: Item, part: Part, rest: str) -> None:
-        """Say what no piece has said; a character that was cut in two is in it as a whole."""
+        """Report what no piece has said; a character that was cut in two is in it as a whole."""
         self._choice().halves.clear()
         uneven, self.uneven = self.uneven, False
         self._say(item, part, rest)
@@ -251,11 +250,11 @@ class TextsDecoder(FrameDecoder):
 
     # --- an item as a whole ---------------------------------------------------------------------
 
-    def _close_thoughts(self, item: Item, whole: Json) -> None:
+    def _close_thoughts(self, item: Item, whole: Fields) -> None:
         channel = item.channel or (SUMMARY if texts_of(whole, SUMMARY) else THOUGHT)
         self._close_texts(item, channel, texts_of(whole, channel))
 
-    def _close_message(self, item: Item, whole: Json) -> None:
+    def _close_message(self, item: Item, whole: Fields) -> None:
         if item.kind is None and _is_commentary(whole):
             item.kind = COMMENTARY
         silent = not any(part.logprobs for part in item.parts)
@@ -286,20 +285,20 @@ class TextsDecoder(FrameDecoder):
 
     # --- what stands beside the text ------------------------------------------------------------
 
-    def _unknown_part(self, item: Item, part: Json) -> None:
+    def _unknown_part(self, item: Item, part: Fields) -> None:
         if item.is_new(part):
             self._unknown(text_of(part.get("type")) or "?", part)
 
-    def _annotation(self, event: Event) -> None:
+    def on_annotation(self, event: Event) -> None:
         annotation = event.get("annotation")
         if isinstance(annotation, dict):
             self._cite(self._items.of_event(event, ("message",)), annotation)
 
-    def _annotations(self, item: Item, part: Json) -> None:
+    def _annotations(self, item: Item, part: Fields) -> None:
         for annotation in dicts_in(part.get("annotations")):
             self._cite(item, annotation)
 
-    def _cite(self, item: Item, annotation: Json) -> None:
+    def _cite(self, item: Item, annotation: Fields) -> None:
         if not item.is_new(annotation):
             return
         state, annotation = self._choice(), self.clean(annotation)
@@ -312,7 +311,7 @@ class TextsDecoder(FrameDecoder):
 
 
 def _are_told(parts: list[Part], told: list[tuple[int, str]]) -> bool:
-    """Whether all was said when the parts were closed."""
+    """Return whether all was said when the parts were closed."""
     return len(parts) == len(told) and all(
         part.closed and part.has_said(text) for part, (_, text) in zip(parts, told, strict=True)
     )
@@ -350,21 +349,21 @@ def _ends(last: Part | None, told: list[tuple[int, str]], size: int) -> _Rests:
     return rests[::-1]
 
 
-def _channel_of(event: Event, part: Json) -> Channel | None:
+def _channel_of(event: Event, part: Fields) -> Channel | None:
     """Return what a part belongs to; gateways leave out the type of a summary's."""
     if "summary_index" in event:
         return SUMMARY
     return _CHANNELS.get(text_of(part.get("type")))
 
 
-def _is_commentary(item: Json | None) -> bool:
+def _is_commentary(item: Fields | None) -> bool:
     return item is not None and item.get("phase") == "commentary"
 
 
 _CITATION_KEYS: Final = frozenset(("url", "title", "start_index", "end_index"))
 
 
-def _citation(annotation: Json) -> Citation:
+def _citation(annotation: Fields) -> Citation:
     title = annotation.get("title")
     return Citation(
         text_of(annotation["url"]),

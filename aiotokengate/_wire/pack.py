@@ -36,7 +36,7 @@ class Packed:
         self.others = {place: item for place, item in enumerate(items) if type(item) is not str}
 
     def item(self, place: int) -> Any:  # noqa: ANN401 - a text or a delta
-        """Give one entry."""
+        """Return one entry."""
         if place in self.others:
             return self.others[place]
         start = self._ends[place - 1] if place else 0

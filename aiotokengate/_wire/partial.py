@@ -258,7 +258,7 @@ def _without_half(raw: str) -> str:
 
 
 def _decoded(raw: str) -> str:
-    """Give the text of a JSON string; control characters, which models write, are themselves."""
+    """Return the text of a JSON string; control characters, which models write, are themselves."""
     if "\\" not in raw:
         return raw
     try:

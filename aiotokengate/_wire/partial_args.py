@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 from aiotokengate._wire.jsontext import mended
+from aiotokengate.types import Json
 
 __all__ = ["PartialArgs"]
 
@@ -102,8 +103,9 @@ class PartialArgs:
         else:
             self._put(steps, _Text(text))
 
-    def _at(self, steps: Path) -> Any:  # noqa: ANN401 - whatever stands there
-        here: Any = self._root
+    def _at(self, steps: Path) -> Json:
+        """Return what stands at a place, None where there is nothing."""
+        here: Json = self._root
         for step in steps:
             if isinstance(here, dict) and isinstance(step, str):
                 here = here.get(step)
@@ -113,7 +115,7 @@ class PartialArgs:
                 return None
         return here
 
-    def _put(self, steps: Path, value: Any, *, bare: bool = False) -> None:  # noqa: ANN401
+    def _put(self, steps: Path, value: Json, *, bare: bool = False) -> None:
         """Put a value at a place, with the containers that lead there."""
         if bare and steps[-1:] == (_END,):
             steps = steps[:-1]
@@ -127,7 +129,7 @@ class PartialArgs:
             here = self._enter(here, step, [] if isinstance(after, int) else {})
         self._set(here, steps[-1], value)
 
-    def _enter(self, here: Any, step: str | int, fresh: Any) -> Any:  # noqa: ANN401
+    def _enter(self, here: Json, step: str | int, fresh: Json) -> Json:
         if isinstance(here, dict) and isinstance(here.get(step), dict | list):
             return here[step]
         known = isinstance(here, list) and isinstance(step, int) and 0 <= step < len(here)
@@ -136,7 +138,7 @@ class PartialArgs:
         self._set(here, step, fresh)
         return fresh
 
-    def _set(self, here: Any, step: str | int, value: Any) -> None:  # noqa: ANN401
+    def _set(self, here: Json, step: str | int, value: Json) -> None:
         if isinstance(here, dict) and isinstance(step, str):
             here[step] = value
         elif isinstance(here, list) and step == _END:
@@ -176,7 +178,8 @@ def _container(steps: Path) -> list[Any] | dict[str, Any]:
     return [] if steps[-1:] == (_END,) else {}
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - parsed JSON, with strings in pieces
+def _plain(value: Json) -> Json:
+    """Return parsed JSON whose strings are no longer in pieces."""
     if isinstance(value, _Text):
         return mended("".join(value.pieces), frozenset())
     if isinstance(value, list):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from aiotokengate import _wire
 from aiotokengate._wire.headers import (
     delay_in,
     request_id,
@@ -40,7 +41,7 @@ from aiotokengate.errors import (
     StatusError,
 )
 
-__all__ = ["Problem", "find_problem", "mask_keys", "status_error"]
+__all__ = ["Problem", "find_problem", "status_error"]
 
 ErrorClass: TypeAlias = type[StatusError]
 
@@ -347,12 +348,12 @@ def status_error(
     if hint is None:
         hint = _delay(body, problem, is_limit=told == _TOO_MANY or kind is RateLimited)
     return kind(
-        mask_keys(message) or _silent(status),
+        _wire.mask_keys(message) or _silent(status),
         status=told,
         code=problem.code,
         type=problem.type,
         request_id=request_id(headers) or problem.request_id or quoted,
-        body=mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
+        body=_wire.mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
         retry_after=hint,
         retryable=verdict,
         hint=_NO_SUCH_PATH if kind is BadRequest and _is_nowhere(told, problem) else None,
@@ -381,7 +382,7 @@ def _silent(status: int | None) -> str:
 
 
 def _is_nowhere(status: int | None, problem: Problem) -> bool:
-    """Whether it is the path that was not found, and not a job or a file, which have codes."""
+    """Return whether the path was not found, and not a job or a file, which have codes."""
     return status == _NOT_FOUND and problem.code is None
 
 
@@ -615,7 +616,7 @@ def _is_nothing(word: str | None) -> bool:
 
 
 def _is_bad(code: str | None) -> bool:
-    """Whether a code says that something went wrong: no zero, no word of success, no 2xx."""
+    """Return whether a code is an error's: no zero, no word of success, no 2xx."""
     if code is None or _is_nothing(code) or not code.strip("0"):
         return False
     return not (code.isdecimal() and len(code) == len("200") and int(code) in _SUCCESSES)
@@ -689,13 +690,11 @@ def _without_request_id(message: str) -> tuple[str, str | None]:
 
 def _plain_text(body: bytes) -> str:
     """Make a line of an HTML page (its title, else its text) or of plain text."""
-    from html import unescape  # noqa: PLC0415 - a large table, and most calls see no page
-
     lower = body.lower()
     title = _title(body, lower)
     text = b"".join(_between_tags(body, lower)) if title is None else title
     # Cut first: a number of thousands of digits is no character that could be unescaped.
-    return _clip(unescape(text[:_READ].decode("utf-8", "replace")))
+    return _clip(_wire.unescape(text[:_READ].decode("utf-8", "replace")))
 
 
 def _title(body: bytes, lower: bytes) -> bytes | None:
@@ -730,10 +729,3 @@ def _clip(text: str, most: int = MAX_TEXT) -> str:
     if not line.isascii():
         line = mended(line, frozenset())
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def mask_keys(text: str) -> str:
-    """Blank what looks like an API key."""
-    from aiotokengate._base.redaction import mask_keys  # noqa: PLC0415 - for errors only
-
-    return mask_keys(text)

@@ -5,12 +5,14 @@ Those that a program does not speak are not imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Final, TypeAlias, get_args
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import attrs
 
+from aiotokengate import _wire
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder, encode_chat
 from aiotokengate._wire.dialects import Dialect
 from aiotokengate._wire.question import Decoder, Encoded, Question
@@ -18,19 +20,17 @@ from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import ProtocolName
 from aiotokengate.errors import CallerError
 
-__all__ = ["ProtocolForm", "checked_protocol", "find_protocol"]
+__all__ = ["Codec", "checked_protocol", "find_protocol"]
 
 MakeDecoder: TypeAlias = Callable[[Dialect, Transcript], Decoder]
 
-_NAMES: Final[tuple[ProtocolName, ...]] = get_args(ProtocolName)
-
 
 @attrs.frozen(eq=False, repr=False)
-class ProtocolForm:
+class Codec:
     """One protocol.
 
     Attributes:
-        encode: gives the request of a question.
+        encode: returns the request of a question.
         decoder: makes what reads the reply.
     """
 
@@ -38,35 +38,33 @@ class ProtocolForm:
     decoder: MakeDecoder
 
 
+_CODECS: Final[Mapping[str, Callable[[], Codec]]] = MappingProxyType(
+    {
+        "chat": lambda: Codec(encode_chat, ChatCompletionsDecoder),
+        "responses": lambda: Codec(
+            _wire.encode_responses, lambda _, log: _wire.ResponsesDecoder(log)
+        ),
+        "messages": lambda: Codec(
+            _wire.encode_messages, lambda _, log: _wire.MessagesDecoder(log)
+        ),
+        "gemini": lambda: Codec(_wire.encode_gemini, lambda _, log: _wire.GeminiDecoder(log)),
+    }
+)
+
+
 @cache
-def find_protocol(name: ProtocolName) -> ProtocolForm:
-    """Give a protocol by its name."""
-    if name == "responses":
-        from aiotokengate._wire import responses, responses_reply  # noqa: PLC0415 - see the head
-
-        return ProtocolForm(
-            responses.encode_responses, lambda _, log: responses_reply.ResponsesDecoder(log)
-        )
-    if name == "messages":
-        from aiotokengate._wire import messages, messages_reply  # noqa: PLC0415 - the same
-
-        return ProtocolForm(
-            messages.encode_messages, lambda _, log: messages_reply.MessagesDecoder(log)
-        )
-    if name == "gemini":
-        from aiotokengate._wire import gemini, gemini_reply  # noqa: PLC0415 - the same
-
-        return ProtocolForm(gemini.encode_gemini, lambda _, log: gemini_reply.GeminiDecoder(log))
-    return ProtocolForm(encode_chat, ChatCompletionsDecoder)
+def find_protocol(name: ProtocolName) -> Codec:
+    """Return a protocol by its name."""
+    return _CODECS.get(name, _CODECS["chat"])()
 
 
 def checked_protocol(name: object) -> ProtocolName | None:
-    """Check the option.
+    """Return the option, if it names a protocol or is None.
 
     Raises:
         CallerError: there is no such protocol.
     """
-    if name is None or name in _NAMES:
-        return name
-    message = f"expected protocol as one of {', '.join(_NAMES)}, got {name!r}"
+    if name is None or name in _CODECS:
+        return name  # type: ignore[return-value]
+    message = f"expected protocol as one of {', '.join(_CODECS)}, got {name!r}"
     raise CallerError(message)

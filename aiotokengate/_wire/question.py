@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 import attrs
 import orjson
@@ -22,6 +22,7 @@ __all__ = [
     "FrameDecoder",
     "Question",
     "Reasoning",
+    "Suspect",
     "choice_in",
     "count_in",
     "dicts_in",
@@ -58,7 +59,7 @@ class Question:
     notes: tuple[str, ...] = ()
 
     def given(self) -> dict[str, Any]:
-        """Give the parameters that are not None."""
+        """Return the parameters that are not None."""
         return {name: value for name, value in self.params.items() if value is not None}
 
 
@@ -82,6 +83,11 @@ class Encoded:
     notes: tuple[str, ...] = ()
 
 
+Suspect: TypeAlias = Mapping[str, Any] | list[Any] | bytes
+"""What a decoder leaves for the framing to judge: a parsed frame that may be an error, a list of
+frames, or bytes that are not JSON."""
+
+
 class Decoder(Protocol):
     """Events of one reply in, entries of its transcript out; never raises on what the wire says.
 
@@ -90,30 +96,32 @@ class Decoder(Protocol):
         transcript: where the entries go.
         done: whether the protocol's own end came (``[DONE]``, ``message_stop``); nothing counts
             after it.
-        suspect: what the caller has to judge, and takes out: a frame that may be an error, as
-            parsed; a list of frames; or bytes that are no JSON text.
     """
 
     TYPED: ClassVar[str]
     transcript: Transcript
     done: bool
-    suspect: Mapping[str, Any] | list[Any] | bytes | None
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
 
-    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+    def feed_from(self, events: Sequence[bytes], at: int) -> tuple[int, Suspect | None]:
         """Take events from a place on, up to a suspect or the protocol's end.
 
         Returns:
-            The place after the last one that was taken.
+            The place after the last event that was taken, and what it was if it is suspect.
         """
 
-    def take(self, frame: object) -> None:
-        """Take one parsed frame: an event, or a whole reply that came as plain JSON."""
+    def take_frame(self, frame: object, *, damaged: bool = False) -> Suspect | None:
+        """Take one parsed frame: an event, or a whole reply that came as plain JSON.
 
-    def take_damaged(self, frame: object) -> None:
-        """Take one frame whose texts may begin or end inside a character."""
+        Args:
+            frame: as parsed.
+            damaged: whether its texts may begin or end inside a character.
+
+        Returns:
+            What it was if it is suspect.
+        """
 
     def end(self) -> None:
         """Take the end of the stream: tell what was held back, and seal the transcript."""
@@ -125,7 +133,7 @@ _MAY_BE_DEEP: Final = 400
 _DONE: Final = b"[DONE]"
 
 UNREADABLE: Final = b"?"
-"""Stands in ``suspect`` for a frame that is JSON, and no object, or nested too deeply."""
+"""The suspect that stands for a frame that is JSON, and no object, or nested too deeply."""
 
 
 class FrameDecoder:
@@ -135,6 +143,8 @@ class FrameDecoder:
 
     Attributes:
         splicer: takes what differs from an earlier event in its text alone.
+        suspect: what the newest event was, if it must be judged; returned by :meth:`feed_from`
+            and :meth:`take_frame`, which forget it.
         uneven: whether texts may begin or end inside a character.
     """
 
@@ -148,11 +158,11 @@ class FrameDecoder:
         """Begin a reply."""
         self.transcript = transcript
         self.done = False
-        self.suspect: Mapping[str, Any] | list[Any] | bytes | None = None
+        self.suspect: Suspect | None = None
         self.splicer = Splicer(transcript)
         self.uneven = False
 
-    def feed_from(self, events: Sequence[bytes], at: int) -> int:
+    def feed_from(self, events: Sequence[bytes], at: int) -> tuple[int, Suspect | None]:
         """Take events from a place on, up to a suspect or the protocol's end."""
         splicer, end = self.splicer, len(events)
         while at < end and self.suspect is None and not self.done:
@@ -162,7 +172,14 @@ class FrameDecoder:
                     break
             self.feed(events[at])
             at += 1
-        return at
+        suspect, self.suspect = self.suspect, None
+        return at, suspect
+
+    def take_frame(self, frame: object, *, damaged: bool = False) -> Suspect | None:
+        """Take one parsed frame, and return it if it is suspect."""
+        (self.take_damaged if damaged else self.take)(frame)
+        suspect, self.suspect = self.suspect, None
+        return suspect
 
     def feed(self, data: bytes) -> None:
         """Take the data of one event."""
@@ -222,7 +239,7 @@ class FrameDecoder:
             return value
 
     def no_object(self, frame: object) -> None:
-        """Put a frame aside that is JSON, and no object."""
+        """Call a frame suspect that is JSON, and no object."""
         self.suspect = frame if isinstance(frame, list) and frame else UNREADABLE
 
     def _not_orjson(self, data: bytes) -> None:
@@ -249,23 +266,23 @@ def choice_in(index: object) -> int:
 
 
 def text_of(value: object) -> str:
-    """Give a text of the wire, "" for whatever is none."""
+    """Return a text of the wire, "" for whatever is none."""
     return value if isinstance(value, str) else ""
 
 
 def dicts_in(value: object) -> list[Mapping[str, Any]]:
-    """Give the objects of a list of the wire, none for whatever is no list."""
+    """Return the objects of a list of the wire, none for whatever is no list."""
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
 def count_in(usage: Mapping[str, Any], name: str) -> int:
-    """Give a count of tokens, 0 for whatever is none."""
+    """Return a count of tokens, 0 for whatever is none."""
     value = usage.get(name)
     return value if isinstance(value, int) else 0
 
 
 def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | None:
-    """Give the blocks, items or parts that a message of the history has for a protocol, if any."""
+    """Return the blocks, items or parts that a message has for a protocol, if any."""
     native = message.get("native")
     if not isinstance(native, Mapping) or native.get("protocol") != protocol:
         return None
@@ -274,7 +291,7 @@ def native_content(message: Mapping[str, Any], protocol: str) -> list[Any] | Non
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a body with more fields; objects that stand in both are merged, the later one wins."""
+    """Return a body with more fields; objects in both are merged, the later value wins."""
     whole = dict(body)
     for key, value in more.items():
         old = whole.get(key)
@@ -286,7 +303,7 @@ def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def joined_text(content: object) -> str:
-    """Give the text of a message's content, whichever form it has."""
+    """Return the text of a message's content, whichever form it has."""
     if isinstance(content, str):
         return content
     return "".join(_texts(content))

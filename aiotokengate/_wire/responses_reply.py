@@ -20,12 +20,12 @@ from typing import Any, Final, TypeAlias
 from aiotokengate._wire.endings import ending_of, reason_of
 from aiotokengate._wire.jsontext import same
 from aiotokengate._wire.output_calls import ACTIONS, INPUTS, STREAMED, ItemCalls, with_pieces
-from aiotokengate._wire.output_items import SUMMARY, TEXT, THOUGHT, Item, texts_of
-from aiotokengate._wire.output_texts import PROTOCOL, Event, Json, TextsDecoder
+from aiotokengate._wire.output_items import SUMMARY, TEXT, THOUGHT, Fields, Item, texts_of
+from aiotokengate._wire.output_texts import PROTOCOL, Event, TextsDecoder
 from aiotokengate._wire.question import dicts_in, text_of
 from aiotokengate._wire.splice import Append
 from aiotokengate._wire.transcript import ChoiceState, Transcript
-from aiotokengate.types import Media
+from aiotokengate.types import Json, Media
 
 __all__ = ["ResponsesDecoder"]
 
@@ -159,12 +159,12 @@ class ResponsesDecoder(TextsDecoder):
 
     # --- calls ----------------------------------------------------------------------------------
 
-    def _arguments(self, event: Event) -> None:
+    def on_arguments(self, event: Event) -> None:
         text = event.get("delta")
         if text and isinstance(text, str):
             self._calls.add(self._items.of_event(event, _types_of(event)), text)
 
-    def _arguments_done(self, event: Event) -> None:
+    def on_arguments_done(self, event: Event) -> None:
         item = self._items.of_event(event, _types_of(event))
         named = {key: event[key] for key in ("name", "call_id") if event.get(key)}
         whole = event.get("arguments", event.get("input"))
@@ -174,7 +174,7 @@ class ResponsesDecoder(TextsDecoder):
 
     # --- items ----------------------------------------------------------------------------------
 
-    def _added(self, event: Event) -> None:
+    def on_added(self, event: Event) -> None:
         whole = event.get("item")
         if isinstance(whole, dict):
             self._choice()
@@ -185,14 +185,14 @@ class ResponsesDecoder(TextsDecoder):
             if item.type in STREAMED and not item.begun:
                 self._calls.begin(item, whole)
 
-    def _item_done(self, event: Event) -> None:
+    def on_item_done(self, event: Event) -> None:
         whole = event.get("item")
         if isinstance(whole, dict):
             self._choice()
             whole = self.clean(whole)
             self._close(self._items.done(event, whole), whole)
 
-    def _close(self, item: Item, whole: Json) -> None:
+    def _close(self, item: Item, whole: Fields) -> None:
         """Take an item that is over, and say what no piece has said of it."""
         self._fall_silent()
         if item.open:
@@ -202,8 +202,8 @@ class ResponsesDecoder(TextsDecoder):
             # Some give the signature of a thought at the end of the response alone.
             item.final = item.final if item.final.get("encrypted_content") else whole
 
-    def _tell(self, item: Item, whole: Json) -> None:
-        """Say what of an item no piece has said."""
+    def _tell(self, item: Item, whole: Fields) -> None:
+        """Report what of an item no piece has said."""
         if item.type == "message":
             self._close_message(item, whole)
         elif item.type == "reasoning":
@@ -218,7 +218,7 @@ class ResponsesDecoder(TextsDecoder):
 
     # --- what the vendor's tools do -------------------------------------------------------------
 
-    def _work(self, item: Item, whole: Json) -> None:
+    def _work(self, item: Item, whole: Fields) -> None:
         """Take what a tool of the vendor's has done."""
         data = text_of(whole.get("result"))
         if item.type == "image_generation_call" and data:
@@ -228,7 +228,7 @@ class ResponsesDecoder(TextsDecoder):
         else:
             self.transcript.worked(self._choice())
 
-    def _keep_piece(self, event: Event, kind: str, name: str, whole: str) -> None:
+    def keep_piece(self, event: Event, kind: str, name: str, whole: str) -> None:
         """Keep a piece of an item of the vendor's until the item is over, which has it all."""
         item = self._items.of_event(event, (kind,))
         number = event.get("command_index")
@@ -240,24 +240,24 @@ class ResponsesDecoder(TextsDecoder):
         elif event.get("delta"):
             item.keep(name, event["delta"])
 
-    def _hear(self, event: Event) -> None:
+    def on_audio(self, event: Event) -> None:
         """Keep a piece of audio: base64 by itself each, or its transcript."""
         piece = text_of(event.get("delta"))
         if piece:
             name = "transcript" if "transcript" in event["type"] else "data"
             self._choice().hear({name: piece})
 
-    def _nothing(self, event: Event) -> None:
+    def on_progress(self, event: Event) -> None:
         """Take an event that says no more than that somebody is at work."""
 
     # --- the response ---------------------------------------------------------------------------
 
-    def _about(self, event: Event) -> None:
+    def on_about(self, event: Event) -> None:
         response = event.get("response")
         if isinstance(response, dict):
             self._identify(response)
 
-    def _identify(self, response: Json) -> None:
+    def _identify(self, response: Fields) -> None:
         log, response = self.transcript, self.clean(response)
         log.model = log.model or text_of(response.get("model"))
         log.id = log.id or text_of(response.get("id"))
@@ -267,13 +267,13 @@ class ResponsesDecoder(TextsDecoder):
         more = {key: response[key] for key in response.keys() - _KEPT}
         log.extra.update({key: value for key, value in more.items() if value is not None})
 
-    def _ended(self, event: Event) -> None:
+    def on_end(self, event: Event) -> None:
         self.done = True
         response = event.get("response")
         kind = event["type"].removeprefix("response.")
         self._whole(response if isinstance(response, dict) else {}, kind)
 
-    def _whole(self, response: Json, kind: str) -> None:
+    def _whole(self, response: Fields, kind: str) -> None:
         """Take a response as it is at its end; ``kind`` is what its event says, if it has one."""
         self._identify(response)
         usage = response.get("usage")
@@ -285,7 +285,7 @@ class ResponsesDecoder(TextsDecoder):
             self._close(item, whole)
         self._conclude(response, _status_of(response, kind))
 
-    def _bare_response(self, response: Json) -> None:
+    def _bare_response(self, response: Fields) -> None:
         """Take a response without an event; beyond a few it is told as it came."""
         self._wholes += 1
         if self._wholes > _MOST_WHOLES:
@@ -293,7 +293,7 @@ class ResponsesDecoder(TextsDecoder):
         else:
             self._whole(response, "")
 
-    def _conclude(self, response: Json, status: str) -> None:
+    def _conclude(self, response: Fields, status: str) -> None:
         error = response.get("error")
         if error and (status in _BROKEN or _says_something(error)):
             self.suspect = {"error": error}
@@ -302,7 +302,7 @@ class ResponsesDecoder(TextsDecoder):
         elif status not in _UNFINISHED:
             self._finish(response, status)
 
-    def _finish(self, response: Json, status: str) -> None:
+    def _finish(self, response: Fields, status: str) -> None:
         details = response.get("incomplete_details")
         why = text_of(details.get("reason")) if isinstance(details, dict) else ""
         cut, state = bool(why) or status == "incomplete", self._choice()
@@ -317,7 +317,7 @@ class ResponsesDecoder(TextsDecoder):
             self.transcript.finish(state, "stop", "finished", status)
 
     def _settle(self, *, cut: bool) -> None:
-        """Tell what has waited for the end, and what only the beginning of an item has said."""
+        """Report what has waited for the end, and what only the beginning of an item has said."""
         for item in [item for item in self._items.all if item.open]:
             if item.type in INPUTS or item.type in ACTIONS:
                 self._calls.tell_first(item, with_pieces(item))
@@ -326,7 +326,7 @@ class ResponsesDecoder(TextsDecoder):
                 self._keep_promises(item)
         self._calls.settle(self._items, cut=cut)
 
-    def _error(self, event: Event) -> None:
+    def on_error(self, event: Event) -> None:
         """Take an error, flat or nested."""
         nested = event.get("error")
         self.suspect = event if isinstance(nested, dict) else {"error": {**event, "type": None}}
@@ -343,7 +343,7 @@ class ResponsesDecoder(TextsDecoder):
             native = {"protocol": PROTOCOL, "content": content}
             state.native = native | {"asked": log.asked, "model": log.model}
 
-    def _back(self, item: Item) -> Json | None:
+    def _back(self, item: Item) -> Fields | None:
         """Return an item as it goes back in the next turn, None for one that can't."""
         if item.type in INPUTS or item.type in ACTIONS:
             return self._calls.back(item)
@@ -351,7 +351,7 @@ class ResponsesDecoder(TextsDecoder):
             return self._built(item)
         return item.final if item.type else None
 
-    def _built(self, item: Item) -> Json | None:
+    def _built(self, item: Item) -> Fields | None:
         """Build a message that never came as a whole."""
         content = [
             {"type": part.channel.part, part.channel.text: part.said(self.transcript)}
@@ -362,7 +362,7 @@ class ResponsesDecoder(TextsDecoder):
         built = {"type": "message", "role": "assistant", "content": content, **phase}
         return built if content else None
 
-    def _left(self, item: Item) -> Json | None:
+    def _left(self, item: Item) -> Fields | None:
         """Return what of an item is told nowhere else."""
         if item.begun:
             return None
@@ -399,43 +399,43 @@ def _kept_as(kind: str, name: str, whole: str) -> _Take:
     """Return what keeps the pieces of an item; ``whole`` is the key of an event that has all."""
 
     def take(decoder: ResponsesDecoder, event: Event) -> None:
-        decoder._keep_piece(event, kind, name, whole)  # noqa: SLF001 - of this module
+        decoder.keep_piece(event, kind, name, whole)
 
     return take
 
 
 _SPEAKING: Final[Mapping[str, _Take]] = {
-    "output_item.added": ResponsesDecoder._added,  # noqa: SLF001 - of this module
-    "output_item.done": ResponsesDecoder._item_done,  # noqa: SLF001
-    "content_part.added": ResponsesDecoder._part_added,  # noqa: SLF001
-    "content_part.done": ResponsesDecoder._content_part,  # noqa: SLF001
-    "output_text.delta": ResponsesDecoder._nothing,  # noqa: SLF001 - those with text go first
-    "output_text.done": ResponsesDecoder._text_done,  # noqa: SLF001
-    "output_text.annotation.added": ResponsesDecoder._annotation,  # noqa: SLF001
-    "refusal.delta": ResponsesDecoder._refusal,  # noqa: SLF001
-    "refusal.done": ResponsesDecoder._refusal_done,  # noqa: SLF001
-    "reasoning_text.delta": ResponsesDecoder._thought,  # noqa: SLF001
-    "reasoning_text.done": ResponsesDecoder._thought_done,  # noqa: SLF001
-    "reasoning_summary_text.delta": ResponsesDecoder._summary,  # noqa: SLF001
-    "reasoning_summary_text.done": ResponsesDecoder._summary_done,  # noqa: SLF001
-    "reasoning_summary_part.added": ResponsesDecoder._part_added,  # noqa: SLF001
-    "reasoning_summary_part.done": ResponsesDecoder._content_part,  # noqa: SLF001
-    "function_call_arguments.delta": ResponsesDecoder._arguments,  # noqa: SLF001
-    "function_call_arguments.done": ResponsesDecoder._arguments_done,  # noqa: SLF001
-    "custom_tool_call_input.delta": ResponsesDecoder._arguments,  # noqa: SLF001
-    "custom_tool_call_input.done": ResponsesDecoder._arguments_done,  # noqa: SLF001
-    "audio.delta": ResponsesDecoder._hear,  # noqa: SLF001
-    "audio.transcript.delta": ResponsesDecoder._hear,  # noqa: SLF001
+    "output_item.added": ResponsesDecoder.on_added,
+    "output_item.done": ResponsesDecoder.on_item_done,
+    "content_part.added": ResponsesDecoder.on_part_added,
+    "content_part.done": ResponsesDecoder.on_content_part,
+    "output_text.delta": ResponsesDecoder.on_progress,  # those with text go first
+    "output_text.done": ResponsesDecoder.on_text_done,
+    "output_text.annotation.added": ResponsesDecoder.on_annotation,
+    "refusal.delta": ResponsesDecoder.on_refusal,
+    "refusal.done": ResponsesDecoder.on_refusal_done,
+    "reasoning_text.delta": ResponsesDecoder.on_thought,
+    "reasoning_text.done": ResponsesDecoder.on_thought_done,
+    "reasoning_summary_text.delta": ResponsesDecoder.on_summary,
+    "reasoning_summary_text.done": ResponsesDecoder.on_summary_done,
+    "reasoning_summary_part.added": ResponsesDecoder.on_part_added,
+    "reasoning_summary_part.done": ResponsesDecoder.on_content_part,
+    "function_call_arguments.delta": ResponsesDecoder.on_arguments,
+    "function_call_arguments.done": ResponsesDecoder.on_arguments_done,
+    "custom_tool_call_input.delta": ResponsesDecoder.on_arguments,
+    "custom_tool_call_input.done": ResponsesDecoder.on_arguments_done,
+    "audio.delta": ResponsesDecoder.on_audio,
+    "audio.transcript.delta": ResponsesDecoder.on_audio,
     "image_generation_call.partial_image": _kept_as(
         "image_generation_call", "partial_image", _IMAGE
     ),
-    "created": ResponsesDecoder._about,  # noqa: SLF001
-    "queued": ResponsesDecoder._about,  # noqa: SLF001
-    "in_progress": ResponsesDecoder._about,  # noqa: SLF001
-    "completed": ResponsesDecoder._ended,  # noqa: SLF001
-    "incomplete": ResponsesDecoder._ended,  # noqa: SLF001
-    "failed": ResponsesDecoder._ended,  # noqa: SLF001
-    "cancelled": ResponsesDecoder._ended,  # noqa: SLF001 - in no package, but plain
+    "created": ResponsesDecoder.on_about,
+    "queued": ResponsesDecoder.on_about,
+    "in_progress": ResponsesDecoder.on_about,
+    "completed": ResponsesDecoder.on_end,
+    "incomplete": ResponsesDecoder.on_end,
+    "failed": ResponsesDecoder.on_end,
+    "cancelled": ResponsesDecoder.on_end,  # in no package, but plain
 }
 
 _PIECES: Final[Mapping[str, _Take]] = {
@@ -468,11 +468,11 @@ _EVENTS: Final[Mapping[str, _Take]] = MappingProxyType(
             for state in ("added", "delta", "done")
         },
         **{
-            f"response.{kind}.{state}": ResponsesDecoder._nothing  # noqa: SLF001
+            f"response.{kind}.{state}": ResponsesDecoder.on_progress
             for kind, states in _AT_WORK.items()
             for state in states
         },
-        "error": ResponsesDecoder._error,  # noqa: SLF001
+        "error": ResponsesDecoder.on_error,
     }
 )
 
@@ -482,7 +482,7 @@ def _types_of(event: Event) -> tuple[str, ...]:
     return STREAMED[::-1] if "custom" in event["type"] else STREAMED
 
 
-def _status_of(response: Json, kind: str) -> str:
+def _status_of(response: Fields, kind: str) -> str:
     """Return how a response has ended: what its event says, unless its status says worse."""
     status = text_of(response.get("status")).lower()
     if not kind:
@@ -494,13 +494,13 @@ def _status_of(response: Json, kind: str) -> str:
 
 
 def _says_something(error: object) -> bool:
-    """Whether an error has any content; some relays write an empty one into every frame."""
+    """Return whether an error has any content; some relays write an empty one into every frame."""
     if isinstance(error, dict):
         return any(error.get(key) for key in ("message", "code", "type"))
     return bool(error)
 
 
-def _joined(pieces: list[Any]) -> Any:  # noqa: ANN401 - JSON
+def _joined(pieces: list[Json]) -> Json:
     """Join pieces of a text, or the texts of objects (a command's ``stdout`` and ``stderr``)."""
     if len(pieces) == 1:
         return pieces[0]

@@ -1,6 +1,6 @@
-"""Ids of calls as Mistral takes them: nine letters or digits, and nothing else.
+"""Ids of calls as some models take them: nine letters or digits, and nothing else.
 
-Some of its deployments refuse a history with any other (``profiles/mistral`` of PyPI's
+Some deployments of Mistral's refuse a history with any other (``profiles/mistral`` of PyPI's
 pydantic-ai-slim 2.68.0), so the ids of other vendors, and ours, are mapped.  The same id is
 mapped alike in every request, and a call and its result agree.
 """
@@ -12,23 +12,16 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from aiotokengate.catalogue import bare_name
+from aiotokengate.types import Json
 
 __all__ = ["with_short_ids"]
 
-_MISTRALS: Final = re.compile(
-    r"(?:open-)?(?:mistral|mixtral|magistral|ministral|codestral|devstral|pixtral|voxtral)"
-)
 _LENGTH: Final = 9
 _SHORT: Final = re.compile(rf"[A-Za-z0-9]{{{_LENGTH}}}")
 
 
-def with_short_ids(
-    messages: Sequence[Mapping[str, Any]], model: str
-) -> Sequence[Mapping[str, Any]]:
-    """Return the messages with ids that Mistral takes, if the model is one of Mistral's."""
-    if _MISTRALS.match(bare_name(model)) is None:
-        return messages
+def with_short_ids(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the messages with short ids, the same for a call and its result."""
     return [_renamed(message) for message in messages]
 
 
@@ -41,7 +34,7 @@ def _renamed(message: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**message, "tool_calls": [_renamed_call(call) for call in calls]}
 
 
-def _renamed_call(call: Any) -> Any:  # noqa: ANN401 - JSON
+def _renamed_call(call: Json) -> Json:
     if isinstance(call, Mapping) and isinstance(own := call.get("id"), str):
         return {**call, "id": _short(own)}
     return call

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from aiotokengate._wire.parts import last_user_turn
 from aiotokengate._wire.question import joined_text
-from aiotokengate.catalogue import Model, ProtocolName, bare_name
+from aiotokengate.catalogue import CATALOGUE, Model, ProtocolName, bare_name
+from aiotokengate.types import Json
 
 __all__ = ["STAND_IN", "has_seals", "own_turns"]
 
@@ -43,15 +45,18 @@ def own_turns(
         model: that it goes to.
         row: what the catalogue says of it.
         protocol: that it goes over.
-        keep: whether Claude's blocks go to another Claude all the same, which does not see them.
+        keep: whether blocks of another model of this protocol go along all the same, which this
+            one does not see.
     """
     kept: list[Message] = []
     lost: list[int] = []
-    current = _current_turn(messages) if protocol == "gemini" and _wants_marks(row) else None
+    # Google looks at what came since the user's last words.
+    current = last_user_turn(messages) if protocol == "gemini" and _wants_marks(row) else None
     for place, message in enumerate(messages):
         mine = message
         if _is_foreign(message, model):
-            mine = message if keep and _is_claudes(message) else _unsigned(message, protocol)
+            stays = keep and _is_at_home(message, protocol)
+            mine = message if stays else _unsigned(message, protocol)
             if mine is not message or _stays_behind(message, protocol, keep=keep):
                 lost.append(place)
             if current is not None and place >= current:
@@ -68,12 +73,13 @@ def _notes(places: Sequence[int]) -> Iterator[str]:
 
 
 def _stays_behind(message: Message, protocol: ProtocolName, *, keep: bool) -> bool:
-    """Whether something signed is not for this protocol, or not read by this model."""
+    """Return whether something signed is not for this protocol, or not read by this model."""
     return _is_signed(message) and (keep or message["native"].get("protocol") != protocol)
 
 
-def _is_claudes(message: Message) -> bool:
-    return any(name.startswith("claude") for name in _makers(message))
+def _is_at_home(message: Message, protocol: ProtocolName) -> bool:
+    """Return whether the model that made a turn speaks this protocol of its own."""
+    return any(CATALOGUE.find(name).protocol == protocol for name in _makers(message))
 
 
 def _makers(message: Message) -> list[str]:
@@ -86,7 +92,7 @@ def _makers(message: Message) -> list[str]:
 
 
 def _is_foreign(message: Message, model: str) -> bool:
-    """Whether a turn names the model that made it, and that is another one."""
+    """Return whether a turn names the model that made it, and that is another one."""
     makers = _makers(message) if message.get("role") == "assistant" else []
     return bool(makers) and bare_name(model) not in makers
 
@@ -186,12 +192,12 @@ def _unsigned_chat(message: Message) -> Message:
 
 
 def has_seals(message: Message) -> bool:
-    """Whether a turn in the form of Chat Completions holds anything that its model signed."""
+    """Return whether a turn of Chat Completions holds anything that its model signed."""
     return _unsigned_chat(message) is not message
 
 
 def _is_thought(part: object) -> bool:
-    """Whether a part of content is Mistral's form of thoughts, which others refuse."""
+    """Return whether a part of content is Mistral's form of thoughts, which others refuse."""
     return isinstance(part, Mapping) and part.get("type") == "thinking"
 
 
@@ -215,7 +221,7 @@ def _google(call: object) -> Mapping[str, Any]:
     return google if isinstance(google, Mapping) and google.get("thought_signature") else {}
 
 
-def _unmarked(call: Any) -> Any:  # noqa: ANN401 - JSON
+def _unmarked(call: Json) -> Json:
     if not _google(call):
         return call
     return {key: value for key, value in call.items() if key != "extra_content"}
@@ -225,14 +231,8 @@ def _unmarked(call: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _wants_marks(row: Model) -> bool:
-    """Whether a model refuses a call without its mark: Gemini from 3 on, asked by level."""
+    """Return whether a model refuses a call without its mark: Gemini from 3 on, asked by level."""
     return row.wants_back == "blocks" and bool(row.efforts)
-
-
-def _current_turn(messages: Sequence[Message]) -> int:
-    """Return the place of the user's last words; Google looks at what came since."""
-    said = (place for place, message in enumerate(messages) if message.get("role") == "user")
-    return max(said, default=0)
 
 
 def _vouched(message: Message) -> Message:

@@ -76,7 +76,7 @@ class Append:
         *,
         typed: bool = False,
     ) -> None:
-        """Say what it is for."""
+        """Show what it is for."""
         self.kind = kind
         self.also = also
         self.through = through
@@ -238,7 +238,7 @@ class Splicer:
         return at
 
     def worth(self, data: bytes) -> bool:
-        """Say whether a piece of text is worth a template: not the first one, nor in vain."""
+        """Return whether a piece of text is worth a template: not the first one, nor in vain."""
         seen, self._seen = self._seen, True
         vain = self._learned >= FAIR_TRIAL and self.hits < 4 * self._learned
         return seen and not vain and len(data) <= LONGEST
@@ -272,7 +272,7 @@ class Splicer:
         self.templates.clear()
 
     def _scalars(self, chunk: dict[str, Any], changing: Iterable[str]) -> list[Hole]:
-        """Give the values that have changed since the last time."""
+        """Return the values that have changed since the last time."""
         now = {key: chunk[key] for key in changing if type(chunk.get(key)) in _SCALARS}
         new = {key for key in now.keys() & self._last.keys() if now[key] != self._last[key]}
         self._last = now

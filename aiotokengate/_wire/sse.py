@@ -8,16 +8,15 @@ nearly every block of a chat stream is one ``data:`` line and takes the short pa
 else (comments, ``event:``, ``id:``, several data lines, an event cut by a read) goes line by line
 through the field rules.
 
-The one thing beside the standard: a line that begins with ``{`` is, by the rules, a field nobody
-knows.  Gateways write a bare error body there, on one line or over several, so such lines and the
-unknown ones after them are kept for whoever wants to look: in :attr:`SSEDecoder.aside`, or in
-:attr:`SSEDecoder.odd` with their place among the events
+The one thing beside the standard: a line without a known field is, by the rules, to be ignored.
+Gateways write a bare error body there, on one line or over several, so such lines are kept in
+:attr:`SSEDecoder.odd`, with their place among the events
 (https://html.spec.whatwg.org/multipage/server-sent-events.html, §9.2.6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -64,11 +63,9 @@ class SSEDecoder:
 
     Attributes:
         max_event_bytes: the limit on one event: all lines since the blank one before it.
-        aside: of :meth:`feed`, lines that began like a JSON object where a field was expected,
-            and those that go on with it.
-        odd: of the last :meth:`feed_data`, or of :meth:`close` after it, in turn: how many events
-            came before, whether it is an event named ``error``, and its data; else it is a line
-            without a known field.
+        odd: of the last :meth:`feed`, :meth:`feed_data` or :meth:`close`, in turn, what is no
+            usual event: how many events came before it, whether it is an event named ``error``
+            (of :meth:`feed_data`), and its data; else it is a line without a known field.
         comments: how many comment lines came (keep-alives).
     """
 
@@ -85,7 +82,6 @@ class SSEDecoder:
         "_retry",
         "_searched",
         "_size",
-        "aside",
         "comments",
         "max_event_bytes",
         "odd",
@@ -94,11 +90,10 @@ class SSEDecoder:
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Begin at the start of a body."""
         self.max_event_bytes: int = max_event_bytes
-        self.aside: list[bytes] = []
         self.odd: list[tuple[int, bool, bytes]] = []
         self.comments: int = 0
         self._buffer = bytearray()
-        self._found: list[bytes] | None = None
+        self._found: Sequence[object] = ()  # the events of this read
         self._late: list[bytes] = []  # lines without a known field, behind data of their event
         self._searched = 0
         self._at_start = True
@@ -116,18 +111,19 @@ class SSEDecoder:
         Raises:
             WireError: an event is larger than ``max_event_bytes``.
         """
+        self.odd.clear()
         events: list[ServerSentEvent] = []
+        self._found = events
         text = self._whole_lines(chunk)
         if text and self._in_event:
             text = self._finish_event(text, events.append)
         if text:
             self._blocks(text, events.append)
-        if self._buffer:
-            self._check(self._size + len(self._buffer))
+        self._end_read()
         return events
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
-        """Do the same as :meth:`feed`, for protocols that need nothing but the events' data.
+        """Decode like :meth:`feed`, for protocols that need nothing but the events' data.
 
         Events with the name ``error`` are put into ``odd``: their name says more than their data,
         which may be plain text.
@@ -138,7 +134,8 @@ class SSEDecoder:
             whole = None if _CR in chunk else self._plain(chunk)
             if whole is not None:
                 return whole
-        found = self._found = []
+        found: list[bytes] = []
+        self._found = found
 
         def give(event: ServerSentEvent) -> None:
             if event.event == "error":
@@ -157,9 +154,7 @@ class SSEDecoder:
         else:
             found += plain
             self._lines(text[end:])
-        self._found = []  # of the next read: these would be kept alive for nothing
-        if self._buffer:
-            self._check(self._size + len(self._buffer))
+        self._end_read()
         return found
 
     def close(self) -> ServerSentEvent | None:
@@ -180,8 +175,13 @@ class SSEDecoder:
             event.unterminated = True
         return events[0] if events else None
 
+    def _end_read(self) -> None:
+        self._found = ()  # or its events would be kept alive for nothing
+        if self._buffer:
+            self._check(self._size + len(self._buffer))
+
     def _whole_lines(self, chunk: bytes) -> bytes:
-        """Give all lines that are complete now, ended by LF; keep the rest."""
+        """Return all lines that are complete now, ended by LF; keep the rest."""
         if self._at_start:
             chunk = self._without_bom(chunk)
         if self._after_cr and chunk:
@@ -229,7 +229,7 @@ class SSEDecoder:
         return text[end + 2 :]
 
     def _plain(self, text: bytes) -> list[bytes] | None:
-        """Give the data of whole events of one ``data:`` line each, if the text is just that."""
+        """Return the data of whole events of one ``data:`` line each, if the text is just that."""
         if not text.endswith(b"\n\n") or len(text) > self.max_event_bytes:
             return None
         if text.startswith(b"data: "):
@@ -274,13 +274,10 @@ class SSEDecoder:
         name, _, value = line.partition(b":")
         if name in _FIELDS:
             self._field(name, value.removeprefix(b" "))
-        elif self._found is not None:
-            if self._data:
-                self._late.append(line)
-            else:
-                self.odd.append((len(self._found), False, line))
-        elif line.startswith(b"{") or self.aside:
-            self.aside.append(line)
+        elif self._data:
+            self._late.append(line)
+        else:
+            self.odd.append((len(self._found), False, line))
 
     def _field(self, name: bytes, value: bytes) -> None:
         if name == b"data":
@@ -300,7 +297,7 @@ class SSEDecoder:
             give(ServerSentEvent(self._event, data, self._id, self._retry))
             self._data.clear()
         if self._late:
-            place = len(self._found or ())
+            place = len(self._found)
             self.odd += [(place, False, line) for line in self._late]
             self._late.clear()
         self._in_event = False
@@ -315,7 +312,7 @@ class SSEDecoder:
 
 
 def _named(text: bytes) -> list[bytes] | None:
-    """Do the same where each event has a line with its name before that with its data."""
+    """Work the same where each event has a line with its name before that with its data."""
     found = []
     head, size = b"\n", 1  # that of the event before, which most have, too
     for block in text[:-2].split(b"\n\n"):

@@ -1,8 +1,9 @@
 """Asking for thinking, one way for all: ``reasoning=`` becomes each family's own fields.
 
-Strategy.  A *way* is a function from what is asked to the fields that say so, chosen by the row of
-the catalogue.  It uses the fields that survive the gateway, which drops what it does not know
-without a word, and it leaves a note where an answer had to be rounded or can't be given at all.
+Strategy.  A *way* goes from what is asked to the fields that say so; the row of the catalogue
+names it, and :data:`WAYS` has all that sets it apart from others.  It uses the fields that survive
+the gateway, which drops what it does not know without a word, and it leaves a note where an answer
+had to be rounded or can't be given at all.
 Nothing is asked for where ``reasoning`` is None.
 
 Sources: the vendors' own pages, and the request structs of new-api.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -24,10 +25,12 @@ __all__ = [
     "LEVELS",
     "WAYS",
     "ThinkingFields",
+    "Way",
     "ask_to_think",
     "checked_reasoning",
     "nearest_effort",
     "unheeded",
+    "way_of",
 ]
 
 LEVELS: Final = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -84,7 +87,23 @@ class _Wish:
         return (_note(self, f"a budget is not taken here, asked for {self.level!r}"),)
 
 
-Way: TypeAlias = Callable[[_Wish], ThinkingFields]
+Ask: TypeAlias = Callable[[_Wish], ThinkingFields]
+
+
+@attrs.frozen
+class Way:
+    """One way of asking for thinking.
+
+    Attributes:
+        ask: returns the fields of a wish.
+        budget: whether a model that is asked so thinks by a number of tokens: "always", "given"
+            (where the caller gives a number), "refused" (a number is a 400), or "never".
+        only_asked: whether such a model does not think unless it is asked to.
+    """
+
+    ask: Ask
+    budget: Literal["always", "given", "refused", "never"] = "never"
+    only_asked: bool = False
 
 
 def checked_reasoning(reasoning: object) -> Reasoning:
@@ -107,7 +126,7 @@ def checked_reasoning(reasoning: object) -> Reasoning:
 def ask_to_think(
     question: Question, protocol: ProtocolName, max_tokens: int | None
 ) -> ThinkingFields:
-    """Give the fields by which a question asks for as much thinking as it wants.
+    """Return the fields by which a question asks for as much thinking as it wants.
 
     Args:
         question: with its ``reasoning`` and the row of its model.
@@ -116,11 +135,16 @@ def ask_to_think(
     """
     if question.reasoning is None:
         return _NOTHING
-    row = question.row
+    way = way_of(question.row, protocol)
+    return way.ask(_Wish(question.reasoning, question.row, max_tokens))
+
+
+def way_of(row: Model, protocol: ProtocolName) -> Way:
+    """Return the way in which a model is asked to think over a protocol."""
     name = row.thinking if protocol == "chat" else row.native_thinking
     if name == "unknown":
         name = "none" if row.thinking == "none" else _UNKNOWN[protocol]
-    return WAYS[name](_Wish(question.reasoning, row, max_tokens))
+    return WAYS[name]
 
 
 def unheeded(question: Question, protocol: ProtocolName) -> tuple[str, ...]:
@@ -156,9 +180,12 @@ def _without_length(wish: _Wish, fields: Mapping[str, Any]) -> ThinkingFields:
 def nearest_effort(wanted: str, row: Model, protocol: ProtocolName) -> str:
     """Return the word for effort that a model takes and that is nearest to the one wanted."""
     taken: Sequence[str] = row.efforts or ("none", "low", "medium", "high")
-    if protocol == "chat" and row.family == "OpenAI":
-        # Where OpenAI lists "max", it is for Responses (pydantic-ai-slim 2.68.0, profiles).
-        taken = [word for word in taken if word != "max"]
+    if protocol == "chat":
+        taken = [word for word in taken if word not in row.native_efforts]
+    return _nearest(wanted, taken)
+
+
+def _nearest(wanted: str, taken: Sequence[str]) -> str:
     if wanted in taken or wanted not in _ORDER:
         return wanted
     place = _ORDER.index(wanted)
@@ -201,19 +228,19 @@ def _enable_thinking(wish: _Wish) -> ThinkingFields:
     return _without_length(wish, {"enable_thinking": wish.level != "off"})
 
 
-def _thinking_type(on: str) -> Way:
-    def way(wish: _Wish) -> ThinkingFields:
+def _thinking_type(on: str) -> Ask:
+    def ask(wish: _Wish) -> ThinkingFields:
         word = "disabled" if wish.level == "off" else on
         return _without_length(wish, {"thinking": {"type": word}})
 
-    return way
+    return ask
 
 
-def _template(key: str) -> Way:
-    def way(wish: _Wish) -> ThinkingFields:
+def _template(key: str) -> Ask:
+    def ask(wish: _Wish) -> ThinkingFields:
         return _without_length(wish, {"chat_template_kwargs": {key: wish.level != "off"}})
 
-    return way
+    return ask
 
 
 def _template_effort(wish: _Wish) -> ThinkingFields:
@@ -246,16 +273,15 @@ def _by_name(wish: _Wish) -> ThinkingFields:
 
 
 def _fitting(wish: _Wish) -> tuple[int, tuple[str, ...]]:
-    """Give a budget that leaves room for an answer, 0 where there is none."""
+    """Return a budget that leaves room for an answer, 0 where there is none."""
     budget = max(wish.budget, _LEAST_BUDGET)
     most = wish.max_tokens
     if most is not None and budget >= most:
         budget = int(most * _MOST_OF_REPLY)
     if budget < _LEAST_BUDGET:
         return 0, (_note(wish, f"max_tokens={most} leaves no room for {_LEAST_BUDGET} tokens"),)
-    asked = isinstance(wish.reasoning, int) or budget != wish.budget
     notes = (_note(wish, f"rounded to {budget} tokens"),) if budget != wish.budget else ()
-    return budget, notes if asked else ()
+    return budget, notes
 
 
 # Off is said, because new-api thinks for names that end in "-thinking" where nothing is.
@@ -296,7 +322,8 @@ def _claude_either(wish: _Wish) -> ThinkingFields:
     return (_claude_budget if isinstance(wish.reasoning, int) else _claude_adaptive)(wish)
 
 
-_BRIDGED: Final = Model("claude-*", "Anthropic", efforts=("low", "medium", "high"))
+_BRIDGED: Final = ("low", "medium", "high")
+"""The words that new-api's bridge knows."""
 
 
 def _claude_chat(wish: _Wish) -> ThinkingFields:
@@ -304,9 +331,8 @@ def _claude_chat(wish: _Wish) -> ThinkingFields:
     row = wish.row
     if wish.level == "off":
         return _NOTHING if row.off == "yes" else _always(wish)
-    if isinstance(wish.reasoning, str) or row.native_thinking == "claude_adaptive":
-        # The bridge knows three words; of a budget the newest models know nothing.
-        word = nearest_effort(wish.level, _BRIDGED, "chat")
+    if isinstance(wish.reasoning, str) or way_of(row, "messages").budget == "refused":
+        word = _nearest(wish.level, _BRIDGED)
         changed = word != wish.level
         notes = (_note(wish, f"rounded to the effort {word!r}"),) if changed else wish.rounded
         return ThinkingFields({"reasoning_effort": word}, notes)
@@ -343,25 +369,25 @@ def _gemini(wish: _Wish) -> ThinkingFields:
 
 WAYS: Final[Mapping[str, Way]] = MappingProxyType(
     {
-        "effort": _by_effort,
-        "responses": _by_responses,
-        "deepseek": _switch_and_effort,
-        "switch_and_effort": _switch_and_effort,
-        "enable_thinking": _enable_thinking,
-        "glm": _thinking_type("enabled"),
-        "minimax": _thinking_type("adaptive"),
-        "template_thinking": _template("thinking"),
-        "template_enable": _template("enable_thinking"),
-        "template_effort": _template_effort,
-        "always": _always,
-        "none": _never,
-        "by_name": _by_name,
-        "claude_chat": _claude_chat,
-        "claude_budget": _claude_budget,
-        "claude_adaptive": _claude_adaptive,
-        "claude_either": _claude_either,
-        "gemini_chat": _gemini_chat,
-        "gemini": _gemini,
+        "effort": Way(_by_effort),
+        "responses": Way(_by_responses),
+        "deepseek": Way(_switch_and_effort),
+        "switch_and_effort": Way(_switch_and_effort),
+        "enable_thinking": Way(_enable_thinking),
+        "glm": Way(_thinking_type("enabled")),
+        "minimax": Way(_thinking_type("adaptive")),
+        "template_thinking": Way(_template("thinking"), only_asked=True),
+        "template_enable": Way(_template("enable_thinking")),
+        "template_effort": Way(_template_effort, only_asked=True),
+        "always": Way(_always),
+        "none": Way(_never),
+        "by_name": Way(_by_name),
+        "claude_chat": Way(_claude_chat),
+        "claude_budget": Way(_claude_budget, "always"),
+        "claude_adaptive": Way(_claude_adaptive, "refused"),
+        "claude_either": Way(_claude_either, "given"),
+        "gemini_chat": Way(_gemini_chat),
+        "gemini": Way(_gemini),
     }
 )
 """How models are asked to think, by the name that the catalogue uses."""

@@ -456,7 +456,7 @@ class Transcript:
 
     def forget(self, before: int) -> None:
         """Drop the packed blocks before a place, but for what is no text in them."""
-        from aiotokengate._wire.tokens import estimate_text  # noqa: PLC0415 - for few streams
+        from aiotokengate._wire.tokens import estimate_text
 
         count = (before - self.first) // BLOCK
         self._newest_of_kinds()

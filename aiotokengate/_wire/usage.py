@@ -22,7 +22,7 @@ MOST_KEYS: Final = 64
 
 
 def has_counts(raw: Mapping[str, Any]) -> bool:
-    """Say whether any token count is above 0: some vendors send placeholders first."""
+    """Return whether any token count is above 0: some vendors send placeholders first."""
     return _first(raw, _COUNTS) > 0
 
 
@@ -57,7 +57,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any], depth: int) -> dict[
 
 
 def _replaces(value: object, was: object) -> bool:
-    """Say whether a value says more than one that is not empty."""
+    """Return whether a value says more than one that is not empty."""
     if not value or _is_positive(value):
         return bool(value)
     return isinstance(value, Mapping) if isinstance(was, Mapping) else not _is_positive(was)
@@ -110,12 +110,12 @@ _KNOWN = frozenset(
 
 
 def _inside(details: object, key: str) -> int:
-    """Give a count out of the details."""
+    """Return a count out of the details."""
     return _count(details.get(key)) if details and isinstance(details, dict) else 0
 
 
 def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
-    """Give the first count above 0."""
+    """Return the first count above 0."""
     for key in keys:
         if (value := raw.get(key)) and (count := _count(value)):
             return count

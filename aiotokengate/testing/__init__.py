@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
     from aiotokengate.testing._clock import VirtualClock, VirtualTimer
+    from aiotokengate.testing._enforcer import Decision, Enforcer, Permit, Verdict
     from aiotokengate.testing._gateway import FakeGateway
     from aiotokengate.testing._jobs import FakeJob, JobBoard, JobPlan
-    from aiotokengate.testing._limits import Decision, Enforcer, Permit, RateLimit, Verdict
-    from aiotokengate.testing._record import Recorder
+    from aiotokengate.testing._limits import RateLimit
+    from aiotokengate.testing._recorder import Recorder
     from aiotokengate.testing._recording import Exchange, Recording
     from aiotokengate.testing._request import GatewayRequest
     from aiotokengate.testing._script import (
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
         Text,
         Thought,
     )
+    from aiotokengate.testing._scripted_body import ScriptedBody, Step
     from aiotokengate.testing._signals import Gate, Signal
-    from aiotokengate.testing._transport import ScriptedBody, Step
 
 __all__ = [
     "Call",
@@ -67,8 +68,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Decision": "_limits",
-    "Enforcer": "_limits",
+    "Decision": "_enforcer",
+    "Enforcer": "_enforcer",
     "Exchange": "_recording",
     "FakeGateway": "_gateway",
     "FakeJob": "_jobs",
@@ -76,14 +77,14 @@ _HOMES = {
     "JobPlan": "_jobs",
     "GatewayRequest": "_request",
     "Gate": "_signals",
-    "Permit": "_limits",
+    "Permit": "_enforcer",
     "RateLimit": "_limits",
-    "Recorder": "_record",
+    "Recorder": "_recorder",
     "Recording": "_recording",
-    "ScriptedBody": "_transport",
+    "ScriptedBody": "_scripted_body",
     "Signal": "_signals",
-    "Step": "_transport",
-    "Verdict": "_limits",
+    "Step": "_scripted_body",
+    "Verdict": "_enforcer",
     "VirtualClock": "_clock",
     "VirtualTimer": "_clock",
     "faults": "faults",

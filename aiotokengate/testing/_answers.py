@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
 
 import attrs
 import orjson
 
-from aiotokengate.testing import _tokens as tokens
-from aiotokengate.testing._chat_request import Asked
+from aiotokengate.testing._chat_request import ChatRequest
 from aiotokengate.testing._dialects import Counts
 from aiotokengate.testing._schemas import fit
 from aiotokengate.testing._script import Call, Part, ScriptedReply, Text, Thought
+from aiotokengate.testing._tokens import count_tokens, split_evenly, split_tokens
+from aiotokengate.types import Json
 
 __all__ = ["billed", "compose", "counts", "read_usage"]
 
-Json: TypeAlias = Any
 
 _GREETING = "你好"
 _GREETING_THOUGHT_TOKENS = 205
@@ -95,10 +94,10 @@ class _Words:
         return ScriptedReply(parts=parts, finish_reason=self.finish_reason)
 
 
-def compose(asked: Asked) -> tuple[ScriptedReply, ...]:
-    """Give what the model says, one reply for each choice."""
-    words = _limited(asked, _stopped(asked, _shaped(asked, _words(asked))))
-    return (words.reply(),) * asked.choices
+def compose(chat: ChatRequest) -> tuple[ScriptedReply, ...]:
+    """Return what the model says, one reply for each choice."""
+    words = _limited(chat, _stopped(chat, _shaped(chat, _words(chat))))
+    return (words.reply(),) * chat.choices
 
 
 def counts(prompt_tokens: int, replies: Sequence[ScriptedReply]) -> Counts:
@@ -127,40 +126,40 @@ def read_usage(body: bytes) -> Mapping[str, int]:
 
 def _size(part: Text | Thought | Call) -> int:
     if isinstance(part, Call):
-        return tokens.count(f"{part.name}{part.arguments}")
+        return count_tokens(f"{part.name}{part.arguments}")
     if isinstance(part.text, str):
-        return tokens.count(part.text)
+        return count_tokens(part.text)
     return sum(isinstance(piece, str) for piece in part.text)
 
 
-def _words(asked: Asked) -> _Words:
-    if call := _wanted_call(asked):
-        return _calling(asked, call)
-    if (said := _wanted_json(asked)) is not None:
-        return _Words(tokens.cut(_thought_of_json(asked)), tokens.cut(said))
-    if asked.prompt.strip() == _GREETING:
+def _words(chat: ChatRequest) -> _Words:
+    if call := _wanted_call(chat):
+        return _calling(chat, call)
+    if (said := _wanted_json(chat)) is not None:
+        return _Words(split_tokens(_thought_of_json(chat)), split_tokens(said))
+    if chat.prompt.strip() == _GREETING:
         return _Words(
-            tokens.fit(_GREETING_THOUGHT, _GREETING_THOUGHT_TOKENS),
-            tokens.fit(_GREETING_ANSWER, _GREETING_ANSWER_TOKENS),
+            split_evenly(_GREETING_THOUGHT, _GREETING_THOUGHT_TOKENS),
+            split_evenly(_GREETING_ANSWER, _GREETING_ANSWER_TOKENS),
         )
-    templates = _TOOL_RESULT if asked.answers_tool else _ECHO
-    quoted = asked.prompt[:_QUOTED]
+    templates = _TOOL_RESULT if chat.answers_tool else _ECHO
+    quoted = chat.prompt[:_QUOTED]
     thought, answer = (
-        text.format(prompt=quoted, code=repr(quoted)) for text in _spoken(asked, templates)
+        text.format(prompt=quoted, code=repr(quoted)) for text in _spoken(chat, templates)
     )
-    return _Words(tokens.cut(thought), tokens.cut(answer))
+    return _Words(split_tokens(thought), split_tokens(answer))
 
 
-def _spoken(asked: Asked, both: tuple[Json, Json]) -> Json:
+def _spoken(chat: ChatRequest, both: tuple[Json, Json]) -> Json:
     """Choose the Chinese or the English words by the language of the question."""
-    return both[0] if _HAN.search(asked.prompt) else both[1]
+    return both[0] if _HAN.search(chat.prompt) else both[1]
 
 
-def _shaped(asked: Asked, words: _Words) -> _Words:
+def _shaped(chat: ChatRequest, words: _Words) -> _Words:
     """Say it as this model does: with or without thinking, in larger pieces, blurred."""
-    thoughts = _grouped(words.thoughts, asked.model.piece) if asked.thinks else []
-    answer = _grouped(words.answer, asked.model.piece)
-    if asked.model.blurs and thoughts and answer:
+    thoughts = _grouped(words.thoughts, chat.model.piece) if chat.thinks else []
+    answer = _grouped(words.answer, chat.model.piece)
+    if chat.model.blurs and thoughts and answer:
         thoughts[-1] += answer.pop(0)
     return attrs.evolve(words, thoughts=thoughts, answer=answer)
 
@@ -169,17 +168,17 @@ def _grouped(pieces: Sequence[str], size: int) -> list[str]:
     return ["".join(pieces[start : start + size]) for start in range(0, len(pieces), size)]
 
 
-def _stopped(asked: Asked, words: _Words) -> _Words:
+def _stopped(chat: ChatRequest, words: _Words) -> _Words:
     """End the answer before the first of the texts at which it is to stop."""
     answer = "".join(words.answer)
-    places = [answer.find(stop) for stop in asked.stops if stop and stop in answer]
+    places = [answer.find(stop) for stop in chat.stops if stop and stop in answer]
     if not places:
         return words
     return attrs.evolve(words, answer=_head(words.answer, min(places)), calls=())
 
 
 def _head(pieces: Sequence[str], length: int) -> list[str]:
-    """Give the pieces up to so many characters."""
+    """Return the pieces up to so many characters."""
     head: list[str] = []
     for piece in pieces:
         if length <= 0:
@@ -189,9 +188,9 @@ def _head(pieces: Sequence[str], length: int) -> list[str]:
     return head
 
 
-def _limited(asked: Asked, words: _Words) -> _Words:
+def _limited(chat: ChatRequest, words: _Words) -> _Words:
     """Cut what is said at the limit of tokens, be it inside the thinking."""
-    limit = asked.limit
+    limit = chat.limit
     if limit is None or limit >= len(words.thoughts) + len(words.answer):
         return words
     thoughts = words.thoughts[:limit]
@@ -202,47 +201,47 @@ def _limited(asked: Asked, words: _Words) -> _Words:
 # --- answers of a form --------------------------------------------------------------------------
 
 
-def _wanted_json(asked: Asked) -> str | None:
+def _wanted_json(chat: ChatRequest) -> str | None:
     """Return the JSON that fits what the answer is to be; None where it may be anything."""
-    given = asked.body.get("response_format")
+    given = chat.body.get("response_format")
     wanted: Mapping[str, Json] = given if isinstance(given, dict) else {}
     kind = wanted.get("type")
     if kind == "json_object":
-        return orjson.dumps({"answer": asked.prompt[:_QUOTED]}).decode()
+        return orjson.dumps({"answer": chat.prompt[:_QUOTED]}).decode()
     if kind != "json_schema":
         return None
     schema = (wanted.get("json_schema") or {}).get("schema")
-    return orjson.dumps(fit(schema, asked.prompt[:_QUOTED])).decode()
+    return orjson.dumps(fit(schema, chat.prompt[:_QUOTED])).decode()
 
 
-def _thought_of_json(asked: Asked) -> str:
+def _thought_of_json(chat: ChatRequest) -> str:
     """Return what is thought before an answer of a form."""
-    quoted = asked.prompt[:_QUOTED]
-    return str(_spoken(asked, _JSON_THOUGHT)).format(prompt=quoted)
+    quoted = chat.prompt[:_QUOTED]
+    return str(_spoken(chat, _JSON_THOUGHT)).format(prompt=quoted)
 
 
 # --- tools --------------------------------------------------------------------------------------
 
 
-def _calling(asked: Asked, call: Call) -> _Words:
-    thought = _spoken(asked, _TOOL_THOUGHT).format(name=call.name)
-    return _Words(tokens.cut(thought), (), (call,), "tool_calls")
+def _calling(chat: ChatRequest, call: Call) -> _Words:
+    thought = _spoken(chat, _TOOL_THOUGHT).format(name=call.name)
+    return _Words(split_tokens(thought), (), (call,), "tool_calls")
 
 
-def _wanted_call(asked: Asked) -> Call | None:
-    """Give the call to make: the tool demanded, or the one that the question names."""
-    choice = asked.body.get("tool_choice")
-    if choice == "none" or asked.answers_tool:
+def _wanted_call(chat: ChatRequest) -> Call | None:
+    """Return the call to make: the tool demanded, or the one that the question names."""
+    choice = chat.body.get("tool_choice")
+    if choice == "none" or chat.answers_tool:
         return None
-    functions = {function["name"]: function for function in _functions(asked)}
-    name = _demanded(choice, functions) or _named(asked.prompt, functions)
+    functions = {function["name"]: function for function in _functions(chat)}
+    name = _demanded(choice, functions) or _named(chat.prompt, functions)
     if name not in functions:
         return None
-    return Call(name, _arguments(functions[name].get("parameters"), asked.prompt))
+    return Call(name, _arguments(functions[name].get("parameters"), chat.prompt))
 
 
-def _functions(asked: Asked) -> Iterator[Mapping[str, Json]]:
-    for tool in asked.body.get("tools") or ():
+def _functions(chat: ChatRequest) -> Iterator[Mapping[str, Json]]:
+    for tool in chat.body.get("tools") or ():
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
             yield function

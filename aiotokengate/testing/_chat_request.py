@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from email import message_from_bytes
-from typing import Any, TypeAlias
 
 import attrs
 import orjson
 
-from aiotokengate.testing import _tokens as tokens
 from aiotokengate.testing._dialects import Dialect
 from aiotokengate.testing._models import Model, find
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.testing._tokens import count_tokens
+from aiotokengate.types import Json
 
 __all__ = [
-    "Asked",
+    "ChatRequest",
     "Refusal",
     "Weight",
     "read_anyhow",
@@ -25,7 +25,6 @@ __all__ = [
     "weigh",
 ]
 
-Json: TypeAlias = Any
 
 _TEMPLATE_TOKENS = 9
 """What a chat template adds to the prompt: 你好 is 11 tokens on the gateway's own page."""
@@ -56,13 +55,13 @@ class Refusal(Exception):
         self.fields = {"type": "new_api_error", **fields}
 
     def body(self, request_id: str) -> bytes:
-        """Give the error object, whose message quotes the request."""
+        """Return the error object, whose message quotes the request."""
         message = f"{self} (request id: {request_id})"
         return orjson.dumps({"error": {"message": message, **self.fields}})
 
 
 @attrs.frozen
-class Asked:
+class ChatRequest:
     """What a chat request asks for, as far as the fake gateway looks at it."""
 
     model: Model
@@ -137,7 +136,7 @@ def read_body(raw: bytes) -> Mapping[str, Json]:
 
 
 def read_fields(record: GatewayRequest) -> Mapping[str, Json]:
-    """Give the fields of a form or of JSON; a file as its bytes."""
+    """Return the fields of a form or of JSON; a file as its bytes."""
     kind = record.headers.get("Content-Type", "")
     if not kind.startswith("multipart/form-data"):
         return read_body(record.body)
@@ -151,7 +150,7 @@ def read_fields(record: GatewayRequest) -> Mapping[str, Json]:
     return fields
 
 
-def read_chat(body: Mapping[str, Json]) -> Asked:
+def read_chat(body: Mapping[str, Json]) -> ChatRequest:
     """Read a chat request, in the order in which new-api looks at it.
 
     Raises:
@@ -163,10 +162,10 @@ def read_chat(body: Mapping[str, Json]) -> Asked:
     size = _prompt_tokens(body["messages"])
     if size > model.context:
         raise _too_long(model, size)
-    return Asked(model, body, prompt, size)
+    return ChatRequest(model, body, prompt, size)
 
 
-def read_anyhow(body: Mapping[str, Json], name: str | None) -> Asked:
+def read_anyhow(body: Mapping[str, Json], name: str | None) -> ChatRequest:
     """Read a chat request whose answer is scripted: any model, any messages will do.
 
     Raises:
@@ -174,7 +173,7 @@ def read_anyhow(body: Mapping[str, Json], name: str | None) -> Asked:
     """
     _check_fields(body)
     name = name or str(body.get("model"))
-    return Asked(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
+    return ChatRequest(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
 
 
 def weigh(raw: bytes) -> Weight:
@@ -198,16 +197,16 @@ def _input_tokens(body: Mapping[str, Json]) -> int:
         return _prompt_tokens([message for message in messages if isinstance(message, dict)])
     texts = body.get("input") or body.get("prompt")
     texts = texts if isinstance(texts, list) else [texts]
-    return sum(tokens.count(text) for text in texts if isinstance(text, str))
+    return sum(count_tokens(text) for text in texts if isinstance(text, str))
 
 
 def _prompt_tokens(messages: Sequence[Mapping[str, Json]]) -> int:
     texts = (_text(message.get("content")) for message in messages)
-    return _TEMPLATE_TOKENS + sum(map(tokens.count, texts))
+    return _TEMPLATE_TOKENS + sum(map(count_tokens, texts))
 
 
 def _most_tokens(body: Mapping[str, Json]) -> int | None:
-    """Give the most that all choices together may have."""
+    """Return the most that all choices together may have."""
     try:
         _check_fields(body)
     except Refusal:
@@ -276,7 +275,7 @@ def _name(value: Json) -> str:
 
 
 def _text(content: Json) -> str:
-    """Give the text of a message, whichever form its content has."""
+    """Return the text of a message, whichever form its content has."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else ()

@@ -78,7 +78,7 @@ class VirtualClock:
         return sum(not timer.cancelled for timer in self._timers)
 
     def now(self) -> float:
-        """Give the seconds since the clock's own zero."""
+        """Return the seconds since the clock's own zero."""
         return self._now
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> VirtualTimer:
@@ -88,7 +88,7 @@ class VirtualClock:
         return timer
 
     async def sleep(self, delay: float) -> None:
-        """Return once the clock was moved ``delay`` seconds on; for 0, when the loop turns."""
+        """Wait until the clock was moved ``delay`` seconds on; for 0, when the loop turns."""
         if delay <= 0:
             await asyncio.sleep(0)
             return

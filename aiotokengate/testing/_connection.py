@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
             await self.written()
 
     async def written(self) -> None:
-        """Return once the network took all that was written."""
+        """Wait until the network took all that was written."""
         await self._writable.wait()
 
     def close(self) -> None:

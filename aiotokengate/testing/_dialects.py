@@ -3,8 +3,8 @@
 Strategy.  A reply is a sequence of events (opening, thought, text, call, finish, closing), and a
 dialect turns each into the frames of its producer: which keys there are, in which order, null or
 missing, the role on which chunks, the usage where.  The base class is OpenAI's own form; every
-other (``vendors.py``, ``servers.py``) says only where it differs.  None looks at model names:
-``models.py`` says which model speaks which dialect.
+other (``_vendor_dialects.py``, ``_server_dialects.py``) says only where it differs.  None looks
+at model names: ``_models.py`` says which model speaks which dialect.
 
 The shapes follow recorded exchanges (OpenAI, DeepSeek, GLM, Grok, OpenRouter), the vendors'
 documentation (DashScope, MiniMax) and the servers' sources (vLLM, SGLang, new-api).
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import attrs
 import orjson
 
 from aiotokengate.testing._script import Call
+from aiotokengate.types import Json
 
 __all__ = [
     "DONE",
@@ -35,7 +36,6 @@ __all__ = [
     "whole_call",
 ]
 
-Json: TypeAlias = Any
 Frame: TypeAlias = dict[str, Json]
 Slot = Literal["delta", "message"]
 
@@ -45,7 +45,7 @@ _FRAGMENT = 7
 
 
 def event(value: Json) -> bytes:
-    """Give one event of a stream."""
+    """Return one event of a stream."""
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
@@ -63,7 +63,7 @@ class Counts:
         return self.answer + self.reasoning
 
     def totals(self) -> Frame:
-        """Give the three counts that every usage object has."""
+        """Return the three counts that every usage object has."""
         return {
             "prompt_tokens": self.prompt,
             "completion_tokens": self.completion,
@@ -90,34 +90,34 @@ class Exchange:
     padded: bool = True
 
     def hex(self, digits: int) -> str:
-        """Give so many hexadecimal digits, the same for the same exchange."""
-        dice = random.Random(self.serial)  # noqa: S311
+        """Return so many hexadecimal digits, the same for the same exchange."""
+        dice = random.Random(self.serial)
         return f"{dice.getrandbits(4 * digits):0{digits}x}"
 
     def uuid(self) -> str:
-        """Give the form of a random uuid."""
+        """Return the form of a random uuid."""
         text = self.hex(32)
         return "-".join((text[:8], text[8:12], "4" + text[13:16], "9" + text[17:20], text[20:]))
 
     def call_id(self, call: Call, number: int) -> str:
-        """Give the id of a tool call."""
+        """Return the id of a tool call."""
         return call.id if call.id is not None else f"call_{self.hex(22)}{number:02d}"
 
 
 def arguments_text(call: Call) -> str:
-    """Give the arguments of a call as the JSON text that is sent."""
+    """Return the arguments of a call as the JSON text that is sent."""
     if isinstance(call.arguments, str):
         return call.arguments
     return orjson.dumps(call.arguments).decode()
 
 
 def fragments(text: str) -> list[str]:
-    """Give the arguments in the small pieces in which a model writes them."""
+    """Return the arguments in the small pieces in which a model writes them."""
     return [text[start : start + _FRAGMENT] for start in range(0, len(text), _FRAGMENT)]
 
 
 def whole_call(exchange: Exchange, call: Call, number: int) -> Frame:
-    """Give a tool call in the form of a plain answer."""
+    """Return a tool call in the form of a plain answer."""
     function = {"name": call.name, "arguments": arguments_text(call)}
     call_id = exchange.call_id(call, number)
     return {"id": call_id, "type": "function", "function": function}
@@ -141,18 +141,18 @@ class Dialect:
     def __init__(self, exchange: Exchange) -> None:
         """Begin a reply."""
         self.exchange = exchange
-        self._padding = random.Random(exchange.serial)  # noqa: S311
+        self._padding = random.Random(exchange.serial)
 
     # --- frames ---------------------------------------------------------------------------------
 
     def event(self, frame: Frame) -> bytes:
-        """Give a frame as an event."""
+        """Return a frame as an event."""
         return event(frame)
 
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a whole chunk, or with another ``kind`` a whole plain answer."""
+        """Return a whole chunk, or with another ``kind`` a whole plain answer."""
         frame = {
             "id": f"chatcmpl-{self.exchange.hex(28)}",
             "object": kind,
@@ -170,69 +170,69 @@ class Dialect:
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give one element of ``choices``."""
+        """Return one element of ``choices``."""
         return {"index": index, slot: content, "finish_reason": finish}
 
     def one(self, index: int, delta: Frame, finish: str | None = None) -> list[Frame]:
-        """Give a chunk that holds one choice."""
+        """Return a chunk that holds one choice."""
         return [self.frame([self.choice(index, delta, finish)])]
 
     # --- events of a stream ---------------------------------------------------------------------
 
     def opening(self, index: int) -> list[Frame]:
-        """Give what comes before the first token."""
+        """Return what comes before the first token."""
         return self.one(index, {"role": "assistant", "content": None})
 
     def thinking_begins(self, index: int) -> list[Frame]:
-        """Give what comes before the first thought of a phase."""
+        """Return what comes before the first thought of a phase."""
         return [frame for piece in self.opener for frame in self.text(index, piece, None)]
 
     def thinking_ends(self, index: int) -> list[Frame]:
-        """Give what comes after the last thought of a phase."""
+        """Return what comes after the last thought of a phase."""
         return [frame for piece in self.closer for frame in self.text(index, piece, None)]
 
     def thought_delta(self, text: str) -> Frame:
-        """Give the delta of a piece of reasoning."""
+        """Return the delta of a piece of reasoning."""
         return dict.fromkeys(self.reasoning_fields, text)
 
     def text_delta(self, text: str) -> Frame:
-        """Give the delta of a piece of answer."""
+        """Return the delta of a piece of answer."""
         return {"content": text}
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of reasoning."""
+        """Return a piece of reasoning."""
         delta = self.thought_delta(text)
         return self.one(index, delta) if delta else []
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer; ``finish`` is the reason if it is the last of its choice."""
+        """Return a piece of answer; ``finish`` is the reason if it is the last of its choice."""
         del finish
         return self.one(index, self.text_delta(text))
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a tool call."""
+        """Return a tool call."""
         pieces = self.call_pieces(number, call)
         return [frame for piece in pieces for frame in self.one(index, {"tool_calls": [piece]})]
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the elements of ``tool_calls``, one for each chunk."""
+        """Return the elements of ``tool_calls``, one for each chunk."""
         head = whole_call(self.exchange, call, number)
         head["function"]["arguments"] = ""
         rest = [{"function": {"arguments": text}} for text in fragments(arguments_text(call))]
         return [{"index": number, **piece} for piece in (head, *rest)]
 
     def finish(self, index: int, reason: str) -> list[Frame]:
-        """Give the chunk that says why a choice ended."""
+        """Return the chunk that says why a choice ended."""
         return self.one(index, {}, reason)
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give what comes after all choices have finished."""
+        """Return what comes after all choices have finished."""
         return [self.frame([], usage)]
 
     # --- the plain answer -----------------------------------------------------------------------
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the message of a plain answer."""
+        """Return the message of a plain answer."""
         message: Frame = {"role": "assistant", "content": self.inline(thoughts) + text or None}
         message.update(self.plain_reasoning(thoughts))
         if calls:
@@ -240,20 +240,20 @@ class Dialect:
         return message
 
     def inline(self, thoughts: str) -> str:
-        """Give the thinking as it stands in ``content``."""
+        """Return the thinking as it stands in ``content``."""
         inside = thoughts and (self.opener or self.closer)
         return "".join((*self.opener, thoughts, *self.closer)) if inside else ""
 
     def plain_reasoning(self, thoughts: str) -> Frame:
-        """Give the reasoning fields of a plain message."""
+        """Return the reasoning fields of a plain message."""
         return dict.fromkeys(self.reasoning_fields, thoughts) if thoughts else {}
 
     def plain_calls(self, calls: Sequence[Call]) -> list[Frame]:
-        """Give the tool calls of a plain message."""
+        """Return the tool calls of a plain message."""
         return [whole_call(self.exchange, call, number) for number, call in enumerate(calls)]
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
-        """Give the plain answer of several messages, each with its finish reason."""
+        """Return the plain answer of several messages, each with its finish reason."""
         choices = [
             self.choice(index, message, finish, "message")
             for index, (message, finish) in enumerate(messages)
@@ -263,7 +263,7 @@ class Dialect:
     # --- usage ----------------------------------------------------------------------------------
 
     def usage(self, counts: Counts) -> Frame:
-        """Give the usage object."""
+        """Return the usage object."""
         return {
             **counts.totals(),
             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},

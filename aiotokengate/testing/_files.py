@@ -37,7 +37,7 @@ class Blob:
     size: int
 
     def part(self, start: int, stop: int) -> bytes:
-        """Give the bytes from one place up to another, at most a megabyte of them."""
+        """Return the bytes from one place up to another, at most a megabyte of them."""
         stop = min(stop, self.size, start + PIECE)
         begin = self.head[start:stop]
         start = max(start, len(self.head))
@@ -45,19 +45,19 @@ class Blob:
         return begin + _PATTERN[offset : offset + max(0, stop - start)]
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """Give the same in pieces, whatever its length."""
+        """Yield the same in pieces, whatever its length."""
         while start < stop:
             piece = self.part(start, stop)
             start += len(piece)
             yield piece
 
     def whole(self) -> bytes:
-        """Give all of it."""
+        """Return all of it."""
         return b"".join(self.pieces(0, self.size))
 
 
 def mp4(size: int = 2_000) -> Blob:
-    """Give an MP4: a ``ftyp`` box, and a ``mdat`` box with 64 bits for its size."""
+    """Return an MP4: a ``ftyp`` box, and a ``mdat`` box with 64 bits for its size."""
     brand = b"isom\x00\x00\x02\x00isomiso2mp41"
     first = struct.pack(">I4s", 8 + len(brand), b"ftyp") + brand
     size = max(size, len(first) + 16)
@@ -65,7 +65,7 @@ def mp4(size: int = 2_000) -> Blob:
 
 
 def wav(size: int = 2_044) -> Blob:
-    """Give a WAV of noise: 16 bits, one channel, 16 kHz."""
+    """Return a WAV of noise: 16 bits, one channel, 16 kHz."""
     data = max(0, size - 44)
     form = struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
     head = b"RIFF" + struct.pack("<I", 36 + data) + b"WAVEfmt " + form
@@ -73,12 +73,12 @@ def wav(size: int = 2_044) -> Blob:
 
 
 def mp3(size: int = 2_085) -> Blob:
-    """Give what begins as an MP3 does: a frame of 128 kbit/s."""
+    """Return what begins as an MP3 does: a frame of 128 kbit/s."""
     return Blob("audio/mpeg", b"\xff\xfb\x90\x64" + bytes(413), max(size, 417))
 
 
 def midi() -> Blob:
-    """Give a MIDI file with one note."""
+    """Return a MIDI file with one note."""
     track = b"\x00\x90\x3c\x40\x60\x80\x3c\x00\x00\xff\x2f\x00"
     head = b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96)
     data = head + b"MTrk" + struct.pack(">I", len(track)) + track
@@ -86,7 +86,7 @@ def midi() -> Blob:
 
 
 def png() -> Blob:
-    """Give a picture of one pixel."""
+    """Return a picture of one pixel."""
     header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
     boxes = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\x00\xff\x80\x00")), (b"IEND", b""))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in boxes)

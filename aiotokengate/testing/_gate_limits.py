@@ -1,8 +1,9 @@
-"""The door of the fake gateway: who is let in, what they use, and how others are turned away.
+"""The limits of the fake gateway: which requests are admitted, what they use, how others fail.
 
-Between the gateway, which knows requests, and the enforcer (``limits.py``), which knows calls and
-a clock.  A request that was let in has a :class:`_Meter` until it is over, whichever way that
-happens; the gateway may run in another thread than the test that changes its limits.
+They stand between the gateway, which knows requests, and the enforcer (``_enforcer.py``), which
+knows calls and a clock.  A request that was let in has a :class:`_Meter` until it is over,
+whichever way that happens; the gateway may run in another thread than the test that changes its
+limits.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from aiotokengate.testing import faults
 from aiotokengate.testing._answers import billed, read_usage
 from aiotokengate.testing._chat_request import Refusal, Weight, weigh
 from aiotokengate.testing._dialects import Counts
-from aiotokengate.testing._limits import Because, Enforcer, Permit, RateLimit, Verdict
+from aiotokengate.testing._enforcer import Enforcer, Permit, Verdict
+from aiotokengate.testing._limits import Because, RateLimit
 from aiotokengate.testing._render import Beat, Step
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Raw
 
-__all__ = ["Door", "Limits"]
+__all__ = ["GateLimits", "Limits"]
 
 Limits: TypeAlias = RateLimit | Sequence[RateLimit] | None
 
@@ -49,7 +51,7 @@ class _Meter:
     used: Counts = attrs.field(factory=Counts)
 
 
-class Door:
+class GateLimits:
     """Lets requests in by limits, and meters them.
 
     Attributes:
@@ -78,7 +80,7 @@ class Door:
             self.limited = bool(self.enforcer.limits)
 
     def admit(self, record: GatewayRequest, key: str) -> Raw | None:
-        """Let a request in, or give the answer that turns it away."""
+        """Let a request in, or return the answer that turns it away."""
         weight = weigh(record.body)
         with self._lock:
             verdict = self.enforcer.admit(
@@ -106,7 +108,7 @@ class Door:
     # --- while the reply is going on ------------------------------------------------------------
 
     def headers(self, record: GatewayRequest) -> Mapping[str, str]:
-        """Give what the answer tells about the limits."""
+        """Return what the answer tells about the limits."""
         meter = self._meters.get(record)
         return {} if meter is None else meter.headers
 
@@ -145,7 +147,7 @@ def _listed(limits: Limits) -> RateLimit | Sequence[RateLimit]:
 
 
 def _turned_away(verdict: Verdict, weight: Weight, request_id: str) -> Raw:
-    """Give the answer in the style of the limit that refuses."""
+    """Return the answer in the style of the limit that refuses."""
     limit = cast("RateLimit", verdict.limit)
     if limit.refusal == "sglang":
         raw = faults.queue_full() if weight.stream else _QUEUE_FULL

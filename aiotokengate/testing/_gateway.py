@@ -2,10 +2,10 @@
 
 Strategy.  aiohttp's server does the HTTP.  A request is recorded, its key and the limits are
 checked, and then the first of these answers: what a test has scripted for its path, the route of
-its path, or the 404 of the gateway.  Whatever answers ends up as steps (``render.py``): bytes to
+its path, or the 404 of the gateway.  Whatever answers ends up as steps (``_render.py``): bytes to
 write, and what to wait for between them.  All waiting goes through one function that can be
-replaced, and no state is kept but the list of requests, what was used of the limits where there
-are some (``door.py``), and what a protocol has to remember of its replies (``memory.py``).
+replaced.  No state is kept but the list of requests, what was used of the limits
+(``_gate_limits.py``), and what a protocol has to remember of its replies (``_memory.py``).
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from typing import Self, cast
 from aiohttp import web
 
 from aiotokengate.testing._answers import billed, compose, counts
-from aiotokengate.testing._chat_request import Asked, Refusal, read_chat
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_chat
 from aiotokengate.testing._connection import Connection
 from aiotokengate.testing._dialects import Exchange
-from aiotokengate.testing._gate_limits import Door, Limits
-from aiotokengate.testing._gemini import GeminiForm
+from aiotokengate.testing._enforcer import Enforcer
+from aiotokengate.testing._gate_limits import GateLimits, Limits
+from aiotokengate.testing._gemini import GeminiPayloads
+from aiotokengate.testing._idempotency import IdempotencyKeys
 from aiotokengate.testing._jobs import FILES, JobBoard, JobPlan
-from aiotokengate.testing._known_keys import KnownKeys
-from aiotokengate.testing._limits import Enforcer, RateLimit
-from aiotokengate.testing._listing import JSON, answer_json, listing_route, unknown_path
+from aiotokengate.testing._limits import RateLimit
 from aiotokengate.testing._media import media_route
-from aiotokengate.testing._messages import MessagesForm
+from aiotokengate.testing._messages import MessagesPayloads
+from aiotokengate.testing._model_list import JSON, answer_json, model_list_route, unknown_path
 from aiotokengate.testing._output import BareOutput, Output, Player, Sleep, sign
-from aiotokengate.testing._payloads import ChatForm, Form, read, read_scripted
+from aiotokengate.testing._payloads import ChatPayloads, Payloads, read, read_scripted
+from aiotokengate.testing._random_faults import RandomFaults
 from aiotokengate.testing._recording import Recording, Replay
-from aiotokengate.testing._render import plain, stream, whole
+from aiotokengate.testing._render import render_plain, render_stream, render_whole
 from aiotokengate.testing._request import GatewayRequest, given_key
-from aiotokengate.testing._responses import ResponsesForm
+from aiotokengate.testing._responses import ResponsesPayloads
 from aiotokengate.testing._script import (
     KeepAlive,
     Pace,
@@ -52,7 +54,6 @@ from aiotokengate.testing._script import (
 )
 from aiotokengate.testing._signals import Level
 from aiotokengate.testing._thread import LoopThread
-from aiotokengate.testing._trouble import Trouble
 
 __all__ = ["FakeGateway"]
 
@@ -84,8 +85,8 @@ class FakeGateway:
     Without a script it answers by itself, always the same to the same question; it honours
     ``max_tokens``, ``n``, ``stop``, ``tools``, ``stream_options``, ``response_format`` and each
     family's way of asking for thinking, in all four protocols.  It refuses what the vendors
-    refuse (``refusals.py``), and remembers stored responses and threads of messages.  A request
-    that comes again with its ``Idempotency-Key`` gets the first answer again (``known_keys.py``).
+    refuse, and remembers stored responses and threads of messages.  A request that comes again
+    with its ``Idempotency-Key`` gets the first answer again.
 
     Attributes:
         api_key: the key that is good, the first of several.
@@ -147,15 +148,15 @@ class FakeGateway:
         self._any_key = any_key
         self._revoked: set[str] = set()
         self._exhausted: set[str] = set()
-        self._door = Door(limits, now, keep_requests)
-        self._known = KnownKeys()
+        self._gate_limits = GateLimits(limits, now, keep_requests)
+        self._idempotency_keys = IdempotencyKeys()
         self._silence = keep_alive.line() if keep_alive else b""
         self._player = Player(pace or Pace(), keep_alive, sleep)
         self._host = host
         self._port = port
         self._ssl = ssl
         self._keep_requests = keep_requests
-        self._trouble = Trouble(unreliable)
+        self._random_faults = RandomFaults(unreliable)
         self._log = log
         self._scripts: dict[str | None, deque[Script]] = {}
         self._replay: Replay | None = None
@@ -166,11 +167,11 @@ class FakeGateway:
         self._busy = Level()
         self._connections: dict[object, Connection] = {}
         self._serving: dict[Connection, GatewayRequest] = {}
-        self._forms: tuple[Form, ...] = (
-            ChatForm(),
-            ResponsesForm(),
-            MessagesForm(),
-            GeminiForm(),
+        self._protocols: tuple[Payloads, ...] = (
+            ChatPayloads(),
+            ResponsesPayloads(),
+            MessagesPayloads(),
+            GeminiPayloads(),
         )
         self._runner: web.AppRunner | None = None
         self._stopping = False
@@ -305,16 +306,16 @@ class FakeGateway:
         self._replay = Replay(recording, rhythm=rhythm)
 
     async def wait_requests(self, number: int = 1) -> GatewayRequest:
-        """Return once so many requests have arrived in all; give the last of them."""
+        """Wait until so many requests have arrived in all; return the last of them."""
         await self._received.until(lambda value: value >= number)
         return self.requests[-1]
 
     async def wait_connections(self, number: int = 0) -> None:
-        """Return once exactly so many connections are open."""
+        """Wait until exactly so many connections are open."""
         await self._open.until(lambda value: value == number)
 
     async def wait_disconnected(self, request: GatewayRequest | None = None) -> None:
-        """Return once the client left before its reply was done; None is the last request.
+        """Wait until the client left before its reply was done; None is the last request.
 
         Raises:
             IndexError: there was no request yet.
@@ -326,7 +327,7 @@ class FakeGateway:
     @property
     def enforcer(self) -> Enforcer:
         """What has counted calls and refusals since there were limits."""
-        return self._door.enforcer
+        return self._gate_limits.enforcer
 
     @property
     def limits(self) -> tuple[RateLimit, ...]:
@@ -338,7 +339,7 @@ class FakeGateway:
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._door.change(limits)
+        self._gate_limits.change(limits)
 
     def revoke(self, key: str) -> None:
         """Refuse a key from now on: 401, as new-api does with one that was deleted.
@@ -391,7 +392,7 @@ class FakeGateway:
         if request is not None:
             # Here and not only where its task ends: that is a turn of the loop later, and the
             # client's next request may be faster.
-            self._door.leave(request)
+            self._gate_limits.leave(request)
             if not request.finished:
                 request.disconnected.set()
         self._open.change(-1)
@@ -426,7 +427,7 @@ class FakeGateway:
             self._note(record, str(response.status))
         finally:
             self._serving.pop(connection, None)
-            self._door.leave(record)
+            self._gate_limits.leave(record)
         return response
 
     def _note(self, record: GatewayRequest, outcome: str) -> None:
@@ -455,39 +456,39 @@ class FakeGateway:
             return await self._route(request, record)
         try:
             key = self._check_key(record)
-            return await self._known.answer(
+            return await self._idempotency_keys.answer(
                 record, key, partial(self._admitted, request, record, key)
             )
         except Refusal as refusal:
-            form = self._form(record) or self._counting(record) or self._forms[0]
-            body = form.refused(refusal, record.request_id)
+            payloads = self._payloads(record) or self._counting(record) or self._protocols[0]
+            body = payloads.refused(refusal, record.request_id)
             return web.Response(status=refusal.status, body=body, headers=JSON)
 
     async def _admitted(
         self, request: web.Request, record: GatewayRequest, key: str
     ) -> web.StreamResponse:
         """Answer a request, if the limits let it in."""
-        if self._door.limited and record.method == "POST":
+        if self._gate_limits.limited and record.method == "POST":
             # Who left in the same moment has left: aiohttp may begin with this request
             # before asyncio has told it that another's connection is lost, which takes a
             # turn of the loop, and from Python 3.12 on, where tasks begin at once, two.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            if (turned_away := self._door.admit(record, key)) is not None:
+            if (turned_away := self._gate_limits.admit(record, key)) is not None:
                 return await self._raw(request, record, turned_away)
         return await self._route(request, record)
 
-    def _form(self, record: GatewayRequest) -> Form | None:
-        """Give the protocol of a question to a model."""
+    def _payloads(self, record: GatewayRequest) -> Payloads | None:
+        """Return the protocol of a question to a model."""
         if record.method != "POST":
             return None
-        return next((form for form in self._forms if form.takes(record)), None)
+        return next((payloads for payloads in self._protocols if payloads.takes(record)), None)
 
-    def _counting(self, record: GatewayRequest) -> Form | None:
+    def _counting(self, record: GatewayRequest) -> Payloads | None:
         """Return the protocol of a question for the number of its own tokens."""
         if record.method != "POST":
             return None
-        return next((form for form in self._forms if form.counts(record)), None)
+        return next((payloads for payloads in self._protocols if payloads.counts(record)), None)
 
     def _check_key(self, record: GatewayRequest) -> str:
         key = given_key(record)
@@ -503,25 +504,25 @@ class FakeGateway:
     async def _route(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         if self._replay is not None:
             return await self._raw(request, record, self._replay.answer(record))
-        if record.method == "POST" and (fault := self._trouble.instead()) is not None:
+        if record.method == "POST" and (fault := self._random_faults.instead()) is not None:
             return await self._raw(request, record, fault)
-        form = self._form(record)
-        queue = self._scripts.get(record.path) or (self._scripts.get(None) if form else None)
+        payloads = self._payloads(record)
+        queue = self._scripts.get(record.path) or (self._scripts.get(None) if payloads else None)
         if queue:
             return await self._scripted(request, record, queue.popleft())
-        if form is not None:
-            asked = read(form, record)
-            return await self._reply(request, record, asked, compose(asked))
+        if payloads is not None:
+            chat = read(payloads, record)
+            return await self._reply(request, record, chat, compose(chat))
         if (counting := self._counting(record)) is not None:
             tokens = read_chat(counting.body(record)).prompt_tokens
             return answer_json(counting.counted(tokens))
         place = (record.method, record.path)
-        route = listing_route(*place) or media_route(*place) or self.jobs.route(*place)
+        route = model_list_route(*place) or media_route(*place) or self.jobs.route(*place)
         return await route(request, record) if route else unknown_path(record)
 
     def _tell_limits(self, response: web.StreamResponse, record: GatewayRequest) -> None:
         """Add what the answer tells about the limits, unless its head is sent already."""
-        for name, value in self._door.headers(record).items():
+        for name, value in self._gate_limits.headers(record).items():
             if not response.prepared:
                 response.headers.setdefault(name, value)
 
@@ -535,41 +536,41 @@ class FakeGateway:
         if isinstance(script, ScriptedReply):
             script = (script,)
         if isinstance(script, tuple):
-            form = self._form(record) or self._forms[0]
-            asked = read_scripted(form, record, script[0].model)
-            replies = script * asked.choices if len(script) == 1 else script
-            return await self._reply(request, record, asked, replies)
+            payloads = self._payloads(record) or self._protocols[0]
+            chat = read_scripted(payloads, record, script[0].model)
+            replies = script * chat.choices if len(script) == 1 else script
+            return await self._reply(request, record, chat, replies)
         response = await script(request)
-        self._door.answered(record, response.status)
+        self._gate_limits.answered(record, response.status)
         return response
 
     async def _reply(
         self,
         request: web.Request,
         record: GatewayRequest,
-        asked: Asked,
+        chat: ChatRequest,
         replies: tuple[ScriptedReply, ...],
     ) -> web.StreamResponse:
-        form = self._form(record) or self._forms[0]
-        exchange = _exchange(record, asked, replies)
-        dialect = form.dialect(exchange, asked, record)
-        keep = form.memory(record)
+        payloads = self._payloads(record) or self._protocols[0]
+        exchange = _exchange(record, chat, replies)
+        dialect = payloads.dialect(exchange, chat, record)
+        keep = payloads.memory(record)
         usage = replies[0].usage
-        spoken = counts(asked.prompt_tokens, replies) if usage is None else billed(usage)
+        spoken = counts(chat.prompt_tokens, replies) if usage is None else billed(usage)
         usage = dialect.usage(spoken) if usage is None else usage
-        response = web.StreamResponse(headers=_EVENT_STREAM if asked.stream else JSON)
+        response = web.StreamResponse(headers=_EVENT_STREAM if chat.stream else JSON)
         self._tell_limits(response, record)
-        output = Output(request, response, record, self._known.pieces(record))
-        if asked.stream:
-            swallow = asked.stream_options.get("include_usage") is False
-            steps = stream(dialect, replies, usage, swallow=swallow)
+        output = Output(request, response, record, self._idempotency_keys.pieces(record))
+        if chat.stream:
+            swallow = chat.stream_options.get("include_usage") is False
+            steps = render_stream(dialect, replies, usage, swallow=swallow)
             silence = self._silence
         else:
             # DeepSeek sends blank lines before a plain answer that is not ready yet.
-            steps = plain(dialect, replies, usage)
+            steps = render_plain(dialect, replies, usage)
             silence = b"\n" if self._silence else b""
-        metered = self._door.metered(record, steps, spoken)
-        if (cut := self._trouble.cut()) is not None:
+        metered = self._gate_limits.metered(record, steps, spoken)
+        if (cut := self._random_faults.cut()) is not None:
             await self._player.play(output, itertools.islice(metered, cut[0]), silence)
             connection = self._connections[request.protocol]
             await _end_early(output, connection, record, Raw(end=cut[1]))
@@ -577,8 +578,8 @@ class FakeGateway:
         await self._player.play(output, metered, silence)
         if keep is not None:
             # Before the end leaves: the next request may come sooner than this one is done.
-            keep(whole(form.dialect(exchange, asked, record), replies, usage))
-        await output.end(whole=not asked.stream)
+            keep(render_whole(payloads.dialect(exchange, chat, record), replies, usage))
+        await output.end(whole=not chat.stream)
         return response
 
     # --- bytes as they are ----------------------------------------------------------------------
@@ -590,18 +591,18 @@ class FakeGateway:
         response = web.StreamResponse(status=raw.status or 200, headers=raw.headers)
         response.headers.setdefault("Content-Type", _EVENT_STREAM["Content-Type"])
         self._tell_limits(response, record)
-        self._door.answered(record, raw.status)
-        output = Output(request, response, record, self._known.pieces(record))
+        self._gate_limits.answered(record, raw.status)
+        output = Output(request, response, record, self._idempotency_keys.pieces(record))
         if raw.status is None:
             output = BareOutput(request, response, record, connection)
         await self._player.play(output, (Pause(raw.wait),))
         await output.begin()
         await self._write_raw(output, connection, raw)
-        self._door.answered(record, raw.status, raw.steps())
+        self._gate_limits.answered(record, raw.status, raw.steps())
         if raw.end == "keep" and raw.status is not None:
             await output.end()
         else:
-            self._known.cut(record)
+            self._idempotency_keys.cut(record)
             await _end_early(output, connection, record, raw)
         return response
 
@@ -660,13 +661,13 @@ def _is_zero(value: float) -> bool:
 
 
 def _exchange(
-    record: GatewayRequest, asked: Asked, replies: tuple[ScriptedReply, ...]
+    record: GatewayRequest, chat: ChatRequest, replies: tuple[ScriptedReply, ...]
 ) -> Exchange:
     thoughts = (isinstance(part, Thought) and part.text for part in replies[0].all_parts())
     return Exchange(
         serial=int(record.request_id[-_SERIAL_DIGITS:]),
         created=int(time.time()),
-        model=asked.model.id,
-        thinks=asked.thinks or any(thoughts),
-        padded=asked.stream_options.get("include_obfuscation") is not False,
+        model=chat.model.id,
+        thinks=chat.thinks or any(thoughts),
+        padded=chat.stream_options.get("include_obfuscation") is not False,
     )

@@ -10,24 +10,23 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby, pairwise
-from typing import Any, TypeAlias
+from typing import cast
 
 import attrs
 import orjson
 
-from aiotokengate.testing._chat_request import Asked, Refusal, read_body
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
-from aiotokengate.testing._dialects import Json as DialectJson
+from aiotokengate.testing._features import Features, features_of_gemini
+from aiotokengate.testing._field_types import GEMINI_TYPES, check_types
 from aiotokengate.testing._memory import Keep
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
-from aiotokengate.testing._shapes import GEMINI, check
-from aiotokengate.testing._wishes import Wish, wish_of_gemini
+from aiotokengate.types import Json
 
-__all__ = ["GeminiForm", "GeminiNative", "from_base64", "get"]
+__all__ = ["GeminiNative", "GeminiPayloads", "from_base64", "get"]
 
-Json: TypeAlias = Any
 
 _PATH = re.compile(
     r"/v1(?:beta)?/models/(?P<model>.+):(?P<method>(?:stream)?[gG]enerateContent|countTokens)"
@@ -73,16 +72,16 @@ def from_base64(text: Json) -> bytes | None:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-class GeminiForm:
+class GeminiPayloads:
     """The protocol under ``/v1beta/models`` and ``/v1/models``."""
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         place = _PATH.fullmatch(record.path)
         return place is not None and place["method"] != _COUNT
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
         place = _PATH.fullmatch(record.path)
         return place is not None and place["method"] == _COUNT
 
@@ -92,9 +91,8 @@ class GeminiForm:
         return {"totalTokens": tokens, "promptTokensDetails": details}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions."""
-        place = _PATH.fullmatch(record.path)
-        assert place is not None  # noqa: S101 - this form takes no other path
+        """Return the body in the form of Chat Completions."""
+        place = cast("re.Match[str]", _PATH.fullmatch(record.path))  # no other path is taken
         body = _whole(record)
         config = get(body, "generationConfig") or {}
         contents = body.get("contents")
@@ -118,24 +116,24 @@ class GeminiForm:
             common["extra_body"] = {"google": {"thinking_config": shown}}
         return {name: value for name, value in common.items() if value not in (None, [])}
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Google refuses."""
         contents = _whole(record)["contents"]
         problems = [*_unreadable(contents), *_unpaired(contents)]
-        if _SIGNED.match(asked.model.id):
+        if _SIGNED.match(chat.model.id):
             problems += _unsigned(contents)
         for problem in problems:
             raise Refusal(400, problem, vendor=True)
-        refuse(_wish(record, asked))
-        return attrs.evolve(asked, model=attrs.evolve(asked.model, blurs=False))
+        refuse(_features(record, chat))
+        return attrs.evolve(chat, model=attrs.evolve(chat.model, blurs=False))
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+        """Return the shape of the answer."""
         del record
-        return GeminiNative(exchange, named=_SIGNED.match(asked.model.id) is not None)
+        return GeminiNative(exchange, named=_SIGNED.match(chat.model.id) is not None)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error: the gateway's own in its own form, the others as Google does."""
+        """Return an error: the gateway's own in its own form, the others as Google does."""
         if not refusal.vendor:
             return refusal.body(request_id)
         status = _STATUSES.get(refusal.status, "INTERNAL")
@@ -153,11 +151,11 @@ def _whole(record: GatewayRequest) -> Mapping[str, Json]:
     body = read_body(record.body)
     inner = get(body, "generateContentRequest")
     whole = inner if isinstance(inner, dict) else body
-    check(whole, GEMINI, get)
+    check_types(whole, GEMINI_TYPES, get)
     return whole
 
 
-def _wish(record: GatewayRequest, asked: Asked) -> Wish:
+def _features(record: GatewayRequest, chat: ChatRequest) -> Features:
     config = get(_whole(record), "generationConfig")
     thinking = get(config, "thinkingConfig")
     asks = {"budget": get(thinking, "thinkingBudget"), "level": get(thinking, "thinkingLevel")}
@@ -166,7 +164,7 @@ def _wish(record: GatewayRequest, asked: Asked) -> Wish:
         "top_p": get(config, "topP"),
         "top_k": get(config, "topK"),
     }
-    return wish_of_gemini(asked, sampling, asks if thinking is not None else None)
+    return features_of_gemini(chat, sampling, asks if thinking is not None else None)
 
 
 def _parts(content: Json) -> list[Mapping[str, Json]]:
@@ -252,7 +250,7 @@ def _texts(content: Json) -> list[str]:
 
 
 def _messages(content: Json) -> Iterator[Mapping[str, Json]]:
-    """Give a turn as messages of Chat Completions."""
+    """Yield a turn as messages of Chat Completions."""
     results = _of_kind(content, "functionResponse")
     for result in results:
         yield {"role": "tool", "content": orjson.dumps(result.get("response")).decode()}
@@ -306,8 +304,8 @@ class GeminiNative(Dialect):
         self._named = named
         self._finished: dict[int, str] = {}
 
-    def frame(self, choices: Sequence[Frame], usage: DialectJson = None, kind: str = "") -> Frame:
-        """Give a chunk; a plain answer has the same form."""
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = "") -> Frame:
+        """Return a chunk; a plain answer has the same form."""
         del kind
         return {
             "candidates": choices,
@@ -321,21 +319,21 @@ class GeminiNative(Dialect):
         return [self.frame([{"content": content, "index": index}])]
 
     def opening(self, index: int) -> list[Frame]:
-        """Give nothing: the first part is the first chunk."""
+        """Return nothing: the first part is the first chunk."""
         del index
         return []
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of thinking, if it was asked to be shown."""
+        """Return a piece of thinking, if it was asked to be shown."""
         return self._part(index, {"text": text, "thought": True}) if self.exchange.thinks else []
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer."""
+        """Return a piece of answer."""
         del finish
         return self._part(index, {"text": text})
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a whole call, the first of a turn with its signature."""
+        """Return a whole call, the first of a turn with its signature."""
         return self._part(index, self._call(call, number))
 
     def _call(self, call: Call, number: int) -> Frame:
@@ -355,8 +353,8 @@ class GeminiNative(Dialect):
         self._finished[index] = _REASONS.get(reason, reason.upper())
         return []
 
-    def closing(self, usage: DialectJson) -> list[Frame]:
-        """Give the last chunk: an empty text, the reason, the whole usage."""
+    def closing(self, usage: Json) -> list[Frame]:
+        """Return the last chunk: an empty text, the reason, the whole usage."""
         empty = {"role": "model", "parts": [{"text": ""}]}
         choices = [
             {"content": empty, "finishReason": reason, "index": index}
@@ -366,7 +364,7 @@ class GeminiNative(Dialect):
         return [self.frame(choices, usage)]
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the content of a plain answer."""
+        """Return the content of a plain answer."""
         thought = (
             [{"text": thoughts, "thought": True}] if thoughts and self.exchange.thinks else []
         )
@@ -374,8 +372,8 @@ class GeminiNative(Dialect):
         called = [self._call(call, number) for number, call in enumerate(calls)]
         return {"role": "model", "parts": [*thought, *said, *called]}
 
-    def completion(self, messages: Sequence[tuple[Frame, str]], usage: DialectJson) -> Frame:
-        """Give the plain answer."""
+    def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
+        """Return the plain answer."""
         choices = [
             {"content": message, "finishReason": _REASONS.get(reason, reason), "index": index}
             for index, (message, reason) in enumerate(messages)
@@ -383,7 +381,7 @@ class GeminiNative(Dialect):
         return self.frame(choices, usage)
 
     def usage(self, counts: Counts) -> Frame:
-        """Give Gemini's counts: thoughts beside the answer."""
+        """Return Gemini's counts: thoughts beside the answer."""
         return {
             "promptTokenCount": counts.prompt,
             "candidatesTokenCount": counts.answer,

@@ -14,7 +14,7 @@ import re
 from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
 import attrs
@@ -26,10 +26,10 @@ from aiotokengate.testing._files import Blob, midi, mp3, mp4, png, serve, wav
 from aiotokengate.testing._models import JOB_MODELS
 from aiotokengate.testing._output import REQUEST_ID
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.types import Json
 
 __all__ = ["FILES", "FakeJob", "JobBoard", "JobPlan"]
 
-Json: TypeAlias = Any
 Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 Stage: TypeAlias = Literal["queued", "running", "done", "failed"]
 
@@ -91,13 +91,13 @@ class FakeJob:
     deleted: bool = False
 
     def share(self, now: float) -> float:
-        """Give how much of it is done, from 0 to 1."""
+        """Return how much of it is done, from 0 to 1."""
         if self.plan.seconds is None:
             return min(1.0, self.asked / self.plan.polls)
         return min(1.0, (now - self.began) / self.plan.seconds)
 
     def stage(self, now: float) -> Stage:
-        """Give how far it is."""
+        """Return how far it is."""
         share = self.share(now)
         if share < 1:
             return "running" if share > 1 / 3 else "queued"
@@ -149,7 +149,7 @@ class JobBoard:
         self._cuts.append(after)
 
     def route(self, method: str, path: str) -> Handler | None:
-        """Give what answers at a path."""
+        """Return what answers at a path."""
         for known, pattern, handler in self._routes:
             if known == method and pattern.fullmatch(path):
                 return handler
@@ -432,7 +432,7 @@ _NEEDS: Mapping[str, Sequence[str]] = {
 
 
 def _result(request: web.Request, job: FakeJob, stage: Stage) -> Json:
-    """Give what a job has given so far: a song can be heard before it is complete."""
+    """Return what a job has given so far: a song can be heard before it is complete."""
     special = _SPECIAL.get(job.action)
     if special is not None:
         return special(request, job) if stage == "done" else None

@@ -1,4 +1,4 @@
-"""Keys are masked before anything of an exchange is kept."""
+"""Mask the keys in whatever is kept of an exchange."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
-__all__ = ["Secrets", "masked_place"]
+__all__ = ["Secrets", "masked_path"]
 
 _QUERY_NAMES = ("key", "api_key", "api-key", "apikey", "access_token")
 _QUERY_KEY = re.compile(rf"(?<![\w-])({'|'.join(_QUERY_NAMES)})=[^&]+", re.IGNORECASE)
@@ -50,7 +50,7 @@ class Secrets:
         return _LOOKS_LIKE_A_KEY.sub(_starred, data)
 
     def header(self, name: str, value: str) -> str:
-        """Give the value of a header without a key."""
+        """Return the value of a header without a key."""
         secret = name.lower() in _SECRET_HEADERS
         return "***" if secret else self.hidden(value.encode("utf-8", "replace")).decode()
 
@@ -69,8 +69,8 @@ def _starred(found: re.Match[bytes]) -> bytes:
     return kept + b"*" * (len(found[0]) - len(kept))
 
 
-def masked_place(path: str, query: str) -> str:
-    """Give a path under ``/v1``, or one that stands beside it; with its query, without a key."""
-    told = _QUERY_KEY.sub(r"\1=***", query)
-    whole = f"{path}?{told}" if query else path
+def masked_path(path: str, query: str) -> str:
+    """Return a path under ``/v1``, or one that stands beside it; with its query, without a key."""
+    masked = _QUERY_KEY.sub(r"\1=***", query)
+    whole = f"{path}?{masked}" if query else path
     return whole.removeprefix("/v1") if whole.startswith("/v1/") else f"..{whole}"

@@ -13,20 +13,20 @@ import math
 import struct
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import orjson
 from aiohttp import web
 
-from aiotokengate.testing import _tokens as tokens
 from aiotokengate.testing._chat_request import Refusal, read_body, read_fields
 from aiotokengate.testing._files import mp3, png, wav
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.testing._tokens import count_tokens
+from aiotokengate.types import Json
 
 __all__ = ["MEDIA_MODELS", "media_route"]
 
-Json: TypeAlias = Any
 Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 
 DIMENSIONS: Mapping[str, int] = {
@@ -68,7 +68,7 @@ _FORMATS = {
 
 
 def media_route(method: str, path: str) -> Handler | None:
-    """Give what answers on a path."""
+    """Return what answers on a path."""
     return _ROUTES.get((method, path))
 
 
@@ -104,7 +104,7 @@ async def _embeddings(_: web.Request, record: GatewayRequest) -> web.StreamRespo
         {"object": "embedding", "index": place, "embedding": _vector(text, size, as_text=as_text)}
         for place, text in enumerate(inputs)
     ]
-    count = sum(len(text) if isinstance(text, list) else tokens.count(text) for text in inputs)
+    count = sum(len(text) if isinstance(text, list) else count_tokens(text) for text in inputs)
     usage = {"prompt_tokens": count, "total_tokens": count}
     # Not in order: whoever reads them has to look at the index.
     return _json({"object": "list", "data": rows[::-1], "model": model, "usage": usage})
@@ -124,7 +124,7 @@ def _inputs(given: Json) -> list[Json]:
 
 
 def _vector(text: Json, size: int, *, as_text: bool) -> Json:
-    """Give a vector of length 1 that a text alone decides."""
+    """Return a vector of length 1 that a text alone decides."""
     seed = hashlib.sha256(orjson.dumps(text)).digest()
     raw = [seed[place % len(seed)] - 127.5 for place in range(size)]
     length = math.sqrt(sum(number * number for number in raw))
@@ -374,7 +374,7 @@ def _moderation(parts: Sequence[Mapping[str, Json]]) -> Json:
 
 
 def _judges(category: str, kind: str) -> bool:
-    """Whether a category is looked for in a text or a picture."""
+    """Return whether a category is looked for in a text or a picture."""
     seen = ("self-harm", "sexual", "violence")
     return kind == "text" or (category.startswith(seen) and category != "sexual/minors")
 

@@ -8,15 +8,15 @@ to its end, never before: a client that left has made nothing that can be gone o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
 from aiotokengate.testing._chat_request import Refusal
+from aiotokengate.types import Json
 
 __all__ = ["Keep", "Responses", "Threads"]
 
-Json: TypeAlias = Any
 Kept = TypeVar("Kept")
 Keep: TypeAlias = Callable[[Mapping[str, Json]], None]
 """Takes an answer in its plain form, once it was told to its end."""

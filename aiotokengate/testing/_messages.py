@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, TypeAlias
 
 import orjson
 
-from aiotokengate.testing._chat_request import Asked, Refusal, read_body
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
     Dialect,
@@ -19,16 +18,16 @@ from aiotokengate.testing._dialects import (
     event,
     fragments,
 )
+from aiotokengate.testing._features import features_of_messages, plain_name
+from aiotokengate.testing._field_types import MESSAGES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Threads
 from aiotokengate.testing._refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
-from aiotokengate.testing._shapes import MESSAGES, check
-from aiotokengate.testing._wishes import plain_name, wish_of_messages
+from aiotokengate.types import Json
 
-__all__ = ["MessagesForm", "MessagesNative"]
+__all__ = ["MessagesNative", "MessagesPayloads"]
 
-Json: TypeAlias = Any
 
 _PATH = "/v1/messages"
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -50,7 +49,7 @@ _LEAST_REPLY, _BUDGET_SHARE = 1280, 0.8
 _SIGNED = ("thinking", "redacted_thinking")
 
 
-class MessagesForm:
+class MessagesPayloads:
     """The protocol under ``/v1/messages``."""
 
     def __init__(self) -> None:
@@ -58,11 +57,11 @@ class MessagesForm:
         self._threads = Threads()
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         return record.path == _PATH
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
         return record.path == f"{_PATH}/count_tokens"
 
     def counted(self, tokens: int) -> Json:
@@ -70,7 +69,7 @@ class MessagesForm:
         return {"input_tokens": tokens}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions."""
+        """Return the body in the form of Chat Completions."""
         body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
@@ -90,25 +89,25 @@ class MessagesForm:
         }
         return {name: value for name, value in common.items() if value not in (None, [])}
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Anthropic refuses."""
         body = self._whole(record)
         version = record.headers.get("anthropic-version", _OLD_VERSION)
         problems = (_version_problems(body, version), _problems(body), _history_problems(body))
         for problem in chain.from_iterable(problems):
             raise _refusal(problem)
-        refuse(wish_of_messages(asked, body))
-        return asked
+        refuse(features_of_messages(chat, body))
+        return chat
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+        """Return the shape of the answer."""
         thinking = _thinking(read_body(record.body))
-        hidden = HIDES_THOUGHTS.fullmatch(plain_name(asked.model.id))
+        hidden = HIDES_THOUGHTS.fullmatch(plain_name(chat.model.id))
         shown = not hidden or thinking.get("display") == "summarized"
-        return MessagesNative(exchange, asked.prompt_tokens, shown=shown)
+        return MessagesNative(exchange, chat.prompt_tokens, shown=shown)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error: the gateway's own in its own form, the others as Anthropic does."""
+        """Return an error: the gateway's own in its own form, the others as Anthropic does."""
         if not refusal.vendor:
             return refusal.body(request_id)
         kind = _TYPES.get(refusal.status, "api_error")
@@ -127,7 +126,7 @@ class MessagesForm:
         """Return the body with what its thread holds."""
         betas = record.headers.get("anthropic-beta", "")
         body = read_body(record.body)
-        check(body, MESSAGES)
+        check_types(body, MESSAGES_TYPES)
         return self._threads.filled(body, betas)
 
 
@@ -140,7 +139,7 @@ def _refusal(message: str) -> Refusal:
 
 
 def _messages(turn: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    """Give a turn as messages of Chat Completions."""
+    """Yield a turn as messages of Chat Completions."""
     content = turn.get("content")
     blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
     results = [block for block in blocks if block.get("type") == "tool_result"]
@@ -163,7 +162,7 @@ def _choice(choice: Mapping[str, Json]) -> Json:
 
 
 def _thinking(body: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Give what is said of thinking; new-api says it for names that end so, if nobody has."""
+    """Return what is said of thinking; new-api says it for names that end so, if nobody has."""
     said, model = body.get("thinking"), str(body.get("model"))
     if said is not None or not model.endswith(_SUFFIX):
         return said or {}
@@ -275,13 +274,13 @@ class MessagesNative(Dialect):
         self._reason = ""
 
     def event(self, frame: Frame) -> bytes:
-        """Give an event with its name."""
+        """Return an event with its name."""
         return f"event: {frame['type']}\n".encode() + event(frame)
 
     # --- events ---------------------------------------------------------------------------------
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the message without its content, and a ping."""
+        """Return the message without its content, and a ping."""
         del index
         usage = {**self.usage(Counts(self._prompt_tokens)), "output_tokens": 1}
         message = {**self._message([], None), "usage": usage}
@@ -322,7 +321,7 @@ class MessagesNative(Dialect):
         return [{"type": "content_block_delta", "index": self._blocks, "delta": delta}]
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of thinking; its block if it is the first."""
+        """Return a piece of thinking; its block if it is the first."""
         del index
         empty = {"type": "thinking", "thinking": "", "signature": ""}
         begun = [] if self._open == "thinking" else self._begin("thinking", empty)
@@ -330,13 +329,13 @@ class MessagesNative(Dialect):
         return [*begun, *shown]
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer; its block if it is the first."""
+        """Return a piece of answer; its block if it is the first."""
         del index, finish
         begun = [] if self._open == "text" else self._begin("text", {"type": "text", "text": ""})
         return [*begun, *self._delta({"type": "text_delta", "text": text})]
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a tool call, its arguments in fragments."""
+        """Return a tool call, its arguments in fragments."""
         del index
         begun = self._begin("tool_use", {**self._use(call, number), "input": {}})
         pieces = ("", *fragments(arguments_text(call)))
@@ -357,7 +356,7 @@ class MessagesNative(Dialect):
         return self._end()
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the reason with the usage, and the end."""
+        """Return the reason with the usage, and the end."""
         delta = {"stop_reason": self._reason or None, "stop_sequence": None}
         return [
             {"type": "message_delta", "delta": delta, "usage": usage},
@@ -367,7 +366,7 @@ class MessagesNative(Dialect):
     # --- the plain answer -----------------------------------------------------------------------
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the content of a plain answer."""
+        """Return the content of a plain answer."""
         shown = thoughts if self._shown else ""
         thinking = {"type": "thinking", "thinking": shown, "signature": self._signature()}
         uses = [
@@ -378,7 +377,7 @@ class MessagesNative(Dialect):
         return {"content": [*([thinking] if thoughts else ()), *said, *uses]}
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
-        """Give the plain answer."""
+        """Return the plain answer."""
         content, reason = messages[0]
         return {
             **self._message(content["content"], _REASONS.get(reason, reason)),
@@ -386,7 +385,7 @@ class MessagesNative(Dialect):
         }
 
     def usage(self, counts: Counts) -> Frame:
-        """Give Anthropic's counts."""
+        """Return Anthropic's counts."""
         return {
             "input_tokens": counts.prompt,
             "cache_creation_input_tokens": 0,

@@ -9,17 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
-from aiotokengate.testing import _servers as servers
-from aiotokengate.testing import _vendors as vendors
 from aiotokengate.testing._dialects import Dialect
+from aiotokengate.testing._server_dialects import (
+    ClaudeBridge,
+    GeminiBridge,
+    GeminiCompat,
+    InlineThink,
+    OpenRouter,
+    Sglang,
+    SglangNulls,
+    TagSwallowed,
+    Vllm,
+    VllmBoth,
+    VllmOld,
+    VllmPlain,
+)
+from aiotokengate.testing._vendor_dialects import (
+    DeepSeek,
+    Glm,
+    Grok,
+    GrokShown,
+    MiniMaxCloud,
+    MiniMaxSplit,
+    Qwen,
+)
+from aiotokengate.types import Json
 
 __all__ = ["JOB_MODELS", "LATER", "MODELS", "Model", "find"]
 
-Json: TypeAlias = Any
 Body: TypeAlias = Mapping[str, Json]
 Switch: TypeAlias = Callable[[Body], bool | None]
 """Reads one way of asking for thinking: asked on, asked off, or not asked."""
@@ -94,31 +115,31 @@ class Model:
     blurs: bool = False
 
     def thinks_about(self, body: Body) -> bool:
-        """Whether it thinks, given how it is asked."""
+        """Return whether it thinks, given how it is asked."""
         answers = (switch(body) for switch in self.switches)
         return next((answer for answer in answers if answer is not None), self.thinks)
 
 
 def _qwen(name: str) -> Model:
     switches = (_flag("enable_thinking"), _TEMPLATE_ENABLE)
-    return Model(name, vendors.Qwen, "ali", switches=switches, context=262_144)
+    return Model(name, Qwen, "ali", switches=switches, context=262_144)
 
 
 def _deepseek(name: str) -> Model:
-    return Model(name, vendors.DeepSeek, "deepseek", switches=(_THINKING_TYPE,))
+    return Model(name, DeepSeek, "deepseek", switches=(_THINKING_TYPE,))
 
 
 def _minimax(name: str) -> Model:
     switches = (_THINKING_TYPE,)
-    return Model(name, vendors.MiniMaxCloud, "minimax", switches=switches, context=1_000_000)
+    return Model(name, MiniMaxCloud, "minimax", switches=switches, context=1_000_000)
 
 
 def _grok(name: str) -> Model:
-    return Model(name, vendors.Grok, "xai", switches=(_EFFORT,), context=500_000)
+    return Model(name, Grok, "xai", switches=(_EFFORT,), context=500_000)
 
 
 def _glm(name: str) -> Model:
-    return Model(name, vendors.Glm, "zhipu_4v", switches=(_THINKING_TYPE,), context=204_800)
+    return Model(name, Glm, "zhipu_4v", switches=(_THINKING_TYPE,), context=204_800)
 
 
 def _gpt(name: str) -> Model:
@@ -127,13 +148,13 @@ def _gpt(name: str) -> Model:
 
 def _claude(name: str, *, thinks: bool = False) -> Model:
     switches = (_number("reasoning", "max_tokens"), _EFFORT)
-    return Model(name, servers.ClaudeBridge, "claude", thinks, switches, context=200_000, piece=3)
+    return Model(name, ClaudeBridge, "claude", thinks, switches, context=200_000, piece=3)
 
 
 def _gemini(name: str, *, thinks: bool = False) -> Model:
     return Model(
         name,
-        servers.GeminiBridge,
+        GeminiBridge,
         "gemini",
         thinks,
         switches=(_flag(*_GOOGLE), _EFFORT),
@@ -146,17 +167,17 @@ def _gemini(name: str, *, thinks: bool = False) -> Model:
 _SELF_HOSTED = (
     Model(
         "deepseek3.2",
-        servers.SglangNulls,
+        SglangNulls,
         "custom",
         thinks=False,
         switches=(_TEMPLATE_THINKING,),
         context=65_536,
     ),
-    Model("minimax2.7", servers.Sglang, "custom", context=204_800),
-    Model("Qwen3-VL-8B-Instruct", servers.VllmPlain, "custom", thinks=False, context=16_384),
+    Model("minimax2.7", Sglang, "custom", context=204_800),
+    Model("Qwen3-VL-8B-Instruct", VllmPlain, "custom", thinks=False, context=16_384),
     Model(
         "WanWu/Deepseek-Auto",
-        servers.Vllm,
+        Vllm,
         "custom",
         thinks=False,
         switches=(
@@ -167,16 +188,16 @@ _SELF_HOSTED = (
             _EFFORT,
         ),
     ),
-    Model("WanWu/GLM-Auto", servers.Vllm, "custom", switches=(_TEMPLATE_ENABLE,)),
+    Model("WanWu/GLM-Auto", Vllm, "custom", switches=(_TEMPLATE_ENABLE,)),
 )
 
 _SHAPES = (
-    Model("dialect/gemini-compat", servers.GeminiCompat, "aiotokengate"),
-    Model("dialect/openrouter", servers.OpenRouter, "aiotokengate"),
-    Model("dialect/tag-swallowed", servers.TagSwallowed, "aiotokengate"),
-    Model("dialect/think-in-content", servers.InlineThink, "aiotokengate"),
-    Model("dialect/vllm-0.10", servers.VllmOld, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
-    Model("dialect/vllm-0.11", servers.VllmBoth, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
+    Model("dialect/gemini-compat", GeminiCompat, "aiotokengate"),
+    Model("dialect/openrouter", OpenRouter, "aiotokengate"),
+    Model("dialect/tag-swallowed", TagSwallowed, "aiotokengate"),
+    Model("dialect/think-in-content", InlineThink, "aiotokengate"),
+    Model("dialect/vllm-0.10", VllmOld, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
+    Model("dialect/vllm-0.11", VllmBoth, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
 )
 
 _QWEN = "qwen3.6-max-preview qwen3.5-plus qwen3.5-flash qwen3.6-flash qwen3.6-plus"
@@ -199,10 +220,10 @@ _ROWS = (
     *(_claude(f"{name}-thinking", thinks=True) for name in _CLAUDE.split()),
     *map(_gemini, _GEMINI.split()),
     *(_gemini(f"{name}-thinking", thinks=True) for name in _GEMINI.split()),
-    Model("grok-4-1-fast-reasoning", vendors.Grok, "xai", context=2_000_000),
-    Model("grok-4-1-fast-non-reasoning", vendors.Grok, "xai", thinks=False, context=2_000_000),
-    Model("grok-code-fast-1", vendors.GrokShown, "xai", context=256_000),
-    Model("minimax2.5", vendors.MiniMaxCloud, "minimax", context=204_800),
+    Model("grok-4-1-fast-reasoning", Grok, "xai", context=2_000_000),
+    Model("grok-4-1-fast-non-reasoning", Grok, "xai", thinks=False, context=2_000_000),
+    Model("grok-code-fast-1", GrokShown, "xai", context=256_000),
+    Model("minimax2.5", MiniMaxCloud, "minimax", context=204_800),
     *_SELF_HOSTED,
     *_SHAPES,
 )
@@ -251,8 +272,8 @@ JOB_MODELS: Mapping[str, str] = MappingProxyType(
 
 
 def find(name: str, body: Body) -> Model | None:
-    """Give the model of that name, in the shape that the request asks for."""
+    """Return the model of that name, in the shape that the request asks for."""
     model = MODELS.get(name) or LATER.get(name)
-    if model and model.dialect is vendors.MiniMaxCloud and body.get("reasoning_split") is True:
-        return attrs.evolve(model, dialect=vendors.MiniMaxSplit)
+    if model and model.dialect is MiniMaxCloud and body.get("reasoning_split") is True:
+        return attrs.evolve(model, dialect=MiniMaxSplit)
     return model

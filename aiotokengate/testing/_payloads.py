@@ -8,83 +8,89 @@ composer answers all of them and one set of limits counts them; the answer is sh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
-from aiotokengate.testing import _shapes as shapes
-from aiotokengate.testing._chat_request import Asked, Refusal, read_anyhow, read_body, read_chat
+from aiotokengate.testing._chat_request import (
+    ChatRequest,
+    Refusal,
+    read_anyhow,
+    read_body,
+    read_chat,
+)
 from aiotokengate.testing._dialects import Dialect, Exchange
+from aiotokengate.testing._features import features_of_chat
+from aiotokengate.testing._field_types import CHAT_TYPES, check_types
 from aiotokengate.testing._memory import Keep
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
-from aiotokengate.testing._servers import GeminiCompat
-from aiotokengate.testing._wishes import wish_of_chat
+from aiotokengate.testing._server_dialects import GeminiCompat
+from aiotokengate.types import Json
 
-__all__ = ["CHAT", "ChatForm", "Form"]
+__all__ = ["CHAT", "ChatPayloads", "Payloads", "read", "read_scripted"]
 
-Json: TypeAlias = Any
 
 CHAT = "/v1/chat/completions"
 
 
-class Form(Protocol):
+class Payloads(Protocol):
     """One protocol, as the fake gateway speaks it."""
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
 
     def counted(self, tokens: int) -> Json:
         """Return the answer that tells a number of tokens."""
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions.
+        """Return the body in the form of Chat Completions.
 
         Raises:
             Refusal: it is none that this protocol knows.
         """
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
-        """Refuse what the vendor of this protocol refuses; give what is asked of it.
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
+        """Refuse what the vendor of this protocol refuses; return what is asked of it.
 
         Raises:
             Refusal: there is something.
         """
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+        """Return the shape of the answer."""
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give the body of an error."""
+        """Return the body of an error."""
 
     def memory(self, record: GatewayRequest) -> Keep | None:
         """Return what keeps the answer to a request, if it is to be kept."""
 
 
-def read(form: Form, record: GatewayRequest) -> Asked:
+def read(payloads: Payloads, record: GatewayRequest) -> ChatRequest:
     """Read a request.
 
     Raises:
         Refusal: the gateway, or the vendor, refuses it.
     """
-    return form.checked(record, read_chat(form.body(record)))
+    return payloads.checked(record, read_chat(payloads.body(record)))
 
 
-def read_scripted(form: Form, record: GatewayRequest, name: str | None) -> Asked:
+def read_scripted(payloads: Payloads, record: GatewayRequest, name: str | None) -> ChatRequest:
     """Read a request whose answer is scripted: nearly everything will do.
 
     Raises:
         Refusal: it can't even be read.
     """
-    return read_anyhow(form.body(record), name)
+    return read_anyhow(payloads.body(record), name)
 
 
-class ChatForm:
+class ChatPayloads:
     """Chat Completions."""
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         return record.path == CHAT
 
     def counts(self, record: GatewayRequest) -> bool:
@@ -102,42 +108,42 @@ class ChatForm:
         return None
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body as it is."""
+        """Return the body as it is."""
         body = read_body(record.body)
-        shapes.check(body, shapes.CHAT)
+        check_types(body, CHAT_TYPES)
         return body
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what a vendor behind it refuses (the docs of DeepSeek and of Google)."""
         del record
-        calling = [turn for turn in asked.body["messages"] if turn.get("tool_calls")]
+        calling = [turn for turn in chat.body["messages"] if turn.get("tool_calls")]
         missing = ""
-        if asked.model.owner == "deepseek" and asked.thinks:
+        if chat.model.owner == "deepseek" and chat.thinks:
             # An empty one is taken, of a turn that did not think.
             if any(turn.get("reasoning_content") is None for turn in calling):
                 missing = (
                     "The `reasoning_content` in the thinking mode must be passed back to the API."
                 )
-        elif asked.model.dialect is GeminiCompat and not all(map(_is_signed, calling)):
+        elif chat.model.dialect is GeminiCompat and not all(map(_is_signed, calling)):
             missing = "Function call is missing a thought_signature in functionCall parts."
         if missing:
             kind = "invalid_request_error"
             raise Refusal(400, missing, vendor=True, type=kind, param=None, code=kind)
-        refuse(wish_of_chat(asked))
-        return asked
+        refuse(features_of_chat(chat))
+        return chat
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the dialect of the model."""
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+        """Return the dialect of the model."""
         del record
-        return asked.model.dialect(exchange)
+        return chat.model.dialect(exchange)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error as new-api does."""
+        """Return an error as new-api does."""
         return refusal.body(request_id)
 
 
 def _is_signed(turn: Mapping[str, Json]) -> bool:
-    """Whether the first of a turn's calls has its signature; parallel ones have none."""
+    """Return whether the first of a turn's calls has its signature; parallel ones have none."""
     value: Json = turn["tool_calls"][0]
     for key in ("extra_content", "google", "thought_signature"):
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from aiotokengate.testing._gateway import FakeGateway
+from aiotokengate import testing
 
 __all__ = ["fake_gateway"]
 
 
 @pytest.fixture
-def fake_gateway() -> Iterator[FakeGateway]:
-    """Give a running :class:`FakeGateway`, in a thread of its own, new for each test."""
+def fake_gateway() -> Iterator[testing.FakeGateway]:
+    """Yield a running :class:`FakeGateway`, in a thread of its own, new for each test."""
     # Only tests that use the fixture pay for importing a web server.
-    from aiotokengate.testing._gateway import FakeGateway  # noqa: PLC0415
-
-    with FakeGateway() as gateway:
+    with testing.FakeGateway() as gateway:
         yield gateway

@@ -12,18 +12,18 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from io import BufferedWriter
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self
 
 import attrs
 import orjson
 
-from aiotokengate.testing._masking import Secrets, masked_place
+from aiotokengate.testing._masking import Secrets, masked_path
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Pause, Raw
+from aiotokengate.types import Json
 
 __all__ = ["Exchange", "Recording", "Replay", "private_file"]
 
-Json: TypeAlias = Any
 
 VERSION = 1
 
@@ -53,7 +53,7 @@ class Exchange:
     wait: float = 0.0
 
     def raw(self, *, rhythm: bool) -> Raw:
-        """Give the answer as a script of the fake gateway."""
+        """Return the answer as a script of the fake gateway."""
         body: list[bytes | Pause] = []
         for seconds, data in self.writes:
             if rhythm and seconds > 0:
@@ -111,7 +111,7 @@ def private_file(path: str | Path) -> BufferedWriter:
     file = os.fdopen(number, "wb")  # which empties nothing: it was opened before
     try:
         if _is_regular(number):  # a pipe or a device is not ours to close
-            os.chmod(number if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101 - it
+            os.chmod(number if os.chmod in os.supports_fd else path, 0o600)  # noqa: PTH101 - open
     except OSError as error:
         file.close()
         raise type(error)(error.errno, error.strerror, str(path)) from None
@@ -134,12 +134,12 @@ class Replay:
         self._rhythm = rhythm
 
     def answer(self, record: GatewayRequest) -> Raw:
-        """Give the next answer to such a request; to another one an error that says so.
+        """Return the next answer to such a request; to another one an error that says so.
 
         Of several exchanges with its method and path that with the same body counts, so that
         requests that are under way together may come in another order; else the first.
         """
-        asked = (record.method, masked_place(record.path, record.query))
+        asked = (record.method, masked_path(record.path, record.query))
         body = Secrets().hidden(record.body)
         found = [one for one in self._left if (one.method, one.path) == asked]
         if not found:
@@ -190,7 +190,7 @@ _LONGEST_REST = 3
 
 
 def _said(data: bytes) -> Json:
-    """Give bytes as text; of a character that was cut, only its part is in base64."""
+    """Return bytes as text; of a character that was cut, only its part is in base64."""
     rest = data.lstrip(_CONTINUING)
     begun = data[: len(data) - len(rest)]
     decoder = codecs.getincrementaldecoder("utf-8")()

@@ -1,4 +1,4 @@
-"""What the vendors refuse, as one table: which models, which wish, which answer, says who.
+"""What the vendors refuse, as one table: which models, which features, which answer, says who.
 
 A row holds in every protocol that it names.  Nothing else decides over a refusal by model; what a
 protocol refuses of any model (a result without its call, a lost signature) stands with that
@@ -14,11 +14,11 @@ from typing import TypeAlias
 import attrs
 
 from aiotokengate.testing._chat_request import Refusal
-from aiotokengate.testing._wishes import Wish
+from aiotokengate.testing._features import Features
 
 __all__ = ["EFFORTS", "HIDES_THOUGHTS", "ROWS", "Row", "refuse"]
 
-Test: TypeAlias = Callable[[Wish], bool]
+Test: TypeAlias = Callable[[Features], bool]
 
 _ALL = ("chat", "responses", "messages", "gemini")
 _OPENAI = ("chat", "responses")
@@ -31,7 +31,7 @@ class Row:
     Attributes:
         name: what is refused, in a few words.
         models: matches the whole plain name of the models that refuse it.
-        test: whether a wish is one that they refuse.
+        test: whether a request has what they refuse.
         message: what they say; ``{effort}`` and ``{sampling}`` are filled in.
         source: who says that they refuse it.
         protocols: in which it is refused.
@@ -50,48 +50,50 @@ class Row:
     code: str | int | None = None
     param: str | None = None
 
-    def holds(self, wish: Wish) -> bool:
-        """Whether this row refuses a wish."""
-        known = wish.protocol in self.protocols and re.fullmatch(self.models, wish.model)
-        return bool(known) and self.test(wish)
+    def holds(self, features: Features) -> bool:
+        """Return whether this row refuses such a request."""
+        known = features.protocol in self.protocols and re.fullmatch(self.models, features.model)
+        return bool(known) and self.test(features)
 
-    def refusal(self, wish: Wish) -> Refusal:
+    def refusal(self, features: Features) -> Refusal:
         """Return the answer."""
-        message = self.message.format(effort=wish.effort, sampling=", ".join(wish.sampling))
+        message = self.message.format(
+            effort=features.effort, sampling=", ".join(features.sampling)
+        )
         kind = "invalid_request_error"
         fields = {"type": kind, "param": self.param, "code": self.code}
         return Refusal(self.status, message, vendor=True, **fields)
 
 
-def refuse(wish: Wish) -> None:
+def refuse(features: Features) -> None:
     """Refuse what the vendor of a model refuses.
 
     Raises:
         Refusal: by the first row that holds.
     """
     for row in ROWS:
-        if row.holds(wish):
-            raise row.refusal(wish)
+        if row.holds(features):
+            raise row.refusal(features)
 
 
-def _samples(wish: Wish) -> bool:
-    return bool(wish.sampling)
+def _samples(features: Features) -> bool:
+    return bool(features.sampling)
 
 
-def _forces(wish: Wish) -> bool:
-    return wish.forced and wish.tools
+def _forces(features: Features) -> bool:
+    return features.forced and features.tools
 
 
 def _thinking(*kinds: str) -> Test:
-    return lambda wish: wish.thinking in kinds
+    return lambda features: features.thinking in kinds
 
 
 def _effort(*words: str) -> Test:
-    return lambda wish: wish.effort in words
+    return lambda features: features.effort in words
 
 
 def _both(first: Test, second: Test) -> Test:
-    return lambda wish: first(wish) and second(wish)
+    return lambda features: first(features) and second(features)
 
 
 # --- Claude -------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ _CLAUDE = (
     Row(
         "prefill",
         _SINCE_4_6,
-        lambda wish: wish.prefill,
+        lambda features: features.prefill,
         "This model does not support assistant message prefill. The conversation must end with a"
         " user message.",
         "Anthropic, what's new in Claude 4.6; LiteLLM 1.110.2, price table",
@@ -190,7 +192,7 @@ _CLAUDE = (
     Row(
         "effort on 4.5",
         "claude-(?:3.*|(?:sonnet|haiku)-4-5)",
-        lambda wish: bool(wish.effort),
+        lambda features: bool(features.effort),
         "This model does not support the effort parameter.",
         "pydantic-ai-slim 2.68.0, profiles",
         _MESSAGES,
@@ -238,17 +240,17 @@ _THINKERS = "|".join(EFFORTS)
 _RESPONSES_ONLY = r"gpt-5(?:-[245])?-pro|gpt-5(?:-\d)?-codex.*|o[13]-pro"
 
 
-def _efforts(wish: Wish) -> tuple[tuple[str, ...], str]:
-    found = (row for models, row in EFFORTS.items() if re.fullmatch(models, wish.model))
+def _efforts(features: Features) -> tuple[tuple[str, ...], str]:
+    found = (row for models, row in EFFORTS.items() if re.fullmatch(models, features.model))
     return next(found, ((), ""))
 
 
-def _unknown_effort(wish: Wish) -> bool:
-    return bool(wish.effort) and wish.effort not in _efforts(wish)[0]
+def _unknown_effort(features: Features) -> bool:
+    return bool(features.effort) and features.effort not in _efforts(features)[0]
 
 
-def _reasons(wish: Wish) -> bool:
-    return (wish.effort or _efforts(wish)[1]) != "none"
+def _reasons(features: Features) -> bool:
+    return (features.effort or _efforts(features)[1]) != "none"
 
 
 _GPT = (
@@ -294,7 +296,7 @@ _GPT = (
     Row(
         "tools over Chat while reasoning",
         r"gpt-5-[45](?:-mini|-nano)?|gpt-5-6-.*",
-        lambda wish: wish.tools and wish.effort not in ("", "none"),
+        lambda features: features.tools and features.effort not in ("", "none"),
         "Function tools with reasoning_effort are not supported in v1/chat/completions for this"
         " model. Please use /v1/responses instead.",
         "OpenAI's deployment checklist; reports of users",
@@ -304,7 +306,7 @@ _GPT = (
     Row(
         "tools over Chat without none",
         r"gpt-6-sol|gpt-6-luna|gpt-6-1-terra",
-        lambda wish: wish.tools and wish.effort != "none",
+        lambda features: features.tools and features.effort != "none",
         "Function tools are only supported in v1/chat/completions with reasoning_effort 'none'."
         " Please use /v1/responses instead.",
         "OpenAI's model pages; pydantic-ai-slim 2.68.0, profiles",
@@ -314,7 +316,7 @@ _GPT = (
     Row(
         "tools over Chat",
         r"gpt-6-astra|gpt-6-1-sol|gpt-6-2-(?:astra|sol)",
-        lambda wish: wish.tools,
+        lambda features: features.tools,
         "Function tools are not supported in v1/chat/completions for this model. Please use"
         " /v1/responses instead.",
         "OpenAI's deployment checklist",
@@ -331,7 +333,7 @@ _GEMINI = (
     Row(
         "level and budget",
         _SINCE_3,
-        lambda wish: wish.budget is not None and bool(wish.effort),
+        lambda features: features.budget is not None and bool(features.effort),
         "You can only set one of thinking budget and thinking level.",
         "Google's page on thinking",
         ("gemini",),
@@ -339,7 +341,7 @@ _GEMINI = (
     Row(
         "level before 3",
         r"gemini-2-5-.*",
-        lambda wish: bool(wish.effort),
+        lambda features: bool(features.effort),
         "Thinking level is not supported for this model.",
         "Google's page on thinking",
         ("gemini",),
@@ -355,7 +357,7 @@ _GEMINI = (
     Row(
         "no budget on pro",
         r"gemini-3(?:-1)?-pro-preview|gemini-2-5-pro",
-        lambda wish: wish.budget == 0,
+        lambda features: features.budget == 0,
         "Budget 0 is invalid. This model only works in thinking mode.",
         "Google's page on thinking; reports of users",
         ("gemini",),
@@ -363,7 +365,7 @@ _GEMINI = (
     Row(
         "thinking of pictures",
         "gemini-2-5-flash-image",
-        lambda wish: wish.configured,
+        lambda features: features.configured,
         "Thinking is not supported for this model.",
         "Google's model pages",
         ("gemini",),
@@ -371,7 +373,7 @@ _GEMINI = (
     Row(
         "tools of pictures",
         r"gemini-.*-image(?:-preview)?",
-        lambda wish: wish.tools,
+        lambda features: features.tools,
         "Function calling is not enabled for this model.",
         "Google's model pages",
         ("gemini", "chat"),
@@ -386,7 +388,7 @@ _OTHERS = (
     Row(
         "forced tool while DeepSeek thinks",
         r"deepseek-(?:v4-.*|flash)",
-        lambda wish: wish.thinks and _forces(wish),
+        lambda features: features.thinks and _forces(features),
         "Thinking mode does not support this tool_choice",
         "pydantic-ai-slim 2.68.0, providers/deepseek",
         _CHAT,
@@ -421,7 +423,7 @@ _OTHERS = (
     Row(
         "effort on Grok 4.20",
         r"grok-4-20-.*",
-        lambda wish: bool(wish.effort),
+        lambda features: bool(features.effort),
         "This model does not support parameter reasoningEffort.",
         "@ai-sdk/xai",
         _OPENAI,

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import orjson
 
-from aiotokengate.testing import _tokens as tokens
 from aiotokengate.testing._dialects import DONE, Dialect, Frame, event
 from aiotokengate.testing._script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing._signals import Gate
+from aiotokengate.testing._tokens import split_tokens
+from aiotokengate.types import Json
 
-__all__ = ["DONE", "Beat", "Step", "event", "plain", "stream", "whole"]
-
-Json: TypeAlias = Any
+__all__ = ["DONE", "Beat", "Step", "event", "render_plain", "render_stream", "render_whole"]
 
 
 @attrs.frozen
@@ -44,10 +43,10 @@ class _Piece:
 _Item: TypeAlias = _Piece | Call | Pause | Gate
 
 
-def stream(
+def render_stream(
     dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
 ) -> Iterator[Step]:
-    """Give a streamed reply.
+    """Yield a streamed reply.
 
     Args:
         dialect: how it is shaped.
@@ -73,15 +72,17 @@ def _last_frames(
     return frames[:-1] if swallow else frames
 
 
-def plain(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Iterator[Step]:
-    """Give a plain reply: the same waits, then everything at once."""
+def render_plain(
+    dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json
+) -> Iterator[Step]:
+    """Yield a plain reply: the same waits, then everything at once."""
     for reply in replies:
         for item in _items(reply):
             yield item if isinstance(item, Pause | Gate) else Beat()
-    yield orjson.dumps(whole(dialect, replies, usage))
+    yield orjson.dumps(render_whole(dialect, replies, usage))
 
 
-def whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
+def render_whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
     """Return a reply in its plain form, whether or not it is streamed."""
     messages = [(_message(dialect, reply), reply.ending()) for reply in replies]
     return dialect.completion(messages, usage)
@@ -108,7 +109,7 @@ class _Track:
         self._calls = 0
 
     def steps(self) -> Iterator[Sequence[Step]]:
-        """Give the steps of each item."""
+        """Yield the steps of each item."""
         for item in self._items:
             if isinstance(item, Pause | Gate):
                 yield (item,)
@@ -116,7 +117,7 @@ class _Track:
                 yield (Beat(), *map(self._dialect.event, self._frames(item)))
 
     def finish(self) -> list[Frame]:
-        """Give the frames that end the choice."""
+        """Return the frames that end the choice."""
         return [*self._turn(thought=False), *self._dialect.finish(self.index, self._why())]
 
     def _why(self) -> str:
@@ -153,7 +154,7 @@ def _part_items(part: Part, gate: Gate | None) -> Iterator[_Item]:
     if not isinstance(part, Thought | Text):
         yield part
         return
-    pieces = tokens.cut(part.text) if isinstance(part.text, str) else part.text
+    pieces = split_tokens(part.text) if isinstance(part.text, str) else part.text
     for piece in pieces:
         if not isinstance(piece, str):
             yield piece

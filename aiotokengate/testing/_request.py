@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import parse_qs
 
 import attrs
 import orjson
 
 from aiotokengate.testing._signals import Signal
+from aiotokengate.types import Json
 
 __all__ = ["GatewayRequest", "given_key"]
-
-Json: TypeAlias = Any
 
 
 @attrs.frozen(eq=False)
@@ -59,7 +58,7 @@ class GatewayRequest:
 
 
 def given_key(request: GatewayRequest) -> str:
-    """Give the key of a request, wherever its protocol puts it; "" without one."""
+    """Return the key of a request, wherever its protocol puts it; "" without one."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key:
         return key

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
 
-from aiotokengate.testing._chat_request import Asked, Refusal, read_body
+from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
     Dialect,
@@ -16,23 +15,23 @@ from aiotokengate.testing._dialects import (
     event,
     fragments,
 )
+from aiotokengate.testing._features import features_of_chat
+from aiotokengate.testing._field_types import RESPONSES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Responses
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
-from aiotokengate.testing._shapes import RESPONSES, check
-from aiotokengate.testing._wishes import wish_of_chat
+from aiotokengate.types import Json
 
-__all__ = ["ResponsesForm", "ResponsesNative"]
+__all__ = ["ResponsesNative", "ResponsesPayloads"]
 
-Json: TypeAlias = Any
 
 _PATH = "/v1/responses"
 _ENCRYPTED = "reasoning.encrypted_content"
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-class ResponsesForm:
+class ResponsesPayloads:
     """The protocol under ``/v1/responses``."""
 
     def __init__(self) -> None:
@@ -40,11 +39,11 @@ class ResponsesForm:
         self._stored = Responses()
 
     def takes(self, record: GatewayRequest) -> bool:
-        """Whether a request is of this protocol."""
+        """Return whether a request is of this protocol."""
         return record.path == _PATH
 
     def counts(self, record: GatewayRequest) -> bool:
-        """Whether a request of this protocol only asks for the number of its tokens."""
+        """Return whether a request of this protocol only asks for the number of its tokens."""
         return record.path == f"{_PATH}/input_tokens"
 
     def counted(self, tokens: int) -> Json:
@@ -52,9 +51,9 @@ class ResponsesForm:
         return {"object": "response.input_tokens", "input_tokens": tokens}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
-        """Give the body in the form of Chat Completions."""
+        """Return the body in the form of Chat Completions."""
         body = read_body(record.body)
-        check(body, RESPONSES)
+        check_types(body, RESPONSES_TYPES)
         said = body.get("instructions")
         items = self._stored.filled(body)
         common = {
@@ -74,7 +73,7 @@ class ResponsesForm:
         }
         return {name: value for name, value in common.items() if value not in (None, [])}
 
-    def checked(self, record: GatewayRequest, asked: Asked) -> Asked:
+    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what OpenAI refuses."""
         body = read_body(record.body)
         given = body["input"] if isinstance(body.get("input"), list) else []
@@ -83,12 +82,12 @@ class ResponsesForm:
         for problem in (*problems, *(_unreadable(given) if unstored else ())):
             kind = "invalid_request_error"
             raise Refusal(400, problem, vendor=True, type=kind, param="input", code=None)
-        refuse(wish_of_chat(asked, "responses"))
-        return asked
+        refuse(features_of_chat(chat, "responses"))
+        return chat
 
-    def dialect(self, exchange: Exchange, asked: Asked, record: GatewayRequest) -> Dialect:
-        """Give the shape of the answer."""
-        del asked
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+        """Return the shape of the answer."""
+        del chat
         body = read_body(record.body)
         return ResponsesNative(
             exchange,
@@ -97,7 +96,7 @@ class ResponsesForm:
         )
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Give an error as new-api does, which is OpenAI's form."""
+        """Return an error as new-api does, which is OpenAI's form."""
         return refusal.body(request_id)
 
     def memory(self, record: GatewayRequest) -> Keep | None:
@@ -116,7 +115,7 @@ def _format(wanted: Mapping[str, Json]) -> Json:
 
 
 def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    """Give an input item as messages of Chat Completions."""
+    """Yield an input item as messages of Chat Completions."""
     kind = item.get("type", "message")
     if kind == "function_call_output":
         yield {"role": "tool", "content": item.get("output")}
@@ -185,13 +184,13 @@ class ResponsesNative(Dialect):
         self._encrypted = encrypted
         self._sequence = 0
         self._items: list[Frame] = []
-        self._open: Frame | None = None
+        self._open: Frame = {}  # nothing
         self._text: list[str] = []
         self._reason = ""
         self._thought = False
 
     def event(self, frame: Frame) -> bytes:
-        """Give an event with its name and number."""
+        """Return an event with its name and number."""
         numbered = {**frame, "sequence_number": self._sequence}
         self._sequence += 1
         if self.exchange.padded and frame["type"].endswith(".delta"):
@@ -227,7 +226,7 @@ class ResponsesNative(Dialect):
         return self._response("completed", output, usage)
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the response before its first item."""
+        """Return the response before its first item."""
         del index
         response = self._response("in_progress", ())
         return [{"type": f"response.{name}", "response": response} for name in _BEGINNINGS]
@@ -235,7 +234,6 @@ class ResponsesNative(Dialect):
     # --- items ----------------------------------------------------------------------------------
 
     def _place(self) -> Frame:
-        assert self._open is not None  # noqa: S101 - an item is open
         return {"item_id": self._open["id"], "output_index": len(self._items)}
 
     def _begin(self, item: Frame) -> list[Frame]:
@@ -246,11 +244,11 @@ class ResponsesNative(Dialect):
 
     def _end(self) -> list[Frame]:
         """Repeat the open item whole."""
-        if self._open is None:
+        if not self._open:
             return []
         frames = self._finished(self._open, "".join(self._text))
         self._items.append(self._open)
-        self._open = None
+        self._open = {}
         return frames
 
     def _finished(self, item: Frame, text: str) -> list[Frame]:
@@ -285,14 +283,14 @@ class ResponsesNative(Dialect):
 
     def _id(self, prefix: str) -> str:
         """Return the id of the next item; no two of a response have the same."""
-        ended = len(self._items) + (self._open is not None)
+        ended = len(self._items) + bool(self._open)
         return f"{prefix}_{self.exchange.hex(22)}{ended:02d}"
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a piece of the summary, if one was asked for."""
+        """Return a piece of the summary, if one was asked for."""
         del index
         frames: list[Frame] = []
-        if self._open is None or self._open["type"] != "reasoning":
+        if self._open.get("type") != "reasoning":
             frames = self._begin(self._reasoning_item())
             if self._summary:
                 part = {"type": "summary_text", "text": ""}
@@ -309,10 +307,10 @@ class ResponsesNative(Dialect):
         return frames
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer."""
+        """Return a piece of answer."""
         del index, finish
         frames: list[Frame] = []
-        if self._open is None or self._open["type"] != "message":
+        if self._open.get("type") != "message":
             frames = self._begin(
                 {
                     "id": self._id("msg"),
@@ -341,7 +339,7 @@ class ResponsesNative(Dialect):
         }
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a tool call, its arguments in fragments."""
+        """Return a tool call, its arguments in fragments."""
         del index
         frames = self._begin(self._call_item(call, number))
         for piece in fragments(arguments_text(call)):
@@ -357,7 +355,7 @@ class ResponsesNative(Dialect):
         return self._end()
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the response as it is at its end; without a reason it has none."""
+        """Return the response as it is at its end; without a reason it has none."""
         if not self._reason:
             return []
         response = self._ended(self._reason, self._items, usage)
@@ -366,7 +364,7 @@ class ResponsesNative(Dialect):
     # --- the plain answer -----------------------------------------------------------------------
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give the items of a plain answer."""
+        """Return the items of a plain answer."""
         if thoughts:
             self.thought(0, thoughts)
         if text:
@@ -377,12 +375,12 @@ class ResponsesNative(Dialect):
         return {"output": self._items}
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
-        """Give the plain answer."""
+        """Return the plain answer."""
         output, reason = messages[0]
         return self._ended(reason, output["output"], usage)
 
     def usage(self, counts: Counts) -> Frame:
-        """Give the counts of a response."""
+        """Return the counts of a response."""
         return {
             "input_tokens": counts.prompt,
             "input_tokens_details": {"cached_tokens": 0},

@@ -13,13 +13,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
 
 import attrs
 
+from aiotokengate.types import Json
+
 __all__ = ["fit"]
 
-Json: TypeAlias = Any
 
 _FORMATS: Mapping[str, str] = {
     "date": "2026-11-30",
@@ -112,8 +112,8 @@ class _Maker:
 
     def _found(self, reference: str) -> Mapping[str, Json]:
         found: Json = self.root
-        for key in reference.removeprefix("#").split("/")[1:]:
-            key = key.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901
+        for part in reference.removeprefix("#").split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
             found = found.get(key) if isinstance(found, dict) else None
         return found if isinstance(found, dict) else {}
 
@@ -124,8 +124,8 @@ class _Maker:
         beside = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
         for branch in branches:
             try:
-                branch, names = self._resolved(branch, following)  # noqa: PLW2901
-                return self.value(_joined((beside, branch)), names)
+                whole, names = self._resolved(branch, following)
+                return self.value(_joined((beside, whole)), names)
             except _EndlessError:
                 continue
         raise _EndlessError

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 from aiohttp import web
 
 from aiotokengate.testing._signals import Gate
+from aiotokengate.types import Json
 
 __all__ = [
     "Call",
@@ -31,7 +32,6 @@ __all__ = [
     "Thought",
 ]
 
-Json: TypeAlias = Any
 Ending = Literal["keep", "close", "reset", "hang"]
 
 
@@ -106,13 +106,13 @@ class ScriptedReply:
     done: bool = True
 
     def all_parts(self) -> tuple[Part, ...]:
-        """Give what is said, in order."""
+        """Return what is said, in order."""
         if self.parts is not None:
             return tuple(self.parts)
         return (Thought(self.reasoning), Text(self.answer), *self.tool_calls)
 
     def ending(self) -> str:
-        """Give the finish reason to send."""
+        """Return the finish reason to send."""
         if self.finish_reason is not None:
             return self.finish_reason
         called = any(isinstance(part, Call) for part in self.all_parts())
@@ -148,23 +148,23 @@ class Raw:
     wait: float = 0.0
 
     def steps(self) -> tuple[bytes | Pause | Gate, ...]:
-        """Give what is written, in order."""
+        """Return what is written, in order."""
         return (self.body,) if isinstance(self.body, bytes) else tuple(self.body)
 
     def cut(self, after: int, end: Ending = "reset") -> Raw:
-        """Give the same answer, ended in that manner after so many bytes of its body."""
+        """Return the same answer, ended in that manner after so many bytes of its body."""
         kept: list[bytes | Pause | Gate] = []
         left = after
         for step in self.steps():
-            if isinstance(step, bytes):
-                step, left = step[:left], left - len(step[:left])  # noqa: PLW2901
-            kept.append(step)
+            part = step[:left] if isinstance(step, bytes) else step
+            left -= len(part) if isinstance(part, bytes) else 0
+            kept.append(part)
             if not left:
                 break
         return attrs.evolve(self, body=kept, end=end)
 
     def drip(self, size: int = 1) -> Raw:
-        """Give the same answer in writes of at most ``size`` bytes each."""
+        """Return the same answer in writes of at most ``size`` bytes each."""
         small: list[bytes | Pause | Gate] = []
         for step in self.steps():
             small += _chopped(step, size) if isinstance(step, bytes) else [step]
@@ -205,12 +205,12 @@ class Pace:
 
     @classmethod
     def real(cls) -> Pace:
-        """Give the speed of a busy day: 0.4 s to the first token, then about 60 a second."""
+        """Return the speed of a busy day: 0.4 s to the first token, then about 60 a second."""
         return cls(first_token=0.4, tokens_per_second=60, jitter=0.3)
 
     def waits(self) -> Iterator[float]:
-        """Give the seconds to wait before the first token, the second, and so on."""
-        dice = random.Random(self.seed)  # noqa: S311
+        """Yield the seconds to wait before the first token, the second, and so on."""
+        dice = random.Random(self.seed)
         wait = self.first_token
         while True:
             yield wait * (1 + self.jitter * dice.uniform(-1, 1))
@@ -231,5 +231,5 @@ class KeepAlive:
     comment: str = "PING"
 
     def line(self) -> bytes:
-        """Give the bytes to send."""
+        """Return the bytes to send."""
         return f": {self.comment}\n\n".encode()

@@ -79,7 +79,7 @@ class Level:
                 self._forget(waiter)
 
     def until_blocking(self, condition: Condition, timeout: float | None = None) -> bool:
-        """Block this thread until the condition holds; give False after ``timeout`` seconds."""
+        """Block this thread until the condition holds; return False after ``timeout`` seconds."""
         reached = threading.Event()
         waiter = _Waiter(condition, reached.set)
         if not self._enlist(waiter):
@@ -116,7 +116,7 @@ class Signal:
         self._level = Level()
 
     def __bool__(self) -> bool:
-        """Whether it has happened."""
+        """Return whether it has happened."""
         return self.is_set()
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class Signal:
         return f"<Signal {'set' if self.is_set() else 'not set'}>"
 
     def is_set(self) -> bool:
-        """Whether it has happened."""
+        """Return whether it has happened."""
         return self._level.value > 0
 
     def set(self) -> None:
@@ -132,11 +132,11 @@ class Signal:
         self._level.change(1)
 
     async def wait(self) -> None:
-        """Return once it has happened."""
+        """Wait until it has happened."""
         await self._level.until(_at_least(1))
 
     def wait_blocking(self, timeout: float | None = None) -> bool:
-        """Block this thread until it has happened; give False after ``timeout`` seconds."""
+        """Block this thread until it has happened; return False after ``timeout`` seconds."""
         return self._level.until_blocking(_at_least(1), timeout)
 
 
@@ -171,11 +171,11 @@ class Gate:
         self._permits.change(math.inf)
 
     async def reached(self, arrivals: int = 1) -> None:
-        """Return once the gateway has arrived here ``arrivals`` times, all told."""
+        """Wait until the gateway has arrived here ``arrivals`` times, all told."""
         await self._arrived.until(_at_least(arrivals))
 
     def reached_blocking(self, arrivals: int = 1, timeout: float | None = None) -> bool:
-        """Block this thread until then; give False after ``timeout`` seconds."""
+        """Block this thread until then; return False after ``timeout`` seconds."""
         return self._arrived.until_blocking(_at_least(arrivals), timeout)
 
     async def passed(self) -> None:

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import orjson
 
-from aiotokengate.testing import _chat_request as asked
-from aiotokengate.testing import _render as render
 from aiotokengate.testing._answers import counts
+from aiotokengate.testing._chat_request import read_anyhow
 from aiotokengate.testing._dialects import Exchange
+from aiotokengate.testing._render import DONE, Beat, event, render_plain, render_stream
 from aiotokengate.testing._script import Ending, Pause, Raw, ScriptedReply
 from aiotokengate.testing._signals import Gate
+from aiotokengate.types import Json
 
 __all__ = [
     "ERROR_BODIES",
@@ -46,7 +47,6 @@ __all__ = [
     "wrong_content_type",
 ]
 
-Json: TypeAlias = Any
 _Body: TypeAlias = Callable[[int, str], Json]
 
 _EXCHANGE_TIME = 1_779_701_684
@@ -93,23 +93,23 @@ _SHAPES: Mapping[str, _Body] = {
 }
 
 ERROR_BODIES: Mapping[str, _Body] = MappingProxyType(_SHAPES)
-"""The shapes of error bodies by who sends them: a function of status and message."""
+"""The shapes of error bodies by who sends them, each a function of status and message."""
 
 
 def written(
     reply: ScriptedReply = _HELLO, model: str = _DEFAULT_MODEL, *, stream: bool = True
 ) -> Raw:
-    """Give the bytes of a reply, one write for each chunk, to be cut, dripped or changed.
+    """Return the bytes of a reply, one write for each chunk, to be cut, dripped or changed.
 
     Gates and pauses of the reply stay where they are.
     """
     body = {"stream": stream, "model": reply.model or model}
-    wanted = asked.read_anyhow(body, None)
+    wanted = read_anyhow(body, None)
     exchange = Exchange(serial=1, created=_EXCHANGE_TIME, model=wanted.model.id)
     dialect = wanted.model.dialect(exchange)
     usage = reply.usage or dialect.usage(counts(wanted.prompt_tokens, (reply,)))
-    play = render.stream if stream else render.plain
-    steps = [step for step in play(dialect, (reply,), usage) if not isinstance(step, render.Beat)]
+    render = render_stream if stream else render_plain
+    steps = [step for step in render(dialect, (reply,), usage) if not isinstance(step, Beat)]
     return Raw(body=steps) if stream else Raw(body=steps, headers=_JSON)
 
 
@@ -120,38 +120,38 @@ def status_error(
     shape: str = "new-api",
     headers: Mapping[str, str] | None = None,
 ) -> Raw:
-    """Give an error status with a JSON body in one of the shapes of ``ERROR_BODIES``."""
+    """Return an error status with a JSON body in one of the shapes of ``ERROR_BODIES``."""
     body = orjson.dumps(ERROR_BODIES[shape](status, message))
     return Raw(status, body, {**_JSON, **(headers or {})})
 
 
 def empty_429() -> Raw:
-    """Give a 429 without a body (new-api's limiters in memory)."""
+    """Return a 429 without a body (new-api's limiters in memory)."""
     return Raw(429, b"", {"Content-Length": "0", "Content-Type": "text/plain"})
 
 
 def html_502() -> Raw:
-    """Give the page of a proxy that has lost its server (nginx)."""
+    """Return the page of a proxy that has lost its server (nginx)."""
     page = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     page += b"<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
     return Raw(502, page, {"Content-Type": "text/html"})
 
 
 def wrong_content_type(status: int = 503) -> Raw:
-    """Give a JSON error labelled as an event stream (new-api, on every stream request)."""
+    """Return a JSON error labelled as an event stream (new-api, on every stream request)."""
     return attrs.evolve(
         status_error(status), headers={"Content-Type": "text/event-stream; charset=utf-8"}
     )
 
 
 def error_after_ping(code: int = 502) -> Raw:
-    """Give status 200, a keep-alive, then a bare line of JSON: a late error (new-api)."""
+    """Return status 200, a keep-alive, then a bare line of JSON: a late error (new-api)."""
     error = {"message": "upstream failed", "type": "upstream_error", "param": "", "code": code}
     return Raw(body=(b": PING\n\n", orjson.dumps({"error": error})))
 
 
 def bare_error(reply: ScriptedReply = _HELLO, *, after: int = 3, code: int = 502) -> Raw:
-    """Give some chunks, then a bare line of JSON instead of the rest (new-api's bridges)."""
+    """Return chunks, then a bare line of JSON instead of the rest (new-api's bridges)."""
     return attrs.evolve(
         written(reply), body=(*_head(reply, after), *error_after_ping(code).steps()[1:])
     )
@@ -160,25 +160,25 @@ def bare_error(reply: ScriptedReply = _HELLO, *, after: int = 3, code: int = 502
 def error_event(
     reply: ScriptedReply = _HELLO, *, after: int = 3, code: Json = 500, done: bool = True
 ) -> Raw:
-    """Give some chunks, then an error as an event, then ``[DONE]`` (vLLM, SGLang, OpenRouter)."""
+    """Return chunks, then an error as an event, then ``[DONE]`` (vLLM, SGLang, OpenRouter)."""
     error = {"error": _fields("the engine stopped", "InternalServerError", code)}
-    end = (render.DONE,) if done else ()
-    return Raw(body=(*_head(reply, after), render.event(error), *end))
+    end = (DONE,) if done else ()
+    return Raw(body=(*_head(reply, after), event(error), *end))
 
 
 def queue_full() -> Raw:
-    """Give status 200 and a first event that says 503 (SGLang with a full queue)."""
+    """Return status 200 and a first event that says 503 (SGLang with a full queue)."""
     error = _fields("The request queue is full.", "SERVICE_UNAVAILABLE", 503, object="error")
-    return Raw(body=(render.event({"error": error}), render.DONE))
+    return Raw(body=(event({"error": error}), DONE))
 
 
 def unfinished(reply: ScriptedReply = _HELLO, *, after: int = 3) -> Raw:
-    """Give some chunks and ``[DONE]``, with no finish reason (new-api after an upstream reset)."""
-    return Raw(body=(*_head(reply, after), render.DONE))
+    """Return chunks and ``[DONE]``, with no finish reason (new-api after an upstream reset)."""
+    return Raw(body=(*_head(reply, after), DONE))
 
 
 def only_usage() -> Raw:
-    """Give nothing but a made-up usage and ``[DONE]`` (new-api after an empty stream)."""
+    """Return nothing but a made-up usage and ``[DONE]`` (new-api after an empty stream)."""
     usage = {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}
     chunk = {
         "id": "",
@@ -189,21 +189,21 @@ def only_usage() -> Raw:
         "choices": [],
         "usage": usage,
     }
-    return Raw(body=(render.event(chunk), render.DONE))
+    return Raw(body=(event(chunk), DONE))
 
 
 def without_done(reply: ScriptedReply = _HELLO) -> Raw:
-    """Give a whole reply that ends without ``[DONE]``."""
+    """Return a whole reply that ends without ``[DONE]``."""
     return written(attrs.evolve(reply, done=False))
 
 
 def trailing_bytes(reply: ScriptedReply = _HELLO, rest: bytes = b'data: {"late":1}') -> Raw:
-    """Give a whole reply and something after ``[DONE]``."""
+    """Return a whole reply and something after ``[DONE]``."""
     return Raw(body=(*written(reply).steps(), rest))
 
 
 def plain_instead(reply: ScriptedReply = _HELLO, model: str = _DEFAULT_MODEL) -> Raw:
-    """Give the plain JSON answer, whatever was asked for (channels that can't stream)."""
+    """Return the plain JSON answer, whatever was asked for (channels that can't stream)."""
     return written(reply, model, stream=False)
 
 
@@ -223,5 +223,5 @@ def silent_stream(reply: ScriptedReply = _HELLO, *, after: int = 0, end: Ending 
 
 
 def _head(reply: ScriptedReply, chunks: int) -> tuple[bytes | Pause | Gate, ...]:
-    """Give the first chunks of a reply."""
+    """Return the first chunks of a reply."""
     return written(reply).steps()[:chunks]

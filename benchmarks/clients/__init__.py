@@ -61,7 +61,7 @@ class Client:
         needs = [self.package] + ["uvloop"] * self.uvloop
         return all(importlib.util.find_spec(each) is not None for each in needs)
 
-    def make(self, address: str) -> Any:  # noqa: ANN401 - see the head of this module
+    def make(self, address: str) -> Any:
         """Import it, and make one."""
         return getattr(importlib.import_module(f"clients.{self.module}"), self.name)(address)
 

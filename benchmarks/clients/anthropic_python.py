@@ -43,7 +43,7 @@ class Anthropic:
         return count
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         events = await self._client(answer).messages.create(**_ASK)
         deltas = [event.delta async for event in events if event.type == "content_block_delta"]
         return "".join([delta.text for delta in deltas if delta.type == "text_delta"])

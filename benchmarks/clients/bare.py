@@ -40,7 +40,7 @@ class Bytes:
             )
         return self._opened
 
-    def _post(self, answer: str) -> Any:  # noqa: ANN401 - aiohttp's request, to be entered
+    def _post(self, answer: str) -> Any:
         url = f"{self._address}/{answer}/v1/chat/completions"
         return self._session.post(url, data=self._streamed)
 
@@ -53,7 +53,7 @@ class Bytes:
         return count
 
     async def text(self, answer: str) -> str:
-        """Give nothing: the text is not looked at."""
+        """Return nothing: the text is not looked at."""
         del answer
         return ""
 
@@ -101,7 +101,7 @@ class Bare(Bytes):
             return len(orjson.loads(await response.read())["choices"])
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply, if it is of Chat Completions."""
+        """Return the answer of a streamed reply, if it is of Chat Completions."""
         if ".qwen." not in answer:
             return ""
         pieces: list[str] = []

@@ -27,7 +27,7 @@ class Handwritten(Bytes):
         return count
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         pieces: list[str] = []
         async with self._post(answer) as response:
             async for line in response.content:

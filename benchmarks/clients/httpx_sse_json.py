@@ -38,7 +38,7 @@ class HttpxSse:
             headers=headers, timeout=timeout, limits=limits, trust_env=False
         )
 
-    def _connect(self, answer: str) -> Any:  # noqa: ANN401 - a context manager of theirs
+    def _connect(self, answer: str) -> Any:
         url = f"{self._address}/{answer}/v1/chat/completions"
         return aconnect_sse(self._client, "POST", url, json=_BODY)
 
@@ -60,7 +60,7 @@ class HttpxSse:
                         yield choice["delta"]["content"] or ""
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         return "".join([text async for text in self._texts(answer)])
 
     async def follow(self, answer: str, tap: Tap) -> None:

@@ -42,7 +42,7 @@ class LangChain:
         return len((await self._model(answer).ainvoke(PROMPT)).content)
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         chunks = [chunk.content async for chunk in self._model(answer).astream(PROMPT)]
         return "".join(map(str, chunks))
 

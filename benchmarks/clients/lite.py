@@ -20,7 +20,7 @@ class LiteLLM:
         """Note where the server is."""
         self._address = address
 
-    def _ask(self, answer: str, **more: Any) -> Any:  # noqa: ANN401 - its own coroutine
+    def _ask(self, answer: str, **more: Any) -> Any:
         return litellm.acompletion(
             model=f"openai/{MODEL}",
             messages=[{"role": "user", "content": PROMPT}],
@@ -45,7 +45,7 @@ class LiteLLM:
         return len((await self._ask(answer)).choices)
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         pieces: list[str] = []
         async for chunk in await self._ask(answer, **_STREAMED):
             pieces += [choice.delta.content or "" for choice in chunk.choices]

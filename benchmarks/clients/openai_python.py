@@ -34,7 +34,7 @@ class OpenAI:
     def _made(self, base_url: str) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=base_url, api_key="sk-bench")
 
-    async def _open(self, answer: str) -> Any:  # noqa: ANN401 - its stream of chunks
+    async def _open(self, answer: str) -> Any:
         return await self._client(answer).chat.completions.create(**_ASK, **_STREAMED)
 
     async def stream(self, answer: str) -> int:
@@ -63,7 +63,7 @@ class OpenAI:
         return len(reply.choices)
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         if ".responses." in answer:
             return await self._responses_text(answer)
         pieces: list[str] = []

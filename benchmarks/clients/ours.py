@@ -68,7 +68,7 @@ class Ours:
         return len((await self._gate(answer).chat(MODEL, PROMPT, stream=False)).answer)
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         model = _MODELS.get(answer.split(".")[1], MODEL)
         return (await self._gate(answer).chat(model, PROMPT)).answer
 
@@ -102,7 +102,7 @@ class Ours:
 
     @staticmethod
     def knows(option: str) -> bool:
-        """Whether a call has such an option."""
+        """Return whether a call has such an option."""
         return option in inspect.signature(TokenGate.chat).parameters
 
 

@@ -47,7 +47,7 @@ class PydanticAI:
         return len((await model_request(self._model(answer), asked)).parts)
 
     async def text(self, answer: str) -> str:
-        """Give the answer of a streamed reply."""
+        """Return the answer of a streamed reply."""
         asked = [ModelRequest.user_text_prompt(PROMPT)]
         async with model_request_stream(self._model(answer), asked) as events:
             async for _ in events:

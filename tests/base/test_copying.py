@@ -100,7 +100,7 @@ async def test_what_streams(gateway: FakeGateway, gate: TokenGate) -> None:
             copy.deepcopy(aiter(stream))
         hold.open()  # and nothing of that has let go of the stream
         assert (await stream.reply()).answer == "一二"
-        assert pickle.loads(pickled(await stream.reply())) == await stream.reply()  # noqa: S301
+        assert pickle.loads(pickled(await stream.reply())) == await stream.reply()
 
 
 async def test_what_is_downloaded(gate: TokenGate) -> None:
@@ -168,10 +168,10 @@ async def test_a_conversation_is_stored_as_json(gate: TokenGate) -> None:
 async def test_replies_and_outcomes(gateway: FakeGateway, gate: TokenGate) -> None:
     gateway.script(ScriptedReply(reasoning="想", answer="好 🌱", tool_calls=[Call("f", {"a": 1})]))
     async for outcome in gate.map([{"model": MODEL, "messages": "你好"}]):
-        back: Outcome[Any] = pickle.loads(pickled(outcome))  # noqa: S301 - just written
+        back: Outcome[Any] = pickle.loads(pickled(outcome))
         assert back == outcome
         assert copy.deepcopy(outcome) == outcome
-    stored = pickle.loads(pickled(gate.pool.statistics()))  # noqa: S301
+    stored = pickle.loads(pickled(gate.pool.statistics()))
     assert stored.in_flight == 0
 
 
@@ -179,7 +179,7 @@ async def test_replies_and_outcomes(gateway: FakeGateway, gate: TokenGate) -> No
 def test_a_request_without_an_answer(reconnectable: bool) -> None:
     error = Unanswered("没有回答 🔌", request_id="r1")
     error.reconnectable = reconnectable
-    for back in (pickle.loads(pickled(error)), copy.deepcopy(error)):  # noqa: S301
+    for back in (pickle.loads(pickled(error)), copy.deepcopy(error)):
         assert type(back) is Unanswered
         assert isinstance(back, ConnectionError)
         assert (str(back), back.reconnectable) == (str(error), reconnectable)
@@ -194,6 +194,6 @@ def test_a_request_without_an_answer(reconnectable: bool) -> None:
     ],
 )
 def test_errors(error: TokenGateError) -> None:
-    for back in (pickle.loads(pickled(error)), copy.deepcopy(error)):  # noqa: S301
+    for back in (pickle.loads(pickled(error)), copy.deepcopy(error)):
         assert type(back) is type(error)
         assert vars(back) == vars(error)

@@ -13,7 +13,8 @@ from multidict import CIMultiDict
 
 from aiotokengate import Retry, Timeout
 from aiotokengate._base.redaction import blanked, mask_keys, texts_in
-from aiotokengate._resources.base import Request
+from aiotokengate._calls.request import CallPolicy, HttpRequest, Request
+from aiotokengate._policy.estimate import CallSize
 from aiotokengate._wire.headers import without_echoes
 from aiotokengate._wire.problems import status_error
 from aiotokengate.errors import ServerFailed, StatusError, WireError
@@ -198,7 +199,8 @@ def test_a_picture_is_known_by_its_beginning() -> None:
     """Megabytes of base64 are not walked through for each error."""
     picture = "data:image/png;base64," + "QUJD" * 100_000
     body = json.dumps({"model": "m", "messages": [{"content": [{"url": picture}]}]}).encode()
-    request = Request("POST", "/x", Timeout(), Retry(), body, secrets=lambda: [picture])
+    policy = CallPolicy(Timeout(), Retry(), size=CallSize(texts=lambda: [picture]))
+    request = Request(HttpRequest("POST", "/x", body), policy)
     (text,) = request.texts()
     assert len(text) < 100_000
     assert left(f"can't read {picture[:300]}", text) == "can't read […]"

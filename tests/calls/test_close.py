@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aiotokengate import CallerError, Limits, Pool, Reply, Retry, ServerFailed, TokenGate
-from aiotokengate._resources.base import Request
+from aiotokengate._calls.request import CallPolicy, HttpRequest, Request
 from aiotokengate.testing import (
     FakeGateway,
     Gate,
@@ -170,7 +170,9 @@ async def test_a_call_made_before_and_used_after(gateway: FakeGateway) -> None:
 
 
 def pooled_request(gate: TokenGate) -> Any:
-    return Request("POST", "/rerank", gate.timeout, gate.retry, pooled=True)
+    return Request(
+        HttpRequest("POST", "/rerank"), CallPolicy(gate.timeout, gate.retry, pooled=True)
+    )
 
 
 # --- what is on its way -------------------------------------------------------------------------

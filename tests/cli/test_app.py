@@ -23,7 +23,7 @@ from aiotokengate._stream.call import ChatStream
 from aiotokengate._stream.receiver import Guard
 from aiotokengate._wire.transcript import ANSWER, COMMENTARY, REASONING
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
-from tests.support.common import pump_over
+from tests.support.common import receiver_over
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(
@@ -212,12 +212,12 @@ def test_a_refusal_is_shown(fake_gateway: FakeGateway) -> None:
 
 
 def frames(*chunks: str) -> bytes:
-    """Give a body of Chat Completions with these texts as frames."""
+    """Return a body of Chat Completions with these texts as frames."""
     return "".join(f"data: {chunk}\n\n" for chunk in chunks).encode()
 
 
 def chunk(text: str, reason: str | None = None) -> str:
-    """Give a chunk with a piece of the answer."""
+    """Return a chunk with a piece of the answer."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
     return json.dumps({"choices": [choice]}, ensure_ascii=False)
 
@@ -325,15 +325,15 @@ def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
 
 
 def working() -> ChatStream:
-    """Give a reply with commentary between its thoughts and its answer."""
-    pump = pump_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])
-    state = pump.log.choice(0)
-    pump.log.say(state, REASONING, "先想")
-    pump.log.say(state, COMMENTARY, "正在查")
-    pump.log.unknown(0, "responses", "response.hologram", {"x": 1})
-    pump.log.say(state, COMMENTARY, "天气 🔎")
-    pump.log.say(state, ANSWER, "这是")
-    return ChatStream(pump, Guard(pump))
+    """Return a reply with commentary between its thoughts and its answer."""
+    receiver = receiver_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])
+    state = receiver.log.choice(0)
+    receiver.log.say(state, REASONING, "先想")
+    receiver.log.say(state, COMMENTARY, "正在查")
+    receiver.log.unknown(0, "responses", "response.hologram", {"x": 1})
+    receiver.log.say(state, COMMENTARY, "天气 🔎")
+    receiver.log.say(state, ANSWER, "这是")
+    return ChatStream(receiver, Guard(receiver))
 
 
 @pytest.mark.parametrize("reasoning", [True, False])
@@ -363,9 +363,11 @@ async def test_commentary_stands_apart_on_a_terminal() -> None:
 
 async def test_commentary_alone_ends_its_line() -> None:
     """The counts stand on a line of their own also after what is no answer."""
-    pump = pump_over([frames('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')])
-    pump.log.say(pump.log.choice(0), COMMENTARY, "还在查 ⏳")
-    stream, rest = ChatStream(pump, Guard(pump)), StringIO()
+    receiver = receiver_over(
+        [frames('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')]
+    )
+    receiver.log.say(receiver.log.choice(0), COMMENTARY, "还在查 ⏳")
+    stream, rest = ChatStream(receiver, Guard(receiver)), StringIO()
     screen = show.Plain(StringIO(), rest, reasoning=True)
     await screen.show(stream)
     screen.finish(await stream.reply())
@@ -496,7 +498,7 @@ class Terminal:
             assert self._read(), f"expected {text!r}, got {self.seen!r}"
 
     def rest(self) -> int:
-        """Read to the end; give the exit status."""
+        """Read to the end; return the exit status."""
         while self._read():
             pass
         return self.process.wait(60)
@@ -634,7 +636,7 @@ def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
 
 
 def scrolled(written: bytes) -> str:
-    """Give the lines that scrolled away, and those still on the screen."""
+    """Return the lines that scrolled away, and those still on the screen."""
     screen = pyte.HistoryScreen(80, 24, history=10_000)
     pyte.ByteStream(screen).feed(written.replace(b"\r\r\n", b"\r\n"))
     gone = ["".join(line[at].data for at in range(80)) for line in screen.history.top]

@@ -57,7 +57,7 @@ BLOCKS = [
 
 
 def grown(text: str, cut: Cut, size: int) -> tuple[list[str], str]:
-    """Feed a text in pieces; give the parts cut off and the rest."""
+    """Feed a text in pieces; return the parts cut off and the rest."""
     parts: list[str] = []
     rest = ""
     for start in range(0, len(text), size):

@@ -27,8 +27,8 @@ from aiotokengate._http import direct, transport
 from aiotokengate._http.connections import Progress
 from aiotokengate._http.failures import broken, failed, refused_by_proxy
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
-from aiotokengate.testing._transport import ScriptedBody
-from tests.support.common import pump_over
+from aiotokengate.testing._scripted_body import ScriptedBody
+from tests.support.common import receiver_over
 from tests.support.raw_server import Wire, chat, plain, serving, tls, tunnelling
 
 MODEL = "qwen3.6-max-preview"
@@ -50,7 +50,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 # --- the decision -------------------------------------------------------------------------------
 
-PLACE = ConnectionKey("gateway.test", 443, True, True, None, None, None)  # noqa: FBT003 - aiohttp's
+PLACE = ConnectionKey("gateway.test", 443, True, True, None, None, None)
 REFUSED = aiohttp.ClientConnectorError(PLACE, ConnectionRefusedError(111, "Connection refused"))
 
 
@@ -128,10 +128,10 @@ async def test_a_mistake_of_ours_is_no_broken_network(
     gateway: FakeGateway, gate: TokenGate, mistake: Exception
 ) -> None:
     """It is raised as itself, in reading, in sending, and in a download."""
-    pump = pump_over([b": hi\n\n", mistake])
+    receiver = receiver_over([b": hi\n\n", mistake])
     with pytest.raises(type(mistake)):
-        await pump.drain()
-    pump.stop()
+        await receiver.drain()
+    receiver.stop()
     with pytest.raises(type(mistake)):
         ScriptedBody([]).explain(mistake)
     async with serving(chat("好")) as server:

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from aiotokengate._policy.lanes import Lane, Ticket
 from aiotokengate._policy.limits import Limits
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing._limits import Permit
+from aiotokengate.testing._enforcer import Permit
 
 REQUESTS, TOKENS, IN_FLIGHT = 6, 100, 3
 PROMPT = 5

@@ -24,7 +24,7 @@ from aiotokengate._policy.lanes import Lane, Ticket
 from aiotokengate._policy.limits import Limits
 from aiotokengate._wire.headers import remaining
 from aiotokengate.testing import Enforcer, RateLimit
-from aiotokengate.testing._limits import Permit
+from aiotokengate.testing._enforcer import Permit
 
 REQUESTS, TOKENS, PROMPT = 40, 1_000, 5
 SECONDS = st.sampled_from([0.0, 0.01, 0.09, 0.5, 1.0, 9.99, 20.0, 61.0])

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ from aiotokengate import (
     Unanswered,
 )
 from aiotokengate._calls.admission import Turn
+from aiotokengate._calls.request import CallPolicy, HttpRequest, Request
+from aiotokengate._policy.estimate import CallSize, estimate_tokens
 from aiotokengate._policy.lanes import LaneStatistics
 from aiotokengate._policy.limits import Limits as PolicyLimits
 from aiotokengate._pool.pool import mask
-from aiotokengate._resources.base import Request
 from aiotokengate.hooks import HookEvent, Queued
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock, faults
 
@@ -315,8 +317,9 @@ async def test_what_left_counts_and_what_may_have_been_begun_costs(
 async def test_what_got_no_answer_may_have_been_begun(opened: Opened) -> None:
     """Its request counts, and its tokens; of what was never sent, neither."""
     gate = opened(Limits(tokens_per_minute=6_000, requests_per_minute=60))
-    request = Request("POST", "/chat/completions", Timeout(), Retry(), b"{}", model=MODEL)
-    request.pooled, request.max_tokens = True, 500
+    http = HttpRequest("POST", "/chat/completions", b"{}")
+    size = CallSize(max_tokens=500, estimate=partial(estimate_tokens, b"{}"))
+    request = Request(http, CallPolicy(Timeout(), Retry(), pooled=True, size=size), MODEL)
     used = []
     for error in (
         ConnectFailed("refused"),

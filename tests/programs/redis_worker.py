@@ -73,7 +73,7 @@ class Line:
 
 
 async def call(work: Work, number: int, pool: Pool, line: Line) -> int:
-    """Make one call; give how often it was refused."""
+    """Make one call; return how often it was refused."""
     name, tokens = f"{work.name}:{number}", work.tokens[number]
     refused = 0
     while True:
@@ -111,4 +111,4 @@ async def main(work: Work) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(Work(**json.loads(sys.argv[1]))))))  # noqa: T201
+    print(json.dumps(asyncio.run(main(Work(**json.loads(sys.argv[1]))))))

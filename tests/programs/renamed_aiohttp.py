@@ -65,8 +65,8 @@ async def answer(wire: Wire) -> bytes | None:
 
 async def calls() -> None:
     """Make calls of each kind."""
-    from aiotokengate import Retry, TokenGate, Unanswered  # noqa: PLC0415 - renamed
-    from aiotokengate._http import direct  # noqa: PLC0415 - renamed
+    from aiotokengate import Retry, TokenGate, Unanswered
+    from aiotokengate._http import direct
 
     noise: list[str] = []
     sys.unraisablehook = lambda told: noise.append(repr(told.exc_value))

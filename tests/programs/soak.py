@@ -288,7 +288,7 @@ async def work(soak: Soak, until: float) -> None:
             soak.errors[type(error).__name__] += 1
             if not isinstance(error, EXPECTED):
                 soak.odd.append(f"{kind.__name__}: {error!r}")
-        except Exception as error:  # noqa: BLE001 - no user should see it
+        except Exception as error:
             soak.odd.append(f"{kind.__name__}: {type(error).__name__}: {error}")
         finally:
             soak.ended += 1

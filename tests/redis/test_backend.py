@@ -35,20 +35,20 @@ SHORT = 0.5
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RedisServer]:
-    """Give a server that nobody stops."""
+    """Yield a server that nobody stops."""
     with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
 def prefix() -> str:
-    """Give a prefix that no other test has."""
+    """Return a prefix that no other test has."""
     return f"test{next(PREFIXES)}"
 
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """Give a server that the test may stop."""
+    """Yield a server that the test may stop."""
     with RedisServer() as server:
         yield server
 
@@ -70,7 +70,7 @@ async def open_pool(shared: RedisServer, prefix: str) -> AsyncIterator[Open]:
 
 
 async def until(is_so: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Return once something is so; pytest's time limit ends what never is."""
+    """Wait until something is so; pytest's time limit ends what never is."""
     while True:
         found = is_so()
         if found if isinstance(found, bool) else await found:
@@ -620,7 +620,7 @@ async def test_what_changes_while_redis_is_asked_again_is_told(
     await slot.__aenter__()
     refunded = pool.slot(MODEL, tokens=1000)
     await refunded.__aenter__()
-    await until(lambda: bool(lane._adopted))
+    await until(lambda: lane._local_share is not None and bool(lane._local_share.adopted))
     held[0].slot.settle(150)
     refunded.refund()
     slot.answered()

@@ -17,7 +17,7 @@ import pytest
 from aiotokengate._policy.limits import Limits
 from aiotokengate._pool.pool import Pool
 from aiotokengate.redis import RedisBackend, statistics
-from aiotokengate.testing._limits import RateLimit
+from aiotokengate.testing import RateLimit
 from tests.programs import redis_worker
 from tests.support.redis_server import RedisServer
 from tests.support.strict_gateway import StrictGateway
@@ -54,7 +54,7 @@ def begin(workers: Sequence[Process]) -> None:
 
 
 async def ended(workers: Sequence[Process]) -> list[dict[str, Any]]:
-    """Give what the workers report."""
+    """Return what the workers report."""
     outputs = await asyncio.gather(*(worker.communicate() for worker in workers))
     return [json.loads(output) for output, _ in outputs]
 

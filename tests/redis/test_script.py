@@ -169,7 +169,7 @@ LIMITS = st.builds(
     requests_per_minute=st.none() | st.integers(1, 30),
     tokens_per_minute=st.none() | st.integers(50, 2000),
     kind=st.sampled_from(["bucket", "window"]),
-    learn=st.just(False),  # noqa: FBT003 - a strategy has no keywords
+    learn=st.just(False),
 )
 ACTS = ["answered", "answered", "settle", "settle", "true_up", "refund"]
 ACTS += ["refuse", "hint", "give_up", "crowd"]

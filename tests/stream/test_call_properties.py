@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aiotokengate import AnswerDelta, ChatStream, ReasoningDelta
 from aiotokengate._stream.receiver import Guard
-from tests.support.common import pump_over
+from tests.support.common import receiver_over
 
 FIELDS = {"reasoning": "reasoning_content", "answer": "content"}
 
@@ -44,8 +44,8 @@ def pieces(data: bytes, places: list[int]) -> list[bytes]:
 
 def stream_of(steps: list[bytes], choices: int) -> ChatStream:
     """Give a stream over a body without a socket."""
-    pump = pump_over(steps, choices=choices)
-    return ChatStream(pump, Guard(pump))
+    receiver = receiver_over(steps, choices=choices)
+    return ChatStream(receiver, Guard(receiver))
 
 
 @given(said, cuts)

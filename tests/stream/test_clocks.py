@@ -8,12 +8,12 @@ import pytest
 
 from aiotokengate import StreamInterrupted, TimedOut
 from aiotokengate._stream.clocks import FAR, TICK, Watch, run_out
-from aiotokengate._stream.download import Download, DownloadTerms
+from aiotokengate._stream.download import Download, DownloadSettings
 from aiotokengate.clock import Timer
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
-from aiotokengate.testing._transport import ScriptedBody, Step
-from tests.support.common import pump_over
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
+from tests.support.common import receiver_over
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
 COMMENT = b": PING\n\n"
@@ -197,39 +197,39 @@ def test_which_clock_has_run_out(
 async def test_keep_alives_do_not_put_off_a_stall() -> None:
     clock = VirtualClock()
     silence: list[Step] = [Pause(30), COMMENT]
-    pump = pump_over([CHUNK, *silence * 10, CHUNK], clock=clock)
-    Watch(clock).add(pump)
-    reading = asyncio.ensure_future(pump.drain())
+    receiver = receiver_over([CHUNK, *silence * 10, CHUNK], clock=clock)
+    Watch(clock).add(receiver)
+    reading = asyncio.ensure_future(receiver.drain())
     await clock.run_for(STALL - 1)
-    assert not pump.ended
+    assert not receiver.ended
     await clock.run_for(1 + 2 * TICK)
     await reading
-    assert isinstance(pump.error, StreamInterrupted)
-    assert isinstance(pump.error.__cause__, TimedOut)
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, TimedOut)
 
 
 async def test_content_sets_the_clock_back() -> None:
     """Keep-alives between pieces of content are silence, but only since the last piece."""
     clock = VirtualClock()
     steady: list[Step] = [Pause(STALL / 2), COMMENT, Pause(STALL / 2 - 1), CHUNK]
-    pump = pump_over([CHUNK, *steady * 10, Pause(10 * STALL), CHUNK], clock=clock)
-    Watch(clock).add(pump)
-    reading = asyncio.ensure_future(pump.drain())
+    receiver = receiver_over([CHUNK, *steady * 10, Pause(10 * STALL), CHUNK], clock=clock)
+    Watch(clock).add(receiver)
+    reading = asyncio.ensure_future(receiver.drain())
     await clock.run_for(10 * (STALL - 1) + STALL - 2)
-    assert (pump.ended, len(pump.log)) == (False, 11)
+    assert (receiver.ended, len(receiver.log)) == (False, 11)
     await clock.run_for(2 + 2 * TICK)
     await reading
-    assert isinstance(pump.error, StreamInterrupted)
-    assert isinstance(pump.error.__cause__, TimedOut)
-    assert pump.error.__cause__.phase == "stall"
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, TimedOut)
+    assert receiver.error.__cause__.phase == "stall"
 
 
 async def test_bytes_set_the_clock_of_a_download_back() -> None:
     """Also where it is read in short turns, each of which is called off."""
     clock = VirtualClock()
-    terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
+    settings = DownloadSettings(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
     more: list[Step] = [Pause(STALL - 20), b"b"]
-    download = Download(ScriptedBody([b"a", *more * 4], clock=clock), terms, 200, {}, None)
+    download = Download(ScriptedBody([b"a", *more * 4], clock=clock), settings, 200, {}, None)
     download.watched(Watch(clock), lambda _: None)
     pieces, found = aiter(download), b""
     while len(found) < 5:
@@ -245,22 +245,22 @@ async def test_bytes_set_the_clock_of_a_download_back() -> None:
 async def test_waiting_in_short_turns_is_waiting() -> None:
     """A reader that gives up every second, and comes back, meets the stall as well."""
     clock = VirtualClock()
-    pump = pump_over([CHUNK, Pause(10 * STALL), CHUNK], clock=clock)
-    Watch(clock).add(pump)
-    await pump.pull()
+    receiver = receiver_over([CHUNK, Pause(10 * STALL), CHUNK], clock=clock)
+    Watch(clock).add(receiver)
+    await receiver.pull()
     for _ in range(int(STALL) + 2):
-        turn = asyncio.ensure_future(pump.pull_for(1.0))
+        turn = asyncio.ensure_future(receiver.pull_for(1.0))
         await clock.run_for(1.0)
         await turn
-    assert pump.ended
-    assert isinstance(pump.error, StreamInterrupted)
+    assert receiver.ended
+    assert isinstance(receiver.error, StreamInterrupted)
 
 
 async def test_a_download_in_short_turns_stalls_as_well() -> None:
     clock = VirtualClock()
-    terms = DownloadTerms(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
+    settings = DownloadSettings(clock=clock, began=0.0, limit=None, stall=STALL, most=1 << 20)
     body = ScriptedBody([b"a", Pause(10 * STALL), b"b"], clock=clock)
-    download = Download(body, terms, 200, {}, None)
+    download = Download(body, settings, 200, {}, None)
     download.watched(Watch(clock), lambda _: None)
     pieces = aiter(download)
     assert await anext(pieces) == b"a"
@@ -279,12 +279,12 @@ async def test_a_download_in_short_turns_stalls_as_well() -> None:
 async def test_a_reader_that_is_busy_does_not_stall() -> None:
     """What the caller takes its time with is not the gateway's silence."""
     clock = VirtualClock()
-    pump = pump_over([CHUNK, Pause(STALL - 10), CHUNK, CHUNK], clock=clock)
-    Watch(clock).add(pump)
-    await pump.pull()
+    receiver = receiver_over([CHUNK, Pause(STALL - 10), CHUNK, CHUNK], clock=clock)
+    Watch(clock).add(receiver)
+    await receiver.pull()
     await clock.run_for(10 * STALL)
-    turn = asyncio.ensure_future(pump.pull())
+    turn = asyncio.ensure_future(receiver.pull())
     await clock.run_for(STALL - 9)
     await turn
     await clock.run_for(10 * STALL)
-    assert (pump.ended, len(pump.log)) == (False, 2)
+    assert (receiver.ended, len(receiver.log)) == (False, 2)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from aiotokengate import StreamInterrupted, TokenGate
-from aiotokengate._stream.receiver import Pump
+from aiotokengate._stream.receiver import Receiver
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.testing import FakeGateway, Raw
 
@@ -26,8 +26,8 @@ def alive(kind: type) -> int:
 
 
 async def test_finished_calls_are_freed(gateway: FakeGateway, gate: TokenGate) -> None:
-    """After each way of use, and after an error, neither pump nor transcript is left."""
-    before = alive(Pump), alive(Transcript)
+    """After each way of use, and after an error, neither receiver nor transcript is left."""
+    before = alive(Receiver), alive(Transcript)
     await gate.chat(MODEL, "嗨")
     async for _ in gate.chat(MODEL, "嗨"):
         pass
@@ -41,4 +41,4 @@ async def test_finished_calls_are_freed(gateway: FakeGateway, gate: TokenGate) -
     )
     with pytest.raises(StreamInterrupted):
         await gate.chat(MODEL, "嗨")
-    assert (alive(Pump), alive(Transcript)) == before
+    assert (alive(Receiver), alive(Transcript)) == before

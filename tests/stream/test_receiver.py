@@ -9,8 +9,8 @@ from aiotokengate._stream.receiver import HELD_OPEN
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
-from aiotokengate.testing._transport import ScriptedBody, Step
-from tests.support.common import pump_over
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
+from tests.support.common import receiver_over
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -22,154 +22,154 @@ BROKEN = ConnectionResetError("gone")
 async def test_a_parked_reader_can_be_cancelled() -> None:
     """Of two readers one pulls and one waits; the one that waits may go without harm."""
     clock = VirtualClock()
-    pump = pump_over([Pause(1), CHUNK, FINISH, DONE], clock=clock)
-    pulling = asyncio.ensure_future(pump.pull())
-    parked = asyncio.ensure_future(pump.pull())
+    receiver = receiver_over([Pause(1), CHUNK, FINISH, DONE], clock=clock)
+    pulling = asyncio.ensure_future(receiver.pull())
+    parked = asyncio.ensure_future(receiver.pull())
     await clock.run_for(0)
     parked.cancel()
     await clock.run_for(2)
     await pulling
     assert parked.cancelled()
-    await pump.drain()
-    assert pump.reply().answer == "好"
+    await receiver.drain()
+    assert receiver.reply().answer == "好"
 
 
 @pytest.mark.parametrize("lines", [ERROR, ERROR + b"\n" + ERROR], ids=["one", "two"])
 async def test_bare_error_lines(lines: bytes) -> None:
     """An error without ``data:`` in mid-stream interrupts, however often it is said."""
-    pump = pump_over([CHUNK, lines + b"\n\n", CHUNK])
-    await pump.drain()
-    assert isinstance(pump.error, StreamInterrupted)
-    assert isinstance(pump.error.__cause__, ServerFailed)
-    assert pump.reply().answer == "好"
+    receiver = receiver_over([CHUNK, lines + b"\n\n", CHUNK])
+    await receiver.drain()
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, ServerFailed)
+    assert receiver.reply().answer == "好"
 
 
 async def test_a_bare_line_that_is_no_json() -> None:
     """It is passed over, and told."""
-    pump = pump_over([CHUNK, b"{oops\n\n", FINISH, DONE])
-    await pump.drain()
-    assert pump.status == "complete"
-    assert pump.reply().notes == ("frames skipped: 1 not readable as JSON objects",)
+    receiver = receiver_over([CHUNK, b"{oops\n\n", FINISH, DONE])
+    await receiver.drain()
+    assert receiver.status == "complete"
+    assert receiver.reply().notes == ("frames skipped: 1 not readable as JSON objects",)
 
 
 async def test_a_whole_reply_as_a_bare_line() -> None:
     """After a keep-alive a plain completion may follow without ``data:``."""
     whole = b'{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
-    pump = pump_over([b": PING\n\n", whole])
-    await pump.drain()
-    assert (pump.status, pump.reply().answer) == ("complete", "a")
+    receiver = receiver_over([b": PING\n\n", whole])
+    await receiver.drain()
+    assert (receiver.status, receiver.reply().answer) == ("complete", "a")
 
 
 async def test_an_error_in_the_unterminated_last_event() -> None:
     """The last event counts also where its blank line is missing."""
-    pump = pump_over([CHUNK, b"data: " + ERROR])
-    await pump.drain()
-    assert isinstance(pump.error, StreamInterrupted)
-    assert pump.error.status == 500
+    receiver = receiver_over([CHUNK, b"data: " + ERROR])
+    await receiver.drain()
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert receiver.error.status == 500
 
 
 async def test_what_had_arrived_may_be_the_end() -> None:
     """A connection that breaks after its last byte was sent has broken nothing."""
-    pump = pump_over([CHUNK, BROKEN, FINISH + DONE])
-    await pump.drain()
-    assert (pump.status, pump.error) == ("complete", None)
+    receiver = receiver_over([CHUNK, BROKEN, FINISH + DONE])
+    await receiver.drain()
+    assert (receiver.status, receiver.error) == ("complete", None)
 
 
 async def test_a_break_while_waiting_for_the_usage() -> None:
     """After the finish there is nothing to interrupt; the reply tells what happened."""
-    pump = pump_over([CHUNK + FINISH, BROKEN])
-    await pump.drain()
-    assert pump.status == "complete"
-    assert pump.reply().notes == ("error after the finish: the connection broke: gone",)
+    receiver = receiver_over([CHUNK + FINISH, BROKEN])
+    await receiver.drain()
+    assert receiver.status == "complete"
+    assert receiver.reply().notes == ("error after the finish: the connection broke: gone",)
 
 
 async def test_the_wait_for_the_end_is_counted_anew() -> None:
     """Whatever a choice says after its finish gives the protocol's own end its time again."""
     clock = VirtualClock()
     late: list[Step] = [Pause(1.5), CHUNK + FINISH]
-    pump = pump_over([CHUNK + FINISH, *late * 3, Pause(1.5), DONE], clock=clock)
-    draining = asyncio.ensure_future(pump.drain())
+    receiver = receiver_over([CHUNK + FINISH, *late * 3, Pause(1.5), DONE], clock=clock)
+    draining = asyncio.ensure_future(receiver.drain())
     await clock.run_for(7)
     await draining
-    assert (pump.status, pump.reply().notes) == ("complete", ())
-    assert len(pump.reply().answer) == 4
+    assert (receiver.status, receiver.reply().notes) == ("complete", ())
+    assert len(receiver.reply().answer) == 4
 
 
 async def test_a_stream_that_is_held_open_is_closed_here() -> None:
     """Two seconds after its finish, with a note, and not kept for its last bytes."""
     clock = VirtualClock()
-    pump = pump_over([CHUNK + FINISH, Pause(1000), DONE], clock=clock)
-    draining = asyncio.ensure_future(pump.drain())
+    receiver = receiver_over([CHUNK + FINISH, Pause(1000), DONE], clock=clock)
+    draining = asyncio.ensure_future(receiver.drain())
     await clock.run_for(1.9)
-    assert not pump.ended
+    assert not receiver.ended
     await clock.run_for(0.2)
     await draining
-    assert (pump.status, pump.reply().notes) == ("complete", (HELD_OPEN,))
-    assert isinstance(pump._body, ScriptedBody)
-    assert pump._body.state == "closed"
+    assert (receiver.status, receiver.reply().notes) == ("complete", (HELD_OPEN,))
+    assert isinstance(receiver._body, ScriptedBody)
+    assert receiver._body.state == "closed"
 
 
 async def test_stopped_while_somebody_reads() -> None:
     """A reader that waits for the network comes back when the stream is stopped."""
     clock = VirtualClock()
-    pump = pump_over([CHUNK, Pause(1000)], clock=clock)
-    await pump.pull()
-    reader = asyncio.ensure_future(pump.pull())
+    receiver = receiver_over([CHUNK, Pause(1000)], clock=clock)
+    await receiver.pull()
+    reader = asyncio.ensure_future(receiver.pull())
     await clock.run_for(0)
-    pump.stop()
+    receiver.stop()
     await reader
-    pump.stop()
-    assert (pump.status, pump.reply().answer) == ("stopped", "好")
+    receiver.stop()
+    assert (receiver.status, receiver.reply().answer) == ("stopped", "好")
 
 
 async def test_stopped_after_the_finish_is_complete() -> None:
     """Whoever leaves between the finish and the usage has a whole reply."""
     clock = VirtualClock()
-    pump = pump_over([CHUNK + FINISH, Pause(1000)], clock=clock)
-    await pump.pull()
-    pump.stop()
-    assert (pump.status, pump.reply().finish_reason) == ("complete", "stop")
+    receiver = receiver_over([CHUNK + FINISH, Pause(1000)], clock=clock)
+    await receiver.pull()
+    receiver.stop()
+    assert (receiver.status, receiver.reply().finish_reason) == ("complete", "stop")
 
 
 async def test_stopped_where_every_chunk_claims_to_be_the_last() -> None:
     """Claims that were followed by text say nothing of what is still to come."""
     claim = CHUNK.replace(b'"}}]}', b'"},"finish_reason":"stop"}]}')
-    pump = pump_over([claim, claim, Pause(1000)], clock=VirtualClock())
-    await pump.pull()
-    await pump.pull()
-    pump.stop()
-    reply = pump.reply()
-    assert (pump.status, reply.answer, reply.finish_reason) == ("stopped", "好好", None)
+    receiver = receiver_over([claim, claim, Pause(1000)], clock=VirtualClock())
+    await receiver.pull()
+    await receiver.pull()
+    receiver.stop()
+    reply = receiver.reply()
+    assert (receiver.status, reply.answer, reply.finish_reason) == ("stopped", "好好", None)
     assert reply.choices[0].status == "stopped"
 
 
 async def test_bytes_after_the_end_are_nobodys() -> None:
     """What a read brings after the stream was stopped changes nothing."""
     clock = VirtualClock()
-    pump = pump_over([CHUNK, CHUNK], clock=clock)
-    await pump.pull()
-    reader = asyncio.ensure_future(pump.pull())
-    pump.stop()
+    receiver = receiver_over([CHUNK, CHUNK], clock=clock)
+    await receiver.pull()
+    reader = asyncio.ensure_future(receiver.pull())
+    receiver.stop()
     await reader
-    assert pump.reply().answer == "好"
+    assert receiver.reply().answer == "好"
 
 
 async def test_nothing_at_all_and_a_break() -> None:
     """Before the first entry the error is the transport's own."""
-    pump = pump_over([BROKEN])
+    receiver = receiver_over([BROKEN])
     with pytest.raises(TransportError, match="gone"):
-        await pump.prime()
+        await receiver.prime()
 
 
 async def test_streams_that_began_together_do_not_pack_together() -> None:
     """Else a thousand of them, one text after the other, would make each other wait."""
-    pumps = [pump_over([CHUNK] * 4 * BLOCK) for _ in range(BLOCK)]
+    receivers = [receiver_over([CHUNK] * 4 * BLOCK) for _ in range(BLOCK)]
     packed = [0] * BLOCK
     most = 0
     for _ in range(4 * BLOCK):
-        for pump in pumps:
-            await pump.pull()
-        before, packed = packed, [pump.log.base for pump in pumps]
+        for receiver in receivers:
+            await receiver.pull()
+        before, packed = packed, [receiver.log.base for receiver in receivers]
         most = max(most, sum(now > then for then, now in zip(before, packed, strict=True)))
     assert most == 1
     assert min(packed) >= 2 * BLOCK

@@ -7,24 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from aiotokengate._policy.timeouts import Timeout
-from aiotokengate._stream.receiver import Pump, Terms
+from aiotokengate._stream.receiver import Receiver, ReceiverSettings
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.clock import Clock, RealClock
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import Attempt, Status, Timeline
 
 
-def pump_over(steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = None) -> Pump:
-    """Give a pump over a body that is read step by step."""
+def receiver_over(
+    steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = None
+) -> Receiver:
+    """Return a receiver over a body that is read step by step."""
     clock = clock or RealClock()
     dialect = DIALECTS["qwen"]
-    return Pump(
+    return Receiver(
         ScriptedBody(steps, clock=clock),
         ChatCompletionsDecoder(dialect, Transcript(choices)),
         dialect,
-        Terms(clock, Timeout(), clock.now(), None, 1 << 20, int),
+        ReceiverSettings(clock, Timeout(), clock.now(), None, 1 << 20, int),
         Timeline(),
     )
 
@@ -45,7 +47,7 @@ INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def sockets() -> Iterator[socket.socket]:
-    """Give the open internet sockets of this process."""
+    """Yield the open internet sockets of this process."""
     for found in gc.get_objects():
         if isinstance(found, socket.socket) and found.fileno() >= 0 and found.family in INTERNET:
             yield found

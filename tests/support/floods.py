@@ -407,7 +407,7 @@ def errors_that_say_nothing(n: int) -> Frames:
 
 @flood("chat", 500)
 def splices_that_never_fit(n: int) -> Frames:
-    """The same keys in a place that does not matter, of which each might be the text."""
+    """Return the same keys in a place that does not matter, of which each might be the text."""
     for at in range(n):
         same = [{"content": "x"}] * 8
         yield {**chat_frame({"content": "好"}), "usage": {"a": same, "b": at}}

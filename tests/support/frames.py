@@ -47,7 +47,7 @@ def _locals(trace: TracebackType | None) -> Iterator[tuple[str, Any]]:
 
 
 def _shows(value: Any, mark: str, depth: int = 0) -> bool:
-    """Whether a mark stands in a value, as ``repr`` and the likes of rich show it."""
+    """Return whether a mark stands in a value, as ``repr`` and the likes of rich show it."""
     if isinstance(value, bytes | bytearray | memoryview):
         return mark.encode() in bytes(value)
     if isinstance(value, BaseException) or depth > DEEPEST:

@@ -34,7 +34,7 @@ def chat(text: str, *lines: str) -> bytes:
 
 
 async def _carried() -> None:
-    """Return once what was written has come to the other end.
+    """Wait until what was written has come to the other end.
 
     Server, proxy and client share a loop, and loopback holds nothing back: a few turns do.
     """
@@ -68,7 +68,7 @@ class Wire:
         self._quiet.set()
 
     async def quiet(self) -> None:
-        """Return once that is done, and has come to the other end."""
+        """Wait until that is done, and has come to the other end."""
         await self._quiet.wait()
         await _carried()
 

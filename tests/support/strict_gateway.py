@@ -14,7 +14,8 @@ from typing import Self
 
 import attrs
 
-from aiotokengate.testing._limits import Enforcer, Permit, RateLimit
+from aiotokengate.testing._enforcer import Enforcer, Permit
+from aiotokengate.testing._limits import RateLimit
 
 
 @attrs.define(eq=False)
@@ -51,7 +52,7 @@ class StrictGateway:
         await self._server.wait_closed()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Return once something is so; it is looked at whenever a worker comes or calls."""
+        """Wait until something is so; it is looked at whenever a worker comes or calls."""
         while not is_so():
             self._changed.clear()
             await self._changed.wait()

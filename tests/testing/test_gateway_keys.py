@@ -9,7 +9,7 @@ import pytest
 
 from aiotokengate import Retry, TokenGate
 from aiotokengate.testing import FakeGateway, Gate, RateLimit, Raw, ScriptedReply
-from aiotokengate.testing._known_keys import KnownKeys
+from aiotokengate.testing._idempotency import IdempotencyKeys
 
 VIDEO: dict[str, Any] = {"model": "wan-t2v", "prompt": "一只猫在弹钢琴 🎹"}
 CHAT: dict[str, Any] = {
@@ -161,7 +161,7 @@ async def test_only_the_last_keys_are_remembered(
 ) -> None:
     """By their number, and by what their answers hold."""
     for bound in ("MOST", "MOST_BYTES"):
-        monkeypatch.setattr(KnownKeys, bound, 2 if bound == "MOST" else 10)
+        monkeypatch.setattr(IdempotencyKeys, bound, 2 if bound == "MOST" else 10)
         before = len(gateway.jobs.jobs)
         for number in (1, 2, 3, 1):
             await ask(gateway, "/videos", VIDEO, f"{bound}-{number}")

@@ -36,7 +36,7 @@ from aiotokengate.testing import (
     ScriptedReply,
     faults,
 )
-from aiotokengate.testing._limits import Decision, Permit, Verdict
+from aiotokengate.testing._enforcer import Decision, Permit, Verdict
 
 MINUTE = 60_000
 """In milliseconds, in which the definitions count, without any rounding."""
@@ -104,7 +104,7 @@ GAPS = st.one_of(
 
 @st.composite
 def traffic(draw: st.DrawFn, most: int = 60) -> list[Call]:
-    """Give calls that crowd, pause, and come at the very ends of minutes."""
+    """Return calls that crowd, pause, and come at the very ends of minutes."""
     at, calls = 0, []
     for gap, cost in draw(st.lists(st.tuples(GAPS, st.integers(0, most)), max_size=60)):
         at += gap
@@ -568,7 +568,7 @@ Open = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 async def client_of() -> AsyncIterator[Open]:
-    """Give clients of gateways with limits."""
+    """Yield clients of gateways with limits."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
 
@@ -878,7 +878,7 @@ async def test_who_leaves_in_the_same_moment_has_left(client_of: Open, *, reset:
 def connected(gateway: FakeGateway) -> socket.socket:
     port = int(gateway.base_url.removesuffix("/v1").rpartition(":")[2])
     sock = socket.create_connection(("127.0.0.1", port))
-    sock.setblocking(False)  # noqa: FBT003
+    sock.setblocking(False)
     return sock
 
 

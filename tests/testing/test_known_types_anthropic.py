@@ -99,7 +99,7 @@ def test_how_many_there_are(capsys: pytest.CaptureFixture[str]) -> None:
         len(list(texts_in(example))) for _, model in known for example in examples(model, FIXED)
     )
     with capsys.disabled():
-        print(f"\nanthropic: {len(known)} types, {marks} texts in their examples")  # noqa: T201
+        print(f"\nanthropic: {len(known)} types, {marks} texts in their examples")
     assert len(known) >= 60
     assert marks > 500
 

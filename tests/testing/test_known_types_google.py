@@ -82,7 +82,7 @@ def test_how_many_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     known = {(model, name) for model, name, _, _ in fields()}
     marks = sum(len(list(texts_in({name: value}))) for _, name, value, _ in fields())
     with capsys.disabled():
-        print(f"\ngoogle-genai: {len(known)} fields, {marks} texts in them")  # noqa: T201
+        print(f"\ngoogle-genai: {len(known)} fields, {marks} texts in them")
     assert {name for model, name in known if model == "Part"} == {
         field.alias or name for name, field in types.Part.model_fields.items()
     }

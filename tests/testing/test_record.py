@@ -102,7 +102,7 @@ async def test_recorded_and_replayed(gateway: FakeGateway, tmp_path: Path) -> No
 
 
 def exchange(**fields: Any) -> dict[str, Any]:
-    """Give an exchange as it stands in a file."""
+    """Return an exchange as it stands in a file."""
     return {
         "method": "POST",
         "path": "/chat/completions",
@@ -122,7 +122,7 @@ def written(file: Path, *exchanges: dict[str, Any]) -> Path:
 
 
 def said(text: str) -> str:
-    """Give a whole stream that says so."""
+    """Return a whole stream that says so."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
     return f"data: {orjson.dumps({'choices': [choice]}).decode()}\n\ndata: [DONE]\n\n"
 
@@ -540,7 +540,7 @@ async def test_a_refusal_of_the_gateway_passes_through(
 
 @contextlib.asynccontextmanager
 async def command(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Run the command; give the process and its address."""
+    """Run the command; return the process and its address."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-X", "dev", "-W", "error", "-m", "aiotokengate", "gateway"),
         *("--port", "0", *options),

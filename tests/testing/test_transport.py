@@ -8,7 +8,7 @@ import pytest
 from aiotokengate import TimedOut, TransportError
 from aiotokengate.testing import Pause
 from aiotokengate.testing._clock import VirtualClock
-from aiotokengate.testing._transport import ScriptedBody
+from aiotokengate.testing._scripted_body import ScriptedBody
 
 
 async def test_pieces_come_as_they_are() -> None:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -13,6 +14,7 @@ import grimp
 import pytest
 
 import aiotokengate
+from aiotokengate import _resources
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "aiotokengate"
@@ -53,7 +55,7 @@ def place(file: Path) -> str:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Give the full name of everything that a file imports, also for its types alone."""
+    """Yield the full name of everything that a file imports, also for its types alone."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -113,12 +115,51 @@ def test_every_module_imports_only_what_lies_below_it() -> None:
     assert "0 broken" in done.stdout
 
 
-def test_there_are_no_knots() -> None:
+@pytest.fixture(scope="module")
+def arrows() -> dict[str, set[str]]:
+    """Return what each module imports of the package, for its types alone too."""
+    graph = grimp.build_graph("aiotokengate", cache_dir=None)
+    return {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+
+
+def test_there_are_no_knots(arrows: dict[str, set[str]]) -> None:
     """No module imports itself by way of others, inside a room as little as between rooms."""
-    graph = grimp.build_graph("aiotokengate", exclude_type_checking_imports=True, cache_dir=None)
-    below = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
     # A knot is a CycleError that names its modules.
-    assert set(TopologicalSorter(below).static_order()) == graph.modules
+    assert set(TopologicalSorter(arrows).static_order()) == arrows.keys()
+
+
+def layers() -> dict[str, dict[str, int]]:
+    """Return the height of each module in its container, as the contracts have them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    return {
+        contract["containers"][0]: {
+            name.strip(): height
+            for height, line in enumerate(reversed(contract["layers"]))
+            for name in line.split("|")
+        }
+        for contract in contracts
+        if contract["type"] == "layers"
+    }
+
+
+@pytest.mark.parametrize("container", layers())
+def test_no_arrow_runs_back_up(container: str, arrows: dict[str, set[str]]) -> None:
+    """What is imported for its type alone lies below, too."""
+    heights = layers()[container]
+
+    def room(module: str) -> str:
+        return module.removeprefix(f"{container}.").split(".")[0]
+
+    inside = {name for name in arrows if name.startswith(f"{container}.")}
+    between = {
+        (name, target)
+        for name in inside
+        for target in arrows[name] & inside
+        if room(name) != room(target)
+    }
+    assert between
+    assert {(a, b) for a, b in between if heights[room(a)] <= heights[room(b)]} == set()
 
 
 def test_only_the_transport_uses_the_client_side_of_aiohttp() -> None:
@@ -130,7 +171,7 @@ def test_only_the_transport_uses_the_client_side_of_aiohttp() -> None:
     users = {where: names for where, names in users.items() if names}
     edge = [where for where in users if where.startswith("_http/")]
     client = set().union(*(users.pop(where) for where in edge))
-    assert "aiohttp" in users.pop("testing/_record.py")
+    assert "aiohttp" in users.pop("testing/_recorder.py")
     assert not {name for name in client if name.startswith("aiohttp.web")}
     assert {where.split("/")[0] for where in users} == {"testing"}
     for where, names in users.items():
@@ -170,6 +211,25 @@ def test_importing_the_library_imports_little() -> None:
     rooms = {place(file).removesuffix("/__init__.py") for file in PACKAGE.glob("*/__init__.py")}
     modules = [name for name in new if name.removeprefix("aiotokengate.") not in rooms]
     assert len(modules) <= MAX_MODULES
+
+
+def test_what_is_imported_late_is_what_the_type_checker_reads() -> None:
+    """The table of the resources has the names, and the modules, of its imports for types."""
+    file = PACKAGE / "_resources" / "__init__.py"
+    typed = {name for name in imported(file) if name.startswith("aiotokengate.")}
+    late = {f"{module}.{name}" for name, module in _resources._MODULES.items()}
+    assert late == typed
+    assert _resources.__all__ == sorted(_resources._MODULES)
+    assert all(getattr(_resources, name).__name__ == name for name in _resources.__all__)
+    with pytest.raises(AttributeError, match=r"_resources' has no attribute 'Nothing'"):
+        _resources.Nothing  # type: ignore[attr-defined]  # noqa: B018 - looked up
+
+
+def test_the_session_imports_inside_no_function() -> None:
+    """What it needs late comes through that table."""
+    tree = ast.parse((PACKAGE / "_session.py").read_text("utf-8"))
+    late = [node for _, each in functions(tree) for node in ast.walk(each)]
+    assert not [node for node in late if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 def test_the_names_at_the_top_are_few_and_sorted() -> None:

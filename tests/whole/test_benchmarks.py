@@ -1,6 +1,8 @@
 """The benchmarks' own promises: what they write, and that a broken reply is noticed."""
 
+import ast
 import asyncio
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,21 @@ def test_a_table_that_is_old_is_noticed() -> None:
     assert new.startswith("你好\n<!-- begin bench machine -->\n\nMeasured on ")
     assert new.endswith("\n<!-- end bench machine -->\n👋\n")
     assert "old" not in new
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Inside functions as little as at the top."""
+    files = {path.stem: path for path in Path(report.__file__).parent.glob("*.py")}
+    below = {name: imported(path) & set(files) for name, path in files.items()}
+    # A circle is a CycleError that names its modules.
+    assert set(TopologicalSorter(below).static_order()) == set(files)
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.walk(ast.parse(path.read_text("utf-8")))
+    nodes = [node for node in tree if isinstance(node, (ast.Import, ast.ImportFrom))]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
 def bar(**changes: object) -> Bar:

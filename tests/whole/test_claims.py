@@ -260,7 +260,7 @@ async def test_a_session_that_closes_while_an_answer_drains(gateway: FakeGateway
     async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate:
         async with gate.chat(MODEL, "嗨") as stream:
             assert (await stream.reply()).answer == "好"
-        body: Any = stream._pump._body
+        body: Any = stream._receiver._body
         response = body._response
         assert not response.closed
     assert response.closed

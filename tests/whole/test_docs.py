@@ -48,7 +48,7 @@ class Reader:
         self.runner = runner
 
     def read(self, path: Path) -> int:
-        """Try the examples; give their number."""
+        """Try the examples; return their number."""
         python = CodeBlockParser("python", self.try_python)
         others = [CodeBlockParser(name, self.try_commands) for name in ("console", "shell")]
         document = Document.parse(str(path), python, *others)

@@ -26,24 +26,24 @@ NAMED_TEST = re.compile(r"\btests/[\w/]+\.py(?:::\w+)?")
 
 @pytest.fixture(scope="module")
 def rewritten() -> Callable[[str], str]:
-    """Give what writes the tables of a page anew."""
+    """Return what writes the tables of a page anew."""
     function: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "tables.py"))["rewritten"]
     return function
 
 
 def prose(text: str) -> str:
-    """Give a page without its blocks of code."""
+    """Return a page without its blocks of code."""
     return BLOCK.sub("", text)
 
 
 def anchors(text: str) -> set[str]:
-    """Give what a link can point to inside a page."""
+    """Return what a link can point to inside a page."""
     titles = (line.lstrip("#").strip().lower() for line in HEADING.findall(prose(text)))
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
 def links(text: str) -> Iterator[str]:
-    """Give the links that stay inside the project."""
+    """Yield the links that stay inside the project."""
     for link in LINK.findall(prose(text)):
         if not link.startswith(("http://", "https://")):
             yield link

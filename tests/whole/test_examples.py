@@ -35,7 +35,7 @@ def cut(gateway: FakeGateway, times: int = 1) -> None:
 
 
 def output(gateway: FakeGateway, name: str, *arguments: str, stdin: str = "") -> str:
-    """Run an example and give what it prints."""
+    """Run an example and return what it prints."""
     process = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
         env=environment(gateway),
@@ -106,7 +106,7 @@ def test_an_interrupted_bot(fake_gateway: FakeGateway) -> None:
 
 @pytest.fixture
 def port() -> int:
-    """Give a port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -149,7 +149,7 @@ def test_fair_bot(fake_gateway: FakeGateway) -> None:
 
 @pytest.fixture
 def ports() -> list[int]:
-    """Give two ports that were free a moment ago."""
+    """Return two ports that were free a moment ago."""
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,
@@ -190,7 +190,7 @@ async def start(gateway: FakeGateway, port: int, url: str) -> asyncio.subprocess
 
 
 async def relayed(session: aiohttp.ClientSession, port: int, number: int) -> str:
-    """Give what a service relays."""
+    """Return what a service relays."""
     asked = {"user": f"u{number % 3}", "prompt": f"第 {number} 问 🙂"}
     async with session.post(f"http://127.0.0.1:{port}/stream", json=asked) as answer:
         return await answer.text()

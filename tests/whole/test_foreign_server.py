@@ -49,7 +49,7 @@ SCENARIO = {
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Give the address of a server process; requests wait in the backlog until it is up."""
+    """Yield the address of a server process; requests wait in the backlog until it is up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         command = [sys.executable, "-m", "uvicorn", "llmock.main:create_app", "--factory"]
@@ -65,7 +65,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 async def foreign(address: str) -> AsyncIterator[TokenGate]:
-    """Give a session with the server, which has been told what to answer."""
+    """Yield a session with the server, which has been told what to answer."""
     async with aiohttp.ClientSession() as session:
         for path, body in (("reset", {}), ("scenario", SCENARIO)):
             async with session.post(f"{address}/_llmock/{path}", json=body) as answer:

@@ -20,7 +20,7 @@ import pytest
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._resources.structured import _json_in
 from aiotokengate._stream.call import ChatStream
-from aiotokengate._stream.receiver import Guard, Pump, Terms
+from aiotokengate._stream.receiver import Guard, Receiver, ReceiverSettings
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.jobs import read_music, read_videos
 from aiotokengate._wire.jsontext import loads
@@ -34,7 +34,7 @@ from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import RealClock
 from aiotokengate.errors import ResponseInvalid, TokenGateError, WireError
 from aiotokengate.testing import Pause
-from aiotokengate.testing._transport import ScriptedBody
+from aiotokengate.testing._scripted_body import ScriptedBody
 from aiotokengate.types import Timeline
 from tests.support.floods import FLOODS, block_delta, call_piece, chat_end, messages_around
 from tests.support.streams import body, chat_frame, read, saying
@@ -130,9 +130,9 @@ def stream_of(data: bytes, size: int, *, retain: bool = True) -> ChatStream:
     decoder = find_protocol("chat").decoder(dialect, Transcript(retain=retain))
     reads = (data[at : at + size] for at in range(0, len(data), size))
     steps = [step for read in reads for step in (Pause(0), read)]
-    terms = Terms(clock, Timeout(), clock.now(), None, 1 << 30, int)
-    pump = Pump(ScriptedBody(steps, clock=clock), decoder, dialect, terms, Timeline())
-    return ChatStream(pump, Guard(pump))
+    settings = ReceiverSettings(clock, Timeout(), clock.now(), None, 1 << 30, int)
+    receiver = Receiver(ScriptedBody(steps, clock=clock), decoder, dialect, settings, Timeline())
+    return ChatStream(receiver, Guard(receiver))
 
 
 async def count(items: AsyncIterator[Any]) -> int:

@@ -360,7 +360,7 @@ FIRST, LAST = 6, 23
 
 
 def lines_refused(tmp_path: Path, wrong: str) -> set[int]:
-    """Check the program with one more argument in each call; give the lines that are wrong."""
+    """Check the program with one more argument in each call; return the lines that are wrong."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(wrong), "utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program)]

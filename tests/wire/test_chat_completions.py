@@ -55,7 +55,8 @@ def read(*frames: object, dialect: Dialect = PLAIN, expected: int = 1) -> ChatCo
         data = frame if isinstance(frame, bytes) else orjson.dumps(frame)
         decoder.feed(data)
         if isinstance(decoder.suspect, bytes | list):
-            framing._judge(data)
+            suspect, decoder.suspect = decoder.suspect, None
+            framing._judge(suspect, data)
     decoder.end()
     return decoder
 

@@ -35,7 +35,7 @@ def test_there_is_enough_to_attack() -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_anything_in_place_of_any_value(part: int) -> None:
     """A sample of all attacks, the same in every run, cut anywhere."""
-    random = Random(SEED)  # noqa: S311 - to be repeated
+    random = Random(SEED)
     chosen = random.sample(list(attacks()), SAMPLE)
     for one in chosen[part::PARTS]:
         attack(one, random)

@@ -217,7 +217,7 @@ def test_what_is_no_video(body: object) -> None:
 
 
 def test_what_a_form_of_videos_says() -> None:
-    fields = video_fields("m", "猫", {"size": "1280*720", "seconds": 4, "fps": 8}, wan=True)
+    fields = video_fields("m", "猫", {"size": "1280*720", "seconds": 4, "fps": 8}, frames=True)
     assert fields == {
         "model": "m",
         "prompt": "猫",
@@ -229,8 +229,8 @@ def test_what_a_form_of_videos_says() -> None:
         "num_frames": 33,
     }
     given = {"size": "720P", "num_frames": 17}
-    assert video_fields("m", "猫", given, wan=True) == {"model": "m", "prompt": "猫", **given}
-    plain = video_fields("m", "猫", {"seconds": "2.5"}, wan=False)
+    assert video_fields("m", "猫", given, frames=True) == {"model": "m", "prompt": "猫", **given}
+    plain = video_fields("m", "猫", {"seconds": "2.5"}, frames=False)
     assert plain == {"model": "m", "prompt": "猫", "seconds": "2.5"}
 
 

@@ -19,8 +19,9 @@ import attrs
 import pytest
 
 from aiotokengate import StatusError, TokenGateError, Usage
+from aiotokengate._base.redaction import mask_keys
 from aiotokengate._wire import headers, jobs, media, usage
-from aiotokengate._wire.problems import find_problem, mask_keys, status_error
+from aiotokengate._wire.problems import find_problem, status_error
 
 Way = tuple[Any, ...]
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -262,7 +263,7 @@ def test_anything_in_place_of_any_value(reader: str) -> None:
 
 WRITERS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "videos": (
-        lambda fields: jobs.video_fields("wan", "猫", fields, wan=True),
+        lambda fields: jobs.video_fields("wan", "猫", fields, frames=True),
         {"seconds": "4", "fps": 24, "size": "720x1280"},
     ),
     "unified": (

@@ -74,10 +74,9 @@ def suspects_of_feeding(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
 def suspects_of_splicing(decoder: Decoder, events: Sequence[bytes]) -> list[Any]:
     suspects, at = [], 0
     while at < len(events) and not decoder.done:
-        at = decoder.feed_from(events, at)
-        if decoder.suspect is not None:
-            suspects.append((at, decoder.suspect))
-            decoder.suspect = None
+        at, suspect = decoder.feed_from(events, at)
+        if suspect is not None:
+            suspects.append((at, suspect))
     return suspects
 
 
@@ -178,7 +177,7 @@ def streams(draw: st.DrawFn, frames: st.SearchStrategy[Any]) -> list[list[bytes]
     kinds = draw(st.lists(frames, min_size=1, max_size=4))
     words = draw(st.lists(spelled, min_size=4, max_size=8))
     # Drawn by itself, so that long streams are as likely as short ones.
-    dice = random.Random(draw(st.integers(0, 1 << 32)))  # noqa: S311 - not for cryptography
+    dice = random.Random(draw(st.integers(0, 1 << 32)))
     written = [frame if isinstance(frame, str) else Written(dice).write(frame) for frame in kinds]
     odd = dice.sample(ODD, 3)  # not all of them: what only json reads ends the splicing
     reads: list[list[bytes]] = [[]]

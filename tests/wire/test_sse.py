@@ -173,21 +173,25 @@ def test_comments_are_counted() -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b""], ids=repr)
-def test_bare_json_lines_are_kept_aside(end: bytes) -> None:
-    """A line that begins like a JSON object is nothing by the standard, and kept."""
+def test_bare_json_lines_are_kept(end: bytes) -> None:
+    """A line without a known field is nothing by the standard, and kept until the next call."""
     stream = b': PING\n\n{"error":{"message":"x"}}' + end
     for place in range(len(stream) + 1):
         decoder = SSEDecoder()
-        assert decoder.feed(stream[:place]) == decoder.feed(stream[place:]) == []
+        odd = []
+        for piece in (stream[:place], stream[place:]):
+            assert decoder.feed(piece) == []
+            odd += decoder.odd
         assert decoder.close() is None
-        assert decoder.aside == [b'{"error":{"message":"x"}}'], f"cut at {place}"
+        odd += decoder.odd
+        assert odd == [(0, False, b'{"error":{"message":"x"}}')], f"cut at {place}"
 
 
-def test_json_in_data_is_not_aside() -> None:
-    """Only a line without a known field is looked at."""
+def test_json_in_data_is_not_odd() -> None:
+    """Only a line without a known field is looked at, with its event."""
     decoder = SSEDecoder()
     assert decoder.feed(b'data: {"a":1}\n{"b":2}\n[3]\n\n') == [event(b'{"a":1}')]
-    assert decoder.aside == [b'{"b":2}', b"[3]"]
+    assert decoder.odd == [(1, False, b'{"b":2}'), (1, False, b"[3]")]
 
 
 # --- limits -------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 Strategy.  An exchange is two files in ``tests/vectors``: a JSON file with the request, the status,
 the headers and what has to come out, and the exact bytes of the body.  Each is driven through the
-real pump over a body without a socket.  What it gives when it comes in one piece is held against
-the expectation; what it gives when cut anywhere is held against what it gave in one piece.
+real receiver over a body without a socket.  What it gives when it comes in one piece is held
+against the expectation; what it gives when cut anywhere, against what it gave in one piece.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from multidict import CIMultiDict
 
 from aiotokengate import StreamInterrupted, TimedOut, Timeout, TokenGateError, Usage
 from aiotokengate._stream.clocks import Watch
-from aiotokengate._stream.receiver import Pump, Terms, limited
+from aiotokengate._stream.receiver import Receiver, ReceiverSettings, limited
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.headers import request_id
 from aiotokengate._wire.problems import status_error
@@ -35,7 +35,7 @@ from aiotokengate._wire.transcript import Transcript
 from aiotokengate.catalogue import CATALOGUE, ProtocolName
 from aiotokengate.testing import Pause
 from aiotokengate.testing._clock import VirtualClock
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import (
     AnswerDelta,
     Choice,
@@ -108,8 +108,8 @@ def body_of(
     return ScriptedBody(steps, clock=clock, headers=headers, request_id=request_id(headers))
 
 
-def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pump:
-    terms = Terms(
+def receiver_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Receiver:
+    settings = ReceiverSettings(
         clock=clock,
         timeout=Timeout(),
         began=clock.now(),
@@ -117,11 +117,11 @@ def pump_for(recorded: Exchange, body: ScriptedBody, clock: VirtualClock) -> Pum
         max_reply_bytes=64 * 1024 * 1024,
         prompt_tokens=lambda: len(orjson.dumps(recorded.request)) // 4,
     )
-    return Pump(
+    return Receiver(
         body,
         decoder_for(recorded),
         DIALECTS[CATALOGUE.find(recorded.request["model"]).dialect],
-        terms,
+        settings,
         Timeline(),
     )
 
@@ -133,10 +133,10 @@ async def outcome(recorded: Exchange, steps: Iterable[Step]) -> Outcome:
         parts = [part async for part in _reads(body)]
         error = status_error(recorded.status, b"".join(parts), recorded.headers)
         return Outcome([], None, error)
-    pump = pump_for(recorded, body, VirtualClock())
-    while not pump.ended:
-        await pump.pull()
-    return Outcome(deltas_of(pump.log), pump.reply(), pump.error)
+    receiver = receiver_for(recorded, body, VirtualClock())
+    while not receiver.ended:
+        await receiver.pull()
+    return Outcome(deltas_of(receiver.log), receiver.reply(), receiver.error)
 
 
 async def _reads(body: ScriptedBody) -> AsyncIterator[bytes]:
@@ -149,7 +149,7 @@ def deltas_of(log: Transcript) -> list[Delta]:
 
 
 def decoded(recorded: Exchange, pieces: Iterable[bytes]) -> list[Delta]:
-    """Decode a stream without pump or event loop."""
+    """Decode a stream without receiver or event loop."""
     chat = decoder_for(recorded)
     for data in events_of(pieces):
         chat.feed(data)
@@ -261,10 +261,10 @@ async def test_another_attempt_is_allowed_until_content_came(name: str) -> None:
     """What ends before its first content raises at once; a usage alone is none."""
     recorded = exchange(name)
     clock = VirtualClock()
-    pump = pump_for(recorded, body_of(recorded, [recorded.body]), clock)
+    receiver = receiver_for(recorded, body_of(recorded, [recorded.body]), clock)
     content = [delta for delta in recorded.expected["deltas"] if delta != {"usage": True}]
     with contextlib.nullcontext() if content else pytest.raises(TokenGateError):
-        await pump.prime()
+        await receiver.prime()
 
 
 # --- cuts ---------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_cut_into_any_pieces(name: str, data: st.DataObject) -> None:
 # --- an image of five megabytes in one delta ----------------------------------------------------
 
 # A seed in place of five megabytes in the repository; nobody's secret depends on it.
-SEED = random.Random(25)  # noqa: S311 - not for cryptography
+SEED = random.Random(25)
 IMAGE = base64.b64encode(SEED.randbytes(5 * 1024 * 1024 * 3 // 4)).decode()
 HEAD = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"gemini-3-pro-image",'
 FRAMES = (
@@ -376,19 +376,19 @@ async def test_keep_alives_are_not_the_first_content() -> None:
     """Comments, and deltas without text, for five minutes: whoever waits for content gives up."""
     recorded = exchange("31-keep-alives-only")
     clock = VirtualClock()
-    pump = pump_for(recorded, body_of(recorded, slowly(recorded.body), clock), clock)
-    waiting = asyncio.ensure_future(_first(pump, clock))
+    receiver = receiver_for(recorded, body_of(recorded, slowly(recorded.body), clock), clock)
+    waiting = asyncio.ensure_future(_first(receiver, clock))
     await clock.run_for(299)
     assert not waiting.done()
     await clock.run_for(1)
     with pytest.raises(TimeoutError):
         await waiting
-    assert not pump.log.items
+    assert not receiver.log.items
 
 
-async def _first(pump: Pump, clock: VirtualClock) -> None:
+async def _first(receiver: Receiver, clock: VirtualClock) -> None:
     async with limited(clock, 300.0):
-        await pump.prime()
+        await receiver.prime()
 
 
 async def test_keep_alives_do_not_hide_a_stall() -> None:
@@ -397,15 +397,15 @@ async def test_keep_alives_do_not_hide_a_stall() -> None:
     begun = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
     clock = VirtualClock()
     body = body_of(recorded, [begun, *slowly(recorded.body)], clock)
-    pump = pump_for(recorded, body, clock)
-    Watch(clock).add(pump)
-    reading = asyncio.ensure_future(pump.drain())
+    receiver = receiver_for(recorded, body, clock)
+    Watch(clock).add(receiver)
+    reading = asyncio.ensure_future(receiver.drain())
     await clock.run_for(119)
     assert not reading.done()
     await clock.run_for(2)
     await reading
-    assert isinstance(pump.error, StreamInterrupted)
-    assert "no content came for 120 s" in str(pump.error)
-    assert isinstance(pump.error.__cause__, TimedOut)
-    assert (pump.error.__cause__.phase, pump.error.partial.answer) == ("stall", "a")
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert "no content came for 120 s" in str(receiver.error)
+    assert isinstance(receiver.error.__cause__, TimedOut)
+    assert (receiver.error.__cause__.phase, receiver.error.partial.answer) == ("stall", "a")
     assert body.state == "closed"

@@ -1,22 +1,26 @@
-"""What a request wishes for that a vendor may refuse, read from any of the four protocols.
+"""The features of a request that a vendor may refuse, read from any of the four protocols.
 
-One form for all, so that a row of ``refusals.py`` is written once and holds wherever a model is
-asked.
+They are the same for all, so that a row of ``_refusals.py`` is written once and holds in all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
 
 import attrs
 
-from aiotokengate.testing._chat_request import Asked
+from aiotokengate.testing._chat_request import ChatRequest
+from aiotokengate.types import Json
 
-__all__ = ["Wish", "plain_name", "wish_of_chat", "wish_of_gemini", "wish_of_messages"]
+__all__ = [
+    "Features",
+    "features_of_chat",
+    "features_of_gemini",
+    "features_of_messages",
+    "plain_name",
+]
 
-Json: TypeAlias = Any
 
 _USUAL: Mapping[str, Json] = {
     "temperature": 1,
@@ -31,7 +35,7 @@ _DATE = re.compile(r"-(?:20\d{6}|20\d\d-\d\d-\d\d)$")
 
 
 @attrs.frozen(kw_only=True)
-class Wish:
+class Features:
     """What of a request a vendor may refuse.
 
     Attributes:
@@ -67,13 +71,13 @@ def plain_name(name: str) -> str:
     return _DATE.sub("", name).removesuffix("-thinking")
 
 
-def wish_of_chat(asked: Asked, protocol: str = "chat") -> Wish:
+def features_of_chat(chat: ChatRequest, protocol: str = "chat") -> Features:
     """Read a request in the form of Chat Completions, which that of Responses is turned into."""
-    body = asked.body
+    body = chat.body
     thinking = _mapping(body.get("thinking"))
     effort = body.get("reasoning_effort")
-    return Wish(
-        **_common(asked, protocol),
+    return Features(
+        **_common(chat, protocol),
         sampling=tuple(_sampling(body)),
         thinking=str(thinking.get("type") or ""),
         budget=thinking.get("budget_tokens"),
@@ -82,12 +86,12 @@ def wish_of_chat(asked: Asked, protocol: str = "chat") -> Wish:
     )
 
 
-def wish_of_messages(asked: Asked, body: Mapping[str, Json]) -> Wish:
+def features_of_messages(chat: ChatRequest, body: Mapping[str, Json]) -> Features:
     """Read a request of Messages."""
     thinking = _mapping(body.get("thinking"))
     effort = _mapping(body.get("output_config")).get("effort")
-    return Wish(
-        **_common(asked, "messages"),
+    return Features(
+        **_common(chat, "messages"),
         sampling=tuple(_sampling(body)),
         thinking=str(thinking.get("type") or ""),
         budget=thinking.get("budget_tokens"),
@@ -96,11 +100,13 @@ def wish_of_messages(asked: Asked, body: Mapping[str, Json]) -> Wish:
     )
 
 
-def wish_of_gemini(asked: Asked, sampling: Mapping[str, Json], thinking: Json) -> Wish:
+def features_of_gemini(
+    chat: ChatRequest, sampling: Mapping[str, Json], thinking: Json
+) -> Features:
     """Read a request of Gemini, of which ``thinking`` holds budget and level."""
     config = _mapping(thinking)
-    return Wish(
-        **_common(asked, "gemini"),
+    return Features(
+        **_common(chat, "gemini"),
         sampling=tuple(_sampling(sampling)),
         budget=config.get("budget"),
         effort=str(config.get("level") or "").lower(),
@@ -108,14 +114,14 @@ def wish_of_gemini(asked: Asked, sampling: Mapping[str, Json], thinking: Json) -
     )
 
 
-def _common(asked: Asked, protocol: str) -> dict[str, Json]:
-    choice = asked.body.get("tool_choice")
-    last = asked.body["messages"][-1]
+def _common(chat: ChatRequest, protocol: str) -> dict[str, Json]:
+    choice = chat.body.get("tool_choice")
+    last = chat.body["messages"][-1]
     return {
         "protocol": protocol,
-        "model": plain_name(asked.model.id),
-        "thinks": asked.thinks,
-        "tools": bool(asked.body.get("tools")),
+        "model": plain_name(chat.model.id),
+        "thinks": chat.thinks,
+        "tools": bool(chat.body.get("tools")),
         "forced": choice == "required" or isinstance(choice, dict),
         "prefill": last.get("role") == "assistant" and not last.get("tool_calls"),
     }

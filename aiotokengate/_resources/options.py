@@ -1,29 +1,28 @@
-"""What the resources ask of the session: three methods, and a value that says what to send."""
+"""The options of every call: what they are, what they may be, and the request made of them."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from functools import partial
+from inspect import signature
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
+from aiotokengate._calls.request import CallPolicy, Request
+from aiotokengate._policy.estimate import CallSize, estimate_tokens
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._pool.pool import check_place
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
-    from aiotokengate._http.uploads import Form
+    from aiotokengate._calls.request import HttpRequest
     from aiotokengate._policy.queue import Priority
-    from aiotokengate._stream.download import Download
-    from aiotokengate._stream.receiver import Pump
-    from aiotokengate._wire.dialects import Dialect
-    from aiotokengate._wire.question import Decoder
-    from aiotokengate._wire.transcript import Transcript
     from aiotokengate.catalogue import Catalogue
 
 __all__ = [
@@ -32,8 +31,6 @@ __all__ = [
     "CallOptions",
     "Defaults",
     "Options",
-    "Request",
-    "Requester",
     "check_extra_body",
     "check_headers",
     "check_key",
@@ -69,6 +66,7 @@ _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no field of HTTP may hold (RFC 9110, 5.5), or cannot be sent at all."""
 
 
+_UNKNOWN_SIZE = CallSize()
 _KEY_NAME = "Idempotency-Key"
 _FIT_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?", re.ASCII)
 """A key that every server takes as it is: Stripe, where the header comes from, takes 255
@@ -94,6 +92,10 @@ class Defaults:
     strict: bool = False
     keyed: bool = False
 
+    def request(self, http: HttpRequest, endpoint: str = "") -> Request:
+        """Return a request that waits for no turn in the pool, of the key that it needs."""
+        return Request(http, CallPolicy(self.timeout, self.retry, endpoint=endpoint))
+
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class Options:
@@ -107,10 +109,18 @@ class Options:
     extra_headers: Mapping[str, str] | None = None
     idempotency_key: str | bool | None = None
 
-    def asked(
-        self, defaults: Defaults, model: str = "", *, costly: bool = False
-    ) -> dict[str, Any]:
-        """Return the fields of the request that these options set.
+    def request(
+        self,
+        defaults: Defaults,
+        http: HttpRequest,
+        model: str = "",
+        *,
+        size: CallSize = _UNKNOWN_SIZE,
+        pooled: bool = True,
+        costly: bool = True,
+        endpoint: str = "",
+    ) -> Request:
+        """Return a request that is tried as these options say, with their headers.
 
         What is costly gets an idempotency key, unless the caller has another wish.
         """
@@ -118,103 +128,21 @@ class Options:
         wish = costly if self.idempotency_key is None else self.idempotency_key
         if wish and not defaults.keyed:
             headers = keyed(headers, key=wish)
-        return {
-            "model": model,
-            "costly": costly,
-            "timeout": self.timeout or defaults.timeout,
-            "retry": self.retry or defaults.retry,
-            "deadline": self.deadline,
-            "priority": self.priority,
-            "fair_key": self.fair_key,
-            "headers": headers,
-        }
+        policy = CallPolicy(
+            self.timeout or defaults.timeout,
+            self.retry or defaults.retry,
+            self.deadline,
+            pooled=pooled,
+            costly=costly,
+            endpoint=endpoint,
+            priority=self.priority,
+            fair_key=self.fair_key,
+            size=attrs.evolve(size, estimate=partial(estimate_tokens, http.body or b"")),
+        )
+        return Request(attrs.evolve(http, headers=headers), policy, model)
 
 
 _OPTIONS = frozenset(attrs.fields_dict(Options))
-
-
-@attrs.define(eq=False, repr=False)
-class Request:
-    """One call to be sent, as often as its retry policy allows.
-
-    Attributes:
-        path: under ``base_url``, with a leading slash; ``../suno/fetch`` stands beside its
-            ``/v1``; a whole address is asked without the key, unless its host is ours.
-        body: JSON text, or None for a GET.
-        form: a form in place of the body.
-        model: for errors, hooks and attempts.
-        dialect: how a chat's reasoning goes back; ``decoder``: makes what reads a chat's reply.
-        choices: how many choices are expected.
-        retain: whether a chat's text is kept once it was read.
-        strict: whether a frame of a chat that can't be read ends its reply.
-        notes: remarks for the reply.
-        parse: makes the value of a chat's answer, see :class:`ResponseInvalid`.
-        timeout: the clocks of each attempt; ``deadline``: seconds for everything together.
-        pooled: whether it is a call of a model, and waits for its turn in the pool.
-        costly: whether it is not made again after a failure that may have come when the work was
-            begun already; it goes on a connection of its own.
-        endpoint: which key it needs, as a download says; "" for any.
-        max_tokens: the most that the reply may have, all choices together.
-        tokens: what it costs in all, if that is known.
-        prompt: estimates the tokens of the prompt; None where its texts are all that there is.
-        secrets: gives the prompt's texts; see :meth:`texts`.
-    """
-
-    method: str
-    path: str
-    timeout: Timeout
-    retry: Retry
-    body: bytes | None = attrs.field(default=None, repr=False)
-    form: Form | None = None
-    model: str = ""
-    dialect: Dialect | None = None
-    decoder: Callable[[Dialect, Transcript], Decoder] | None = None
-    choices: int = 1
-    retain: bool = True
-    strict: bool = False
-    notes: tuple[str, ...] = ()
-    parse: Callable[[str], Any] | None = None
-    deadline: float | None = None
-    pooled: bool = False
-    costly: bool = False
-    endpoint: str = ""
-    max_tokens: int | None = None
-    tokens: float | None = None
-    prompt: Callable[[], int] | None = None
-    priority: Priority = "interactive"
-    fair_key: str | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    secrets: Callable[[], Iterable[str]] = tuple
-
-    def texts(self) -> Iterator[str]:
-        """Return all that the user sends, to be blanked in an error that echoes it."""
-        from aiotokengate._base.redaction import texts_in  # noqa: PLC0415 - for errors only
-        from aiotokengate._wire.headers import credentials  # noqa: PLC0415 - the same
-        from aiotokengate._wire.jsontext import loads  # noqa: PLC0415 - the same
-
-        yield from credentials(self.headers)
-        if self.form is not None:
-            yield from self.form.texts()
-        elif self.body:
-            yield from texts_in(loads(self.body))
-        else:
-            yield from self.secrets()
-
-
-class Requester(Protocol):
-    """The session, as the resources know it."""
-
-    def keys(self) -> Iterable[str]:
-        """Return every key of the session, to be blanked in an error that echoes one."""
-
-    async def open(self, request: Request, *, whole: bool = False) -> Pump:
-        """Send, and give the reply once its first delta is there; or ``whole``, all of it."""
-
-    async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
-        """Send, and give the parsed JSON of the answer."""
-
-    async def fetch(self, request: Request) -> Download:
-        """Send, and give the answer once its headers have come, whatever it is."""
 
 
 class CallOptions(TypedDict, total=False):
@@ -271,7 +199,7 @@ def check_names(
     """
     for name in given:
         if name not in known:
-            from aiotokengate._base.spelling import AS_IT_IS, unknown  # noqa: PLC0415 - only for a mistake
+            from aiotokengate._base.spelling import AS_IT_IS, unknown
 
             raise CallerError(unknown(name, {*known, *also}, way or AS_IT_IS))
 
@@ -288,8 +216,6 @@ def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> Non
         CallerError: there is one; the error says what was probably meant.
     """
     if given:
-        from inspect import signature  # noqa: PLC0415 - only for a mistake
-
         own = [name for name in signature(method).parameters if name not in ("self", "unknown")]
         check_names(given, own, way=way)
 

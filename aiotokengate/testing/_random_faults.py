@@ -12,7 +12,7 @@ from typing import Final
 from aiotokengate.testing import faults
 from aiotokengate.testing._script import Ending, Raw
 
-__all__ = ["Trouble"]
+__all__ = ["RandomFaults"]
 
 _SOON = {"Retry-After": "0"}
 _INSTEAD: Final = (
@@ -32,7 +32,7 @@ _LONGEST = 40
 """Writes of an answer before it breaks off, at most."""
 
 
-class Trouble:
+class RandomFaults:
     """Decides which questions fail, and how.
 
     Args:
@@ -49,7 +49,7 @@ class Trouble:
             message = f"expected unreliable as a share from 0 to 1, got {share!r}"
             raise ValueError(message)
         self._half = share / 2
-        self._dice = random.Random(seed)  # noqa: S311
+        self._dice = random.Random(seed)
 
     def instead(self) -> Raw | None:
         """Return what a question gets in place of an answer, None for most."""

@@ -52,7 +52,7 @@ class Vllm(Dialect):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk without fingerprint or null usage."""
+        """Return a chunk without fingerprint or null usage."""
         frame = {
             "id": f"chatcmpl-{self.exchange.hex(32)}",
             "object": kind,
@@ -65,27 +65,27 @@ class Vllm(Dialect):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice; ``stop_reason`` stands beside the finish reason."""
+        """Return a choice; ``stop_reason`` stands beside the finish reason."""
         choice = {"index": index, slot: content, "logprobs": None, "finish_reason": finish}
         stop = {"stop_reason": None} if finish is not None else {}
         return {**choice, **stop, "token_ids": None}
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the role and an empty text."""
+        """Return the role and an empty text."""
         return self.one(index, {"role": "assistant", "content": ""})
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer, the last one with the finish reason."""
+        """Return a piece of answer, the last one with the finish reason."""
         if finish is not None:
             self._finished.add(index)
         return self.one(index, self.text_delta(text), finish)
 
     def finish(self, index: int, reason: str) -> list[Frame]:
-        """Give the finish unless the last text carried it."""
+        """Return the finish unless the last text carried it."""
         return [] if index in self._finished else self.one(index, {"content": ""}, reason)
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give a message with every key vLLM knows, most of them null."""
+        """Return a message with every key vLLM knows, most of them null."""
         empty = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
         message = super().message(thoughts, text, calls)
         reasoning = {field: message.get(field) for field in self.reasoning_fields}
@@ -94,7 +94,7 @@ class Vllm(Dialect):
         return {**head, **empty, **tools, **reasoning}
 
     def usage(self, counts: Counts) -> Frame:
-        """Give vLLM's usage."""
+        """Return vLLM's usage."""
         return {
             "prompt_tokens": counts.prompt,
             "total_tokens": counts.prompt + counts.completion,
@@ -129,7 +129,7 @@ class Sglang(Dialect):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk with ``usage`` last, and null on all but the last."""
+        """Return a chunk with ``usage`` last, and null on all but the last."""
         frame = {
             "id": self.exchange.hex(32),
             "object": kind,
@@ -144,7 +144,7 @@ class Sglang(Dialect):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice with what matched its stop."""
+        """Return a choice with what matched its stop."""
         return {
             "index": index,
             slot: content,
@@ -154,11 +154,11 @@ class Sglang(Dialect):
         }
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the role and an empty text."""
+        """Return the role and an empty text."""
         return self.one(index, {"role": "assistant", "content": ""})
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give id and name once, then nulls in their places."""
+        """Return id and name once, then nulls in their places."""
         whole = whole_call(self.exchange, call, number)
         head = {**whole["function"], "arguments": ""}
         rest = [{"name": None, "arguments": text} for text in fragments(arguments_text(call))]
@@ -169,16 +169,16 @@ class Sglang(Dialect):
         ]
 
     def plain_reasoning(self, thoughts: str) -> Frame:
-        """Give null when nothing was thought."""
+        """Return null when nothing was thought."""
         return {"reasoning_content": thoughts or None}
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give a message whose calls are null when there are none."""
+        """Return a message whose calls are null when there are none."""
         empty = {} if calls else {"tool_calls": None}
         return {**super().message(thoughts, text, calls), **empty}
 
     def usage(self, counts: Counts) -> Frame:
-        """Give SGLang's usage."""
+        """Return SGLang's usage."""
         return {
             "prompt_tokens": counts.prompt,
             "total_tokens": counts.prompt + counts.completion,
@@ -199,11 +199,11 @@ class SglangNulls(Sglang):
     }
 
     def one(self, index: int, delta: Frame, finish: str | None = None) -> list[Frame]:
-        """Give a chunk whose delta holds every key."""
+        """Return a chunk whose delta holds every key."""
         return super().one(index, {**self._EMPTY, **delta}, finish)
 
     def usage(self, counts: Counts) -> Frame:
-        """Give a usage that does not know of reasoning."""
+        """Return a usage that does not know of reasoning."""
         return {**super().usage(counts), "reasoning_tokens": 0}
 
 
@@ -265,17 +265,17 @@ class ClaudeBridge(_NewApi):
         self._blocks = 0
 
     def thinking_ends(self, index: int) -> list[Frame]:
-        """Give what is left of the signature."""
+        """Return what is left of the signature."""
         self._blocks = 1
         return self.thought(index, "\n")
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of answer, a block of its own in Claude's count."""
+        """Return a piece of answer, a block of its own in Claude's count."""
         self._blocks = 2 if self.exchange.thinks else 1
         return super().text(index, text, finish)
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the pieces under Claude's block number, each with its type."""
+        """Return the pieces under Claude's block number, each with its type."""
         pieces = super().call_pieces(number, call)
         return [
             {**piece, "index": number + max(self._blocks, 1), "type": "function"}
@@ -283,12 +283,12 @@ class ClaudeBridge(_NewApi):
         ]
 
     def message(self, thoughts: str, text: str, calls: Sequence[Call]) -> Frame:
-        """Give a message that is never empty: new-api writes three dots."""
+        """Return a message that is never empty: new-api writes three dots."""
         message = super().message(thoughts, text, calls)
         return {**message, "content": message["content"] or "..."}
 
     def usage(self, counts: Counts) -> Frame:
-        """Give Claude's counters, in which reasoning is not told apart."""
+        """Return Claude's counters, in which reasoning is not told apart."""
         merged = attrs.evolve(counts, answer=counts.completion, reasoning=0)
         caches = {"claude_cache_creation_5_m_tokens": 0, "claude_cache_creation_1_h_tokens": 0}
         return {**super().usage(merged), **caches}
@@ -298,7 +298,7 @@ class GeminiBridge(_NewApi):
     """new-api before a Gemini model: a call's name first, then all its arguments."""
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give two pieces, the second without id and type."""
+        """Return two pieces, the second without id and type."""
         head, *_ = super().call_pieces(number, call)
         function = {"name": "", "arguments": arguments_text(call)}
         return [head, {"index": number, "id": "", "type": None, "function": function}]
@@ -312,7 +312,7 @@ class OpenRouter(Dialect):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk that names the provider."""
+        """Return a chunk that names the provider."""
         frame = {
             "id": f"gen-{self.exchange.created}-{self.exchange.hex(20)}",
             "provider": "Chutes",
@@ -326,7 +326,7 @@ class OpenRouter(Dialect):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice with the provider's own finish reason beside it."""
+        """Return a choice with the provider's own finish reason beside it."""
         return {
             "index": index,
             slot: content,
@@ -340,41 +340,41 @@ class OpenRouter(Dialect):
         return [{"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}]
 
     def opening(self, index: int) -> list[Frame]:
-        """Give nothing: the role rides on every chunk."""
+        """Return nothing: the role rides on every chunk."""
         del index
         return []
 
     def thought_delta(self, text: str) -> Frame:
-        """Give the thought as a field and as a detail."""
+        """Return the thought as a field and as a detail."""
         details = {"reasoning": text, "reasoning_details": self._details(text)}
         return {"role": "assistant", "content": "", **details}
 
     def text_delta(self, text: str) -> Frame:
-        """Give the answer beside empty reasoning."""
+        """Return the answer beside empty reasoning."""
         empty: Frame = {"reasoning": None, "reasoning_details": []}
         return {"role": "assistant", "content": text, **empty}
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the whole call under a null index."""
+        """Return the whole call under a null index."""
         return [{"index": None, **whole_call(self.exchange, call, number)}]
 
     def finish(self, index: int, reason: str) -> list[Frame]:
-        """Give the finish with an empty text."""
+        """Return the finish with an empty text."""
         return self.one(index, self.text_delta(""), reason)
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the usage beside a choice that says nothing."""
+        """Return the usage beside a choice that says nothing."""
         return [self.frame([self.choice(0, self.text_delta(""))], usage)]
 
     def plain_reasoning(self, thoughts: str) -> Frame:
-        """Give the thoughts as a field and as one detail."""
+        """Return the thoughts as a field and as one detail."""
         if not thoughts:
             return {"refusal": None, "reasoning": None}
         details = {"reasoning": thoughts, "reasoning_details": self._details(thoughts)}
         return {"refusal": None, **details}
 
     def usage(self, counts: Counts) -> Frame:
-        """Give a usage with its price."""
+        """Return a usage with its price."""
         return {
             **counts.totals(),
             "cost": 0.0006,
@@ -392,7 +392,7 @@ class InlineThink(Dialect):
     closer: ClassVar[tuple[str, ...]] = ("\n</think>\n",)
 
     def thought_delta(self, text: str) -> Frame:
-        """Give a thought as content."""
+        """Return a thought as content."""
         return {"content": text}
 
 
@@ -410,10 +410,10 @@ class GeminiCompat(InlineThink):
     closer = ("</thought>",)
 
     def thought_delta(self, text: str) -> Frame:
-        """Give a thought, marked as one."""
+        """Return a thought, marked as one."""
         return {"content": text, "extra_content": {"google": {"thought": True}}}
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the whole call with its signature."""
+        """Return the whole call with its signature."""
         signature = {"google": {"thought_signature": self.exchange.hex(40)}}
         return [{"extra_content": signature, **whole_call(self.exchange, call, number)}]

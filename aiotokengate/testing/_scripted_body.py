@@ -68,11 +68,11 @@ class ScriptedBody:
         return self._next
 
     def at_end(self) -> bool:
-        """Whether every step was taken."""
+        """Return whether every step was taken."""
         return not self._steps
 
     def salvage(self) -> bytes:
-        """Give the bytes after the error that ``read`` raised."""
+        """Return the bytes after the error that ``read`` raised."""
         return b"".join(step for step in self._steps if isinstance(step, bytes))
 
     def explain(self, error: Exception) -> TokenGateError:

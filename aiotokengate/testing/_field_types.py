@@ -8,21 +8,27 @@ path ``*`` stands for each element of a list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiotokengate.testing._chat_request import Refusal
+from aiotokengate.types import Json
 
-__all__ = ["CHAT", "GEMINI", "MESSAGES", "RESPONSES", "check"]
+__all__ = [
+    "CHAT_TYPES",
+    "GEMINI_TYPES",
+    "MESSAGES_TYPES",
+    "RESPONSES_TYPES",
+    "check_types",
+]
 
-Json: TypeAlias = Any
 Kinds: TypeAlias = type | tuple[type, ...]
 Getter: TypeAlias = Callable[[Mapping[str, Json], str], Json]
 
-CHAT: Mapping[str, Kinds] = {
+CHAT_TYPES: Mapping[str, Kinds] = {
     "response_format": dict,
     "response_format.json_schema": dict,
 }
-RESPONSES: Mapping[str, Kinds] = {
+RESPONSES_TYPES: Mapping[str, Kinds] = {
     "input": (str, list),
     "input.*": dict,
     "input.*.id": str,
@@ -35,7 +41,7 @@ RESPONSES: Mapping[str, Kinds] = {
     "tools": list,
     "tools.*": dict,
 }
-MESSAGES: Mapping[str, Kinds] = {
+MESSAGES_TYPES: Mapping[str, Kinds] = {
     "messages": list,
     "messages.*": dict,
     "messages.*.content": (str, list),
@@ -53,7 +59,7 @@ MESSAGES: Mapping[str, Kinds] = {
     "tools": list,
     "tools.*": dict,
 }
-GEMINI: Mapping[str, Kinds] = {
+GEMINI_TYPES: Mapping[str, Kinds] = {
     "contents": list,
     "contents.*": dict,
     "contents.*.parts": list,
@@ -83,7 +89,9 @@ def _by_name(value: Mapping[str, Json], name: str) -> Json:
     return value.get(name)
 
 
-def check(body: Mapping[str, Json], shape: Mapping[str, Kinds], get: Getter = _by_name) -> None:
+def check_types(
+    body: Mapping[str, Json], shape: Mapping[str, Kinds], get: Getter = _by_name
+) -> None:
     """Look at the kinds of a request's fields; what is not there, or null, is right.
 
     Args:

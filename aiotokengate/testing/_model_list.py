@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import orjson
 from aiohttp import web
@@ -11,10 +11,10 @@ from aiohttp import web
 from aiotokengate.testing._media import MEDIA_MODELS
 from aiotokengate.testing._models import JOB_MODELS, MODELS
 from aiotokengate.testing._request import GatewayRequest
+from aiotokengate.types import Json
 
-__all__ = ["JSON", "answer_json", "listing_route", "unknown_path"]
+__all__ = ["JSON", "answer_json", "model_list_route", "unknown_path"]
 
-Json: TypeAlias = Any
 Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 
 JSON: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
@@ -23,7 +23,7 @@ _PATH = "/v1/models"
 _RELEASED = 1_767_225_600
 
 
-def listing_route(method: str, path: str) -> Handler | None:
+def model_list_route(method: str, path: str) -> Handler | None:
     """Return what answers on a path of the list."""
     if method != "GET":
         return None

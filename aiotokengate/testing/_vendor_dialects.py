@@ -28,7 +28,7 @@ class _FinishWithUsage(Dialect):
         return []
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give the finish chunks, the last of them with the usage."""
+        """Return the finish chunks, the last of them with the usage."""
         *others, last = self._last
         return [*(self.frame([other]) for other in others), self.frame([last], usage)]
 
@@ -52,7 +52,7 @@ class DeepSeek(_BothKeys, _FinishWithUsage):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk, with ``usage`` last."""
+        """Return a chunk, with ``usage`` last."""
         return {
             "id": self.exchange.uuid(),
             "object": kind,
@@ -66,17 +66,17 @@ class DeepSeek(_BothKeys, _FinishWithUsage):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice with its null ``logprobs``."""
+        """Return a choice with its null ``logprobs``."""
         return {"index": index, slot: content, "logprobs": None, "finish_reason": finish}
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the role, with the idle key null."""
+        """Return the role, with the idle key null."""
         thinking = {"content": None, "reasoning_content": ""}
         idle = thinking if self.exchange.thinks else {"content": ""}
         return self.one(index, {"role": "assistant", **idle})
 
     def usage(self, counts: Counts) -> Frame:
-        """Give DeepSeek's usage, with its cache counters."""
+        """Return DeepSeek's usage, with its cache counters."""
         return {
             **counts.totals(),
             "prompt_tokens_details": {"cached_tokens": 0},
@@ -99,7 +99,7 @@ class Qwen(_BothKeys):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk in DashScope's order: choices first, id last."""
+        """Return a chunk in DashScope's order: choices first, id last."""
         return {
             "choices": choices,
             "object": kind,
@@ -113,7 +113,7 @@ class Qwen(_BothKeys):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice whose keys stand in the order of its kind."""
+        """Return a choice whose keys stand in the order of its kind."""
         values = {"*": content, "index": index, "logprobs": None, "finish_reason": finish}
         order = self._ORDERS[self._kind(content, finish, slot)]
         return {(slot if key == "*" else key): values[key] for key in order}
@@ -129,23 +129,23 @@ class Qwen(_BothKeys):
         return "thought" if content.get("reasoning_content") else "text"
 
     def opening(self, index: int) -> list[Frame]:
-        """Give the role between the two texts."""
+        """Return the role between the two texts."""
         if not self.exchange.thinks:
             return self.one(index, {"content": "", "role": "assistant"})
         return self.one(index, {"content": None, "role": "assistant", "reasoning_content": ""})
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the id once, then empty ids, and an empty function at the end (captured)."""
+        """Return the id once, then empty ids, and an empty function at the end (captured)."""
         head, *rest = super().call_pieces(number, call)
         later = [{**piece, "id": "", "type": "function"} for piece in rest]
         return [head, *later, {"index": number, "id": "", "type": "function", "function": {}}]
 
     def finish(self, index: int, reason: str) -> list[Frame]:
-        """Give the finish with an empty text."""
+        """Return the finish with an empty text."""
         return self.one(index, self.text_delta(""), reason)
 
     def usage(self, counts: Counts) -> Frame:
-        """Give DashScope's usage, whose prompt details are empty."""
+        """Return DashScope's usage, whose prompt details are empty."""
         thought = {"reasoning_tokens": counts.reasoning} if counts.reasoning else {}
         return {
             **counts.totals(),
@@ -162,7 +162,7 @@ class Glm(_FinishWithUsage):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk; ``usage`` is there or it is not."""
+        """Return a chunk; ``usage`` is there or it is not."""
         frame = {
             "id": f"20260525{self.exchange.hex(24)}",
             "created": self.exchange.created,
@@ -175,30 +175,30 @@ class Glm(_FinishWithUsage):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice; ``finish_reason`` is there or it is not."""
+        """Return a choice; ``finish_reason`` is there or it is not."""
         end = {} if finish is None else {"finish_reason": finish}
         return {"index": index, **end, slot: content}
 
     def opening(self, index: int) -> list[Frame]:
-        """Give nothing: the role rides on every chunk."""
+        """Return nothing: the role rides on every chunk."""
         del index
         return []
 
     def thought_delta(self, text: str) -> Frame:
-        """Give the role and the reasoning alone."""
+        """Return the role and the reasoning alone."""
         return {"role": "assistant", "reasoning_content": text}
 
     def text_delta(self, text: str) -> Frame:
-        """Give the role and the answer alone."""
+        """Return the role and the answer alone."""
         return {"role": "assistant", "content": text}
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the whole call in one chunk."""
+        """Return the whole call in one chunk."""
         whole = whole_call(self.exchange, call, number)
         return [{"id": whole["id"], "index": number, **whole}]
 
     def usage(self, counts: Counts) -> Frame:
-        """Give GLM's usage."""
+        """Return GLM's usage."""
         return {
             **counts.totals(),
             "prompt_tokens_details": {"cached_tokens": 0},
@@ -220,7 +220,7 @@ class Grok(Dialect):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk that ends in the fingerprint."""
+        """Return a chunk that ends in the fingerprint."""
         frame = {
             "id": self.exchange.uuid(),
             "object": kind,
@@ -234,7 +234,7 @@ class Grok(Dialect):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice; the first delta of each carries the role."""
+        """Return a choice; the first delta of each carries the role."""
         if slot == "delta" and index not in self._begun:
             self._begun.add(index)
             content = {**content, "role": "assistant"}
@@ -242,17 +242,17 @@ class Grok(Dialect):
         return {"index": index, slot: content, **end}
 
     def opening(self, index: int) -> list[Frame]:
-        """Give nothing: the first token is the first chunk."""
+        """Return nothing: the first token is the first chunk."""
         del index
         return []
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the whole call in one chunk."""
+        """Return the whole call in one chunk."""
         whole = whole_call(self.exchange, call, number)
         return [{"id": whole["id"], "function": whole["function"], "index": number, **whole}]
 
     def usage(self, counts: Counts) -> Frame:
-        """Give xAI's usage: the total is prompt + completion + reasoning."""
+        """Return xAI's usage: the total is prompt + completion + reasoning."""
         return {
             "prompt_tokens": counts.prompt,
             "completion_tokens": counts.answer,
@@ -296,7 +296,7 @@ class MiniMaxCloud(Dialect):
     def frame(
         self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
     ) -> Frame:
-        """Give a chunk whose usage is a placeholder until the end."""
+        """Return a chunk whose usage is a placeholder until the end."""
         return {
             "id": f"06{self.exchange.hex(30)}",
             "choices": choices,
@@ -314,7 +314,7 @@ class MiniMaxCloud(Dialect):
     def choice(
         self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
     ) -> Frame:
-        """Give a choice with the speaker's name; only its first chunk names a role."""
+        """Return a choice with the speaker's name; only its first chunk names a role."""
         role = "assistant" if slot == "message" or index not in self._said else ""
         self._said.setdefault(index, "")
         body = {**content, "role": role, "name": "MiniMax AI", "audio_content": ""}
@@ -322,36 +322,36 @@ class MiniMaxCloud(Dialect):
         return {**end, "index": index, slot: body}
 
     def opening(self, index: int) -> list[Frame]:
-        """Give nothing: the first token is the first chunk."""
+        """Return nothing: the first token is the first chunk."""
         del index
         return []
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a thought as text."""
+        """Return a thought as text."""
         return self.text(index, text, None)
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Give a piece of text, and remember it for the last frame."""
+        """Return a piece of text, and remember it for the last frame."""
         frames = super().text(index, text, finish)
         self._said[index] += text
         return frames
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:
-        """Give a whole call, and remember it for the last frame."""
+        """Return a whole call, and remember it for the last frame."""
         self._calls.setdefault(index, []).append(call)
         return super().call(index, number, call)
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
-        """Give the whole call in one chunk."""
+        """Return the whole call in one chunk."""
         return [{**whole_call(self.exchange, call, number), "index": number}]
 
     def finish(self, index: int, reason: str) -> list[Frame]:
-        """Give the finish reason, and remember it for the last frame."""
+        """Return the finish reason, and remember it for the last frame."""
         self._reasons[index] = reason
         return self.one(index, {"content": ""}, reason)
 
     def closing(self, usage: Json) -> list[Frame]:
-        """Give everything again in one frame, which alone has the true usage (user reports)."""
+        """Return everything again in one frame, which alone has the true usage (user reports)."""
         messages = [
             (Dialect.message(self, "", self._said.get(index, ""), self._calls.get(index, ())), why)
             for index, why in sorted(self._reasons.items())
@@ -359,12 +359,12 @@ class MiniMaxCloud(Dialect):
         return [self.completion(messages, usage)]
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
-        """Give the plain answer, with MiniMax's own status beside it."""
+        """Return the plain answer, with MiniMax's own status beside it."""
         verdict = {"base_resp": {"status_code": 0, "status_msg": ""}}
         return {**super().completion(messages, usage), **verdict}
 
     def usage(self, counts: Counts) -> Frame:
-        """Give MiniMax's usage."""
+        """Return MiniMax's usage."""
         return {
             "total_tokens": counts.prompt + counts.completion,
             "total_characters": 0,
@@ -386,9 +386,9 @@ class MiniMaxSplit(MiniMaxCloud):
         return {"reasoning_details": [{**detail, "format": "MiniMax-response-v1"}]}
 
     def thought(self, index: int, text: str) -> list[Frame]:
-        """Give a thought as a detail."""
+        """Return a thought as a detail."""
         return self.one(index, {"content": "", **self._details(text)})
 
     def plain_reasoning(self, thoughts: str) -> Frame:
-        """Give all thoughts as one detail."""
+        """Return all thoughts as one detail."""
         return self._details(thoughts) if thoughts else {}

@@ -21,7 +21,7 @@ from aiohttp import web
 from aiotokengate.testing._chat_request import Refusal
 from aiotokengate.testing._request import GatewayRequest
 
-__all__ = ["KnownKeys"]
+__all__ = ["IdempotencyKeys"]
 
 _NAME = "Idempotency-Key"
 _FIRST_ERROR = 400
@@ -67,7 +67,7 @@ class _Entry:
         return len(self.kept[2]) if self.kept is not None else 0
 
 
-class KnownKeys:
+class IdempotencyKeys:
     """The keys that a gateway has seen, the last of them at most."""
 
     MOST = 1_000

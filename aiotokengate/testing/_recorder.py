@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +25,7 @@ from aiotokengate._http.connectors import make_connector, through
 from aiotokengate._http.keys import stripped
 from aiotokengate._http.proxies import Proxy, environment_proxy
 from aiotokengate.errors import CallerError
-from aiotokengate.testing._masking import Secrets, masked_place
+from aiotokengate.testing._masking import Secrets, masked_path
 from aiotokengate.testing._recording import Exchange, Recording, private_file
 
 __all__ = ["Recorder"]
@@ -86,8 +88,8 @@ class Recorder:
         self._secrets = Secrets()
         self._tapes: list[_Tape] = []
         self._runner: web.AppRunner | None = None
-        self._client: aiohttp.ClientSession | None = None
         self._proxy: Proxy | None = None
+        self._running = AsyncExitStack()
 
     def __repr__(self) -> str:
         """Show what stands behind it."""
@@ -121,40 +123,39 @@ class Recorder:
         self._proxy = _proxy_to(self._target)
         # Now, and not when all that is to be kept is there.
         await asyncio.to_thread(lambda: private_file(self._path).close())
+        client = _client(self._proxy)
         app = web.Application(client_max_size=BODY_LIMIT)
-        app.router.add_route("*", "/{tail:.*}", self._pass_on)
+        app.router.add_route("*", "/{tail:.*}", partial(self._pass_on, client))
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=LAST_SECONDS
         )
-        await runner.setup()
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client.close)
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
             await web.TCPSite(runner, *self._listen).start()
-        except OSError:
-            await runner.cleanup()
-            raise
+            self._running = stack.pop_all()
         self._runner = runner
-        self._client = _client(self._proxy)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop, and write the file."""
-        assert self._runner is not None  # noqa: S101 - it was entered
-        assert self._client is not None  # noqa: S101 - the same
         try:
-            await self._runner.cleanup()
-            await self._client.close()
+            await self._running.aclose()
         finally:
             self._runner = None
             await asyncio.to_thread(self.recording.save, self._path)
 
-    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+    async def _pass_on(
+        self, client: aiohttp.ClientSession, request: web.Request
+    ) -> web.StreamResponse:
         body = await request.read()
-        place = masked_place(request.path, request.query_string)
+        place = masked_path(request.path, request.query_string)
         tape = _Tape(request.method, place, body, self._now)
         self._secrets.note(request.headers, request.query_string)
         self._tapes.append(tape)
         try:
-            async with await self._asked(request, body) as answer:
+            async with await self._forward(client, request, body) as answer:
                 return await tape.copy(answer, request)
         except (aiohttp.ClientError, OSError) as error:
             tape.trouble = type(error).__name__  # its text may hold a proxy's password
@@ -166,8 +167,9 @@ class Recorder:
             if self._log is not None:
                 self._log(f"{tape.method} {tape.place} {tape.outcome}")
 
-    async def _asked(self, request: web.Request, body: bytes) -> aiohttp.ClientResponse:
-        assert self._client is not None  # noqa: S101 - it is running
+    async def _forward(
+        self, client: aiohttp.ClientSession, request: web.Request, body: bytes
+    ) -> aiohttp.ClientResponse:
         headers = {
             name: value
             for name, value in request.headers.items()
@@ -175,7 +177,7 @@ class Recorder:
         }
         headers["Accept-Encoding"] = "identity"
         address = self._address(request.raw_path)
-        return await self._client.request(
+        return await client.request(
             request.method,
             address,
             data=body or None,
@@ -257,7 +259,7 @@ class _Tape:
         return round(passed, 4)
 
     def exchange(self, secrets: Secrets) -> Exchange:
-        """Give what was noted, without keys."""
+        """Return what was noted, without keys."""
         return Exchange(
             method=self.method,
             path=secrets.hidden(self.place.encode()).decode(),

@@ -1,0 +1,128 @@
+"""What the fake models say by themselves: greetings, questions, tools, limits."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.bare_client import GREETING, WEATHER, Client, choices, joined, reasons
+
+
+async def test_greeting_has_the_counts_of_the_real_exchange(client: Client) -> None:
+    frames = await client.frames(stream_options={"include_usage": True})
+    *_, last = frames
+    assert last["usage"] == {
+        "prompt_tokens": 11,
+        "completion_tokens": 218,
+        "total_tokens": 229,
+        "completion_tokens_details": {"reasoning_tokens": 205},
+        "prompt_tokens_details": {},
+    }
+    thoughts = [c for c in choices(frames) if c["delta"].get("reasoning_content")]
+    answers = [c for c in choices(frames) if c["delta"].get("content")]
+    assert (len(thoughts), len(answers)) == (205, 13)
+    assert "😊" in joined(frames, "content")
+
+
+async def test_greeting_has_the_field_order_of_the_real_exchange(client: Client) -> None:
+    plain = await client.plain()
+    order = ["choices", "object", "usage", "created", "system_fingerprint", "model", "id"]
+    assert list(plain) == order
+    assert list(plain["choices"][0]["message"]) == ["role", "content", "reasoning_content"]
+    assert all(list(frame) == order for frame in await client.frames())
+
+
+async def test_plain_and_streamed_greeting_say_the_same(client: Client) -> None:
+    message = (await client.plain())["choices"][0]["message"]
+    frames = await client.frames()
+    assert message["content"] == joined(frames, "content")
+    assert message["reasoning_content"] == joined(frames, "reasoning_content")
+
+
+async def test_greeting_has_a_uuid_of_its_own_each_time(client: Client) -> None:
+    first, second = (await client.plain())["id"], (await client.plain())["id"]
+    assert first != second
+    assert [len(part) for part in first.split("-")] == [8, 8, 4, 4, 4, 12]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "user", "content": "weather 北京"}]},
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "weather"}}},
+    ],
+)
+async def test_a_wanted_tool_is_called(client: Client, body: dict[str, Any]) -> None:
+    choice = (await client.plain(tools=[WEATHER], **body))["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    prompt = body.get("messages", GREETING)[-1]["content"]
+    arguments = orjson.loads(choice["message"]["tool_calls"][0]["function"]["arguments"])
+    assert arguments == {"city": prompt, "days": 1, "unit": "摄氏", "place": {"exact": True}}
+
+
+@pytest.mark.parametrize("body", [{"tool_choice": "none"}, {"tool_choice": "auto"}, {}])
+async def test_no_tool_is_called_unasked(client: Client, body: dict[str, Any]) -> None:
+    choice = (await client.plain(tools=[WEATHER], **body))["choices"][0]
+    assert choice["finish_reason"] == "stop"
+
+
+async def test_a_tool_result_is_put_into_words(client: Client) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "晴，25 度"},
+    ]
+    message = (await client.plain(messages=messages, tools=[WEATHER]))["choices"][0]["message"]
+    assert "晴，25 度" in message["content"]
+    assert "tool_calls" not in message
+
+
+@pytest.mark.parametrize("prompt", ["讲讲 {花括号} 😀", "Tell me about {braces} 😀"])
+async def test_a_question_is_thought_about_and_given_back(client: Client, prompt: str) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
+    first, second = await client.plain(messages=messages), await client.plain(messages=messages)
+    message = first["choices"][0]["message"]
+    assert prompt in message["content"]
+    assert prompt in message["reasoning_content"]
+    assert all(part in message["content"] for part in ("- **", "```python", "🚀"))
+    assert message == second["choices"][0]["message"]
+
+
+async def test_hidden_thinking_is_counted_by_effort(client: Client) -> None:
+    thinking = (await client.plain(model="gpt-5"))["usage"]
+    silent = (await client.plain(model="gpt-5", reasoning_effort="minimal"))["usage"]
+    assert thinking["completion_tokens_details"]["reasoning_tokens"] == 205
+    assert silent["completion_tokens_details"]["reasoning_tokens"] == 0
+
+
+async def test_gemini_delivers_the_first_piece_of_its_answer_as_thought(client: Client) -> None:
+    model = "gemini-3-flash-preview-thinking"
+    message = (await client.plain(model=model))["choices"][0]["message"]
+    assert "你好！😊" in message["reasoning_content"]
+    assert "你好！😊" not in message["content"]
+
+
+@pytest.mark.parametrize(("limit", "thoughts", "answers"), [(5, 5, 0), (207, 205, 2)])
+async def test_max_tokens_cuts_also_inside_the_thinking(
+    client: Client, limit: int, thoughts: int, answers: int
+) -> None:
+    frames = await client.frames(max_tokens=limit)
+    texts = [choice["delta"] for choice in choices(frames)]
+    assert len([text for text in texts if text.get("reasoning_content")]) == thoughts
+    assert len([text for text in texts if text.get("content")]) == answers
+    assert reasons(frames) == ["length"]
+    assert frames[-1]["usage"]["completion_tokens"] == limit
+
+
+async def test_max_tokens_that_suffice_change_nothing(client: Client) -> None:
+    assert reasons(await client.frames(max_tokens=218)) == ["stop"]
+    assert reasons(await client.frames(max_completion_tokens=217)) == ["length"]
+
+
+@pytest.mark.parametrize("stop", ["高兴", ["nowhere", "见到", "高兴"]])
+async def test_stop_ends_the_answer_before_its_text(client: Client, stop: Any) -> None:
+    frames = await client.frames(stop=stop)
+    assert joined(frames, "content") == "你好！😊 很"
+    assert reasons(frames) == ["stop"]
