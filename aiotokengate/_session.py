@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from aiotokengate._resources.videos import Videos
     from aiotokengate.catalogue import ModelInfo, ProtocolName
     from aiotokengate.hooks import Hook
-    from aiotokengate.types import Answer, Json, Messages, Reasoning, ResponseType
+    from aiotokengate.types import Answer, Json, Messages, Parsed, Reasoning, ResponseType
 
 __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 
@@ -359,8 +359,8 @@ class TokenGate(Shared):
         rounds: int = 10,
         at_once: int = 8,
         tool_timeout: float | None = None,
-        **options: Unpack[RunOptions],
-    ) -> ToolCalls:
+        **options: Unpack[RunOptions[Parsed]],
+    ) -> ToolCalls[Parsed]:
         """Let a model call Python functions until it answers (extra ``structured``).
 
         ::

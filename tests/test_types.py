@@ -235,3 +235,12 @@ def test_headers_are_not_shown() -> None:
     text = repr(attrs.evolve(REPLY, headers={"x-secret": "y"}))
     assert "答👋" in text
     assert "x-secret" not in text
+
+
+def test_a_reply_can_be_named_with_the_type_of_its_value() -> None:
+    """For type checkers alone: such a reply is made, compared and pickled as any other."""
+    named = Reply[list[int]](parsed=[1, 2])
+    assert type(named) is Reply
+    assert named == Reply(parsed=[1, 2])
+    assert pickle.loads(pickle.dumps(named)) == named
+    assert Reply().parsed is None

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
 
 import attrs
 
@@ -21,7 +21,7 @@ from aiotokengate._base.copying import Unique
 from aiotokengate._base.unused import origin, warn_unused
 from aiotokengate._resources.structured import Tool, result_text, tool_of
 from aiotokengate.errors import CallerError, ResponseInvalid
-from aiotokengate.types import Delta, Json, Reply, ToolCall
+from aiotokengate.types import Delta, Json, Parsed_co, Reply, ToolCall
 
 if TYPE_CHECKING:
     from aiotokengate._stream.call import ChatCall, ChatStream
@@ -57,7 +57,7 @@ class ToolOutcome:
 
 
 @attrs.frozen
-class ToolRun:
+class ToolRun(Generic[Parsed_co]):
     """A conversation in which functions were called.
 
     Attributes:
@@ -67,7 +67,7 @@ class ToolRun:
         messages: the history, the last reply included.
     """
 
-    reply: Reply
+    reply: Reply[Parsed_co]
     replies: tuple[Reply, ...]
     outcomes: tuple[ToolOutcome, ...]
     messages: tuple[Mapping[str, Json], ...] = attrs.field(repr=False)
@@ -87,7 +87,12 @@ class Bounds:
     seconds: float | None
 
 
-class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, ToolRun]):
+class ToolCalls(
+    Unique,
+    AsyncIterator[Delta | ToolOutcome],
+    Coroutine[Any, Any, ToolRun[Parsed_co]],
+    Generic[Parsed_co],
+):
     """A run, not yet begun: await it for its :class:`ToolRun`, or iterate it.
 
     Iterating gives the deltas of every turn and, between turns, each :class:`ToolOutcome`;
@@ -107,7 +112,7 @@ class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, 
         bounds: Bounds,
     ) -> None:
         """Keep what to ask; nothing is sent."""
-        self.result: ToolRun | None = None
+        self.result: ToolRun[Parsed_co] | None = None
         self._ask = ask
         self._messages = list(messages)
         self._tools = tools
@@ -119,7 +124,7 @@ class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, 
         self._call: ChatCall | None = None
         self._stream: ChatStream | None = None
         self._deltas: AsyncIterator[Delta] | None = None
-        self._coroutine: Coroutine[Any, Any, ToolRun] | None = None
+        self._coroutine: Coroutine[Any, Any, ToolRun[Parsed_co]] | None = None
         self._unused = True
         self._origin = origin()
 
@@ -128,7 +133,7 @@ class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, 
         if self._unused:
             warn_unused("ToolCalls of run_tools()", self._origin)
 
-    def __await__(self) -> Generator[Any, Any, ToolRun]:
+    def __await__(self) -> Generator[Any, Any, ToolRun[Parsed_co]]:
         """Run to the end."""
         self._unused = False
         return self._run().__await__()
@@ -151,7 +156,7 @@ class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, 
         """Take it that somebody else was to use it: it may still be used, and does not warn."""
         self._unused = False
 
-    def _begun(self) -> Coroutine[Any, Any, ToolRun]:
+    def _begun(self) -> Coroutine[Any, Any, ToolRun[Parsed_co]]:
         self._unused = False
         if self._coroutine is None:
             self._coroutine = self._run()
@@ -162,7 +167,7 @@ class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, 
         self._unused = False
         return self
 
-    async def _run(self) -> ToolRun:
+    async def _run(self) -> ToolRun[Parsed_co]:
         async for _ in self:
             pass
         assert self.result is not None  # noqa: S101 - set by the end of the iteration

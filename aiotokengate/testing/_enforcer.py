@@ -113,8 +113,8 @@ class Enforcer:
         Raises:
             TypeError: what is given is no limit.
         """
-        self.admitted = 0
-        self.peak_in_flight = 0
+        self.admitted: int = 0
+        self.peak_in_flight: int = 0
         self._rules = [Rule(limit) for limit in _listed(limits)]
         self._refusals: Counter[Because] = Counter()
         self._history: deque[Decision] = deque(maxlen=keep)

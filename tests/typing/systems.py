@@ -113,6 +113,8 @@ async def tools(gate: TokenGate) -> None:
     run = await gate.run_tools("m", "北京天气？", [weather], tool_timeout=5)
     assert_type(run, ToolRun)
     assert_type(run.reply, Reply[Any])
+    counted = await gate.run_tools("m", "几个？", [weather], response_type=int)
+    assert_type(counted.reply.parsed, int)
     assert_type(run.outcomes, tuple[ToolOutcome, ...])
     assert_type(run.outcomes[0].call, ToolCall)
     assert_type(run.messages, tuple[Mapping[str, Json], ...])
