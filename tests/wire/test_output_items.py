@@ -11,7 +11,7 @@ from aiotokengate import CommentaryDelta, Reply, UnknownDelta
 from aiotokengate._wire.framing import Framing
 from aiotokengate._wire.responses_reply import ResponsesDecoder
 from aiotokengate._wire.transcript import Transcript
-from tests.wire.test_responses import (
+from tests.wire.test_responses_reply import (
     CALL,
     MESSAGE,
     REASONING,
