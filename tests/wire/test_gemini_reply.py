@@ -519,3 +519,64 @@ def test_nothing_on_the_wire_raises(frame: object) -> None:
 def test_halves_of_a_pair_are_mended() -> None:
     decoder = read(rb'{"candidates":[{"content":{"parts":[{"text":"a\ud83d"}]}}]}')
     assert decoder.transcript.text(0, 1) == "a\ufffd"
+
+
+# --- odd chunks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", [b"7", b"[]", b"[1]", b"[{},7]"])
+def test_what_may_be_an_error_is_left_for_judgement(frame: bytes) -> None:
+    assert read(frame).suspect is not None
+
+
+@pytest.mark.parametrize(
+    ("chunk", "name"),
+    [
+        (said({"mood": "gay"}), "candidates.content.parts.mood"),
+        (said({"functionCall": {"args": {}}}), "candidates.content.parts.functionCall"),
+        (said(call(name="f", mood="gay")), "candidates.content.parts.functionCall.mood"),
+        (said(mood="gay"), "candidates.mood"),
+        ({"candidates": [{"content": {"parts": [], "mood": "gay"}}]}, "candidates.content.mood"),
+    ],
+)
+def test_fields_that_nobody_knows_are_told(chunk: Chunk, name: str) -> None:
+    assert name in [one.type for one in deltas(chunk, STOP) if isinstance(one, UnknownDelta)]
+
+
+def test_a_finish_word_that_is_none_ends_nothing() -> None:
+    log = read(said({"text": "好"}, finishReason="FINISH_REASON_UNSPECIFIED")).transcript
+    assert not log.complete
+
+
+def test_a_call_in_parts_may_have_arguments_of_its_own() -> None:
+    """A later part may bring all of them, or nothing but the end."""
+    begun = call(name="f", id="c", willContinue=True)
+    whole = call(id="c", args={"x": 1}, willContinue=False)
+    (first,) = reply_of(said(begun), said(whole), STOP).tool_calls
+    assert first.parse() == {"x": 1}
+    (second,) = reply_of(said(begun), said(call(id="c")), STOP).tool_calls
+    assert second.parse() == {}
+
+
+def test_a_call_that_nothing_has_ended_is_cut_with_its_reply() -> None:
+    begun = call(name="f", willContinue=True, partialArgs=[arg("$.城", stringValue="哈尔滨")])
+    whole = reply_of(said(begun), STOP).tool_calls[0]
+    assert whole.parse() == {"城": "哈尔滨"}
+    cut = reply_of(said(begun), said(finishReason="MAX_TOKENS")).tool_calls[0]
+    assert cut.arguments == '{"城":"哈尔滨'
+
+
+def test_sources_without_an_address_are_none() -> None:
+    cited = {"citations": [{"title": "x"}, 7, {"uri": "https://a.example"}]}
+    seen = deltas(said({"text": "好"}, citationMetadata=cited), STOP)
+    (source,) = [one.citation for one in seen if isinstance(one, CitationDelta)]
+    assert source.url == "https://a.example"
+
+
+def test_a_reply_whose_text_is_not_retained_is_told_all_the_same() -> None:
+    decoder = GeminiDecoder(Transcript(retain=False))
+    for one in (said({"text": "好"}), STOP):
+        decoder.feed(orjson.dumps(one))
+    decoder.end()
+    assert decoder.transcript.choices[0].native is None
+    assert decoder.transcript.complete

@@ -797,3 +797,88 @@ def test_a_stream_without_its_beginning() -> None:
         ending("end_turn"),
     ]
     assert deltas(*frames) == [ReasoningDelta("想"), FinishDelta(0, "stop")]
+
+
+# --- odd events ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ({"type": "content_block_start", "index": 0, "content_block": 7}, "content_block_start"),
+        ({"type": "content_block_delta", "index": 0, "delta": None}, "content_block_delta"),
+        ({"type": "message_start", "message": "x"}, "message_start"),
+        ({"type": "news", "x": 1}, "news"),
+        (delta("text_delta", text=["x"]), "text_delta"),
+        (delta("input_json_delta", partial_json="{}"), "input_json_delta"),
+        (delta("signature_delta", signature=7), "signature_delta"),
+        (delta("citations_delta", citation=None), "citations_delta"),
+        (delta("a_new_delta"), "a_new_delta"),
+        ({"type": "content_block_delta", "delta": {"type": 7}}, "?"),
+    ],
+    ids=str,
+)
+def test_what_is_not_understood_is_told_as_it_came(event: Event, name: str) -> None:
+    """And nothing else is: the reply goes on."""
+    seen = deltas(event, text("好"), *END)
+    assert [one.type for one in seen if isinstance(one, UnknownDelta)] == [name]
+    assert AnswerDelta("好") in seen
+
+
+@pytest.mark.parametrize("frame", [b"[1]", b"7", b'{"x":1}', b'{"type":"error","error":{}}'])
+def test_what_may_be_an_error_is_left_for_judgement(frame: bytes) -> None:
+    assert read(frame).suspect is not None
+
+
+def test_events_that_vllm_and_others_call_errors() -> None:
+    odd = {"type": "x", "object": "error", "message": "no"}
+    assert read(odd).suspect == odd
+    assert read({"type": "x", "error": "no"}).suspect == {"type": "x", "error": "no"}
+
+
+def test_nothing_goes_back_of_nothing() -> None:
+    assert native_of(start("text", text=""), *END) is None
+    assert native_of(*END) is None
+
+
+def test_a_signature_without_its_thought_begins_one() -> None:
+    signed = delta("signature_delta", signature="S")
+    assert native_of(signed, *END) == [{"type": "thinking", "thinking": "", "signature": "S"}]
+    both = native_of(text("好"), signed, *END)
+    assert [block["type"] for block in both] == ["text", "thinking"]
+
+
+def test_fields_that_come_late_are_kept_and_told_once() -> None:
+    """What is empty later does not replace what was there."""
+    news = [{"type": "ping"}, text("好"), {**text("👋"), "mood": "gay"}]
+    seen = deltas(*news, {**text("!"), "mood": "gay"}, {**text("?"), "mood": ""}, *END)
+    (mood,) = [one for one in seen if isinstance(one, UnknownDelta)]
+    assert (mood.type, mood.data) == ("content_block_delta.mood", "gay")
+    reply = reply_of(*news, *END)
+    assert reply.extra["mood"] == "gay"
+
+
+def test_estimates_of_thought_are_added_up() -> None:
+    """One that is no number is kept like any field."""
+    counted = [
+        {**delta("thinking_delta", thinking="想", estimated_tokens=number)} for number in (3, 4)
+    ]
+    odd = delta("thinking_delta", thinking="想", estimated_tokens="many")
+    reply = reply_of(*counted, odd, *END)
+    assert reply.choices[0].extra["estimated_tokens"] == 7
+    assert reply.extra["estimated_tokens"] == "many"
+
+
+def test_more_whole_messages_than_anybody_sends_are_told_as_they_came() -> None:
+    whole = {"type": "message", "role": "assistant", "content": [], "stop_reason": "end_turn"}
+    names = [one.type for one in deltas(*[whole] * 18) if isinstance(one, UnknownDelta)]
+    assert names == ["message"] * 2
+
+
+def test_a_reply_whose_text_is_not_retained_is_told_all_the_same() -> None:
+    decoder = MessagesDecoder(Transcript(retain=False))
+    for event in (text("好"), text("👋"), *END):
+        decoder.feed(orjson.dumps(event))
+    decoder.end()
+    assert decoder.transcript.choices[0].native is None
+    assert decoder.done
