@@ -7,9 +7,16 @@ from typing import Any
 import orjson
 import pytest
 
-from aiotokengate import AnswerDelta, FinishDelta, ReasoningDelta, Reply
+from aiotokengate import (
+    AnswerDelta,
+    FinishDelta,
+    ReasoningDelta,
+    Reply,
+    UnknownDelta,
+)
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.fold import fold
+from aiotokengate._wire.framing import Framing
 from aiotokengate._wire.problems import find_problem, status_error
 from aiotokengate._wire.responses_reply import ResponsesDecoder
 from aiotokengate._wire.sse import SSEDecoder
@@ -373,3 +380,126 @@ def test_halves_of_a_pair_are_mended() -> None:
 def test_deltas_in_order() -> None:
     seen = deltas(summary(0, "想"), words("好"), ev("completed", response=response("completed")))
     assert seen == [ReasoningDelta("想"), AnswerDelta("好"), FinishDelta(0, "stop")]
+
+
+# --- the response as a whole --------------------------------------------------------------------
+
+
+END = ev("completed", response=response("completed"))
+
+
+TEXT = "你好！"
+
+
+def reply_to(*events: object) -> Reply:
+    return folded(read(*events))
+
+
+def native_of(reply: Reply) -> list[Any]:
+    native = reply.choices[0].native
+    return [] if native is None else native["content"]
+
+
+def added(item: dict[str, Any], **where: Any) -> dict[str, Any]:
+    return ev("output_item.added", item={**item, "status": "in_progress"}, **where)
+
+
+def done(item: dict[str, Any], **where: Any) -> dict[str, Any]:
+    return ev("output_item.done", item=item, **where)
+
+
+def listed(*items: dict[str, Any]) -> dict[str, Any]:
+    return ev("completed", response=response("completed", *items))
+
+
+def call(number: int, arguments: str = "") -> dict[str, Any]:
+    names = {"id": f"fc_{number}", "call_id": f"call_{number}", "name": f"f{number}"}
+    return {**CALL, **names, "arguments": arguments}
+
+
+def message(text: str, **more: Any) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {**MESSAGE, "content": [part], **more}
+
+
+@pytest.mark.parametrize("status", [None, "stop", "in_progress", "completed", 7])
+def test_the_event_says_that_the_response_is_complete(status: Any) -> None:
+    end = ev("completed", response={**response("completed"), "status": status})
+    decoder = read(words("好"), end)
+    assert decoder.done
+    assert (folded(decoder).status, folded(decoder).finish_reason) == ("complete", "stop")
+
+
+@pytest.mark.parametrize("kind", ["failed", "cancelled"])
+def test_a_failure_without_an_error_is_broken_off(kind: str) -> None:
+    framing = Framing(ResponsesDecoder(Transcript()), {})
+    events = (words("好"), ev(kind, response=response(kind)))
+    framing.feed(b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events))
+    framing.close()
+    verdict = framing.conclude()
+    assert (verdict.status, verdict.cause.code if verdict.cause else "") == ("interrupted", kind)
+
+
+def test_a_steered_response_is_paused() -> None:
+    why = {"incomplete_details": {"reason": "steered"}}
+    reply = reply_to(words("好"), ev("incomplete", response=response("incomplete", **why)))
+    assert reply.choices[0].status == "paused"
+
+
+def test_audio_is_joined() -> None:
+    reply = reply_to(
+        ev("audio.delta", delta="5L2g"),
+        ev("audio.transcript.delta", delta="你"),
+        ev("audio.delta", delta="5aW9"),
+        ev("audio.transcript.delta", delta="好"),
+        ev("audio.done"),
+        END,
+    )
+    assert reply.choices[0].extra["audio"] == {"data": "5L2g5aW9", "transcript": "你好"}
+    assert (reply.status, reply.empty) == ("complete", False)
+
+
+def test_padded_audio_is_joined() -> None:
+    events = [ev("audio.delta", delta="YQ=="), ev("audio.delta", delta="Yg==")]
+    assert reply_to(*events, END).choices[0].extra["audio"] == {"data": "YWI="}
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (ev("some.day", delta="甲"), "response.some.day"),
+        (done({"type": "new_call", "id": "n", "x": "甲"}), "new_call"),
+        (ev("content_part.done", part={"type": "new_part", "x": "甲"}), "new_part"),
+        ({**words("好"), "agent": "甲"}, "response.output_text.delta.agent"),
+    ],
+)
+def test_what_nobody_knows_is_told(event: dict[str, Any], name: str) -> None:
+    decoder = read(event, event, END)
+    log = decoder.transcript
+    found = [log.delta(at) for at in range(len(log))]
+    told = [delta for delta in found if isinstance(delta, UnknownDelta)]
+    assert {delta.type for delta in told} == {name}
+    assert "甲" in repr(told[0].data)
+
+
+def test_events_at_work_are_signs_of_life() -> None:
+    working = [
+        ev("in_progress", response=response("in_progress")),
+        ev("web_search_call.searching", item_id="ws", output_index=0),
+        ev("code_interpreter_call_code.delta", item_id="ci", output_index=1, delta="x = 1"),
+        ev("output_text.delta", item_id="msg_1", delta=""),
+        ev("some.day"),
+    ]
+    assert read(*working).transcript.signs == len(working)
+    assert read({"type": "ping"}, {"type": "keepalive"}).transcript.signs == 0
+
+
+def test_what_never_ended_is_kept_aside() -> None:
+    item = {"type": "code_interpreter_call", "id": "ci", "code": ""}
+    piece = ev("code_interpreter_call_code.delta", item_id="ci", output_index=0, delta="x = 1\n")
+    reply = reply_to(added(item, output_index=0), piece, piece, done(MESSAGE, output_index=1), END)
+    assert native_of(reply) == [MESSAGE]
+    (left,) = reply.choices[0].extra["unfinished_items"]
+    assert left["code"] == "x = 1\nx = 1\n"
+    whole = reply_to(added(item, output_index=0), piece, done({**item, "code": "x = 1\n"}), END)
+    assert "unfinished_items" not in whole.choices[0].extra
