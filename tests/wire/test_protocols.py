@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-import aiotokengate
 from aiotokengate import CallerError, _wire
 from aiotokengate._wire.chat_completions import encode_chat
 from aiotokengate._wire.dialects import DIALECTS
@@ -42,7 +41,6 @@ def test_the_option_is_checked() -> None:
 
 def test_what_few_calls_need_is_looked_up_once() -> None:
     """A name is imported when it is first used, and is the module's own from then on."""
-    assert aiotokengate.TokenGate
     assert find_protocol("chat").encode is encode_chat
     for name in _wire.__all__:
         value = getattr(_wire, name)

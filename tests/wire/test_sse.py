@@ -378,7 +378,8 @@ def test_cost_grows_with_the_bytes(shape: str) -> None:
 
 def data_of(*chunks: bytes) -> tuple[list[bytes], list[tuple[int, bool, bytes]]]:
     decoder = SSEDecoder()
-    found, odd = [], []
+    found: list[bytes] = []
+    odd: list[tuple[int, bool, bytes]] = []
     for chunk in chunks:
         decoder.odd.clear()
         before = len(found)
