@@ -503,3 +503,96 @@ def test_what_never_ended_is_kept_aside() -> None:
     assert left["code"] == "x = 1\nx = 1\n"
     whole = reply_to(added(item, output_index=0), piece, done({**item, "code": "x = 1\n"}), END)
     assert "unfinished_items" not in whole.choices[0].extra
+
+
+# --- odd frames ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"[1]", b"7", b"{}", b'{"error":{"message":"no"}}', b'{"type":"x","object":"error"}'],
+)
+def test_what_may_be_an_error_is_left_for_judgement(frame: bytes) -> None:
+    assert read(frame).suspect is not None
+
+
+@pytest.mark.parametrize("kind", ["ping", "keepalive", "response.keepalive"])
+def test_keep_alives_are_signs_of_life(kind: str) -> None:
+    decoder = ResponsesDecoder(Transcript())
+    decoder.feed(orjson.dumps({"type": kind}))
+    assert decoder.suspect is None
+    assert len(decoder.transcript) == 0
+
+
+def test_a_type_that_is_no_text_is_told() -> None:
+    (unknown,) = (one for one in deltas({"type": 7}, END) if isinstance(one, UnknownDelta))
+    assert (unknown.type, unknown.data) == ("7", {"type": 7})
+
+
+def test_a_response_without_its_event_is_the_reply() -> None:
+    """Beyond a few of them it is told as it came."""
+    whole = response("completed", MESSAGE)
+    assert reply_to(whole).answer == TEXT
+    told = [one for one in deltas(*[whole] * 40) if isinstance(one, UnknownDelta)]
+    assert told
+
+
+def test_fields_that_nobody_knows_are_kept() -> None:
+    reply = reply_to({**words("好"), "mood": "gay"}, END)
+    assert (reply.answer, reply.choices[0].extra["mood"]) == ("好", "gay")
+
+
+@pytest.mark.parametrize("retain", [True, False])
+def test_many_pieces_are_spliced(*, retain: bool) -> None:
+    """Texts and thoughts alike, retained or not."""
+    pieces = [*(summary(0, text) for text in "想一想吧好的"), *map(words, "你好啊朋友👋")]
+    numbered = [{**piece, "sequence_number": place} for place, piece in enumerate(pieces)]
+    decoder = ResponsesDecoder(Transcript(retain=retain))
+    frames = [orjson.dumps(piece) for piece in (*numbered, END)]
+    assert decoder.feed_from(frames, 0) == len(frames)
+    decoder.end()
+    assert decoder.splicer.hits
+    log = decoder.transcript
+    said = [log.delta(place) for place in range(len(log))] if retain else []
+    assert "".join([one.text for one in said if isinstance(one, AnswerDelta)]) == (
+        "你好啊朋友👋" if retain else ""
+    )
+
+
+def test_pieces_of_hosted_items_are_kept_until_these_are_over() -> None:
+    """Pictures with how they look; texts, and the texts of objects, are joined."""
+    picture = {"partial_image_b64": "AAEC", "size": "1x1"}
+    outputs = [{"stdout": "a", "stderr": ""}, {"stdout": "b", "stderr": "!"}]
+    events = [
+        *(
+            ev("shell_call_output_content.delta", item_id="so_1", output_index=4, delta=one)
+            for one in outputs
+        ),
+        ev("image_generation_call.partial_image", item_id="ig_1", output_index=5, **picture),
+        ev("mcp_call_arguments.delta", item_id="m_1", output_index=6, delta="{"),
+        ev("mcp_call_arguments.done", item_id="m_1", output_index=6, arguments="{}"),
+    ]
+    left = reply_to(*events, END).choices[0].extra["unfinished_items"]
+    assert left == [
+        {"type": "shell_call_output", "output": {"stdout": "ab", "stderr": "!"}},
+        {"type": "image_generation_call", "partial_image": picture},
+        {"type": "mcp_call", "arguments": "{}"},
+    ]
+
+
+def test_pieces_of_two_kinds_stay_apart() -> None:
+    shell = {"item_id": "so_1", "output_index": 4}
+    pieces = [ev("shell_call_output_content.delta", **shell, delta=one) for one in ("a", {"b": 1})]
+    (left,) = reply_to(*pieces, {**END, "mood": "gay"}).choices[0].extra["unfinished_items"]
+    assert left["output"] == ["a", {"b": 1}]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [({"message": "", "code": None}, False), ({"code": "x"}, True), ("oops", True), ("", False)],
+)
+def test_an_error_beside_a_complete_response(error: object, *, is_one: bool) -> None:
+    """Some relays write an empty one into every frame."""
+    decoder = read(words("好"), ev("completed", response=response("completed", error=error)))
+    assert (decoder.suspect is not None) == is_one
+    assert decoder.transcript.complete != is_one
