@@ -158,7 +158,7 @@ def _names(body: object) -> str:
     """Name the keys of an object, or what else it is, for an error."""
     if not isinstance(body, Mapping):
         return type(body).__name__
-    return ", ".join(ascii(key)[1:33] for key in sorted(body)[:8])
+    return ", ".join(ascii(key)[1:-1][:32] for key in sorted(body)[:8])
 
 
 def _images(body: Mapping[str, Any]) -> Iterator[ImageData]:

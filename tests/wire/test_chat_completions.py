@@ -1114,3 +1114,66 @@ def test_a_call_without_an_id_is_given_one() -> None:
     (call,) = first["choices"][0]["delta"]["tool_calls"]
     reply = fold(decoder.transcript, PLAIN, About("complete"))
     assert (call["id"], call["function"]["name"]) == (reply.tool_calls[0].id, "f") != ("", "f")
+
+
+# --- chunks that differ in their text alone -----------------------------------------------------
+
+
+def streamed(deltas_: list[dict[str, Any]], dialect: Dialect = PLAIN) -> ChatCompletionsDecoder:
+    """Decode a stream of such chunks as it is decoded in earnest: many at once, spliced."""
+    frames = [
+        orjson.dumps(
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion.chunk",
+                "created": 7,
+                "model": "m",
+                "choices": [{"index": 0, "delta": one, "finish_reason": None}],
+            }
+        )
+        for one in deltas_
+    ]
+    decoder = ChatCompletionsDecoder(dialect, Transcript())
+    assert decoder.feed_from(frames, 0) == len(frames)
+    decoder.end()
+    return decoder
+
+
+def test_tags_are_found_in_spliced_chunks() -> None:
+    """Until they don't matter any more; then the text is taken as it is."""
+    pieces = ["<thi", "nk>", *"想一想吧好", "</th", "ink>", *"你好啊朋友", "👋"]
+    decoder = streamed([{"content": text} for text in pieces])
+    reply = fold(decoder.transcript, PLAIN, About("complete"))
+    assert (reply.reasoning, reply.answer) == ("想一想吧好", "你好啊朋友👋")
+    assert decoder.splicer.hits
+
+
+@pytest.mark.parametrize("name", ["text", "summary"])
+def test_details_are_spliced_whether_they_grow_or_not(name: str) -> None:
+    said = ["想", "一", "想", "吧", "好", "的", "呢"]
+    grown = ["".join(said[: place + 1]) for place in range(len(said))]
+    for texts in (said, grown):
+        details = [
+            {"reasoning_details": [{"type": f"reasoning.{name}", name: text, "index": 0}]}
+            for text in texts
+        ]
+        decoder = streamed(details)
+        reply = fold(decoder.transcript, PLAIN, About("complete"))
+        assert reply.reasoning == "想一想吧好的呢"
+
+
+def test_a_text_that_stands_in_two_fields_is_spliced_once() -> None:
+    both = [{"reasoning": text, "reasoning_content": text} for text in "想一想吧好的呢"]
+    decoder = streamed([*both, *({"content": text} for text in "你好啊朋友👋")])
+    reply = fold(decoder.transcript, PLAIN, About("complete"))
+    assert (reply.reasoning, reply.answer) == ("想一想吧好的呢", "你好啊朋友👋")
+    assert decoder.splicer.hits
+
+
+def test_a_request_asks_for_thinking_and_keeps_its_stream_options() -> None:
+    question = Question(
+        "m", [], stream=True, reasoning="high", extra_body=(None, {"stream_options": {"x": 1}})
+    )
+    body = orjson.loads(encode_chat(question).body)
+    assert body["reasoning_effort"] == "high"
+    assert body["stream_options"] == {"x": 1, "include_usage": True}

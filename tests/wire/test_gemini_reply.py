@@ -7,10 +7,20 @@ from typing import Any
 import orjson
 import pytest
 
-from aiotokengate import Reply, ToolCallDelta, UnknownDelta
+from aiotokengate import (
+    AnswerDelta,
+    CitationDelta,
+    FinishDelta,
+    MediaDelta,
+    ReasoningDelta,
+    Reply,
+    ToolCallDelta,
+    UnknownDelta,
+)
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.fold import fold
 from aiotokengate._wire.gemini_reply import GeminiDecoder
+from aiotokengate._wire.problems import find_problem
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.types import Delta
 from tests.support.common import About
@@ -332,3 +342,241 @@ def test_a_character_cut_over_two_chunks() -> None:
     assert reply_of(*cut, STOP).answer == "a🌸"
     assert native_of(*cut, STOP) == [{"text": "a🌸"}]
     assert native_of(cut[0], STOP) == [{"text": "a\ufffd"}]
+
+
+MODEL = "gemini-3.1-pro-preview"
+PIXEL = "iVBORw0KGgo="
+
+# The shape of a recorded exchange: a thought, a call with its signature, usage on every chunk.
+STREAM: list[dict[str, Any]] = [
+    {
+        "candidates": [
+            {
+                "content": {
+                    "role": "model",
+                    "parts": [{"text": "**看地图** 🗺️", "thought": True}],
+                },
+                "index": 0,
+            }
+        ],
+        "usageMetadata": {
+            "promptTokenCount": 54,
+            "totalTokenCount": 118,
+            "thoughtsTokenCount": 64,
+        },
+        "modelVersion": MODEL,
+        "responseId": "r1",
+    },
+    {
+        "candidates": [
+            {
+                "content": {
+                    "parts": [
+                        {
+                            "functionCall": {"name": "weather", "args": {"city": "北京"}},
+                            "thoughtSignature": "Eu0D",
+                        }
+                    ]
+                },
+                "finishReason": "STOP",
+                "finishMessage": "done",
+                "index": 0,
+            }
+        ],
+        "usageMetadata": {
+            "promptTokenCount": 65,
+            "candidatesTokenCount": 16,
+            "thoughtsTokenCount": 94,
+            "totalTokenCount": 175,
+        },
+        "modelVersion": MODEL,
+        "responseId": "r1",
+    },
+]
+
+
+def chunk(*parts: object, **more: object) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": list(parts)}, **more}]}
+
+
+# --- a whole exchange ---------------------------------------------------------------------------
+
+
+def test_a_thought_and_a_call_with_its_signature() -> None:
+    reply = reply_of(*STREAM)
+    assert reply.reasoning == "**看地图** 🗺️"
+    (call,) = reply.tool_calls
+    assert (call.name, call.parse()) == ("weather", {"city": "北京"})
+    assert call.extra == {"extra_content": {"google": {"thought_signature": "Eu0D"}}}
+    assert (reply.finish_reason, reply.status, reply.model) == ("tool_calls", "complete", MODEL)
+    usage = reply.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens) == (65, 110, 94)
+    assert usage.total_tokens == 175
+
+
+def test_text_in_pieces_is_one_part_and_a_signature_stays_where_it_came() -> None:
+    frames = [
+        chunk({"text": "你"}),
+        chunk({"text": "好"}, {}, {"thoughtSignature": "s1", "text": ""}),
+        chunk({"text": "！"}, finishReason="STOP"),
+    ]
+    choice = reply_of(*frames).choices[0]
+    assert choice.answer == "你好！"
+    assert choice.native is not None
+    assert choice.native["content"] == [
+        {"text": "你好"},
+        {"text": "", "thoughtSignature": "s1"},
+        {"text": "！"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("MALFORMED_FUNCTION_CALL", "MALFORMED_FUNCTION_CALL"),
+    ],
+)
+def test_finish_reasons(word: str, reason: str) -> None:
+    reply = reply_of(chunk({"text": "嗯"}, finishReason=word))
+    assert reply.finish_reason == reason
+    assert reply.choices[0].extra == {"finish_reason": word}
+
+
+def test_media_and_sources() -> None:
+    source = {"groundingChunks": [{"web": {"uri": "https://a.example", "title": "甲"}}]}
+    data = {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
+    file = {"fileData": {"fileUri": "https://b.example/v.mp4", "mimeType": "video/mp4"}}
+    seen = deltas(chunk(data, file, groundingMetadata=source, finishReason="STOP"))
+    shown = [delta.media for delta in seen if isinstance(delta, MediaDelta)]
+    assert [(media.kind, media.mime) for media in shown] == [
+        ("image", "image/png"),
+        ("video", "video/mp4"),
+    ]
+    assert shown[0].data == b"\x89PNG\r\n\x1a\n"
+    (cited,) = [delta.citation for delta in seen if isinstance(delta, CitationDelta)]
+    assert (cited.url, cited.title) == ("https://a.example", "甲")
+
+
+def test_several_candidates() -> None:
+    two = {
+        "candidates": [
+            {"index": 0, "content": {"parts": [{"text": "甲"}]}, "finishReason": "STOP"},
+            {"index": 1, "content": {"parts": [{"text": "乙"}]}, "finishReason": "STOP"},
+        ]
+    }
+    assert deltas(two) == [
+        AnswerDelta("甲", 0),
+        AnswerDelta("乙", 1),
+        FinishDelta(0, "stop"),
+        FinishDelta(1, "stop"),
+    ]
+
+
+def test_an_array_in_place_of_a_stream() -> None:
+    decoder = GeminiDecoder(Transcript())
+    decoder.take(STREAM)
+    decoder.end()
+    assert decoder.transcript.complete
+    assert decoder.transcript.delta(0) == ReasoningDelta("**看地图** 🗺️")
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ({"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}, "no"),
+        ({"promptFeedback": {"blockReason": "SAFETY"}}, "the prompt was blocked: SAFETY"),
+    ],
+)
+def test_errors_are_left_for_judgement(frame: dict[str, Any], message: str) -> None:
+    suspect = read(frame).suspect
+    problem = find_problem(suspect)
+    assert problem is not None
+    assert problem.message == message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(b"", b" ", b"[DONE]", b"{", b"7", b'"x"', b"null"),
+        {},
+        {"candidates": None},
+        {"candidates": [None, 7, {"content": None}, {"content": {"parts": [None, 7]}}]},
+        {"candidates": [{"index": "x", "content": {"parts": [{"text": 7}]}}]},
+        {"usageMetadata": {"promptTokenCount": "x"}},
+        chunk({"functionCall": {"name": None}}, {"inlineData": {}}, {"fileData": {}}),
+    ],
+    ids=repr,
+)
+def test_nothing_on_the_wire_raises(frame: object) -> None:
+    decoder = read(frame, chunk({"text": "好"}, finishReason="STOP"))
+    assert decoder.transcript.text(0, 1) == "好"
+
+
+def test_halves_of_a_pair_are_mended() -> None:
+    decoder = read(rb'{"candidates":[{"content":{"parts":[{"text":"a\ud83d"}]}}]}')
+    assert decoder.transcript.text(0, 1) == "a\ufffd"
+
+
+# --- odd chunks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", [b"7", b"[]", b"[1]", b"[{},7]"])
+def test_what_may_be_an_error_is_left_for_judgement(frame: bytes) -> None:
+    assert read(frame).suspect is not None
+
+
+@pytest.mark.parametrize(
+    ("chunk", "name"),
+    [
+        (said({"mood": "gay"}), "candidates.content.parts.mood"),
+        (said({"functionCall": {"args": {}}}), "candidates.content.parts.functionCall"),
+        (said(call(name="f", mood="gay")), "candidates.content.parts.functionCall.mood"),
+        (said(mood="gay"), "candidates.mood"),
+        ({"candidates": [{"content": {"parts": [], "mood": "gay"}}]}, "candidates.content.mood"),
+    ],
+)
+def test_fields_that_nobody_knows_are_told(chunk: Chunk, name: str) -> None:
+    assert name in [one.type for one in deltas(chunk, STOP) if isinstance(one, UnknownDelta)]
+
+
+def test_a_finish_word_that_is_none_ends_nothing() -> None:
+    log = read(said({"text": "好"}, finishReason="FINISH_REASON_UNSPECIFIED")).transcript
+    assert not log.complete
+
+
+def test_a_call_in_parts_may_have_arguments_of_its_own() -> None:
+    """A later part may bring all of them, or nothing but the end."""
+    begun = call(name="f", id="c", willContinue=True)
+    whole = call(id="c", args={"x": 1}, willContinue=False)
+    (first,) = reply_of(said(begun), said(whole), STOP).tool_calls
+    assert first.parse() == {"x": 1}
+    (second,) = reply_of(said(begun), said(call(id="c")), STOP).tool_calls
+    assert second.parse() == {}
+
+
+def test_a_call_that_nothing_has_ended_is_cut_with_its_reply() -> None:
+    begun = call(name="f", willContinue=True, partialArgs=[arg("$.城", stringValue="哈尔滨")])
+    whole = reply_of(said(begun), STOP).tool_calls[0]
+    assert whole.parse() == {"城": "哈尔滨"}
+    cut = reply_of(said(begun), said(finishReason="MAX_TOKENS")).tool_calls[0]
+    assert cut.arguments == '{"城":"哈尔滨'
+
+
+def test_sources_without_an_address_are_none() -> None:
+    cited = {"citations": [{"title": "x"}, 7, {"uri": "https://a.example"}]}
+    seen = deltas(said({"text": "好"}, citationMetadata=cited), STOP)
+    (source,) = [one.citation for one in seen if isinstance(one, CitationDelta)]
+    assert source.url == "https://a.example"
+
+
+def test_a_reply_whose_text_is_not_retained_is_told_all_the_same() -> None:
+    decoder = GeminiDecoder(Transcript(retain=False))
+    for one in (said({"text": "好"}), STOP):
+        decoder.feed(orjson.dumps(one))
+    decoder.end()
+    assert decoder.transcript.choices[0].native is None
+    assert decoder.transcript.complete

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aiotokengate._wire.headers import (
+    Remaining,
     credentials,
     delay_in,
+    remaining,
     request_id,
     retry_after,
     seconds_in,
     should_retry,
+    without_echoes,
 )
 
 NOW = datetime(2026, 5, 25, 10, 34, 44, tzinfo=UTC)
@@ -180,3 +183,45 @@ def test_no_verdict() -> None:
 def test_credentials(name: str, value: str, found: list[str]) -> None:
     """A header whose name says so holds a secret; the scheme before it is none."""
     assert list(credentials({name: value})) == found
+
+
+# --- limits and echoes --------------------------------------------------------------------------
+
+
+def test_what_is_left_of_a_limit() -> None:
+    """OpenAI's names; what is no number is not known."""
+    headers = {
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-remaining-requests": "499",
+        "x-ratelimit-remaining-tokens": "many",
+    }
+    assert remaining(headers) == Remaining(500, 499, None, None)
+    assert remaining({"x-ratelimit-limit-requests": "500"}) is None
+
+
+def never() -> list[str]:
+    pytest.fail("nothing looks at the prompt")
+
+
+def test_headers_without_an_echo_stay_as_they_are() -> None:
+    headers = {
+        "x-request-id": "req_0123456789abcdef0123456789",
+        "date": "Mon, 25 May 2026 10:34:44 GMT",
+        "x-short": "two words",
+    }
+    assert without_echoes(headers, ("sk-secret-key",), never) is headers
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("key=sk-secret-key", "sk-secret-key"),
+        ("no model for the prompt 写一首诗", "写一首诗"),
+    ],
+)
+def test_an_echo_of_the_key_or_the_prompt_is_blanked(value: str, shown: str) -> None:
+    headers = CIMultiDict({"x-debug": value, "x-other": "kept"})
+    clean = without_echoes(headers, ("sk-secret-key",), lambda: ["写一首诗"])
+    assert isinstance(clean, CIMultiDict)
+    assert shown not in clean["X-Debug"]
+    assert clean["x-other"] == "kept"

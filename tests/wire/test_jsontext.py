@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError
-from aiotokengate._wire.jsontext import dumps, loads, same, written
+from aiotokengate._wire.jsontext import (
+    dumps,
+    index_of,
+    is_deep,
+    lenient,
+    loads,
+    mended,
+    rejoined,
+    same,
+    written,
+)
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -199,3 +209,57 @@ def test_there_and_back(value: object) -> None:
     text = dumps(value)
     assert loads(text) == value
     assert json.loads(text) == value
+
+
+# --- what vendors cut, and nest -----------------------------------------------------------------
+
+
+def test_a_frame_is_read_beside_the_letter_of_json() -> None:
+    """Raw control characters count, and bytes that are no text are kept for later."""
+    assert lenient(b'{"a":"x\ny\xe4\xbd"}') == {"a": "x\ny\udce4\udcbd"}
+    with pytest.raises(ValueError, match=r".+"):
+        lenient(b"{")
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "half"),
+    [
+        ("plain", "plain", ""),
+        ("你好", "你好", ""),
+        ("好\ud83d", "好", "\ud83d"),
+        ("\ud83d\udc4b", "👋", ""),
+        ("\udce4\udcbd\udca0", "你", ""),
+        ("\udce4\udcbd", "", "\udce4\udcbd"),
+        ("a\udc4b", "a\ufffd", ""),
+        ("\udce4\ud83d", "\ufffd", "\ud83d"),
+        ("\ud83dx", "\ufffdx", ""),
+    ],
+    ids=ascii,
+)
+def test_halves_of_characters_are_joined(text: str, whole: str, half: str) -> None:
+    """A first half at the end may still find its other half."""
+    assert rejoined(text) == (whole, half)
+
+
+def test_a_value_is_mended_but_for_its_texts() -> None:
+    value = {"content": "a\ud83d", "names": ["b\ud83d", 1, "c"], "k\ud83d": None}
+    assert mended(value, frozenset(("content",))) == {
+        "content": "a\ud83d",
+        "names": ["b\ufffd", 1, "c"],
+        "k\ufffd": None,
+    }
+
+
+def test_what_is_nested_too_deeply_is_known() -> None:
+    assert not is_deep(1)
+    assert not is_deep({"a": [{}]}, b'{"a":[{}]}')
+    assert not is_deep(deep(190), b"[" * 300)
+    assert is_deep(deep(200))
+    assert is_deep({"a": deep(300)}, b"[" * 301)
+
+
+@pytest.mark.parametrize(
+    ("value", "index"), [(3, 3), ("3", 3), ("1234567890", None), ("x", None), (True, None)]
+)
+def test_an_index_may_be_written_as_text(value: object, index: int | None) -> None:
+    assert index_of(value) == index

@@ -7,10 +7,20 @@ from typing import Any
 import orjson
 import pytest
 
-from aiotokengate import Reply, ToolCallDelta, UnknownDelta
+from aiotokengate import (
+    AnswerDelta,
+    CitationDelta,
+    FinishDelta,
+    ReasoningDelta,
+    Reply,
+    ToolCallDelta,
+    UnknownDelta,
+)
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.fold import fold
 from aiotokengate._wire.messages_reply import MessagesDecoder
+from aiotokengate._wire.problems import find_problem
+from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.types import Delta
 from tests.support.common import About
@@ -443,3 +453,432 @@ def test_a_character_cut_over_two_events() -> None:
     assert reply_of(*cut, *END).answer == "a🌸"
     assert native_of(*cut, *END) == [{"type": "text", "text": "a🌸"}]
     assert native_of(cut[0], *END) == [{"type": "text", "text": "a\ufffd"}]
+
+
+MODEL = "claude-opus-4-6"
+
+# The shape of a recorded exchange: a ping, a signed thought, a redacted one, text, a call.
+EVENTS: list[dict[str, Any]] = [
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": MODEL,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": 424,
+                "cache_creation_input_tokens": 10,
+                "cache_read_input_tokens": 100,
+                "output_tokens": 5,
+                "service_tier": "standard",
+            },
+        },
+    },
+    {
+        "type": "content_block_start",
+        "index": 0,
+        "content_block": {"type": "thinking", "thinking": "", "signature": ""},
+    },
+    {"type": "ping"},
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "thinking_delta", "thinking": "用户想"},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "thinking_delta", "thinking": "知道 🌦️"},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "signature_delta", "signature": "EtYD"},
+    },
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "content_block_start",
+        "index": 1,
+        "content_block": {"type": "redacted_thinking", "data": "c2VjcmV0"},
+    },
+    {"type": "content_block_stop", "index": 1},
+    {
+        "type": "content_block_start",
+        "index": 2,
+        "content_block": {"type": "text", "text": ""},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 2,
+        "delta": {"type": "text_delta", "text": "我查一下。"},
+    },
+    {"type": "content_block_stop", "index": 2},
+    {
+        "type": "content_block_start",
+        "index": 3,
+        "content_block": {
+            "type": "tool_use",
+            "id": "toolu_1",
+            "name": "weather",
+            "input": {},
+            "caller": {"type": "direct"},
+        },
+    },
+    {
+        "type": "content_block_delta",
+        "index": 3,
+        "delta": {"type": "input_json_delta", "partial_json": ""},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 3,
+        "delta": {"type": "input_json_delta", "partial_json": '{"city": "北'},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 3,
+        "delta": {"type": "input_json_delta", "partial_json": '京"}'},
+    },
+    {"type": "content_block_stop", "index": 3},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "tool_use", "stop_sequence": None},
+        "usage": {"output_tokens": 119},
+    },
+    {"type": "message_stop"},
+]
+BLOCKS = [
+    {"type": "thinking", "thinking": "用户想知道 🌦️", "signature": "EtYD"},
+    {"type": "redacted_thinking", "data": "c2VjcmV0"},
+    {"type": "text", "text": "我查一下。"},
+    {
+        "type": "tool_use",
+        "id": "toolu_1",
+        "name": "weather",
+        "input": {"city": "北京"},
+        "caller": {"type": "direct"},
+    },
+]
+
+
+def folded(decoder: MessagesDecoder) -> Reply:
+    log = decoder.transcript
+    status = "complete" if log.complete else "interrupted"
+    return fold(log, DIALECTS["claude"], About(status))  # type: ignore[arg-type]
+
+
+def text_block(*pieces: str, begin: str = "") -> list[dict[str, Any]]:
+    block = {"type": "text", "text": begin}
+    return [
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "text_delta", "text": piece},
+            }
+            for piece in pieces
+        ),
+    ]
+
+
+def ending(reason: str) -> dict[str, Any]:
+    return {"type": "message_delta", "delta": {"stop_reason": reason}}
+
+
+# --- a whole exchange ---------------------------------------------------------------------------
+
+
+def check_recorded(decoder: MessagesDecoder) -> None:
+    reply = folded(decoder)
+    assert (reply.reasoning, reply.answer) == ("用户想知道 🌦️", "我查一下。")
+    (call,) = reply.tool_calls
+    assert (call.id, call.name, call.parse()) == ("toolu_1", "weather", {"city": "北京"})
+    assert (reply.finish_reason, reply.status) == ("tool_calls", "complete")
+    assert (reply.id, reply.model) == ("msg_1", MODEL)
+    usage = reply.usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (534, 119, 100)
+    assert usage.total_tokens == 653
+    native = {"protocol": "messages", "content": BLOCKS, "asked": "claude", "model": MODEL}
+    assert reply.choices[0].native == native
+    assert decoder.done
+
+
+def test_a_recorded_exchange() -> None:
+    check_recorded(read(*EVENTS))
+
+
+def test_the_same_cut_anywhere() -> None:
+    body = b"".join(
+        f"event: {event['type']}\ndata: ".encode() + orjson.dumps(event) + b"\n\n"
+        for event in EVENTS
+    )
+    for cut in range(1, len(body)):
+        sse, decoder = SSEDecoder(), MessagesDecoder(Transcript(asked="claude"))
+        for part in (body[:cut], body[cut:]):
+            for event in sse.feed(part):
+                decoder.feed(event.data)
+        decoder.end()
+        assert len(decoder.transcript) == 8
+    check_recorded(decoder)
+
+
+def test_a_plain_message() -> None:
+    start = EVENTS[0]["message"]
+    whole = {**start, "content": BLOCKS, "stop_reason": "tool_use", "container": {"id": "c"}}
+    whole["usage"] = {**start["usage"], "output_tokens": 119}
+    decoder = read(whole)
+    decoder.done = True
+    check_recorded(decoder)
+    assert decoder.transcript.extra == {"container": {"id": "c"}}
+
+
+def test_a_summary_after_the_deltas_repeats_nothing() -> None:
+    """MiniMax ends its stream with the whole message, and may begin a block with its text."""
+    whole = {
+        "type": "message",
+        "model": "m",
+        "content": [{"type": "text", "text": "你好"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 3, "output_tokens": 2},
+    }
+    reply = folded(read(*text_block("好", begin="你"), whole))
+    assert (reply.answer, reply.finish_reason, reply.usage.total_tokens) == ("你好", "stop", 5)
+    assert reply.message()["native"]["content"] == [{"type": "text", "text": "你好"}]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("refusal", "content_filter"),
+        ("pause_turn", "pause_turn"),
+        ("model_context_window_exceeded", "length"),
+    ],
+)
+def test_stop_reasons(word: str, reason: str) -> None:
+    reply = folded(read(*text_block("嗯"), ending(word)))
+    assert reply.finish_reason == reason
+    assert reply.choices[0].extra == {"stop_reason": word}
+
+
+def test_sources() -> None:
+    citation = {
+        "type": "web_search_result_location",
+        "url": "https://a.example",
+        "title": "甲",
+        "cited_text": "…",
+    }
+    cited = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "citations_delta", "citation": citation},
+    }
+    decoder = read(*text_block("据说"), cited, ending("end_turn"))
+    (found,) = folded(decoder).citations
+    assert (found.url, found.title, found.extra["cited_text"]) == ("https://a.example", "甲", "…")
+    native = folded(decoder).choices[0].native
+    assert native is not None
+    assert native["content"][0]["citations"] == [citation]
+    assert [type(delta) for delta in deltas(*text_block("据说"), cited)] == [
+        AnswerDelta,
+        CitationDelta,
+    ]
+
+
+def test_what_nobody_knows_is_kept() -> None:
+    search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    asked = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "input_json_delta", "partial_json": '{"q": "天气"}'},
+    }
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    odd = {"type": "content_block_delta", "index": 1, "delta": {"type": "odd_delta", "x": 1}}
+    reply = folded(
+        read(
+            {"type": "content_block_start", "index": 0, "content_block": search},
+            asked,
+            {"type": "content_block_start", "index": 1, "content_block": found},
+            odd,
+            {"type": "some_day", "x": 1},
+            ending("end_turn"),
+        )
+    )
+    assert reply.tool_calls == ()
+    assert [(one.type, one.data) for one in reply.choices[0].unknown] == [
+        ("odd_delta", {"type": "odd_delta", "x": 1}),
+        ("some_day", {"type": "some_day", "x": 1}),
+    ]
+    assert reply.message()["native"]["content"] == [{**search, "input": {"q": "天气"}}, found]
+
+
+@pytest.mark.parametrize(("delta", "text"), [("你好", "你好"), ("，世界 🌏", "你好，世界 🌏")])
+def test_what_a_block_begins_with_is_not_repeated(delta: str, text: str) -> None:
+    """MiniMax may put the first piece into the beginning of a block, and send it again."""
+    reply = folded(
+        read(
+            *text_block(delta, begin="你好"),
+            {"type": "content_block_stop", "index": 0},
+            ending("end_turn"),
+        )
+    )
+    assert reply.answer == text
+    assert reply.message()["native"]["content"] == [{"type": "text", "text": text}]
+
+
+def test_half_a_call_does_not_go_back() -> None:
+    reply = folded(read(*EVENTS[:15], ending("max_tokens")))
+    assert not reply.tool_calls[0].complete
+    assert reply.message()["native"]["content"] == BLOCKS[:3]
+    assert "tool_calls" not in reply.message()
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            "Overloaded",
+        ),
+        ({"error": {"message": "渠道", "type": "new_api_error"}}, "渠道"),
+    ],
+)
+def test_errors_are_left_for_judgement(frame: dict[str, Any], message: str) -> None:
+    decoder = read(*text_block("你"), frame)
+    problem = find_problem(decoder.suspect)
+    assert problem is not None
+    assert problem.message == message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(b"", b" ", b"{", b"7", b"null", b"[DONE]"),
+        {},
+        {"type": 7},
+        {"type": "message_start", "message": None},
+        {"type": "content_block_start", "content_block": None},
+        {"type": "content_block_start", "index": "x", "content_block": {"type": "tool_use"}},
+        {"type": "content_block_delta", "delta": None},
+        {"type": "content_block_delta", "index": None, "delta": {"type": "text_delta"}},
+        {"type": "content_block_delta", "index": 5, "delta": {"type": "thinking_delta"}},
+        {"type": "message_delta", "delta": None, "usage": 7},
+        {"type": "message_delta", "delta": {"stop_reason": 7}},
+        {"type": "message", "content": None},
+        {"type": "content_block_start", "content_block": {"type": "text", "citations": 7}},
+        b'{"type":"content_block_start","content_block":{"type":"tool_use","input":{"n":%d}}}'
+        % 10**400,
+    ],
+    ids=repr,
+)
+def test_nothing_on_the_wire_raises(frame: object) -> None:
+    decoder = read(frame, *text_block("好"), ending("end_turn"))
+    assert decoder.transcript.text(0, 1) == "好"
+    assert decoder.transcript.complete
+
+
+def test_halves_of_a_pair_are_mended() -> None:
+    data = rb'{"type":"content_block_delta","delta":{"type":"text_delta","text":"a\ud83d"}}'
+    decoder = read(data, ending("end_turn"))
+    assert decoder.transcript.text(0, 1) == "a\ufffd"
+    assert folded(decoder).message()["native"]["content"] == [{"type": "text", "text": "a\ufffd"}]
+
+
+def test_a_stream_without_its_beginning() -> None:
+    frames = [
+        {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "想"}},
+        ending("end_turn"),
+    ]
+    assert deltas(*frames) == [ReasoningDelta("想"), FinishDelta(0, "stop")]
+
+
+# --- odd events ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ({"type": "content_block_start", "index": 0, "content_block": 7}, "content_block_start"),
+        ({"type": "content_block_delta", "index": 0, "delta": None}, "content_block_delta"),
+        ({"type": "message_start", "message": "x"}, "message_start"),
+        ({"type": "news", "x": 1}, "news"),
+        (delta("text_delta", text=["x"]), "text_delta"),
+        (delta("input_json_delta", partial_json="{}"), "input_json_delta"),
+        (delta("signature_delta", signature=7), "signature_delta"),
+        (delta("citations_delta", citation=None), "citations_delta"),
+        (delta("a_new_delta"), "a_new_delta"),
+        ({"type": "content_block_delta", "delta": {"type": 7}}, "?"),
+    ],
+    ids=str,
+)
+def test_what_is_not_understood_is_told_as_it_came(event: Event, name: str) -> None:
+    """And nothing else is: the reply goes on."""
+    seen = deltas(event, text("好"), *END)
+    assert [one.type for one in seen if isinstance(one, UnknownDelta)] == [name]
+    assert AnswerDelta("好") in seen
+
+
+@pytest.mark.parametrize("frame", [b"[1]", b"7", b'{"x":1}', b'{"type":"error","error":{}}'])
+def test_what_may_be_an_error_is_left_for_judgement(frame: bytes) -> None:
+    assert read(frame).suspect is not None
+
+
+def test_events_that_vllm_and_others_call_errors() -> None:
+    odd = {"type": "x", "object": "error", "message": "no"}
+    assert read(odd).suspect == odd
+    assert read({"type": "x", "error": "no"}).suspect == {"type": "x", "error": "no"}
+
+
+def test_nothing_goes_back_of_nothing() -> None:
+    assert native_of(start("text", text=""), *END) is None
+    assert native_of(*END) is None
+
+
+def test_a_signature_without_its_thought_begins_one() -> None:
+    signed = delta("signature_delta", signature="S")
+    assert native_of(signed, *END) == [{"type": "thinking", "thinking": "", "signature": "S"}]
+    both = native_of(text("好"), signed, *END)
+    assert [block["type"] for block in both] == ["text", "thinking"]
+
+
+def test_fields_that_come_late_are_kept_and_told_once() -> None:
+    """What is empty later does not replace what was there."""
+    news = [{"type": "ping"}, text("好"), {**text("👋"), "mood": "gay"}]
+    seen = deltas(*news, {**text("!"), "mood": "gay"}, {**text("?"), "mood": ""}, *END)
+    (mood,) = [one for one in seen if isinstance(one, UnknownDelta)]
+    assert (mood.type, mood.data) == ("content_block_delta.mood", "gay")
+    reply = reply_of(*news, *END)
+    assert reply.extra["mood"] == "gay"
+
+
+def test_estimates_of_thought_are_added_up() -> None:
+    """One that is no number is kept like any field."""
+    counted = [
+        {**delta("thinking_delta", thinking="想", estimated_tokens=number)} for number in (3, 4)
+    ]
+    odd = delta("thinking_delta", thinking="想", estimated_tokens="many")
+    reply = reply_of(*counted, odd, *END)
+    assert reply.choices[0].extra["estimated_tokens"] == 7
+    assert reply.extra["estimated_tokens"] == "many"
+
+
+def test_more_whole_messages_than_anybody_sends_are_told_as_they_came() -> None:
+    whole = {"type": "message", "role": "assistant", "content": [], "stop_reason": "end_turn"}
+    names = [one.type for one in deltas(*[whole] * 18) if isinstance(one, UnknownDelta)]
+    assert names == ["message"] * 2
+
+
+def test_a_reply_whose_text_is_not_retained_is_told_all_the_same() -> None:
+    decoder = MessagesDecoder(Transcript(retain=False))
+    for event in (text("好"), text("👋"), *END):
+        decoder.feed(orjson.dumps(event))
+    decoder.end()
+    assert decoder.transcript.choices[0].native is None
+    assert decoder.done

@@ -79,3 +79,13 @@ def test_a_block_takes_little_room() -> None:
     block = Packed([ANSWER] * BLOCK, ["你好"] * BLOCK)
     room = block._ends.itemsize + block.kinds.itemsize
     assert room == 6
+
+
+def test_the_texts_of_a_block_are_joined_by_kind() -> None:
+    """A block that holds nothing but other deltas has none."""
+    refusal = RefusalDelta("不")
+    block = Packed([ANSWER, REASONING, BREAK, ANSWER], ["你", "想", refusal, "好"])
+    assert list(block.texts()) == [(ANSWER, "你好"), (REASONING, "想")]
+    assert list(Packed([ANSWER, ANSWER], ["你", "好"]).texts()) == [(ANSWER, "你好")]
+    assert list(Packed([BREAK], [refusal]).texts()) == []
+    assert [block.item(at) for at in range(4)] == ["你", "想", refusal, "好"]

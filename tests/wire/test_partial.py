@@ -117,3 +117,29 @@ def test_the_same_containers_grow() -> None:
     assert partial.value is before
     partial.feed("]}")
     assert before == {"a": [1, "你好", 2]} == orjson.loads('{"a": [1, "你好", 2]}')
+
+
+def test_how_far_a_value_is() -> None:
+    json = PartialJson()
+    assert (json.begun, json.in_string, json.value) == (False, False, NOTHING)
+    json.feed('{"题目')
+    assert (json.begun, json.in_string, json.value) == (True, True, {})
+    json.feed('": "a\\')
+    assert (json.in_string, json.value) == (False, {"题目": "a"})
+    json.feed('u4f60" }')
+    assert (json.whole, json.value) == (True, {"题目": "a你"})
+
+
+@pytest.mark.parametrize("text", ['{"a"x', '{"a" , 1}', "[1 2", "[" * 2_000])
+def test_what_breaks_stays_broken(text: str) -> None:
+    json = PartialJson()
+    json.feed(text)
+    json.feed("1]}")
+    assert (json.broken, json.whole) == (True, False)
+
+
+def test_an_escape_that_is_none_is_read_around() -> None:
+    json = PartialJson()
+    json.feed('["a\\qb\\n"]')
+    assert json.whole
+    assert json.value[0].endswith("b\n")

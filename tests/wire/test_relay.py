@@ -1,12 +1,14 @@
 """A reply written once more as a Chat Completions stream: what its reader needs is in it."""
 
+import json
 from typing import Any
 
 import orjson
 
-from aiotokengate import CommentaryDelta, UnknownDelta
+from aiotokengate import CommentaryDelta, FinishDelta, UnknownDelta
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.messages_reply import MessagesDecoder
 from aiotokengate._wire.relay import Relay
 from aiotokengate._wire.transcript import Transcript
 
@@ -138,3 +140,79 @@ def test_what_has_no_place_in_this_form() -> None:
     relay = Relay(Transcript())
     assert relay.write(CommentaryDelta("先看看")) == b""
     assert relay.write(UnknownDelta(0, "chat", "x", {})) == b""
+
+
+def events_of(decoder: Any, frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Decode frames, and write them again; return the events."""
+    for frame in frames:
+        decoder.take(frame)
+    decoder.end()
+    log = decoder.transcript
+    text = b"".join(map(Relay(log).write, [log.delta(at) for at in range(len(log))]))
+    return [orjson.loads(line[6:]) for line in text.split(b"\n\n") if line]
+
+
+def test_every_kind_of_delta_has_its_field() -> None:
+    written = events_of(
+        ChatCompletionsDecoder(DIALECTS["openai-compatible"], Transcript()),
+        [
+            orjson.loads(chunk({"reasoning_content": "想"})),
+            orjson.loads(chunk({"content": "好"})),
+            orjson.loads(chunk({"refusal": "不"})),
+            orjson.loads(chunk({"images": [{"image_url": {"url": "https://e.com/a.png"}}]})),
+            orjson.loads(chunk({"annotations": [{"url_citation": {"url": "https://e.com"}}]})),
+            orjson.loads(chunk({}, "stop")),
+            {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}},
+        ],
+    )
+    deltas = [event["choices"][0]["delta"] for event in written if event["choices"]]
+    texts = ("reasoning_content", "content", "refusal")
+    assert [delta[name] for name, delta in zip(texts, deltas, strict=False)] == ["想", "好", "不"]
+    assert deltas[3]["images"][0]["image_url"]["url"] == "https://e.com/a.png"
+    assert deltas[4]["annotations"][0]["url_citation"]["url"] == "https://e.com"
+    (usage,) = [event["usage"] for event in written if not event["choices"]]
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (3, 2, 5)
+
+
+def test_what_is_known_as_a_whole_comes_with_the_finish() -> None:
+    """Reasoning details, and audio; signed thoughts as LiteLLM passes them on."""
+    detail = {"type": "reasoning.text", "text": "想", "index": 0, "signature": "S"}
+    blocks = [{"type": "thinking", "thinking": "想", "signature": "S"}]
+    chat = ChatCompletionsDecoder(DIALECTS["openai-compatible"], Transcript())
+    *_, last = events_of(
+        chat,
+        [
+            orjson.loads(chunk({"reasoning_details": [detail], "thinking_blocks": blocks})),
+            orjson.loads(chunk({"content": "好", "audio": {"id": "a", "data": "AAEC"}})),
+            orjson.loads(chunk({}, "stop")),
+        ],
+    )
+    delta = last["choices"][0]["delta"]
+    assert [part["signature"] for part in delta["reasoning_details"]] == ["S"]
+    assert delta["thinking_blocks"] == blocks
+    assert delta["audio"] == {"id": "a", "data": "AAEC"}
+
+
+def test_signed_blocks_of_messages_come_with_the_finish() -> None:
+    thought = {"type": "thinking", "thinking": "想", "signature": "S"}
+    content = [thought, {"type": "text", "text": "好"}]
+    whole = {"type": "message", "id": "m", "content": content, "stop_reason": "end_turn"}
+    *_, last = events_of(MessagesDecoder(Transcript()), [whole])
+    assert last["choices"][0]["delta"]["thinking_blocks"] == [thought]
+
+
+def test_numbers_that_orjson_does_not_write_go_along() -> None:
+    decoder = ChatCompletionsDecoder(DIALECTS["openai-compatible"], Transcript())
+    function = {"name": "f", "arguments": "{}"}
+    delta = call(0, id="c", function=function, sign=2**70)
+    decoder.take({"choices": [{"index": 0, "delta": delta}]})
+    log = decoder.transcript
+    (piece,) = pieces([json.loads(Relay(log).write(log.delta(0))[6:])["choices"][0]])
+    assert piece["sign"] == 2**70
+
+
+def test_a_finish_of_a_choice_that_said_nothing() -> None:
+    event = orjson.loads(Relay(Transcript()).write(FinishDelta(3, "stop"))[6:])
+    assert event["choices"] == [
+        {"index": 3, "delta": {"role": "assistant"}, "finish_reason": "stop"}
+    ]

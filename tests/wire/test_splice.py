@@ -32,7 +32,7 @@ from aiotokengate._wire.splice import FAIR_TRIAL, LONGEST, MOST_TEMPLATES, Appen
 from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import ANSWER, ChoiceState, Transcript
 from aiotokengate.catalogue import CATALOGUE
-from tests.wire import test_messages, test_responses
+from tests.wire import test_messages_reply, test_responses_reply
 
 Decoder: TypeAlias = ChatCompletionsDecoder | ResponsesDecoder | MessagesDecoder
 Make: TypeAlias = Callable[[], Decoder]
@@ -450,8 +450,8 @@ def body_of(events: Sequence[Any]) -> bytes:
 
 RECORDED: dict[str, tuple[Make, bytes]] = {
     **{path.stem: vector(path.stem) for path in sorted(VECTORS.glob("*.json"))},
-    "responses": (lambda: ResponsesDecoder(Transcript()), body_of(test_responses.EVENTS)),
-    "messages": (lambda: MessagesDecoder(Transcript()), body_of(test_messages.EVENTS)),
+    "responses": (lambda: ResponsesDecoder(Transcript()), body_of(test_responses_reply.EVENTS)),
+    "messages": (lambda: MessagesDecoder(Transcript()), body_of(test_messages_reply.EVENTS)),
 }
 
 

@@ -375,3 +375,45 @@ def test_cost_grows_with_the_bytes(shape: str) -> None:
     small, large = SHAPES[shape](MIB // 4), SHAPES[shape](2 * MIB)
     ratios = (seconds(large) / seconds(small) for _ in range(3))
     assert any(ratio <= 12 for ratio in ratios)
+
+
+# --- what is odd among the data -----------------------------------------------------------------
+
+
+def data_of(*chunks: bytes) -> tuple[list[bytes], list[tuple[int, bool, bytes]]]:
+    decoder = SSEDecoder()
+    found: list[bytes] = []
+    odd: list[tuple[int, bool, bytes]] = []
+    for chunk in chunks:
+        decoder.odd.clear()
+        before = len(found)
+        found += decoder.feed_data(chunk)
+        odd += [(before + place, named, text) for place, named, text in decoder.odd]
+    return found, odd
+
+
+def test_events_with_names_have_their_data() -> None:
+    """Each with the name of the one before, mostly; an error's name says more than its data."""
+    named = b"event: delta\ndata: 1\n\nevent: delta\ndata: 2\n\nevent: stop\ndata: 3\n\n"
+    assert data_of(b"data: 0\n\n", named) == ([b"0", b"1", b"2", b"3"], [])
+    failed = b"event: delta\ndata: 1\n\nevent: error\ndata: overloaded\n\n"
+    assert data_of(b"data: 0\n\n", failed) == ([b"0", b"1"], [(2, True, b"overloaded")])
+
+
+@pytest.mark.parametrize(
+    ("chunk", "data"),
+    [
+        (b"event: x\nid: 1\ndata: 1\n\n", [b"1"]),
+        (b"event: x\ndata: 1\ndata: 2\n\n", [b"1\n2"]),
+        (b"event: x\n\nevent: y\ndata: 2\n\n", [b"2"]),
+    ],
+)
+def test_events_with_more_lines_are_read_one_by_one(chunk: bytes, data: list[bytes]) -> None:
+    assert data_of(b"data: 0\n\n", chunk) == ([b"0", *data], [])
+
+
+def test_lines_that_are_no_fields_keep_their_places() -> None:
+    """One inside an event comes after it; the next read forgets those of the last one."""
+    found, odd = data_of(b'{"a":1}\ndata: 1\nnonsense\n\ndata: 2\n\n', b"data: 3\n\n", b"x\n\n")
+    assert found == [b"1", b"2", b"3"]
+    assert odd == [(0, False, b'{"a":1}'), (1, False, b"nonsense"), (3, False, b"x")]

@@ -10,7 +10,7 @@ import pytest
 from aiotokengate import CallerError
 from aiotokengate._wire.chat_completions import encode_chat
 from aiotokengate._wire.question import Question
-from aiotokengate._wire.thinking import WAYS, ask_to_think, checked_reasoning
+from aiotokengate._wire.thinking import WAYS, ask_to_think, checked_reasoning, unheeded
 from aiotokengate.catalogue import CATALOGUE, UNKNOWN, Model
 
 ON = "thinking is on, how much is the model's choice"
@@ -390,3 +390,15 @@ def test_every_row_names_a_way() -> None:
     assert named - {"unknown"} <= set(WAYS)
     own = CATALOGUE.extended(Model("我的-*", "House", thinking="glm"))
     assert own.find("我的-1").thinking == "glm"
+
+
+@pytest.mark.parametrize("value", [None, "off", "max", 0, 4_096])
+def test_every_way_to_say_how_much(value: Any) -> None:
+    assert checked_reasoning(value) == value
+
+
+def test_who_asks_for_none_is_told_if_there_will_be_some() -> None:
+    always = Question("grok-4", [], reasoning="off", row=CATALOGUE.find("grok-4"))
+    assert unheeded(always, "chat") == ("reasoning='off': it always thinks",)
+    assert unheeded(Question("m", [], reasoning=0), "chat") == ()
+    assert unheeded(Question("m", [], reasoning="high"), "chat") == ()

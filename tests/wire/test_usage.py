@@ -11,7 +11,7 @@ from aiotokengate import Usage
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.fold import fold
 from aiotokengate._wire.transcript import ANSWER, Transcript
-from aiotokengate._wire.usage import has_counts, merged_counts, usage_of
+from aiotokengate._wire.usage import MOST_KEYS, has_counts, merged_counts, usage_of
 from tests.support.common import About
 
 
@@ -239,3 +239,12 @@ def test_no_usage_breaks_the_counts(raw: dict[str, Any]) -> None:
     assert all(type(number) is int and number >= 0 for number in numbers)
     assert usage.cached_tokens >= 0
     assert usage.total_tokens >= 0
+
+
+def test_a_usage_keeps_so_many_counts() -> None:
+    """Those that are known are among them, however late they stand."""
+    odd = {f"count_{place}": place for place in range(2 * MOST_KEYS)}
+    first = merged_counts(None, {**odd, "prompt_tokens": 5})
+    assert (len(first), first["prompt_tokens"]) == (MOST_KEYS, 5)
+    later = merged_counts(first, {"another": 1, "completion_tokens": 7})
+    assert (later["completion_tokens"], "another" in later) == (7, False)
