@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
+from aiotokengate._cli.gateway import main
 from tests.support.bare_client import (
     DONE,
     GREETING,
@@ -101,3 +102,55 @@ def test_the_help_is_in_both_languages() -> None:
     text = run_command("--help").stdout
     assert "Stop with Ctrl-C" in text
     assert "按 Ctrl-C 停止" in text
+
+
+MODEL = "qwen3.6-max-preview"
+
+
+async def test_the_command_enforces_limits() -> None:
+    limits: list[str] = [
+        *("--requests-per-minute", "2", "--tokens-per-minute", "1e9", "--burst-slope", "9"),
+        *("--limit-kind", "sliding", "--limit-per", "key-and-model", "--refusal", "empty"),
+        *("--charge", "usage", "--limit-headers", "--retry-after"),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "aiotokengate", "gateway", "--port", "0", "--pace", "fast"),
+        *("--quiet", *limits),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        url = f"{line.removeprefix('listening on ').strip()}/chat/completions"
+        async with aiohttp.ClientSession(headers={"Authorization": "Bearer sk-x"}) as http:
+            for status, left in [(200, "1"), (200, "0"), (429, "0")]:
+                body = {"model": MODEL, "messages": GREETING}
+                async with http.post(url, json=body) as response:
+                    text = await response.text()
+                assert response.status == status
+                assert response.headers["x-ratelimit-remaining-requests"] == left
+        assert text == ""
+        assert 1 <= int(response.headers["Retry-After"]) <= 60
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--requests-per-minute", "0", "expected a number above 0, got '0'"),
+        ("--tokens-per-minute", "viel", "expected a number above 0, got 'viel'"),
+        ("--tokens-per-minute", "nan", "expected a number above 0, got 'nan'"),
+        ("--concurrency", "1.5", "expected an integer from 1, got '1.5'"),
+        ("--burst-slope", "0", "expected an integer from 1, got '0'"),
+        ("--limit-kind", "leaky", "invalid choice: 'leaky'"),
+    ],
+)
+def test_wrong_limits_are_explained(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([option, value])
+    assert stopped.value.code == 2
+    assert expected in capsys.readouterr().err

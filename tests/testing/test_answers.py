@@ -5,6 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
+from aiotokengate.testing import Call, ScriptedReply, Text
+from aiotokengate.testing._answers import billed, compose, counts, read_usage
+from aiotokengate.testing._chat_request import ChatRequest, read_chat
+from aiotokengate.testing._tokens import count_tokens
 from tests.support.bare_client import GREETING, WEATHER, Client, choices, joined, reasons
 
 
@@ -126,3 +130,53 @@ async def test_stop_ends_the_answer_before_its_text(client: Client, stop: Any) -
     frames = await client.frames(stop=stop)
     assert joined(frames, "content") == "你好！😊 很"
     assert reasons(frames) == ["stop"]
+
+
+def chat_request(**body: Any) -> ChatRequest:
+    return read_chat({"model": "gpt-5", "messages": GREETING, **body})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value"),
+    [
+        ({"type": "json_object"}, {"answer": "Hello"}),
+        ({"type": "json_schema", "json_schema": {"schema": {"const": 7}}}, 7),
+        ({"type": "json_schema"}, "Hello"),
+    ],
+)
+def test_json_is_what_is_wanted(wanted: dict[str, Any], value: Any) -> None:
+    asked = chat_request(messages=[{"role": "user", "content": "Hello"}], response_format=wanted)
+    (reply,) = compose(asked)
+    *_, said = reply.all_parts()
+    assert isinstance(said, Text)
+    assert orjson.loads("".join(map(str, said.text))) == value
+
+
+def test_what_was_said_is_counted_over_all_choices() -> None:
+    said = ScriptedReply(reasoning="想一想", answer=["你", "好"], tool_calls=[Call("f", "{}")])
+    counted = counts(9, (said, said))
+    assert (counted.prompt, counted.reasoning) == (9, 6)
+    assert counted.answer == 2 * (2 + count_tokens("f{}"))
+
+
+@pytest.mark.parametrize(
+    ("usage", "answer"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 9}, 6),
+        ({"prompt_tokens": 3, "completion_tokens": 4}, 4),
+        ({"prompt_tokens": 3, "completion_tokens": "viele"}, 0),
+    ],
+)
+def test_a_usage_is_read_as_it_is_billed(usage: dict[str, Any], answer: int) -> None:
+    assert (billed(usage).prompt, billed(usage).answer) == (3, answer)
+
+
+def test_the_last_counts_of_an_answer_are_found() -> None:
+    chunks = b'{"usage":{"prompt_tokens":1}} {"usage":{"prompt_tokens": 2,"completion_tokens":3}}'
+    assert read_usage(chunks) == {"prompt_tokens": 2, "completion_tokens": 3}
+    assert read_usage(b"nothing") == {}
+
+
+def test_a_tool_without_a_name_is_none() -> None:
+    (reply,) = compose(chat_request(tools=[{"type": "function"}, 7]))
+    assert reply.tool_calls == ()

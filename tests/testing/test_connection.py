@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from aiotokengate.testing import (
     ScriptedReply,
     faults,
 )
+from aiotokengate.testing._connection import Connection
 from tests.support.bare_client import (
     Client,
     asking_socket,
@@ -106,3 +108,12 @@ async def test_many_may_knock_at_once(gateway: FakeGateway) -> None:
     ]
     for each in knocking:
         each.close()
+
+
+async def test_before_there_is_a_network_nothing_happens() -> None:
+    connection = Connection(7, cast("Any", None), id, id)
+    connection.close()
+    connection.abort()
+    connection.reset()
+    await connection.write(b"nobody is there yet")
+    assert connection.number == 7

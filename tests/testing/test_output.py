@@ -4,16 +4,19 @@ import asyncio
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from aiotokengate.testing import (
     FakeGateway,
     Gate,
     KeepAlive,
+    Pace,
     Pause,
     Raw,
     ScriptedReply,
     Text,
 )
+from aiotokengate.testing._output import Output, Player, sign
 from tests.support.bare_client import (
     DONE,
     Client,
@@ -92,3 +95,31 @@ async def test_a_gate_too_is_filled_with_keep_alives() -> None:
         assert await response.content.readany() == b": keep-alive\n\n"
         gate.open()
         assert (await response.text()).endswith(f"{DONE}\n\n")
+
+
+async def test_a_body_is_one_piece_behind_and_a_copy_is_kept(client: Client) -> None:
+    copies: list[bytes] = []
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    player = Player(Pace(), None, sleep)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        output = Output(request, response, client.gateway.requests[-1], copies)
+        await output.write(b"one ")
+        assert not response.prepared
+        await player.play(output, [Pause(2.0), Pause(0.0)])
+        assert response.prepared
+        assert waited == [2.0]
+        await output.write(b"two")
+        await output.end()
+        sign(response, client.gateway.requests[-1])  # the head is sent: nothing happens
+        return response
+
+    client.gateway.script(answer)
+    async with client.post() as response:
+        assert await response.text() == "one two"
+    assert copies == [b"one ", b"two"]

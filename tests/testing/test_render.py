@@ -2,14 +2,19 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from aiotokengate.testing import (
+    Call,
     Gate,
+    Pause,
     ScriptedReply,
     Text,
     Thought,
 )
+from aiotokengate.testing._dialects import DONE, Dialect, Exchange
+from aiotokengate.testing._render import Beat, render_plain, render_stream
 from tests.support.bare_client import (
     Client,
     choices,
@@ -75,3 +80,24 @@ async def test_the_gate_of_a_reply_stands_before_every_delta(client: Client) -> 
             assert not reply.done()
             gate.release()
     assert joined(reply.result(), "content") == "好的"
+
+
+def test_a_plain_reply_waits_as_a_streamed_one_does() -> None:
+    gate = Gate()
+    reply = ScriptedReply(parts=[Text(["好", gate, "的"]), Pause(2.0), Call("f")])
+    dialect = Dialect(Exchange(serial=1, created=0, model="m"))
+    steps = list(render_plain(dialect, (reply,), {"total_tokens": 1}))
+    waits, body = steps[:-1], steps[-1]
+    assert waits == [Beat(), gate, Beat(), Pause(2.0), Beat()]
+    assert isinstance(body, bytes)
+    (choice,) = orjson.loads(body)["choices"]
+    assert choice["message"]["content"] == "好的"
+    assert choice["finish_reason"] == "tool_calls"
+
+
+def test_a_stream_need_not_say_that_it_is_done() -> None:
+    dialect = Dialect(Exchange(serial=1, created=0, model="m"))
+    for done in (True, False):
+        reply = ScriptedReply(answer="好", done=done)
+        *_, last = render_stream(dialect, (reply,), {})
+        assert (last == DONE) is done

@@ -14,6 +14,8 @@ from aiotokengate.testing import (
     Pace,
     Raw,
     ScriptedReply,
+    Text,
+    Thought,
 )
 from tests.support.bare_client import (
     Client,
@@ -115,3 +117,32 @@ def test_an_impossible_pace_is_refused(wrong: dict[str, Any]) -> None:
         Pace(**wrong)
     with pytest.raises(ValueError, match="every"):
         KeepAlive(0)
+
+
+def test_a_reply_is_its_parts_or_thinking_answer_and_calls() -> None:
+    call, said = Call("f"), Text("好")
+    assert ScriptedReply(reasoning="想", answer="好", tool_calls=[call]).all_parts() == (
+        Thought("想"),
+        said,
+        call,
+    )
+    assert ScriptedReply(parts=[said]).all_parts() == (said,)
+
+
+def test_a_reply_ends_as_it_says_or_as_its_parts_do() -> None:
+    assert ScriptedReply(answer="好").ending() == "stop"
+    assert ScriptedReply(tool_calls=[Call("f")]).ending() == "tool_calls"
+    assert ScriptedReply(answer="好", finish_reason="length").ending() == "length"
+
+
+def test_a_cut_longer_than_the_body_leaves_it_whole() -> None:
+    gate = Gate()
+    raw = Raw(body=[b"12", gate, b"34"])
+    assert raw.cut(9).steps() == (b"12", gate, b"34")
+    assert raw.cut(3).steps() == (b"12", gate, b"3")
+    assert raw.drip().steps() == (b"1", b"2", gate, b"3", b"4")
+
+
+def test_keep_alives_are_comments_and_a_busy_day_has_its_pace() -> None:
+    assert KeepAlive(4, "keep-alive").line() == b": keep-alive\n\n"
+    assert 0.28 <= next(Pace.real().waits()) <= 0.52

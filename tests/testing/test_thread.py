@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import aiohttp
+import pytest
 
 from aiotokengate.testing import (
     FakeGateway,
@@ -11,6 +12,7 @@ from aiotokengate.testing import (
     ScriptedReply,
     faults,
 )
+from aiotokengate.testing._thread import LoopThread
 from tests.support.bare_client import (
     Client,
     joined,
@@ -34,3 +36,15 @@ async def test_it_runs_in_a_thread_and_is_waited_for_from_elsewhere() -> None:
             await gateway.wait_disconnected()
         await gateway.wait_connections(0)
     assert "fake-gateway" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_what_start_raises_is_raised_where_the_thread_was_begun() -> None:
+    async def start() -> None:
+        msg = "no room"
+        raise OSError(msg)
+
+    async def stop() -> None:
+        raise AssertionError
+
+    with pytest.raises(OSError, match="no room"):
+        LoopThread(start, stop)

@@ -134,3 +134,15 @@ async def test_our_own_client_gets_its_type(gate: TokenGate, protocol: Any) -> N
         models[protocol], TEXT, protocol=protocol, response_type=Tree, max_tokens=4_000
     )
     assert reply.parsed == Tree(name=TEXT, parent=None, children=[])
+
+
+def test_what_is_no_schema_is_answered_with_the_text() -> None:
+    assert fit("no schema", TEXT) == TEXT
+    assert fit({"allOf": 7}, TEXT) == TEXT
+
+
+def test_items_are_told_apart_as_far_as_they_can_be() -> None:
+    numbers = {"items": {"const": 1}, "minItems": 2, "uniqueItems": True}
+    objects = {"items": {"const": {}}, "minItems": 2, "uniqueItems": True}
+    assert fit(numbers, TEXT) == [1, 2]
+    assert fit(objects, TEXT) == [{}, {}]
