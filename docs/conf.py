@@ -67,7 +67,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"(.*\.)?(OneTimeStream|Bounds|JobReport|JobSystem|Pollers|Poller|Submit|Content|Receiver)",
     ),
-    ("py:class", r"(.*\.)?(Once|Fetched|ImageData|Mark)|array|(pathlib\.)?Path"),
+    ("py:class", r"(.*\.)?(AwaitedCall|FetchedCall|ImageData|Mark)|array|(pathlib\.)?Path"),
     # What decides how something is copied, and nothing else.
     ("py:class", r"aiotokengate\.copying\.(Shared|Unique)"),
     # Type variables.

@@ -14,7 +14,7 @@ from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare, sealed, sealed_class
 from aiotokengate._http.uploads import Source, file_part, form_of
 from aiotokengate._resources.base import OF_A_SESSION, CallOptions, Request, parted_options
-from aiotokengate._resources.single_use import Fetched, Once
+from aiotokengate._resources.single_use import AwaitedCall, FetchedCall
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
 from aiotokengate._wire.media import Transcription, bytes_of, transcription_of
@@ -84,7 +84,7 @@ _TRANSCRIPT = frozenset(TranscriptParams.__annotations__)
 _LISTS = ("include", "keywords", "known_speaker_names", "known_speaker_references", "languages")
 
 
-class SpeechCall(Fetched[bytes]):
+class SpeechCall(FetchedCall[bytes]):
     """Speech to be made: a stream of bytes.  Use it once, in one of four ways.
 
     ::
@@ -101,7 +101,7 @@ class SpeechCall(Fetched[bytes]):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Send at the first step, and give the sound as it comes."""
-        self._taken()
+        self._take("iterated")
         return _Pieces(self._fetch)
 
     @sealed
@@ -114,7 +114,7 @@ class SpeechCall(Fetched[bytes]):
             CallerError: that is a directory.
             OSError: the file can't be written.
         """
-        self._taken()
+        self._take("saved")
         return self._saved(path)
 
     async def _saved(self, path: str | os.PathLike[str]) -> Path:
@@ -126,7 +126,7 @@ class SpeechCall(Fetched[bytes]):
             return await write_whole(_Sounds(download), path)
 
 
-class TranscriptionCall(Once[Transcription]):
+class TranscriptionCall(AwaitedCall[Transcription]):
     """Speech to be written down; await it."""
 
     __slots__ = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
@@ -157,7 +158,7 @@ def make_call(
         request.max_tokens = _most(params)
     if shape is not None:
         request.parse = shape.parse
-    return ChatCall(lambda whole: requester.open(request, whole=whole), model)
+    return ChatCall(partial(requester.open, request), model)
 
 
 def _chosen_protocol(row: Model, tools: object) -> ProtocolName:

@@ -34,7 +34,7 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed
-from aiotokengate._base.unused import origin, warn_unused
+from aiotokengate._base.unused import WarnsUnused
 from aiotokengate._policy.polling import PollPlan
 from aiotokengate._wire.jobs import FileKind, JobFile, JobReport, JobResult, JobState, JobStatus
 from aiotokengate.errors import (
@@ -112,7 +112,7 @@ class JobSystem(Protocol):
         """Begin to fetch a file."""
 
 
-class Job(Shared, Coroutine[Any, Any, JobResult]):
+class Job(WarnsUnused, Shared, Coroutine[Any, Any, JobResult]):
     """A video or a song in the making; nothing is sent until it is awaited or iterated.
 
     ::
@@ -130,7 +130,7 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
     a coroutine does.
     """
 
-    __slots__ = ("__weakref__", "_origin", "_runs", "_tracked", "_unused")
+    __slots__ = ("__weakref__", "_runs", "_tracked")
 
     _instead = "a Job belongs to its session; its id can be, gate.job(job.id) comes back to it"
 
@@ -154,17 +154,15 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
             deadline: seconds for everything together, from the first use on.
             secrets: gives the texts to be blanked in an error, or a status, that echoes them.
         """
+        super().__init__()
         tracked = _Tracked(system, pollers, deadline, secrets)
         tracked.task, tracked.submit = task, submit
         self._tracked = tracked
-        self._origin = origin()
         self._unused = submit is not None
         self._runs: dict[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]] = {}
 
-    def __del__(self) -> None:
-        """Warn if nothing was done with it, and so it was never submitted."""
-        if self._unused:
-            warn_unused(f"Job {self._tracked.name!r}", self._origin)
+    def _label(self) -> str:
+        return f"Job {self._tracked.name!r}"
 
     def __repr__(self) -> str:
         """Say which it is and how far."""
@@ -252,10 +250,6 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
         """Give each change of its status, the last one being "done"."""
         self._unused = False
         return _Statuses(self._tracked)
-
-    def hand_over(self) -> None:
-        """Take it that somebody else was to use it: it may still be used, and does not warn."""
-        self._unused = False
 
     # Used from here on, and not from a first step on that may be cancelled before it is made.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aiotokengate._http.uploads import Form
 from aiotokengate._resources.base import Request
-from aiotokengate._resources.single_use import Fetched
+from aiotokengate._resources.single_use import FetchedCall
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 
@@ -22,7 +22,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Fetched[Any]):
+class RawCall(FetchedCall[Any]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::

@@ -12,16 +12,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import attrs
 
-from aiotokengate._base.copying import Unique
-from aiotokengate._base.unused import origin, warn_unused
+from aiotokengate._base.single_use import SingleUse
 from aiotokengate._resources.structured import Tool, result_text, tool_of
 from aiotokengate.errors import CallerError, ResponseInvalid
-from aiotokengate.types import Delta, Reply, ToolCall
+from aiotokengate.types import Delta, Json, Reply, ToolCall
 
 if TYPE_CHECKING:
     from aiotokengate._stream.call import ChatCall, ChatStream
@@ -87,26 +86,75 @@ class Bounds:
     seconds: float | None
 
 
-class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, ToolRun]):
+class ToolCalls(SingleUse["_Run", ToolRun], AsyncIterator[Delta | ToolOutcome]):
     """A run, not yet begun: await it for its :class:`ToolRun`, or iterate it.
 
-    Iterating gives the deltas of every turn and, between turns, each :class:`ToolOutcome`;
+    Iterating it returns the deltas of every turn and, between turns, each :class:`ToolOutcome`;
     afterwards ``result`` is the run.  Leaving the iteration, or dropping it, ends everything.
 
     It is a coroutine object, so that ``create_task`` and the like take it; one that is dropped
     unused warns, as a coroutine does.
     """
 
+    __slots__ = ("_run",)
+
     _instead = "a run is used once, make another one with run_tools()"
 
     def __init__(
         self,
         ask: Ask,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Sequence[Mapping[str, Json]],
         tools: Mapping[str, Tool],
         bounds: Bounds,
     ) -> None:
         """Keep what to ask; nothing is sent."""
+        self._run = _Run(ask, messages, tools, bounds)
+        super().__init__(self._run, "run_tools()")
+
+    def _label(self) -> str:
+        return f"{type(self).__name__} of {self._name}"
+
+    def _take(self, use: str) -> _Run:
+        self._use, self._unused = use, False
+        return self._run
+
+    def _awaited(self, start: _Run) -> Coroutine[Any, Any, ToolRun]:
+        return start.finished()
+
+    @property
+    def result(self) -> ToolRun | None:
+        """The run, once it has ended."""
+        return self._run.result
+
+    def __aiter__(self) -> Self:
+        """Iterate it."""
+        self._take("iterated")
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Delta | ToolOutcome]:
+        """Return the next delta, or the next outcome."""
+        return self._take("iterated").next()
+
+
+@attrs.define(eq=False, repr=False)
+class _Turn:
+    """The turn of the model that is arriving."""
+
+    call: ChatCall
+    stream: ChatStream
+    deltas: AsyncIterator[Delta]
+
+
+class _Run:
+    """The turns of a run, one after the other."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        messages: Sequence[Mapping[str, Json]],
+        tools: Mapping[str, Tool],
+        bounds: Bounds,
+    ) -> None:
         self.result: ToolRun | None = None
         self._ask = ask
         self._messages = list(messages)
@@ -116,91 +164,45 @@ class ToolCalls(Unique, AsyncIterator[Delta | ToolOutcome], Coroutine[Any, Any, 
         self._pauses = 0
         self._outcomes: list[ToolOutcome] = []
         self._waiting: deque[ToolOutcome] = deque()
-        self._call: ChatCall | None = None
-        self._stream: ChatStream | None = None
-        self._deltas: AsyncIterator[Delta] | None = None
-        self._coroutine: Coroutine[Any, Any, ToolRun] | None = None
-        self._unused = True
-        self._origin = origin()
+        self._turn: _Turn | None = None
 
-    def __del__(self) -> None:
-        """Warn if it was never used."""
-        if self._unused:
-            warn_unused("ToolCalls of run_tools()", self._origin)
-
-    def __await__(self) -> Generator[Any, Any, ToolRun]:
+    async def finished(self) -> ToolRun:
         """Run to the end."""
-        self._unused = False
-        return self._run().__await__()
-
-    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Run a step, as a task does."""
-        return self._begun().send(value)
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Raise inside, as a cancelled task does."""
-        return self._begun().throw(*error)
-
-    def close(self) -> None:
-        """Give up; a run that never began stays silent."""
-        self._unused = False
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    def hand_over(self) -> None:
-        """Take it that somebody else was to use it: it may still be used, and does not warn."""
-        self._unused = False
-
-    def _begun(self) -> Coroutine[Any, Any, ToolRun]:
-        self._unused = False
-        if self._coroutine is None:
-            self._coroutine = self._run()
-        return self._coroutine
-
-    def __aiter__(self) -> Self:
-        """Iterate it."""
-        self._unused = False
-        return self
-
-    async def _run(self) -> ToolRun:
-        async for _ in self:
-            pass
-        assert self.result is not None  # noqa: S101 - set by the end of the iteration
+        while self.result is None:
+            await self._step()
+        self._waiting.clear()
         return self.result
 
-    async def __anext__(self) -> Delta | ToolOutcome:
-        """Give the next delta, or the next outcome."""
-        self._unused = False
+    async def next(self) -> Delta | ToolOutcome:
+        """Return the next delta, or the next outcome."""
         try:
-            while True:
-                if self._waiting:
-                    return self._waiting.popleft()
+            while not self._waiting:
                 if self.result is not None:
                     raise StopAsyncIteration
-                if self._deltas is None:
-                    await self._begin_turn()
-                delta = await self._next_delta()
+                delta = await self._step()
                 if delta is not None:
                     return delta
-                await self._end_turn()
+            return self._waiting.popleft()
         finally:
             del self
 
-    async def _begin_turn(self) -> None:
-        self._call = self._ask(self._messages)
-        self._stream = await self._call.__aenter__()
-        self._deltas = aiter(self._stream)
+    async def _step(self) -> Delta | None:
+        """Return the next delta of a turn, None when the turn has ended."""
+        turn = self._turn = self._turn or await self._begin_turn()
+        delta = await anext(turn.deltas, None)
+        if delta is None:
+            await self._end_turn(turn)
+        return delta
 
-    async def _next_delta(self) -> Delta | None:
-        assert self._deltas is not None  # noqa: S101 - a turn has begun
-        return await anext(self._deltas, None)
+    async def _begin_turn(self) -> _Turn:
+        call = self._ask(self._messages)
+        stream = await call.__aenter__()
+        return _Turn(call, stream, aiter(stream))
 
-    async def _end_turn(self) -> None:
-        assert self._stream is not None  # noqa: S101 - a turn has begun
-        assert self._call is not None  # noqa: S101 - the same
-        reply = await self._stream.reply()
-        await self._call.__aexit__(None, None, None)
-        self._call = self._stream = self._deltas = None
+    async def _end_turn(self, turn: _Turn) -> None:
+        reply = await turn.stream.reply()
+        await turn.call.__aexit__(None, None, None)
+        self._turn = None
         self._replies.append(reply)
         self._messages.append(reply.message())
         calls = [call for call in reply.tool_calls if call.complete]

@@ -369,12 +369,28 @@ class Transcript:
             return len(self)
 
     def delta(self, at: int) -> Delta:
-        """Make the delta of entry ``at``."""
-        item: str | Delta = self.item(at)
-        if not isinstance(item, str):
-            return item
-        choice, kind = divmod(self.kind(at), KINDS)
-        return _TEXTS[kind](item, choice)
+        """Return the delta of entry ``at``, which is not before ``first``."""
+        return self.deltas(at, 1)[1][0]
+
+    def deltas(self, at: int, most: int) -> tuple[int, list[Delta]]:
+        """Return the deltas of the next entries, the last one first, and the place after them.
+
+        Args:
+            at: the first entry; before ``first``, the first one that there is.
+            most: how many there may be.
+        """
+        at = max(at, self.first)
+        if at < self.base:
+            span = range(at, min(at + most, self.base))
+            entries = [(self.kind(place), self.item(place)) for place in span]
+        else:
+            newest = slice(at - self.base, at - self.base + most)
+            entries = [*zip(self.kinds[newest], self.items[newest], strict=True)]
+        made = [
+            _TEXTS[kind % KINDS](item, kind // KINDS) if type(item) is str else item
+            for kind, item in reversed(entries)
+        ]
+        return at + len(made), made
 
     def texts(self) -> Mapping[int, str]:
         """Join all text of each kind that has any, in one pass, for replies of many choices."""
