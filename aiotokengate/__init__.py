@@ -15,7 +15,8 @@ from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._pool.pool import Pool
 from aiotokengate._session import TokenGate
-from aiotokengate._stream.call import ChatCall, ChatStream, TextStream
+from aiotokengate._stream.call import ChatCall, ChatStream
+from aiotokengate._stream.text import TextStream
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,
