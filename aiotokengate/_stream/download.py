@@ -115,12 +115,12 @@ class _Flow:
         "_since",
         "_thread",
         "_waited",
+        "due_tick",
         "ended",
         "error",
         "hold",
         "on_end",
         "settings",
-        "slot",
         "watch",
     )
 
@@ -135,7 +135,7 @@ class _Flow:
         self._reading = False
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # in those before it that were called off
-        self.slot = 0
+        self.due_tick = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 

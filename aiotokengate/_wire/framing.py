@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, Literal, TypeAlias
@@ -106,6 +106,7 @@ class Framing:
         "_mode",
         "_most",
         "_received",
+        "_secrets",
         "_sse",
         "_strict",
         "_torn",
@@ -122,6 +123,7 @@ class Framing:
         *,
         most: int = MAX_EVENT_BYTES,
         strict: bool = False,
+        secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """Begin before the first byte.
 
@@ -130,6 +132,7 @@ class Framing:
             headers: of the answer, for its errors.
             most: bytes that the body may have.
             strict: whether a frame that can't be read ends the reply.
+            secrets: returns what is blanked where a note echoes it.
         """
         self.log: Transcript = decoder.transcript
         self.failure: TokenGateError | None = None
@@ -142,6 +145,7 @@ class Framing:
         self._mode: Mode = "unknown"
         self._most = most
         self._received = 0
+        self._secrets = secrets
         self._sse: SSEDecoder | None = None
         self._strict = strict
         self._torn: list[bytes] = []  # the last event, if it is no JSON, and the lines behind it
@@ -424,10 +428,15 @@ class Framing:
         if not log.complete:
             return self._interrupted(error)
         if error is not None:
-            log.notes.append(f"error after the finish: {error.message}")
+            self._note_late(error.message)
         elif log.late_word:
-            log.notes.append(f"error after the finish: finish reason {log.late_word!r}")
+            self._note_late(f"finish reason {log.late_word!r}")
         return Verdict("paused") if paused else _COMPLETE
+
+    def _note_late(self, what: str) -> None:
+        from aiotokengate._base.redaction import blanked  # noqa: PLC0415 - for errors only
+
+        self.log.notes += blanked([f"error after the finish: {what}"], self._secrets())
 
     def _interrupted(self, cause: TokenGateError | None) -> Verdict:
         if cause is not None:
