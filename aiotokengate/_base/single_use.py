@@ -15,13 +15,34 @@ from aiotokengate._base.copying import Unique
 from aiotokengate._base.error import CallerError
 from aiotokengate._base.unused import WarnsUnused
 
-__all__ = ["SingleUse"]
+__all__ = ["CoroutineObject", "SingleUse"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
-class SingleUse(WarnsUnused, Unique, Coroutine[Any, Any, T], Generic[S, T]):
+class CoroutineObject(Coroutine[Any, Any, T]):
+    """Something that tasks run as they run a coroutine."""
+
+    __slots__ = ()
+
+    def _running(self) -> Coroutine[Any, Any, T]:
+        """Return the coroutine that is run, making it at the first step."""
+        raise NotImplementedError
+
+    def send(self, value: object) -> Any:  # noqa: ANN401 - as collections.abc.Coroutine has it
+        """Run a step, as a task does."""
+        return self._running().send(value)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the same
+        """Raise inside, as a cancelled task does."""
+        try:
+            return self._running().throw(*error)
+        finally:
+            del error  # which may quote what came
+
+
+class SingleUse(WarnsUnused, Unique, CoroutineObject[T], Generic[S, T]):
     """A call that was not sent yet; a subclass says what is awaited.
 
     A second use is an error.  A call that is dropped unused warns, as a coroutine does;
@@ -72,19 +93,8 @@ class SingleUse(WarnsUnused, Unique, Coroutine[Any, Any, T], Generic[S, T]):
         """Send, and return the result."""
         return self._awaited(self._take("awaited")).__await__()
 
-    def send(self, value: object) -> Any:  # noqa: ANN401 - as collections.abc.Coroutine has it
-        """Run a step, as a task does."""
-        return self._running().send(value)
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the same
-        """Raise inside, as a cancelled task does."""
-        try:
-            return self._running().throw(*error)
-        finally:
-            del error  # which may quote what came
-
     def close(self) -> None:
-        """Give up; a call that never ran does not warn."""
+        """Close it: it is not wanted, and does not warn."""
         if self._start is not None:
             self._take("closed")
         if self._coroutine is not None:

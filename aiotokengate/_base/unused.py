@@ -49,7 +49,7 @@ def origin() -> Origin | None:
 
 
 def _is_tracing() -> bool:
-    """Whether tracemalloc was started; it is not imported for the question."""
+    """Return whether tracemalloc was started, without importing it."""
     tracemalloc = sys.modules.get("tracemalloc")
     return tracemalloc is not None and tracemalloc.is_tracing()
 

@@ -1,8 +1,8 @@
-"""Letting a model call functions, turn after turn, until it answers.
+"""Let a model call functions, turn after turn, until it answers.
 
 Strategy.  One turn is one chat call, read to its end; then all its complete calls run side by
-side, within a bound, and what they gave goes back with whatever the vendor wants returned of its
-own turn.  A function that fails is no error here: the model is told, and may try again.
+side, within a bound, and their results go back with whatever the vendor wants returned of its own
+turn.  A function that fails is no error here: the model gets the error, and may try again.
 A call that was cut short, or of a reply that lost a frame, never runs.  A reply that the vendor
 has paused is sent back for it to go on.
 """
@@ -36,13 +36,13 @@ MOST_PAUSES = 10
 
 @attrs.frozen
 class ToolOutcome:
-    """What became of one call of a function.
+    """The result of one call of a function.
 
     Attributes:
         call: as the model made it.
         result: what the function returned.
         error: what it raised, or why it was not called.
-        text: what the model is told.
+        text: what the model gets.
     """
 
     call: ToolCall
@@ -51,7 +51,7 @@ class ToolOutcome:
     text: str = attrs.field(default="", repr=False)
 
     def message(self) -> dict[str, Any]:
-        """Give the message that answers the call."""
+        """Return the message that answers the call."""
         return {"role": "tool", "tool_call_id": self.call.id, "content": self.text}
 
 
@@ -251,8 +251,8 @@ class _Run:
             return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {late}")
 
 
-async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its result
-    """Call a function; one that is not ``async`` in a thread, so that nothing else waits."""
+async def _called(tool: Tool, arguments: Mapping[str, Json]) -> object:
+    """Call a function, in a thread unless it is ``async``, so that nothing else waits."""
     if inspect.iscoroutinefunction(tool.function):
         return await tool.function(**arguments)
     result = await asyncio.to_thread(tool.function, **arguments)
@@ -260,7 +260,7 @@ async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN
 
 
 def checked_tools(tools: object) -> dict[str, Tool]:
-    """Give the functions by name.
+    """Return the functions by name.
 
     Raises:
         CallerError: one is no function, or two have the same name.
@@ -270,8 +270,8 @@ def checked_tools(tools: object) -> dict[str, Tool]:
         message = f"expected tools as a list of functions, got {got}"
         raise CallerError(message)
     named: dict[str, Tool] = {}
-    for given in tools:
-        tool = given if isinstance(given, Tool) else tool_of(given)
+    for one in tools:
+        tool = one if isinstance(one, Tool) else tool_of(one)
         if tool.name in named:
             message = f"expected tools with different names, got {tool.name!r} twice"
             raise CallerError(message)
@@ -280,7 +280,7 @@ def checked_tools(tools: object) -> dict[str, Tool]:
 
 
 def checked_bounds(rounds: object, at_once: object, seconds: object) -> Bounds:
-    """Check how far a run may go.
+    """Return how far a run may go.
 
     Raises:
         CallerError: an argument is wrong.

@@ -134,7 +134,7 @@ class ChatStream(Unique):
     _instead = "it is still arriving; its reply can be, `await stream.reply()`"
 
     def __init__(self, receiver: Receiver, guard: Guard) -> None:
-        """Stand at the beginning."""
+        """Begin at the first delta."""
         self._receiver = receiver
         self._guard = guard
 

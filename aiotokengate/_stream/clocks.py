@@ -55,7 +55,7 @@ class Watch:
     """Looks at the clocks of whatever has clocks when one may have run out."""
 
     def __init__(self, clock: Clock) -> None:
-        """Stand still until there is something to watch."""
+        """Wait until there is something to watch."""
         self._new: set[Watched] = set()
         self._due: dict[int, set[Watched]] = {}
         self._clock = clock

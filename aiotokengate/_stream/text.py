@@ -130,7 +130,7 @@ class _Cursor:
         return found
 
     def _may_precede(self, at: int, kind: int) -> bool:
-        """Whether an entry is white space of the answer, which gateways write before thoughts."""
+        """Return whether it is white space of the answer, as gateways write before thoughts."""
         answer = self._passage.scope == "leading" and kind % KINDS == ANSWER
         return answer and str(self._log.item(at)).isspace()
 

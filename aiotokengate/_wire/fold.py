@@ -65,7 +65,7 @@ class About(Protocol):
 
 
 def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
-    """Make the reply that a transcript comes to, as far as it goes.
+    """Return the reply that a transcript comes to, as far as it goes.
 
     ``dialect`` says which field carries reasoning back in the next turn.
     """

@@ -3,8 +3,8 @@
 Strategy.  Pure: bytes go in, entries come out into the transcript, and at the end a
 :class:`Verdict`; whoever calls brings the bytes and the clock.
 
-*What a body is* is told by its first character, never by its content type: an event stream, or
-JSON that ignored ``stream``.
+*What a body is*, its first character says, never its content type: an event stream, or JSON that
+ignored ``stream``.
 
 *Damaged frames* are mended where that is certain, in :func:`frames_in`: several JSON texts in one
 event, ``data:`` written twice, something glued to a frame.  What can't be read is counted; it may
@@ -53,7 +53,7 @@ LOST: Final = object()
 """Stands for what could not be read."""
 
 Odd: TypeAlias = list[tuple[int, bool, bytes]]
-"""Lines without a field, and events named an error, as the SSE decoder gives them: after how many
+"""Lines without a field, and events named an error, as the SSE decoder has them: after how many
 events, whether named, and the text."""
 
 _BOM = b"\xef\xbb\xbf"
@@ -157,7 +157,7 @@ class Framing:
         return self._decoder.done or self.failure is not None
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes of the body; say whether it is worth a look if it has ended."""
+        """Take the next bytes; return whether the body may have ended with them."""
         self._received += len(data)
         try:
             if self._received > self._most:
@@ -480,7 +480,7 @@ def _with_lines(text: bytes, lines: list[bytes]) -> tuple[int, bytes]:
 
 
 def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
-    """Whether the last event is no JSON, and may become so with what comes next."""
+    """Return whether the last event is not JSON, and may become so with what comes next."""
     lines = [(named, line) for place, named, line in rest if place == len(texts)]
     few = 0 < len(lines) <= _MOST_TORN and sum(len(line) for _, line in lines) < _MOST_BARE
     if not (few and texts) or any(named for named, _ in lines):
@@ -491,7 +491,7 @@ def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
 
 
 def _is_torn(suspect: Suspect) -> bool:
-    """Whether a suspect is an event that is not JSON, nor several frames."""
+    """Return whether a suspect is an event that is not JSON, nor several frames."""
     if not isinstance(suspect, bytes) or len(suspect) > 4 * _MOST_BARE:
         return False
     return LOST in frames_in(suspect)
@@ -625,7 +625,7 @@ _OF_REPLIES = ("response.", "message_", "content_block_", "ping")
 
 
 def _is_of_a_reply(frame: object) -> bool:
-    """Whether a frame without a problem is of a reply, whatever its event is named."""
+    """Return whether a frame without a problem is of a reply, whatever its event is named."""
     if not isinstance(frame, dict):
         return False
     name = frame.get("type")
