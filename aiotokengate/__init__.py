@@ -18,7 +18,8 @@ from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._pool.pool import Pool
 from aiotokengate._session import TokenGate
-from aiotokengate._stream.call import ChatCall, ChatStream, ChoiceView, Phase, TextStream
+from aiotokengate._stream.call import ChatCall, ChatStream
+from aiotokengate._stream.text import ChoiceView, Phase, TextStream
 from aiotokengate.errors import (
     AuthenticationFailed,
     BadRequest,

@@ -1,4 +1,4 @@
-"""What can't be copied or pickled, and says what to do in place of it.
+"""Objects that can't be copied or pickled, and whose errors say what to do instead.
 
 A session holds a key, connections and a place in the pool; a call can be used once.  Left alone,
 ``pickle`` would write the key into a file, or fail deep inside with the name of a lock.
@@ -17,13 +17,13 @@ class Unique:
     __slots__ = ()
 
     _instead: ClassVar[str] = ""
-    """What to do in place of it, for the error."""
+    """What to do instead, for the error."""
 
     def __reduce__(self) -> NoReturn:
         """Refuse.
 
         Raises:
-            TypeError: always; it says what to do in place of it.
+            TypeError: always; it says what to do instead.
         """
         message = f"{type(self).__name__} can't be copied or pickled: {self._instead}"
         raise TypeError(message)
@@ -46,7 +46,7 @@ class Shared(Unique):
         """Refuse.
 
         Raises:
-            TypeError: always; it says what to do in place of it.
+            TypeError: always; it says what to do instead.
         """
         message = f"{type(self).__name__} can't be pickled: {self._instead}"
         raise TypeError(message)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from functools import wraps
 from inspect import iscoroutinefunction, signature
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from aiotokengate._base.error import CallerError, TokenGateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from typing import Any
 
 __all__ = ["bare", "sealed", "sealed_class"]
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 _C = TypeVar("_C", bound=type)
+_T = TypeVar("_T")
 
 
 def bare(error: BaseException) -> None:
@@ -29,23 +31,19 @@ def sealed(function: _F) -> _F:
     """Have errors leave a function without its frame and those below.
 
     Programs that show a traceback with its locals (pytest, rich, crash reporters) would show what
-    those frames hold: the key, the prompt, the body.  A misspelt argument is told, as a misspelt
-    option is.
+    those frames hold: the key, the prompt, the body.  The error of a misspelt argument suggests
+    the right one, as that of a misspelt option does.
     """
-    made: _F = (_sealed_async if iscoroutinefunction(function) else _sealed)(function)
-    return made
+    return cast("_F", (_sealed_async if iscoroutinefunction(function) else _sealed)(function))
 
 
-def _sealed(function: Any) -> Any:  # noqa: ANN401 - of the same type
+def _sealed(function: Callable[..., _T]) -> Callable[..., _T]:
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+    def call(*args: object, **kwargs: object) -> _T:
         try:
             return function(*args, **kwargs)
-        except TokenGateError as error:
-            bare(error)
-            raise
-        except TypeError:
-            if (wrong := _misspelt(function, kwargs)) is None:
+        except (TokenGateError, TypeError) as error:
+            if (wrong := _replaced(error, function, kwargs)) is None:
                 raise
             raise wrong from None
         finally:
@@ -54,16 +52,15 @@ def _sealed(function: Any) -> Any:  # noqa: ANN401 - of the same type
     return call
 
 
-def _sealed_async(function: Any) -> Any:  # noqa: ANN401 - of the same type
+def _sealed_async(
+    function: Callable[..., Awaitable[_T]],
+) -> Callable[..., Coroutine[object, object, _T]]:
     @wraps(function)
-    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+    async def call(*args: object, **kwargs: object) -> _T:
         try:
             return await function(*args, **kwargs)
-        except TokenGateError as error:
-            bare(error)
-            raise
-        except TypeError:
-            if (wrong := _misspelt(function, kwargs)) is None:
+        except (TokenGateError, TypeError) as error:
+            if (wrong := _replaced(error, function, kwargs)) is None:
                 raise
             raise wrong from None
         finally:
@@ -72,7 +69,17 @@ def _sealed_async(function: Any) -> Any:  # noqa: ANN401 - of the same type
     return call
 
 
-def _misspelt(function: Any, given: Iterable[str]) -> CallerError | None:  # noqa: ANN401 - any
+def _replaced(
+    error: Exception, function: Callable[..., object], given: Iterable[str]
+) -> CallerError | None:
+    """Bare an error of the library; return what to raise in place of another one, if anything."""
+    if not isinstance(error, TokenGateError):
+        return _misspelt(function, given)
+    bare(error)
+    return None
+
+
+def _misspelt(function: Callable[..., object], given: Iterable[str]) -> CallerError | None:
     """Return the error of a name that a function does not take, None where it takes them all."""
     from aiotokengate._base.spelling import meant
 

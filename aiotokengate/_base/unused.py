@@ -1,7 +1,7 @@
 """Warn of a call that was made and never used, as Python warns of a coroutine.
 
-Strategy.  A call is told apart from a used one when it is dropped, by its ``__del__``; where it
-was made is kept only while Python was asked for such places (``-X dev``, asyncio's debug mode,
+Strategy.  ``__del__`` warns of a call that was not used when it is dropped.  The place where it
+was made is kept only while Python keeps such places (``-X dev``, asyncio's debug mode,
 tracemalloc), because a look at the stack costs as much as the rest of the call.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Origin", "hand_over", "origin", "warn_unused"]
+__all__ = ["WarnsUnused", "hand_over", "origin"]
 
 Origin: TypeAlias = tuple[tuple[str, int, str], ...]
 """File, line and function of each frame, the innermost first."""
@@ -31,7 +31,7 @@ _OURS: Final = f"{__name__.partition('.')[0]}."
 _ALWAYS: Final = sys.flags.dev_mode or bool(
     sys._xoptions.get("tracemalloc") or os.environ.get("PYTHONTRACEMALLOC", "0").strip("0")  # noqa: SLF001 - documented
 )
-"""Whether Python was begun so that it tells where things are made."""
+"""Whether Python was started so that it keeps where things are made."""
 
 
 def origin() -> Origin | None:
@@ -49,34 +49,49 @@ def origin() -> Origin | None:
 
 
 def _is_tracing() -> bool:
-    """Whether tracemalloc was started; it is not imported for the question."""
+    """Return whether tracemalloc was started, without importing it."""
     tracemalloc = sys.modules.get("tracemalloc")
     return tracemalloc is not None and tracemalloc.is_tracing()
 
 
 def hand_over(calls: Iterable[object]) -> None:
-    """Let calls be silent that were given to somebody who does not use them, but says so."""
+    """Keep calls from warning that were given to somebody who refuses them with an error."""
     for call in calls:
-        give = getattr(call, "hand_over", None)
-        if give is not None:
-            give()
+        if isinstance(call, WarnsUnused):
+            call.hand_over()
         elif isinstance(call, CoroutineType):
             call.close()
 
 
-def warn_unused(what: str, made: Origin | None) -> None:
-    """Warn that a call is dropped unused; for its ``__del__``, where the warning then points.
+class WarnsUnused:
+    """Something to be used, which warns when it is dropped before it was."""
 
-    Args:
-        what: names it; never the prompt.
-        made: what :func:`origin` gave.
-    """
+    __slots__ = ("_origin", "_unused")
+
+    def __init__(self) -> None:
+        """Remember where it is made, if such places are kept."""
+        self._unused = True
+        self._origin = origin()
+
+    def __del__(self) -> None:
+        """Warn if it was never used."""
+        if self._unused:
+            # Pointing to where it was dropped. Without source=: that would keep it alive.
+            warnings.warn(_warning(self._label(), self._origin), RuntimeWarning, stacklevel=2)
+
+    def hand_over(self) -> None:
+        """Do not warn: somebody else was to use it, and still may."""
+        self._unused = False
+
+    def _label(self) -> str:
+        """Return what to call it in the warning; never the prompt."""
+        raise NotImplementedError
+
+
+def _warning(what: str, made: Origin | None) -> str:
     message = f"{what} was never awaited"
     if not made:
-        message += " (python -X dev tells where it was made)"
-    else:
-        lines = [(*place, getline(*place[:2])) for place in reversed(made)]
-        told = "".join(format_list(lines)).rstrip()
-        message = f"{message}\nIt was made at (most recent call last)\n{told}"
-    # Without source=: that would keep the call alive.
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return f"{message} (python -X dev tells where it was made)"
+    lines = [(*place, getline(*place[:2])) for place in reversed(made)]
+    places = "".join(format_list(lines)).rstrip()
+    return f"{message}\nIt was made at (most recent call last)\n{places}"

@@ -1,9 +1,9 @@
 """Many calls in one line: pulled as the pool lets them in, each outcome by itself.
 
-Strategy.  One task pulls the next request only when the last one was let in by the pool, and only
-while few enough are on their way or wait to be taken: memory follows the concurrency, however long
-the input is.  The iterator that the caller holds is a thin handle of the run; when it is dropped,
-what runs is cancelled, as with a stream.
+Strategy.  One task takes the next request from the input only when the pool has admitted the last
+one, and only while few enough are on their way or wait to be read: memory follows the concurrency,
+however long the input is.  The iterator that the caller holds is a thin handle of the run; when it
+is dropped, what runs is cancelled, as with a stream.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Outcomes(Unique, AsyncIterator[Outcome[T]]):
-    """The outcomes of many calls, as they are there, or in the order of the requests.
+    """The outcomes of many calls, as they come, or in the order of the requests.
 
     Leaving the loop early cancels what runs and takes nothing more from the input; use
     ``async with`` to have that done at the end of a block, whatever happens in it.
@@ -62,7 +62,7 @@ class Outcomes(Unique, AsyncIterator[Outcome[T]]):
         self._guard = Guard(self._run)
 
     async def __anext__(self) -> Outcome[T]:
-        """Give the next outcome.
+        """Return the next outcome.
 
         Raises:
             Exception: what the input raised, after all outcomes of what it gave before.
@@ -126,18 +126,18 @@ class _Run(Generic[T]):
         return self._exhausted and not self._tasks and not self.ready
 
     def start(self) -> None:
-        """Begin to pull, at the first step."""
+        """Start to take requests, at the first step."""
         if self._feeder is None and not self._exhausted:
             self._feeder = asyncio.create_task(self._feed())
 
     def take(self) -> Outcome[T]:
-        """Give the next outcome."""
+        """Return the next outcome."""
         self._taken += 1
         self._notify()
         return self.ready.popleft()
 
     async def change(self) -> None:
-        """Return when something has changed."""
+        """Wait until something has changed."""
         if self._changed is None or self._changed.done():
             self._changed = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._changed)
@@ -243,7 +243,7 @@ def _source(requests: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 
 
 class _Stepped(AsyncIterator[T]):
-    """An ordinary iterator, asked one by one."""
+    """An ordinary iterator as an asynchronous one."""
 
     def __init__(self, iterator: Iterable[T]) -> None:
         self._iterator = iter(iterator)

@@ -208,7 +208,7 @@ class _Sending:
         "_waited",
         "_waits",
         "_watch",
-        "slot",
+        "due_tick",
         "whole",
     )
 
@@ -232,7 +232,7 @@ class _Sending:
         self._watch, self._calls = sender.here()
         self._caller: asyncio.Task[Any] | None = None
         self._waits = self._called_off = False
-        self.slot = 0
+        self.due_tick = 0
         self._task: asyncio.Task[Any] | None = None
         self._expires = 0.0
         self._expired: tuple[Phase, float] | None = None

@@ -16,7 +16,7 @@ from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
 from aiotokengate._resources.options import OF_A_SESSION, CallOptions, parted_options
-from aiotokengate._resources.single_use import Fetched, Once
+from aiotokengate._resources.single_use import AwaitedCall, FetchedCall
 from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
@@ -89,7 +89,7 @@ _TRANSCRIPT = frozenset(TranscriptParams.__annotations__)
 _LISTS = ("include", "keywords", "known_speaker_names", "known_speaker_references", "languages")
 
 
-class SpeechCall(Fetched[bytes]):
+class SpeechCall(FetchedCall[bytes]):
     """Speech to be made: a stream of bytes.  Use it once, in one of four ways.
 
     ::
@@ -106,7 +106,7 @@ class SpeechCall(Fetched[bytes]):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Send at the first step, and give the sound as it comes."""
-        self._taken()
+        self._take("iterated")
         return _Pieces(self._fetch)
 
     @sealed
@@ -119,7 +119,7 @@ class SpeechCall(Fetched[bytes]):
             CallerError: that is a directory.
             OSError: the file can't be written.
         """
-        self._taken()
+        self._take("saved")
         return self._saved(path)
 
     async def _saved(self, path: str | os.PathLike[str]) -> Path:
@@ -131,7 +131,7 @@ class SpeechCall(Fetched[bytes]):
             return await write_whole(_Sounds(download), path)
 
 
-class TranscriptionCall(Once[Transcription]):
+class TranscriptionCall(AwaitedCall[Transcription]):
     """Speech to be written down; await it."""
 
     __slots__ = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict
 
 import attrs
@@ -164,7 +165,7 @@ def make_call(
     )
     http, policy = _sent(encoded, options, defaults), _tried(options, defaults, size)
     request = ChatRequest(http, policy, model, reading=reading)
-    return ChatCall(lambda whole: requester.open(request, whole=whole), model)
+    return ChatCall(partial(requester.open, request), model)
 
 
 def _chosen_protocol(row: Model, tools: object) -> ProtocolName:

@@ -246,7 +246,7 @@ class Conversation(Unique):
         check_turn("a conversation", options, TURN_OPTIONS)
 
         @sealed
-        async def opener(whole: bool) -> Receiver:  # noqa: FBT001 - see Opener
+        async def opener(*, whole: bool) -> Receiver:
             return await self._open(said, {**self._options, **options}, whole=whole)
 
         return ChatCall(opener, self.model)

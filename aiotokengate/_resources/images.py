@@ -25,7 +25,7 @@ from aiotokengate._resources.options import (
     Options,
     parted_options,
 )
-from aiotokengate._resources.single_use import Once
+from aiotokengate._resources.single_use import AwaitedCall
 from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.media import ImageData, image_event, images_of, usage_in
@@ -198,7 +198,7 @@ class Images(Sequence[Image]):
         return self.images[place]
 
 
-class ImageCall(Once[Images]):
+class ImageCall(AwaitedCall[Images]):
     """A request for images: await it, or iterate it for the sketches before the last one.
 
     ::
@@ -220,7 +220,7 @@ class ImageCall(Once[Images]):
 
     def __aiter__(self) -> AsyncIterator[Sketch]:
         """Send at the first step, and give each image as it comes."""
-        self._taken()
+        self._take("iterated")
         return _Sketches(self._maker, self._streamed)
 
 

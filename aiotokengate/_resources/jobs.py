@@ -1,12 +1,12 @@
-"""Slow tasks of the gateway, videos and music: awaited, followed, come back to, saved.
+"""Slow tasks of the gateway, videos and music: awaited, followed, resumed, saved.
 
-Strategy.  A :class:`Job` is what users hold: what was heard of it last, and the futures of those
-who wait for news.  It asks nothing by itself.  While somebody waits, it stands in the
-:class:`Poller` of the running loop, one for each session, which keeps all waiting jobs in a heap
-by the time when they are due, one timer for the first of them, and a task for each request on its
-way; jobs of one system that are due together share a request where the gateway can answer for
-several.  Whoever leaves takes the job out again, and the last to leave a request cancels it: when
-nobody waits there is no timer, no task and no request.  Time comes from the session's clock.
+Strategy.  A :class:`Job` is what users hold: its last status, and the futures of those who wait
+for the next.  It polls nothing by itself.  While somebody waits, it is in the :class:`Poller` of
+the running loop, one for each session, which keeps all waiting jobs in a heap by the time when
+they are due, one timer for the first of them, and a task for each request on its way; jobs of one
+system that are due together share a request where the gateway can answer for several.  Whoever
+leaves takes the job out again, and the last to leave a request cancels it: when nobody waits there
+is no timer, no task and no request.  Time comes from the session's clock.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from collections.abc import (
     Sequence,
 )
 from heapq import heappop, heappush
+from inspect import CORO_CLOSED, getcoroutinestate
 from itertools import count
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
@@ -33,7 +34,8 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed
-from aiotokengate._base.unused import origin, warn_unused
+from aiotokengate._base.single_use import CoroutineObject
+from aiotokengate._base.unused import WarnsUnused
 from aiotokengate._policy.polling import PollPlan
 from aiotokengate._resources.files import write_file
 from aiotokengate._wire.jobs import FileKind, JobFile, JobReport, JobResult, JobState, JobStatus
@@ -69,10 +71,10 @@ __all__ = [
 ]
 
 MOST_FAILURES = 5
-"""How many requests for news may fail in a row, before the one who waits is told."""
+"""How many polls may fail in a row before those who wait get the error."""
 
 REQUESTS_AT_ONCE = 16
-"""How many requests for news a session makes at a time; the jobs beyond wait for their turn."""
+"""How many polls a session sends at a time; further jobs wait for their turn."""
 
 GRID = 2.0
 """Seconds: jobs that can share a request are due at whole multiples, so that they meet."""
@@ -80,16 +82,16 @@ GRID = 2.0
 _Error = TypeVar("_Error", bound=TokenGateError)
 
 Submit: TypeAlias = "Callable[[float | None], Awaitable[tuple[JobSystem, JobReport]]]"
-"""Sends a job, within so many seconds or any time; gives where it is, and what is said of it."""
+"""Sends a job, within so many seconds or without limit; returns its system and first report."""
 
 
 class JobSystem(Protocol):
-    """What the jobs of one system have in common: how they are asked after.
+    """What the jobs of one system have in common: how they are polled.
 
     Attributes:
         name: the beginning of their ids: the system, a colon, the dialect, and where the session
             has several keys the digest of one.
-        together: how many jobs one request can ask after.
+        together: how many jobs one request can poll.
     """
 
     @property
@@ -99,20 +101,20 @@ class JobSystem(Protocol):
     def together(self) -> int: ...
 
     async def poll(self, tasks: Sequence[str]) -> Mapping[str, JobReport]:
-        """Ask after jobs, by the gateway's own ids."""
+        """Poll jobs, by the gateway's own ids."""
 
     async def cancel(self, task: str) -> None:
-        """Call a job off.
+        """Cancel a job.
 
         Raises:
             CallerError: there is no way to.
         """
 
     async def fetch(self, file: JobFile) -> Download:
-        """Begin to fetch a file."""
+        """Start to fetch a file."""
 
 
-class Job(Shared, Coroutine[Any, Any, JobResult]):
+class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
     """A video or a song in the making; nothing is sent until it is awaited or iterated.
 
     ::
@@ -130,7 +132,7 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
     a coroutine does.
     """
 
-    __slots__ = ("__weakref__", "_origin", "_runs", "_tracked", "_unused")
+    __slots__ = ("__weakref__", "_runs", "_tracked")
 
     _instead = "a Job belongs to its session; its id can be, gate.job(job.id) comes back to it"
 
@@ -152,22 +154,20 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
             task: the gateway's id of it, if it has one.
             submit: sends it.
             deadline: seconds for everything together, from the first use on.
-            secrets: gives the texts to be blanked in an error, or a status, that echoes them.
+            secrets: returns the texts to be blanked in an error, or a status, that echoes them.
         """
+        super().__init__()
         tracked = _Tracked(system, pollers, deadline, secrets)
         tracked.task, tracked.submit = task, submit
         self._tracked = tracked
-        self._origin = origin()
         self._unused = submit is not None
         self._runs: dict[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]] = {}
 
-    def __del__(self) -> None:
-        """Warn if nothing was done with it, and so it was never submitted."""
-        if self._unused:
-            warn_unused(f"Job {self._tracked.name!r}", self._origin)
+    def _label(self) -> str:
+        return f"Job {self._tracked.name!r}"
 
     def __repr__(self) -> str:
-        """Say which it is and how far."""
+        """Name the job, its state and its progress."""
         status = self.status
         if status is None:
             return f"<Job {self._tracked.name}>"
@@ -196,7 +196,7 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
 
     @property
     def status(self) -> JobStatus | None:
-        """What was heard of it last; None before anything was."""
+        """Its last known status, None before the first."""
         return self._tracked.status
 
     @property
@@ -216,56 +216,39 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
         """Wait for the result."""
         return self.result().__await__()
 
-    # A coroutine object, as what is only awaited is wrapped by asyncio, and nobody learns that the
+    # A coroutine object, as asyncio wraps what can only be awaited, and nobody learns that the
     # wrapper was cancelled before its first step.  Each task that runs the job waits by itself.
 
-    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Run a step, as a task does."""
-        task, run = self._taken()
-        given = run.send(value)
-        self._runs[task] = run
-        return given
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Raise inside, as a cancelled task does."""
-        task, run = self._taken()
-        try:
-            given = run.throw(*error)
-        finally:
-            del error  # which may quote what came
-        self._runs[task] = run
-        return given
+    def _running(self) -> Coroutine[Any, Any, JobResult]:
+        task = _current_task()
+        run = self._runs.get(task)
+        if run is None or getcoroutinestate(run) == CORO_CLOSED:
+            run = self._runs[task] = self.result()
+            if task is not None:
+                task.add_done_callback(lambda done: self._runs.pop(done, None))
+        return run
 
     def close(self) -> None:
-        """Stop waiting, as a task does; a job that was never used stays silent, and unsent."""
-        _, run = self._taken()
-        run.close()
-
-    def _taken(
-        self,
-    ) -> tuple[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]]:
-        """Return what the running task waits with; one that ends or fails is not put back."""
-        task = _current_task()
-        return task, self._runs.pop(task, None) or self.result()
+        """Stop waiting, as a task does; an unused job is not sent, and does not warn."""
+        self._unused = False
+        run = self._runs.get(_current_task())
+        if run is not None:
+            run.close()
 
     def __aiter__(self) -> AsyncIterator[JobStatus]:
-        """Give each change of its status, the last one being "done"."""
+        """Iterate over the changes of its status, the last one being "done"."""
         self._unused = False
         return _Statuses(self._tracked)
-
-    def hand_over(self) -> None:
-        """Take it that somebody else was to use it: it may still be used, and does not warn."""
-        self._unused = False
 
     # Used from here on, and not from a first step on that may be cancelled before it is made.
 
     def result(self) -> Coroutine[Any, Any, JobResult]:
-        """Submit the job if that was not done, and give its result once it is there.
+        """Submit the job if that was not done, and return its result once it is there.
 
         Raises:
             JobFailed: it failed.
             TimedOut: the deadline passed; the job goes on at the gateway.
-            TokenGateError: it could not be submitted, or asked after.
+            TokenGateError: it could not be submitted, or polled.
         """
         self._unused = False
         return self._result()
@@ -292,7 +275,7 @@ class Job(Shared, Coroutine[Any, Any, JobResult]):
         return self
 
     def cancel(self) -> Coroutine[Any, Any, None]:
-        """Call the job off at the gateway; harmless when it has ended.
+        """Cancel the job at the gateway; harmless when it has ended.
 
         Raises:
             CallerError: it has no id yet, or its system has no way to.
@@ -360,14 +343,14 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 class _Tracked:
-    """What a job knows of itself: who waits for it, and when it is to be asked after.
+    """The state of a job: who waits for it, and when it is polled next.
 
     Attributes:
         system: it belongs to; ``task``: the gateway's id of it.
         submit: sends it; None once that was done.
-        report: what was heard last.
+        report: the last one.
         changes: of its status, counted.
-        due: when it is to be asked after again, by the session's clock.
+        due: when it is polled next, by the session's clock.
         alone: whether its id may spoil a request that it shares.
     """
 
@@ -406,7 +389,7 @@ class _Tracked:
         self.due: float = 0.0
         self.alone: bool = False
         self._pollers = pollers
-        self._deadline = deadline
+        self._deadline = inf if deadline is None else deadline
         self._secrets = secrets
         self._plan = PollPlan()
         self._failures = 0
@@ -437,7 +420,7 @@ class _Tracked:
     # --- waiting --------------------------------------------------------------------------------
 
     async def submitted(self) -> None:
-        """Return once it was sent; one who comes later waits for the one who sends it."""
+        """Send it, or wait until somebody else has."""
         if self._began is None:
             self._began = self._pollers.clock.now()
         if self.submit is not None:
@@ -449,7 +432,8 @@ class _Tracked:
 
     async def _send(self, submit: Submit) -> None:
         try:
-            self.system, report = await submit(self._left())
+            left = self._left()
+            self.system, report = await submit(None if left == inf else left)
         except TokenGateError as error:
             self._failed = error
             return
@@ -458,16 +442,16 @@ class _Tracked:
         self.heard(report)
 
     async def changed(self, seen: int) -> int:
-        """Return once there were more changes than ``seen``, or it has ended."""
+        """Wait until there were more changes than ``seen``, or it has ended."""
         await self.submitted()
         while self.changes == seen and not self.ended:
             await self.news()
         return self.changes
 
     async def news(self) -> None:
-        """Return when it was heard of."""
+        """Wait for the next report."""
         left = self._left()
-        if left is not None and left <= 0:
+        if left <= 0:
             raise self._too_late()
         try:
             self._pollers.check_open()
@@ -475,7 +459,7 @@ class _Tracked:
             raise self.goes_on(error) from None
         parked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         poller = self._pollers.here()
-        timer = None if left is None else self._timer(left, parked)
+        timer = None if left == inf else self._timer(left, parked)
         self._parked.add(parked)
         poller.join(self)
         try:
@@ -486,8 +470,8 @@ class _Tracked:
             if timer is not None:
                 timer.cancel()
 
-    def _left(self) -> float | None:
-        if self._deadline is None or self._began is None:
+    def _left(self) -> float:
+        if self._began is None:
             return self._deadline
         return self._began + self._deadline - self._pollers.clock.now()
 
@@ -499,19 +483,18 @@ class _Tracked:
         return self._pollers.clock.call_later(left, ring)
 
     def _too_late(self) -> TimedOut:
-        assert self._deadline is not None  # noqa: S101 - for the type checker
         return self.goes_on(TimedOut("deadline", self._deadline))
 
     def goes_on(self, error: _Error) -> _Error:
-        """Add to an error how the job is come back to."""
+        """Add to an error how to come back to the job."""
         if self.task:
             error.add_note(f"the job goes on: come back to it with gate.job({self.name!r})")
         return error
 
-    # --- what the poller tells ------------------------------------------------------------------
+    # --- for the poller -------------------------------------------------------------------------
 
     def heard(self, report: JobReport) -> None:
-        """Take what was said of it."""
+        """Take a report, and wake those who wait."""
         report = self._without_echoes(report)
         before, self.report = self.status, report
         self._failures = 0
@@ -535,7 +518,7 @@ class _Tracked:
         return attrs.evolve(report, status=clean)
 
     def missed(self, error: TokenGateError) -> None:
-        """Take that it could not be asked after; some failures in a row are borne."""
+        """Take the error of a poll; a few in a row are tolerated."""
         self._failures += 1
         error.redact(self._secrets())
         self.plan()
@@ -545,13 +528,13 @@ class _Tracked:
         self.break_off(self.goes_on(error))
 
     def break_off(self, error: TokenGateError) -> None:
-        """Tell those who wait that it can't be asked after."""
+        """Raise an error in those who wait."""
         for parked in self._parked:
             if not parked.done():
                 parked.set_exception(error)
 
     def plan(self) -> None:
-        """Say when it is to be asked after again."""
+        """Set when it is polled next."""
         now = self._pollers.clock.now()
         progress = self.status.progress if self.status else None
         self.due = now + self._plan.next_wait(now, progress, random.random)
@@ -585,13 +568,13 @@ class _Statuses(AsyncIterator[JobStatus]):
 
 
 def _may_pass(error: TokenGateError) -> bool:
-    """Say whether a failure may be gone at the next request."""
+    """Return whether the next request may succeed."""
     if isinstance(error, StatusError):
         return error.retryable
     return isinstance(error, TransportError | WireError)
 
 
-# --- asking after all jobs ----------------------------------------------------------------------
+# --- polling all jobs ---------------------------------------------------------------------------
 
 
 class Pollers:
@@ -613,7 +596,7 @@ class Pollers:
             raise self._ended()
 
     def here(self) -> Poller:
-        """Give the running loop's."""
+        """Return the poller of the running loop."""
         loop = asyncio.get_running_loop()
         poller = self._pollers.get(loop)
         if poller is None:
@@ -623,7 +606,7 @@ class Pollers:
         return poller
 
     def close(self, ended: Callable[[], TokenGateError]) -> None:
-        """Tell all who wait on the running loop that the session has ended, and who will wait."""
+        """End the waiting on the running loop with an error, and whatever waits later."""
         self._ended = ended
         poller = self._pollers.pop(asyncio.get_running_loop(), None)
         if poller is not None:
@@ -631,36 +614,36 @@ class Pollers:
 
 
 class Poller:
-    """Asks after all jobs that somebody waits for, in one event loop."""
+    """Polls all jobs that somebody waits for, in one event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiting: dict[_Tracked, int] = {}
         self._heap: list[tuple[float, int, _Tracked]] = []
         self._numbers = count()
-        self._asked: dict[_Tracked, asyncio.Task[Mapping[str, JobReport]]] = {}
-        self._asking: dict[asyncio.Task[Mapping[str, JobReport]], tuple[_Tracked, ...]] = {}
+        self._polled: dict[_Tracked, asyncio.Task[Mapping[str, JobReport]]] = {}
+        self._polls: dict[asyncio.Task[Mapping[str, JobReport]], tuple[_Tracked, ...]] = {}
         self._timer: Timer | None = None
 
     def __repr__(self) -> str:
-        return f"<Poller {len(self._waiting)} waiting, {len(self._asking)} requests>"
+        return f"<Poller {len(self._waiting)} waiting, {len(self._polls)} requests>"
 
     def join(self, job: _Tracked) -> None:
-        """Ask after a job from now on, once more for each who joins."""
+        """Poll a job from now on, for one more who waits."""
         waiters = self._waiting.get(job, 0)
         self._waiting[job] = waiters + 1
-        if not waiters and job not in self._asked:
+        if not waiters and job not in self._polled:
             self._push(job)
             self._arrange()
 
     def leave(self, job: _Tracked) -> None:
-        """Ask after it no more, once all have left."""
+        """Stop polling a job once all have left."""
         self._waiting[job] -= 1
         if self._waiting[job]:
             return
         del self._waiting[job]
-        task = self._asked.get(job)
-        if task is not None and not any(other in self._waiting for other in self._asking[task]):
+        task = self._polled.get(job)
+        if task is not None and not any(other in self._waiting for other in self._polls[task]):
             task.cancel()
         if not self._waiting:
             self._heap.clear()
@@ -675,7 +658,7 @@ class Poller:
         heappush(self._heap, (job.due, next(self._numbers), job))
 
     def _is_stale(self, due: float, job: _Tracked) -> bool:
-        return job not in self._waiting or job in self._asked or due != job.due
+        return job not in self._waiting or job in self._polled or due != job.due
 
     def _arrange(self) -> None:
         """Set the timer to the moment when the first job is due."""
@@ -684,50 +667,50 @@ class Poller:
             self._timer = None
         while self._heap and self._is_stale(self._heap[0][0], self._heap[0][2]):
             heappop(self._heap)
-        if self._heap and len(self._asking) < REQUESTS_AT_ONCE:
+        if self._heap and len(self._polls) < REQUESTS_AT_ONCE:
             wait = max(0.0, self._heap[0][0] - self._clock.now())
             self._timer = self._clock.call_later(wait, self._fire)
 
     def _fire(self) -> None:
-        """Ask after the jobs that are due, as many at once as may be."""
+        """Poll the jobs that are due, as many at once as may be."""
         now = self._clock.now()
         groups: dict[str, list[_Tracked]] = {}
-        while self._heap and self._heap[0][0] <= now and len(self._asking) < REQUESTS_AT_ONCE:
+        while self._heap and self._heap[0][0] <= now and len(self._polls) < REQUESTS_AT_ONCE:
             due, _, job = heappop(self._heap)
             if not self._is_stale(due, job):
                 self._gather(groups, job)
         for jobs in groups.values():
-            self._ask(tuple(jobs))
+            self._poll(tuple(jobs))
         self._arrange()
 
     def _gather(self, groups: dict[str, list[_Tracked]], job: _Tracked) -> None:
-        """Put a job with others of its kind, and ask when they are as many as may be."""
+        """Put a job with others of its system, and poll them when one request holds no more."""
         if job.alone or job.system.together == 1:
-            self._ask((job,))
+            self._poll((job,))
             return
         group = groups.setdefault(job.system.name, [])
         if job in group:
             return
         group.append(job)
         if len(group) >= job.system.together:
-            self._ask(tuple(group))
+            self._poll(tuple(group))
             group.clear()
 
-    def _ask(self, jobs: tuple[_Tracked, ...]) -> None:
+    def _poll(self, jobs: tuple[_Tracked, ...]) -> None:
         if not jobs:
             return
         coroutine = jobs[0].system.poll([job.task for job in jobs])
         task = asyncio.ensure_future(coroutine)
-        self._asking[task] = jobs
-        self._asked.update(dict.fromkeys(jobs, task))
+        self._polls[task] = jobs
+        self._polled.update(dict.fromkeys(jobs, task))
         task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[Mapping[str, JobReport]]) -> None:
-        jobs = self._asking.pop(task)
+        jobs = self._polls.pop(task)
         for job in jobs:
-            del self._asked[job]
+            del self._polled[job]
         if not task.cancelled():
-            _tell(jobs, task)
+            _report(jobs, task)
         for job in jobs:
             if job in self._waiting:
                 self._push(job)
@@ -737,7 +720,7 @@ class Poller:
 _SPOILT = (BadRequest, ModelNotFound)
 
 
-def _tell(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]]) -> None:
+def _report(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]]) -> None:
     error = task.exception()
     reports = {} if error is not None else task.result()
     for job in jobs:
@@ -749,10 +732,10 @@ def _tell(jobs: tuple[_Tracked, ...], task: asyncio.Task[Mapping[str, JobReport]
             job.alone = True
             job.plan()
         else:
-            _tell_failure(job, error)
+            _fail(job, error)
 
 
-def _tell_failure(job: _Tracked, error: BaseException | None) -> None:
+def _fail(job: _Tracked, error: BaseException | None) -> None:
     if error is None:
         message = f"expected the gateway to tell of job {job.task!r}, it did not"
         error = WireError(message)
@@ -772,7 +755,7 @@ def _unforeseen(error: BaseException) -> TokenGateError:
 
 
 def _places(path: str | os.PathLike[str], files: Sequence[JobFile]) -> list[Path]:
-    """Give the path of each file, with the directories made."""
+    """Return the path of each file, with the directories made."""
     text = os.fspath(path)
     if "{" in text:
         places = [_filled(text, file, index) for index, file in enumerate(files, 1)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form
-from aiotokengate._resources.single_use import Fetched
+from aiotokengate._resources.single_use import FetchedCall
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Json
@@ -24,7 +24,7 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-class RawCall(Fetched[Json]):
+class RawCall(FetchedCall[Json]):
     """One request, not yet sent.  Use it once, in one of two ways.
 
     ::

@@ -1,8 +1,8 @@
-"""Letting a model call functions, turn after turn, until it answers.
+"""Let a model call functions, turn after turn, until it answers.
 
 Strategy.  One turn is one chat call, read to its end; then all its complete calls run side by
-side, within a bound, and what they gave goes back with whatever the vendor wants returned of its
-own turn.  A function that fails is no error here: the model is told, and may try again.
+side, within a bound, and their results go back with whatever the vendor wants returned of its own
+turn.  A function that fails is no error here: the model gets the error, and may try again.
 A call that was cut short, or of a reply that lost a frame, never runs.  A reply that the vendor
 has paused is sent back for it to go on.
 """
@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
 
 import attrs
 
-from aiotokengate._base.copying import Unique
-from aiotokengate._base.unused import origin, warn_unused
+from aiotokengate._base.single_use import SingleUse
 from aiotokengate._resources.structured import Tool, result_text, tool_of
 from aiotokengate.errors import CallerError, ResponseInvalid
 from aiotokengate.types import Delta, Json, Parsed_co, Reply, ToolCall
@@ -37,13 +36,13 @@ MOST_PAUSES = 10
 
 @attrs.frozen
 class ToolOutcome:
-    """What became of one call of a function.
+    """The result of one call of a function.
 
     Attributes:
         call: as the model made it.
         result: what the function returned.
         error: what it raised, or why it was not called.
-        text: what the model is told.
+        text: what the model gets.
     """
 
     call: ToolCall
@@ -52,7 +51,7 @@ class ToolOutcome:
     text: str = attrs.field(default="", repr=False)
 
     def message(self) -> dict[str, Json]:
-        """Give the message that answers the call."""
+        """Return the message that answers the call."""
         return {"role": "tool", "tool_call_id": self.call.id, "content": self.text}
 
 
@@ -88,30 +87,78 @@ class Bounds:
 
 
 class ToolCalls(
-    Unique,
+    SingleUse["_Run[Parsed_co]", ToolRun[Parsed_co]],
     AsyncIterator[Delta | ToolOutcome],
-    Coroutine[Any, Any, ToolRun[Parsed_co]],
     Generic[Parsed_co],
 ):
     """A run, not yet begun: await it for its :class:`ToolRun`, or iterate it.
 
-    Iterating gives the deltas of every turn and, between turns, each :class:`ToolOutcome`;
+    Iterating it returns the deltas of every turn and, between turns, each :class:`ToolOutcome`;
     afterwards ``result`` is the run.  Leaving the iteration, or dropping it, ends everything.
 
     It is a coroutine object, so that ``create_task`` and the like take it; one that is dropped
     unused warns, as a coroutine does.
     """
 
+    __slots__ = ("_run",)
+
     _instead = "a run is used once, make another one with run_tools()"
 
     def __init__(
         self,
         ask: Ask,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Sequence[Mapping[str, Json]],
         tools: Mapping[str, Tool],
         bounds: Bounds,
     ) -> None:
         """Keep what to ask; nothing is sent."""
+        self._run: _Run[Parsed_co] = _Run(ask, messages, tools, bounds)
+        super().__init__(self._run, "run_tools()")
+
+    def _label(self) -> str:
+        return f"{type(self).__name__} of {self._name}"
+
+    def _take(self, use: str) -> _Run[Parsed_co]:
+        self._use, self._unused = use, False
+        return self._run
+
+    def _awaited(self, start: _Run[Parsed_co]) -> Coroutine[Any, Any, ToolRun[Parsed_co]]:
+        return start.finished()
+
+    @property
+    def result(self) -> ToolRun[Parsed_co] | None:
+        """The run, once it has ended."""
+        return self._run.result
+
+    def __aiter__(self) -> Self:
+        """Iterate it."""
+        self._take("iterated")
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Delta | ToolOutcome]:
+        """Return the next delta, or the next outcome."""
+        return self._take("iterated").next()
+
+
+@attrs.define(eq=False, repr=False)
+class _Turn:
+    """The turn of the model that is arriving."""
+
+    call: ChatCall
+    stream: ChatStream
+    deltas: AsyncIterator[Delta]
+
+
+class _Run(Generic[Parsed_co]):
+    """The turns of a run, one after the other."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        messages: Sequence[Mapping[str, Json]],
+        tools: Mapping[str, Tool],
+        bounds: Bounds,
+    ) -> None:
         self.result: ToolRun[Parsed_co] | None = None
         self._ask = ask
         self._messages = list(messages)
@@ -121,91 +168,45 @@ class ToolCalls(
         self._pauses = 0
         self._outcomes: list[ToolOutcome] = []
         self._waiting: deque[ToolOutcome] = deque()
-        self._call: ChatCall | None = None
-        self._stream: ChatStream | None = None
-        self._deltas: AsyncIterator[Delta] | None = None
-        self._coroutine: Coroutine[Any, Any, ToolRun[Parsed_co]] | None = None
-        self._unused = True
-        self._origin = origin()
+        self._turn: _Turn | None = None
 
-    def __del__(self) -> None:
-        """Warn if it was never used."""
-        if self._unused:
-            warn_unused("ToolCalls of run_tools()", self._origin)
-
-    def __await__(self) -> Generator[Any, Any, ToolRun[Parsed_co]]:
+    async def finished(self) -> ToolRun[Parsed_co]:
         """Run to the end."""
-        self._unused = False
-        return self._run().__await__()
-
-    def send(self, value: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Run a step, as a task does."""
-        return self._begun().send(value)
-
-    def throw(self, *error: Any) -> Any:  # noqa: ANN401 - the coroutine protocol
-        """Raise inside, as a cancelled task does."""
-        return self._begun().throw(*error)
-
-    def close(self) -> None:
-        """Give up; a run that never began stays silent."""
-        self._unused = False
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    def hand_over(self) -> None:
-        """Take it that somebody else was to use it: it may still be used, and does not warn."""
-        self._unused = False
-
-    def _begun(self) -> Coroutine[Any, Any, ToolRun[Parsed_co]]:
-        self._unused = False
-        if self._coroutine is None:
-            self._coroutine = self._run()
-        return self._coroutine
-
-    def __aiter__(self) -> Self:
-        """Iterate it."""
-        self._unused = False
-        return self
-
-    async def _run(self) -> ToolRun[Parsed_co]:
-        async for _ in self:
-            pass
-        assert self.result is not None  # noqa: S101 - set by the end of the iteration
+        while self.result is None:
+            await self._step()
+        self._waiting.clear()
         return self.result
 
-    async def __anext__(self) -> Delta | ToolOutcome:
-        """Give the next delta, or the next outcome."""
-        self._unused = False
+    async def next(self) -> Delta | ToolOutcome:
+        """Return the next delta, or the next outcome."""
         try:
-            while True:
-                if self._waiting:
-                    return self._waiting.popleft()
+            while not self._waiting:
                 if self.result is not None:
                     raise StopAsyncIteration
-                if self._deltas is None:
-                    await self._begin_turn()
-                delta = await self._next_delta()
+                delta = await self._step()
                 if delta is not None:
                     return delta
-                await self._end_turn()
+            return self._waiting.popleft()
         finally:
             del self
 
-    async def _begin_turn(self) -> None:
-        self._call = self._ask(self._messages)
-        self._stream = await self._call.__aenter__()
-        self._deltas = aiter(self._stream)
+    async def _step(self) -> Delta | None:
+        """Return the next delta of a turn, None when the turn has ended."""
+        turn = self._turn = self._turn or await self._begin_turn()
+        delta = await anext(turn.deltas, None)
+        if delta is None:
+            await self._end_turn(turn)
+        return delta
 
-    async def _next_delta(self) -> Delta | None:
-        assert self._deltas is not None  # noqa: S101 - a turn has begun
-        return await anext(self._deltas, None)
+    async def _begin_turn(self) -> _Turn:
+        call = self._ask(self._messages)
+        stream = await call.__aenter__()
+        return _Turn(call, stream, aiter(stream))
 
-    async def _end_turn(self) -> None:
-        assert self._stream is not None  # noqa: S101 - a turn has begun
-        assert self._call is not None  # noqa: S101 - the same
-        reply = await self._stream.reply()
-        await self._call.__aexit__(None, None, None)
-        self._call = self._stream = self._deltas = None
+    async def _end_turn(self, turn: _Turn) -> None:
+        reply = await turn.stream.reply()
+        await turn.call.__aexit__(None, None, None)
+        self._turn = None
         self._replies.append(reply)
         self._messages.append(reply.message())
         calls = [call for call in reply.tool_calls if call.complete]
@@ -254,8 +255,8 @@ class ToolCalls(
             return ToolOutcome(call, None, error, f"Error: {type(error).__name__}: {late}")
 
 
-async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its result
-    """Call a function; one that is not ``async`` in a thread, so that nothing else waits."""
+async def _called(tool: Tool, arguments: Mapping[str, Json]) -> object:
+    """Call a function, in a thread unless it is ``async``, so that nothing else waits."""
     if inspect.iscoroutinefunction(tool.function):
         return await tool.function(**arguments)
     result = await asyncio.to_thread(tool.function, **arguments)
@@ -263,7 +264,7 @@ async def _called(tool: Tool, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN
 
 
 def checked_tools(tools: object) -> dict[str, Tool]:
-    """Give the functions by name.
+    """Return the functions by name.
 
     Raises:
         CallerError: one is no function, or two have the same name.
@@ -273,8 +274,8 @@ def checked_tools(tools: object) -> dict[str, Tool]:
         message = f"expected tools as a list of functions, got {got}"
         raise CallerError(message)
     named: dict[str, Tool] = {}
-    for given in tools:
-        tool = given if isinstance(given, Tool) else tool_of(given)
+    for one in tools:
+        tool = one if isinstance(one, Tool) else tool_of(one)
         if tool.name in named:
             message = f"expected tools with different names, got {tool.name!r} twice"
             raise CallerError(message)
@@ -283,7 +284,7 @@ def checked_tools(tools: object) -> dict[str, Tool]:
 
 
 def checked_bounds(rounds: object, at_once: object, seconds: object) -> Bounds:
-    """Check how far a run may go.
+    """Return how far a run may go.
 
     Raises:
         CallerError: an argument is wrong.

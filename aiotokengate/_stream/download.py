@@ -2,8 +2,8 @@
 
 Strategy.  As with a :mod:`receiver <aiotokengate._stream.receiver>`, what reads (:class:`_Flow`)
 and what users hold (:class:`Download`) are two objects: the traceback of a cancelled task may keep
-the first alive, and dropping the second closes the connection at once and gives the place in the
-pool back.
+the first alive, and dropping the second closes the connection at once and frees the place in the
+pool.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class DownloadSettings:
         limit: when the call must have ended, in seconds since then, with phase and setting.
         stall: seconds of silence that are too long.
         most: bytes that :meth:`Download.read` takes at most.
-        attempts: how often in all it may be asked for without a byte of progress.
-        again: asks for the same once more with headers beside its own, sending so many times at
-            most; or None where that can't be done.
+        attempts: how often in all it may be requested without a byte of progress.
+        again: requests the same once more with further headers, sending so many times at most;
+            None where that can't be done.
         headers: of the answer.
-        secrets: gives the texts to be blanked in an error that echoes them.
-        made: the attempts of the call, which every error tells of.
+        secrets: returns the texts to be blanked in an error that echoes them.
+        made: the attempts of the call, for its errors.
     """
 
     clock: Clock
@@ -94,7 +94,7 @@ class DownloadSettings:
     made: tuple[Attempt, ...] = ()
 
     def error_in(self, parsed: object, body: bytes) -> StatusError | None:
-        """Give the error that is in a part of the answer, if there is one."""
+        """Return the error that is in a part of the answer, if there is one."""
         problem = find_problem(parsed)
         if problem is None:
             return None
@@ -115,12 +115,12 @@ class _Flow:
         "_since",
         "_thread",
         "_waited",
+        "due_tick",
         "ended",
         "error",
         "hold",
         "on_end",
         "settings",
-        "slot",
         "watch",
     )
 
@@ -135,12 +135,12 @@ class _Flow:
         self._reading = False
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # in those before it that were called off
-        self.slot = 0
+        self.due_tick = 0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
     async def read(self) -> bytes:
-        """Give the next bytes, b"" at the end.
+        """Return the next bytes, b"" at the end.
 
         Raises:
             CallerError: somebody else reads, or another loop.
@@ -188,7 +188,7 @@ class _Flow:
         self.on_end(error)
 
     def abandon(self) -> None:
-        """End, from whichever thread the last reader was dropped in."""
+        """End, whichever thread the last reader was dropped in."""
         if self.ended or self._loop.is_closed():
             return
         if threading.get_ident() == self._thread:
@@ -197,7 +197,7 @@ class _Flow:
             self._loop.call_soon_threadsafe(self.end)
 
     def tick(self, now: float) -> float:
-        """Look at the clocks, and give the time before which none can run out."""
+        """Look at the clocks, and return the time before which none can run out."""
         settings = self.settings
         waited = self._waited + (now - self._since if self._reading else 0.0)
         error, again = run_out(settings.limit, settings.began, settings.stall, waited, now)
@@ -223,7 +223,7 @@ class Download(Unique):
         status: the HTTP status.
         headers: of the answer.
         request_id: the gateway's id of the request.
-        endpoint: which key it was asked with, as a digest; "" where there is one only.
+        endpoint: the key that was used, as a digest; "" where there is one only.
     """
 
     __slots__ = ("__weakref__", "_flow", "_guard", "endpoint", "headers", "request_id", "status")
@@ -238,7 +238,7 @@ class Download(Unique):
         headers: Mapping[str, str],
         request_id: str | None,
     ) -> None:
-        """Take over an answer."""
+        """Take over an answer whose headers have come."""
         self.status: int = status
         self.headers: Mapping[str, str] = headers
         self.request_id: str | None = request_id
@@ -252,12 +252,12 @@ class Download(Unique):
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def __repr__(self) -> str:
-        """Say what it is."""
+        """Name the status, the type and the state."""
         state = "ended" if self._flow.ended else "open"
         return f"<Download {self.status} {self.content_type or 'untyped'} {state}>"
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the bytes as they come."""
+        """Iterate over the bytes as they come."""
         return _Pieces(self._flow, self._guard)
 
     async def __aenter__(self) -> Self:
@@ -283,16 +283,16 @@ class Download(Unique):
         on_end: Callable[[TokenGateError | None], object],
         hold: Hold | None = None,
     ) -> None:
-        """Have its clocks looked at, be told when it ends, and tell who reads; for the session."""
+        """Watch its clocks, and set what to call when it ends or is read; for the session."""
         self._flow.watch, self._flow.on_end, self._flow.hold = watch, on_end, hold
         watch.add(self._flow)
 
     def close(self) -> None:
-        """Drop what is left, and give the place in the pool back."""
+        """Drop what is left, and free the place in the pool."""
         self._flow.end()
 
     async def read(self) -> bytes:
-        """Give all bytes.
+        """Return all bytes.
 
         Raises:
             WireError: there are more than ``max_reply_bytes``.
@@ -313,7 +313,7 @@ class Download(Unique):
             del self
 
     async def json(self) -> Json:
-        """Give the parsed JSON.
+        """Return the parsed JSON.
 
         Raises:
             WireError: it is none.
@@ -361,7 +361,7 @@ class Download(Unique):
         return error
 
     def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Give the events of an event stream, ``[DONE]`` included.
+        """Iterate over the events of an event stream, ``[DONE]`` included.
 
         JSON in place of a stream, whatever its type says, is one event; an error in its place, or
         bare among the events, is raised.
@@ -410,7 +410,7 @@ def make_room(target: Path) -> None:
 
 
 async def _saved(target: Path, write: Callable[[_Writer], Awaitable[None]]) -> Path:
-    """Have a file written beside its place, and put it there."""
+    """Write a file beside its place, then move it there."""
     await asyncio.to_thread(make_room, target)
     beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     file = await asyncio.to_thread(beside.open, "wb")
@@ -464,7 +464,7 @@ class _Writer:
 
 
 async def _write_all(download: Download, writer: _Writer) -> None:
-    """Write a download to a file, asking for the rest where it is cut."""
+    """Write a download to a file, requesting the rest where it is cut."""
     settings = download._flow.settings  # noqa: SLF001 - of this module
     most, again = settings.attempts - 1, settings.again
     left, furthest, whole = most, 0, download.headers
@@ -495,7 +495,7 @@ async def _rest_of(
     again: Callable[[Mapping[str, str]], Awaitable[Download]],
     writer: _Writer,
 ) -> Download:
-    """Ask for what is missing; for all of it where that is of another file, or can't be had."""
+    """Request what is missing; all of it where that is of another file, or can't be had."""
     if writer.size:
         try:
             download = await again(_range_headers(headers, writer.size))
@@ -514,7 +514,7 @@ async def _rest_of(
 
 
 def _range_headers(headers: Mapping[str, str], start: int) -> dict[str, str]:
-    """Ask for the rest from a byte on, if the file is still the one that it was."""
+    """Return headers that ask for the rest from a byte on, if the file has not changed."""
     tag = headers.get("ETag", "")
     mark = headers.get("Last-Modified", "") if tag.startswith("W/") or not tag else tag
     unchanged = {"If-Range": mark} if mark else {}
@@ -522,7 +522,7 @@ def _range_headers(headers: Mapping[str, str], start: int) -> dict[str, str]:
 
 
 def _goes_on(download: Download, before: Mapping[str, str], start: int) -> bool:
-    """Whether an answer is the rest of the same file, as far as it tells."""
+    """Return whether an answer is the rest of the same file, as far as it says."""
     headers = download.headers
     tags = [said.get("ETag") for said in (before, headers)]
     found = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
@@ -532,7 +532,7 @@ def _goes_on(download: Download, before: Mapping[str, str], start: int) -> bool:
 
 
 def _is_over(error: TransportError) -> bool:
-    """Say whether there is no time for more."""
+    """Return whether there is no time left."""
     return isinstance(error, TimedOut) and error.phase in ("total", "deadline")
 
 
@@ -605,7 +605,7 @@ class _Events(AsyncIterator[ServerSentEvent]):
                 self._judge(line)
 
     async def _take_json(self, data: bytes) -> None:
-        """Take JSON that came in place of a stream; gateways give it the type of one."""
+        """Take JSON that came in place of a stream; gateways label it as one."""
         self._decoder = None
         pieces, size = [data], len(data)
         while (piece := await self._flow.read()) and size <= self._flow.settings.most:
@@ -619,7 +619,7 @@ class _Events(AsyncIterator[ServerSentEvent]):
             self._error = WireError(message)
 
     def _judge(self, body: bytes) -> bool:
-        """Look for an error in what should have been an event; say whether it is JSON at all."""
+        """Look for an error in what should have been an event; return whether it is JSON."""
         try:
             parsed = loads(body)
         except (ValueError, RecursionError):

@@ -31,22 +31,16 @@ from weakref import WeakSet
 import attrs
 
 from aiotokengate._base.copying import Unique
-from aiotokengate._stream.clocks import run_out
-from aiotokengate._wire.fold import fold
-from aiotokengate._wire.framing import Framing, Verdict
+from aiotokengate._stream.clocks import limited, run_out
+from aiotokengate._wire.fold import fold, parsed_answer
+from aiotokengate._wire.framing import Framing
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate._wire.transcript import ANSWER, REASONING
-from aiotokengate.errors import (
-    CallerError,
-    ResponseInvalid,
-    StreamInterrupted,
-    TokenGateError,
-)
+from aiotokengate.errors import CallerError, StreamInterrupted, TokenGateError
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
-    from types import TracebackType
 
     from aiotokengate._policy.timeouts import Timeout
     from aiotokengate._pool.holding import Hold
@@ -62,7 +56,6 @@ __all__ = [
     "Guard",
     "Receiver",
     "ReceiverSettings",
-    "limited",
     "raise_if",
 ]
 
@@ -70,12 +63,12 @@ HELD_OPEN = "the gateway neither ended nor closed the stream; it was closed here
 """The note on a reply that was over as far as its choices could be believed."""
 
 _LATER = cycle(range(BLOCK))
-"""Entries by which the receivers pack their transcripts later than others: a thousand streams that
-began together must not all pack in the same moment, and let each other wait."""
+"""How many entries later than the last one a receiver packs its transcript: a thousand streams
+that began together must not all pack at the same moment, and delay each other."""
 
 
 class Body(Protocol):
-    """The body of an answer, as the transport gives it, and what its head said."""
+    """The body of an answer, as the transport has it, and what its head said."""
 
     headers: Mapping[str, str]
 
@@ -88,10 +81,10 @@ class Body(Protocol):
         """Await the next bytes, b"" at the end; being cancelled loses nothing."""
 
     def at_end(self) -> bool:
-        """Whether ``read`` would give b"" at once."""
+        """Return whether ``read`` would return b"" at once."""
 
     def salvage(self) -> bytes:
-        """Give what had arrived before the error that ``read`` raised."""
+        """Return what had arrived before the error that ``read`` raised."""
 
     def explain(self, error: Exception) -> TokenGateError:
         """Translate an error that ``read`` raised; raise it again if it is none of the network."""
@@ -107,12 +100,18 @@ class Body(Protocol):
 class ReceiverSettings:
     """What a receiver has to know of its call.
 
-    ``began`` is the clock's time at the beginning of the call; ``limit`` is when it must have
-    ended, in seconds since then, with the phase and the setting to name when it has not;
-    ``prompt_tokens`` estimates the prompt;
-    ``parse`` makes the value of a whole answer, or raises :class:`ResponseInvalid`; ``strict``:
-    whether a frame that can't be read ends the reply; ``secrets`` gives what is blanked where an
-    error echoes it.
+    Attributes:
+        clock: of the session.
+        timeout: of the call.
+        began: the clock's time at the beginning of the call.
+        limit: when the call must have ended, in seconds since then, with the phase and the
+            setting to name when it has not.
+        max_reply_bytes: that the body may have.
+        prompt_tokens: estimates the prompt.
+        parse: makes the value of a whole answer, or raises
+            :class:`~aiotokengate.errors.ResponseInvalid`.
+        strict: whether a frame that can't be read ends the reply.
+        secrets: returns what is blanked where an error echoes it.
     """
 
     clock: Clock
@@ -127,24 +126,24 @@ class ReceiverSettings:
 
 
 class Abandonable(Protocol):
-    """Something that can be let go of, synchronously, from any thread."""
+    """Something that can be abandoned, synchronously, from any thread."""
 
     def abandon(self) -> None:
-        """Let go."""
+        """Stop, and free what it holds."""
 
 
 class Guard(Unique):
-    """Held by everyone who may still read; when the last holder is gone, the target is let go."""
+    """Held by all who may still read; when the last holder is gone, the target is abandoned."""
 
     __slots__ = ("target",)
 
-    _instead = "a second one would let go of what the first one still holds"
+    _instead = "a second one would close what the first one still holds"
 
     def __init__(self, target: Abandonable) -> None:
         self.target: Abandonable = target
 
     def __del__(self) -> None:
-        """Let go at once: closing a response needs no await."""
+        """Abandon the target at once: closing a response needs no await."""
         self.target.abandon()
 
 
@@ -155,7 +154,7 @@ class Reader(Protocol):
 
 
 class Receiver:
-    """Pulls one reply out of its body into its transcript.
+    """Reads one reply from its body into its transcript.
 
     Attributes:
         log: the transcript.
@@ -164,9 +163,13 @@ class Receiver:
         status: of the reply, once ended.
         headers: of the answer.
         request_id: of the answer.
-        timeline: what happened when; ``attempts``: what was tried.
+        timeline: what happened when.
+        attempts: what was tried.
+        clock: of the session.
         on_end: called once, when the receiver ends, whichever way.
-        hold: to be told who reads, where the reply was handed to the caller.
+        hold: notes who reads, where the reply was handed to the caller.
+        opened_at: the place in the caller's code, for a warning in debug mode.
+        due_tick: for the watch.
     """
 
     __slots__ = (
@@ -191,6 +194,7 @@ class Receiver:
         "_waited",
         "attempts",
         "clock",
+        "due_tick",
         "ended",
         "error",
         "headers",
@@ -199,7 +203,6 @@ class Receiver:
         "on_end",
         "opened_at",
         "request_id",
-        "slot",
         "status",
         "timeline",
     )
@@ -223,21 +226,25 @@ class Receiver:
         self.attempts: tuple[Attempt, ...] = ()
         self.on_end: Callable[[Receiver], None] = _nothing
         self.hold: Hold | None = None
-        self.opened_at: str = ""  # the place in the caller's code, for a warning in debug mode
+        self.opened_at: str = ""
         self.clock: Clock = settings.clock
+        self.due_tick: int = 0
         self._body = body
         self._read = body.read
         self._dialect = dialect
         self._settings = settings
         self._framing = Framing(
-            decoder, body.headers, most=settings.max_reply_bytes, strict=settings.strict
+            decoder,
+            body.headers,
+            most=settings.max_reply_bytes,
+            strict=settings.strict,
+            secrets=settings.secrets,
         )
         self._kind = -1  # of the newest entry, at first none
         self._reading = False
         self._full = BLOCK + next(_LATER)
         self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
         self._parked: list[asyncio.Future[None]] = []
-        self.slot: int = 0
         self._now = settings.clock.now
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # for content, in all reads before that one
@@ -324,7 +331,7 @@ class Receiver:
             await self.pull()
 
     def reply(self) -> Reply:
-        """Give the reply, or what there is of it."""
+        """Return the reply, or what there is of it."""
         if self._reply is None or not self.ended:
             self._reply = fold(self.log, self._dialect, self)
             if self._parsed is not None:
@@ -346,12 +353,12 @@ class Receiver:
             return
         if doubtful:
             self.log.disbelieve()
-        self._verdict()
+        self._framing.conclude()
         self._end("stopped")
         self._body.close()
 
     def abandon(self) -> None:
-        """Stop, from whichever thread the last reader was dropped in."""
+        """Stop, whichever thread the last reader was dropped in."""
         if self.ended or self._loop.is_closed():
             return
         if get_ident() == self._thread:
@@ -360,7 +367,7 @@ class Receiver:
             self._loop.call_soon_threadsafe(self.stop)
 
     def note_attempts(self, attempts: tuple[Attempt, ...]) -> None:
-        """Say on the reply, and on the error, what was tried."""
+        """Put what was tried on the reply and on the error."""
         self.attempts = attempts
         self._reply = None
         if self.error is not None:
@@ -371,7 +378,7 @@ class Receiver:
     # --- for the watch --------------------------------------------------------------------------
 
     def tick(self, now: float) -> float:
-        """Look at the clocks, and give the time before which none can run out."""
+        """Look at the clocks, and return the time before which none can run out."""
         settings = self._settings
         waited = self._waited + (now - self._since if self._reading else 0.0)
         error, again = run_out(settings.limit, settings.began, settings.timeout.stall, waited, now)
@@ -400,7 +407,7 @@ class Receiver:
                 waiter.set_result(None)
 
     def _feed(self, data: bytes) -> None:
-        """Take what a read gave."""
+        """Take the bytes of a read."""
         if self.ended:
             return
         log = self.log
@@ -421,7 +428,7 @@ class Receiver:
             self._wait_for_end()
 
     def _is_over(self, data: bytes) -> bool:
-        """Say whether the reply is: by the protocol's end, a failure, or the end of the body."""
+        """Return whether the reply has ended: by its protocol, a failure, or the body's end."""
         framing = self._framing
         if framing.over:
             return True
@@ -436,7 +443,7 @@ class Receiver:
         return self._since - self._waited if self.log.signs or len(self.log) else None
 
     def _note_first(self, news: list[int]) -> None:
-        """Note when the first thinking and the first answer came, of choice 0, for the reply."""
+        """Note for the reply when the first thinking and the first answer came, of choice 0."""
         self._kind, timeline = news[-1], self.timeline
         if timeline.first_answer is None:
             if REASONING in news and timeline.first_reasoning is None:
@@ -447,9 +454,9 @@ class Receiver:
     # --- ending ---------------------------------------------------------------------------------
 
     def _wait_for_end(self) -> None:
-        """Once every choice says that it has finished, wait for the end, but not for ever.
+        """Wait for the end for a while, if every choice says that it has finished.
 
-        Counted anew from whatever a choice still says: a finish reason is a claim.
+        The time begins anew with whatever a choice still says: a finish reason is a claim.
         """
         self._stop_waiting()
         if self.log.settled:
@@ -474,7 +481,7 @@ class Receiver:
         """
         if self.ended:
             return
-        verdict = self._verdict(failure)
+        verdict = self._framing.conclude(failure)
         if verdict.status != "interrupted":
             self._end(verdict.status)
             # Its last bytes may arrive, within a bound, so that the connection serves again.
@@ -490,21 +497,10 @@ class Receiver:
             self._end("interrupted", error)
             self._body.close()
 
-    def _verdict(self, failure: TokenGateError | None = None) -> Verdict:
-        """Return what the reply comes to; what its notes echo is blanked."""
-        notes = self.log.notes
-        known = len(notes)
-        verdict = self._framing.conclude(failure)
-        if len(notes) > known:
-            from aiotokengate._base.redaction import blanked
-
-            notes[known:] = blanked(notes[known:], self._settings.secrets())
-        return verdict
-
     def _break(self, error: Exception) -> None:
-        """Take what the transport raised; what had arrived before it is not lost.
+        """End with what the transport raised; what had arrived before it is not lost.
 
-        A mistake of ours is no broken network: it is raised again, and ends nothing.
+        A mistake of ours is not a broken network: it is raised again, and ends nothing.
         """
         if self.ended:
             return
@@ -521,25 +517,10 @@ class Receiver:
         self.ended = True
         self._stop_waiting()
         if status == "complete" and self._settings.parse is not None:
-            self._check_answer(self._settings.parse)
+            self._parsed, self.error = parsed_answer(self.reply(), self._settings.parse)
+            self._reply = None
         self._wake()
         self.on_end(self)
-
-    def _check_answer(self, parse: Callable[[str], Any]) -> None:
-        """Make the value that was asked for; a turn of tool calls has none yet."""
-        reply = self.reply()
-        if reply.tool_calls:
-            return
-        if reply.skipped:
-            self.error = ResponseInvalid(f"frames of the reply could not be read: {reply.skipped}")
-            self.error.reply, self.error.request_id = reply, self.request_id
-            return
-        try:
-            self._parsed, self._reply = parse(reply.answer), None
-        except Exception as error:  # noqa: BLE001 - a type of the user's may raise anything
-            invalid = error if isinstance(error, ResponseInvalid) else _unfit(error)
-            invalid.reply, invalid.request_id = reply, self.request_id
-            self.error = invalid
 
 
 def raise_if(error: TokenGateError | None) -> None:
@@ -561,43 +542,3 @@ def _foreign() -> CallerError:
 
 def _nothing(_: Receiver) -> None:
     """Stand in for a callback that nobody set."""
-
-
-def _unfit(error: Exception) -> ResponseInvalid:
-    """Give the error for what a type raised that should only have refused the answer."""
-    invalid = ResponseInvalid(f"the check of the answer's type raised {type(error).__name__}")
-    trace = error.__traceback__
-    # The first frame is the receiver's own, which must not stay alive in an error that it holds.
-    invalid.__cause__ = error.with_traceback(trace and trace.tb_next)
-    return invalid
-
-
-class limited:  # noqa: N801 - used like asyncio.timeout
-    """``async with limited(clock, seconds)``: raise :class:`TimeoutError` when it takes longer.
-
-    The same as :func:`asyncio.timeout`, on whichever clock.
-    """
-
-    __slots__ = ("_clock", "_limit", "_seconds", "_timer")
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._limit = asyncio.timeout(None)
-        self._timer: Timer
-
-    async def __aenter__(self) -> None:
-        await self._limit.__aenter__()
-        self._timer = self._clock.call_later(self._seconds, self._expire)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        await self._limit.__aexit__(kind, error, traceback)
-
-    def _expire(self) -> None:
-        self._limit.reschedule(asyncio.get_running_loop().time())

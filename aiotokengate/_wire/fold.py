@@ -1,4 +1,4 @@
-"""A transcript folded into a reply.
+"""A transcript folded into a reply, and the value that its answer was to have.
 
 Strategy.  The usual reply has one choice, whose texts are joined one by one.  Where there are
 more, the transcript is gone through once for all of them: its texts, and what is no text.
@@ -22,6 +22,7 @@ from aiotokengate._wire.transcript import (
     Transcript,
 )
 from aiotokengate._wire.usage import usage_of
+from aiotokengate.errors import ResponseInvalid
 from aiotokengate.types import (
     NOT_KEPT,
     UNKNOWN,
@@ -38,7 +39,7 @@ from aiotokengate.types import (
     Usage,
 )
 
-__all__ = ["About", "fold"]
+__all__ = ["About", "fold", "parsed_answer"]
 
 _INDEX = attrgetter("index")
 _LINK = "](data:"
@@ -64,7 +65,7 @@ class About(Protocol):
 
 
 def fold(log: Transcript, dialect: Dialect, about: About) -> Reply:
-    """Make the reply that a transcript comes to, as far as it goes.
+    """Return the reply that a transcript comes to, as far as it goes.
 
     ``dialect`` says which field carries reasoning back in the next turn.
     """
@@ -242,3 +243,35 @@ def _empty(log: Transcript, choices: Sequence[Choice]) -> list[str]:
         if choice.status == "complete" and choice.empty and not log.first:
             return [f"empty: finished with {choice.finish_reason!r} and nothing to show"]
     return []
+
+
+# --- the value of an answer ---------------------------------------------------------------------
+
+
+def parsed_answer(
+    reply: Reply, parse: Callable[[str], object]
+) -> tuple[object, ResponseInvalid | None]:
+    """Return the value of a whole answer, or the error of one that has none.
+
+    A turn of tool calls has neither yet.
+    """
+    if reply.tool_calls:
+        return None, None
+    if reply.skipped:
+        invalid = ResponseInvalid(f"frames of the reply could not be read: {reply.skipped}")
+    else:
+        try:
+            return parse(reply.answer), None
+        except Exception as error:  # noqa: BLE001 - a type of the user's may raise anything
+            invalid = error if isinstance(error, ResponseInvalid) else _unfit(error)
+    invalid.reply, invalid.request_id = reply, reply.request_id
+    return None, invalid
+
+
+def _unfit(error: Exception) -> ResponseInvalid:
+    """Return the error of a type that raised something else than a refusal of the answer."""
+    invalid = ResponseInvalid(f"the check of the answer's type raised {type(error).__name__}")
+    trace = error.__traceback__
+    # Without its first frame, the caller's, which holds the error that is made here.
+    invalid.__cause__ = error.with_traceback(trace and trace.tb_next)
+    return invalid

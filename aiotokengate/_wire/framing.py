@@ -3,8 +3,8 @@
 Strategy.  Pure: bytes go in, entries come out into the transcript, and at the end a
 :class:`Verdict`; whoever calls brings the bytes and the clock.
 
-*What a body is* is told by its first character, never by its content type: an event stream, or
-JSON that ignored ``stream``.
+*What a body is*, its first character says, never its content type: an event stream, or JSON that
+ignored ``stream``.
 
 *Damaged frames* are mended where that is certain, in :func:`frames_in`: several JSON texts in one
 event, ``data:`` written twice, something glued to a frame.  What can't be read is counted; it may
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, Literal, TypeAlias
@@ -53,7 +53,7 @@ LOST: Final = object()
 """Stands for what could not be read."""
 
 Odd: TypeAlias = list[tuple[int, bool, bytes]]
-"""Lines without a field, and events named an error, as the SSE decoder gives them: after how many
+"""Lines without a field, and events named an error, as the SSE decoder has them: after how many
 events, whether named, and the text."""
 
 _BOM = b"\xef\xbb\xbf"
@@ -106,6 +106,7 @@ class Framing:
         "_mode",
         "_most",
         "_received",
+        "_secrets",
         "_sse",
         "_strict",
         "_torn",
@@ -122,6 +123,7 @@ class Framing:
         *,
         most: int = MAX_EVENT_BYTES,
         strict: bool = False,
+        secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """Begin before the first byte.
 
@@ -130,6 +132,7 @@ class Framing:
             headers: of the answer, for its errors.
             most: bytes that the body may have.
             strict: whether a frame that can't be read ends the reply.
+            secrets: returns what is blanked where a note echoes it.
         """
         self.log: Transcript = decoder.transcript
         self.failure: TokenGateError | None = None
@@ -142,6 +145,7 @@ class Framing:
         self._mode: Mode = "unknown"
         self._most = most
         self._received = 0
+        self._secrets = secrets
         self._sse: SSEDecoder | None = None
         self._strict = strict
         self._torn: list[bytes] = []  # the last event, if it is no JSON, and the lines behind it
@@ -153,7 +157,7 @@ class Framing:
         return self._decoder.done or self.failure is not None
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes of the body; say whether it is worth a look if it has ended."""
+        """Take the next bytes; return whether the body may have ended with them."""
         self._received += len(data)
         try:
             if self._received > self._most:
@@ -424,10 +428,15 @@ class Framing:
         if not log.complete:
             return self._interrupted(error)
         if error is not None:
-            log.notes.append(f"error after the finish: {error.message}")
+            self._note_late(error.message)
         elif log.late_word:
-            log.notes.append(f"error after the finish: finish reason {log.late_word!r}")
+            self._note_late(f"finish reason {log.late_word!r}")
         return Verdict("paused") if paused else _COMPLETE
+
+    def _note_late(self, what: str) -> None:
+        from aiotokengate._base.redaction import blanked
+
+        self.log.notes += blanked([f"error after the finish: {what}"], self._secrets())
 
     def _interrupted(self, cause: TokenGateError | None) -> Verdict:
         if cause is not None:
@@ -471,7 +480,7 @@ def _with_lines(text: bytes, lines: list[bytes]) -> tuple[int, bytes]:
 
 
 def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
-    """Whether the last event is no JSON, and may become so with what comes next."""
+    """Return whether the last event is not JSON, and may become so with what comes next."""
     lines = [(named, line) for place, named, line in rest if place == len(texts)]
     few = 0 < len(lines) <= _MOST_TORN and sum(len(line) for _, line in lines) < _MOST_BARE
     if not (few and texts) or any(named for named, _ in lines):
@@ -482,7 +491,7 @@ def _goes_on(rest: Odd, texts: list[bytes]) -> bool:
 
 
 def _is_torn(suspect: Suspect) -> bool:
-    """Whether a suspect is an event that is not JSON, nor several frames."""
+    """Return whether a suspect is an event that is not JSON, nor several frames."""
     if not isinstance(suspect, bytes) or len(suspect) > 4 * _MOST_BARE:
         return False
     return LOST in frames_in(suspect)
@@ -616,7 +625,7 @@ _OF_REPLIES = ("response.", "message_", "content_block_", "ping")
 
 
 def _is_of_a_reply(frame: object) -> bool:
-    """Whether a frame without a problem is of a reply, whatever its event is named."""
+    """Return whether a frame without a problem is of a reply, whatever its event is named."""
     if not isinstance(frame, dict):
         return False
     name = frame.get("type")

@@ -9,9 +9,8 @@ does not (citation, what nobody knows; at the end finish and usage); these last 
 delta itself.  So a reader finds its next text with one C-speed search, and a phase ends where the
 kind changes.
 
-Who spoke since when is asked for each claim and each call: a table of the newest entry of each
-kind answers, which goes on from where it stood when it was last asked, so that no entry is looked
-at twice, and none while nobody asks.
+Who spoke since when is needed for each claim and each call: a table of the newest entry of each
+kind says it, brought up to date only when it is read, so that no entry is looked at twice.
 
 Entries are numbered from the first; ``items`` and ``kinds`` hold the newest, from ``base`` on.
 Before each read of the network those before them are packed (see :mod:`.pack`), or dropped when
@@ -75,7 +74,7 @@ class PartialDetail:
     texts: dict[str, list[str]] = attrs.field(factory=dict)
 
     def whole(self) -> dict[str, Any]:
-        """Give the entry as the vendor would have sent it at once."""
+        """Return the entry as the vendor would have sent it at once."""
         texts = {key: "".join(pieces) for key, pieces in self.texts.items()}
         return {**self.fields, **mended(texts, frozenset())}
 
@@ -102,9 +101,9 @@ class ChoiceState:
         native: ``{"protocol", "content", "model"}``, the blocks, items or parts that a protocol
             other than Chat Completions wants back in the next turn, whole and in order.
         calls: the tool calls, in the order of their appearance.
-        cited: the sources that were given already.
+        cited: the sources that have an entry.
         audio: a spoken answer, if there is one.
-        details: the entries of ``reasoning_details``, by what tells them apart.
+        details: the entries of ``reasoning_details``, by what distinguishes them.
         halves: the first halves of characters that a text ended with, by its kind.
         thoughts: what the last of its thinking blocks goes on with, not joined yet.
         extra: fields that have no name of their own, the last value of each.
@@ -145,7 +144,7 @@ class ChoiceState:
     word: str
 
     def __init__(self, index: int, make_id: Callable[[], str] = str) -> None:
-        """Know nothing yet."""
+        """Begin with nothing known."""
         self.index: int = index
         self.finish_reason: str | None = None
         self.ending: Ending | None = None
@@ -183,7 +182,7 @@ class ChoiceState:
         self.said = True
 
     def detail_key(self, entry: Mapping[str, Any]) -> str:
-        """Tell the entries of ``reasoning_details`` apart by index, type and id.
+        """Return what distinguishes an entry of ``reasoning_details``: index, type and id.
 
         OpenRouter gives several entries the index 0; an id may come with one piece alone.
         """
@@ -230,7 +229,7 @@ class Transcript:
         first: the first entry that was not dropped.
         forgotten: about how many tokens of thinking and of answer were dropped.
         choices: the choices seen so far, by index.
-        expected: how many choices were asked for (``n``).
+        expected: how many choices were requested (``n``).
         claimed: how many choices have claimed to be finished.
         late_word: a word that means broken off, and came when all had been said.
         signs: how many typed events came that say nothing but that somebody is at work.
@@ -287,10 +286,10 @@ class Transcript:
         """Begin empty.
 
         Args:
-            expected: how many choices were asked for.
+            expected: how many choices were requested.
             retain: whether what was read is kept.
             make_id: returns an id for a call that has none; without it they are counted.
-            asked: the model, as it was asked for.
+            asked: the model, as it was requested.
         """
         self._make_id = make_id or map("call_{}".format, count()).__next__
         self.asked: str = asked
@@ -354,21 +353,21 @@ class Transcript:
         return state
 
     def item(self, at: int) -> Any:  # noqa: ANN401 - a text or a delta
-        """Give entry ``at``, which is not before ``first``."""
+        """Return entry ``at``, which is not before ``first``."""
         if at >= self.base:
             return self.items[at - self.base]
         block, place = divmod(at - self.first, BLOCK)
         return self._packed[block].item(place)
 
     def kind(self, at: int) -> int:
-        """Give the kind of entry ``at``, which is not before ``first``."""
+        """Return the kind of entry ``at``, which is not before ``first``."""
         if at >= self.base:
             return self.kinds[at - self.base]
         block, place = divmod(at - self.first, BLOCK)
         return self._packed[block].kinds[place]
 
     def find(self, kind: int, at: int) -> int:
-        """Give the place of the next entry of a kind from ``at`` on, that of the end for none."""
+        """Return the place of the next entry of a kind from ``at`` on, or of the end."""
         at = max(at, self.first)
         while at < self.base:
             if self.kind(at) == kind:
@@ -380,12 +379,28 @@ class Transcript:
             return len(self)
 
     def delta(self, at: int) -> Delta:
-        """Make the delta of entry ``at``."""
-        item: str | Delta = self.item(at)
-        if not isinstance(item, str):
-            return item
-        choice, kind = divmod(self.kind(at), KINDS)
-        return _TEXTS[kind](item, choice)
+        """Return the delta of entry ``at``, which is not before ``first``."""
+        return self.deltas(at, 1)[1][0]
+
+    def deltas(self, at: int, most: int) -> tuple[int, list[Delta]]:
+        """Return the deltas of the next entries, the last one first, and the place after them.
+
+        Args:
+            at: the first entry; before ``first``, the first one that there is.
+            most: how many there may be.
+        """
+        at = max(at, self.first)
+        if at < self.base:
+            span = range(at, min(at + most, self.base))
+            entries = [(self.kind(place), self.item(place)) for place in span]
+        else:
+            newest = slice(at - self.base, at - self.base + most)
+            entries = [*zip(self.kinds[newest], self.items[newest], strict=True)]
+        made = [
+            _TEXTS[kind % KINDS](item, kind // KINDS) if type(item) is str else item
+            for kind, item in reversed(entries)
+        ]
+        return at + len(made), made
 
     def texts(self) -> Mapping[int, str]:
         """Join all text of each kind that has any, in one pass, for replies of many choices."""
@@ -429,14 +444,14 @@ class Transcript:
         return "".join(texts)
 
     def has(self, *kinds: int) -> bool:
-        """Say whether there is an entry of one of these kinds."""
+        """Return whether there is an entry of one of these kinds."""
         if self.first:
             return True
         newest = self._newest_of_kinds()
         return any(kind in newest for kind in kinds)
 
     def others(self) -> list[Delta]:
-        """Give the entries that are not text; none if there are but a finish and the usage."""
+        """Return the entries that are not text; none if there are but a finish and the usage."""
         if self.plain:
             return []
         packed = chain.from_iterable(block.others.values() for block in self._packed)
@@ -495,9 +510,9 @@ class Transcript:
 
     def say(self, state: ChoiceState, kind: int, text: str) -> None:
         """Append a text that may end, or begin, inside a character."""
-        given = state.halves.get(kind, "") + text
-        text, state.halves[kind] = rejoined(given)
-        if _LOST in text and _LOST not in given:
+        whole = state.halves.get(kind, "") + text
+        text, state.halves[kind] = rejoined(whole)
+        if _LOST in text and _LOST not in whole:
             self._note_damage()
         if text:
             self.put(state.index, kind, text)
@@ -519,7 +534,7 @@ class Transcript:
     # --- the end --------------------------------------------------------------------------------
 
     def spoke(self, choice: int, since: int) -> bool:
-        """Whether a choice has said anything, text or other, from an entry on."""
+        """Return whether a choice has said anything, text or other, from an entry on."""
         low = KINDS * choice
         if since >= len(self):
             return False
@@ -529,7 +544,7 @@ class Transcript:
         return any(newest.get(kind, -1) >= since for kind in range(low, low + NOTE))
 
     def _newest_of_kinds(self) -> Mapping[int, int]:
-        """Return the last entry of each kind, with those that came since it was last asked."""
+        """Return the last entry of each kind, once the new ones were looked at."""
         newest = self._newest
         while self._seen < self.base:
             block, place = divmod(self._seen - self.first, BLOCK)
@@ -564,7 +579,7 @@ class Transcript:
         state.claimed_at = len(self)
 
     def _stands(self, state: ChoiceState) -> bool:
-        """Whether a claim is good, and nothing was said since: what breaks then breaks nothing."""
+        """Return whether a claim is good, and nothing was said since for a break to cut."""
         good = state.ending != "broken" and not state.bare
         return good and not self.spoke(state.index, state.claimed_at)
 
@@ -576,7 +591,7 @@ class Transcript:
         state.spoke_from = len(self)
 
     def is_finished(self, state: ChoiceState) -> bool:
-        """Whether a choice has claimed to be finished, and not before it said anything."""
+        """Return whether a choice has claimed to be finished, and not before it said anything."""
         if state.finish_reason is None or state.ending == "broken":
             return False
         return not (state.bare and self.spoke(state.index, state.claimed_at))
@@ -589,7 +604,7 @@ class Transcript:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was asked for is there, as far as the choices can be believed."""
+        """Whether all that was requested is there, as far as the choices can be believed."""
         if not 0 < self.claimed == len(self.choices) or self.claimed < self.expected:
             return False
         return not any(state.bare for state in self.choices.values())
@@ -633,32 +648,32 @@ class Transcript:
                 self._note_damage()
         state.halves.clear()
         for call in state.calls:
-            self._tell(state, call, state.calls.settle(call))
+            self._append_call(state, call, state.calls.settle(call))
 
     # --- tool calls -----------------------------------------------------------------------------
 
     def tool_piece(self, state: ChoiceState, piece: Mapping[str, Any]) -> None:
         """Append a piece of a tool call as Chat Completions has them."""
-        self._told(state, state.calls.piece(piece, self._spoken(state)))
+        self._append_news(state, state.calls.piece(piece, self._spoken(state)))
 
     def begin_call(
         self, state: ChoiceState, key: object, call_id: str, name: str, kind: str = "function"
     ) -> None:
         """Append the beginning of a call that has a key of its own; nothing if it is known."""
-        self._told(state, state.calls.begin(key, call_id, name, kind))
+        self._append_news(state, state.calls.begin(key, call_id, name, kind))
 
     def add_to_call(self, state: ChoiceState, key: object, fragment: object) -> None:
         """Append a piece of the arguments of such a call."""
-        self._told(state, state.calls.add(key, fragment, self._spoken(state)))
+        self._append_news(state, state.calls.add(key, fragment, self._spoken(state)))
 
     def finish_call(self, state: ChoiceState, key: object, arguments: object = None) -> None:
-        """Append what the closing event of such a call tells, and no piece has told."""
-        self._told(state, state.calls.finish(key, arguments))
+        """Append what the closing event of such a call says, and no piece has said."""
+        self._append_news(state, state.calls.finish(key, arguments))
 
     def _spoken(self, state: ChoiceState) -> Callable[[Call], bool]:
         return lambda call: self.spoke(state.index, call.spoke_at)
 
-    def _told(self, state: ChoiceState, news: News | None) -> None:
+    def _append_news(self, state: ChoiceState, news: News | None) -> None:
         if news is None:
             return
         calls = state.calls
@@ -666,10 +681,10 @@ class Transcript:
         if place and place == len(calls) - 1:
             before = calls.all[place - 1]
             if before.begun and not before.id and before.whole:
-                self._tell(state, before, calls.settle(before))
-        self._tell(state, calls.all[place], news)
+                self._append_call(state, before, calls.settle(before))
+        self._append_call(state, calls.all[place], news)
 
-    def _tell(self, state: ChoiceState, call: Call, news: News | None) -> None:
+    def _append_call(self, state: ChoiceState, call: Call, news: News | None) -> None:
         if news is None:
             return
         self.plain = False
@@ -696,7 +711,7 @@ class Transcript:
         )
 
     def is_whole(self, state: ChoiceState, call: Call) -> bool:
-        """Whether a call is complete and certain, so that it may be run."""
+        """Return whether a call is complete and certain, so that it may be run."""
         if self.skipped or call.doubted or state.calls.conflict:
             return False
         over = call.closed or (self.sealed and self.is_finished(state))

@@ -65,7 +65,7 @@ async def test_sketches(gateway: FakeGateway, gate: TokenGate) -> None:
     assert [sketch.number for sketch in sketches] == [0, 1, None]
     assert sketches[-1].image.data == png().whole()
     assert gateway.requests[0].json["stream"] is True
-    with pytest.raises(CallerError, match="used already"):
+    with pytest.raises(CallerError, match="a call can be used once"):
         await call
     # A model that does not stream gives its images at once.
     body = {"data": [{"url": f"{gateway.base_url}/x.png", "b64_json": ""}]}

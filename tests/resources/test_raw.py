@@ -179,9 +179,9 @@ async def test_wrong_arguments(gate: TokenGate) -> None:
 async def test_a_call_is_used_once(gateway: FakeGateway, gate: TokenGate) -> None:
     gateway.script(raw(b"1"), path=PATH)
     call = gate.request("GET", "/agent")
-    assert repr(call) == "<RawCall GET /agent>"
+    assert repr(call) == "<RawCall GET /agent unused>"
     assert await asyncio.create_task(call) == 1
-    with pytest.raises(CallerError, match="used already"):
+    with pytest.raises(CallerError, match="awaited already"):
         await call
     gate.request("GET", "/agent").close()
 

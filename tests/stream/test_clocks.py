@@ -24,7 +24,7 @@ class Watched:
     """Something whose clock runs out at a time, and which counts how often it is looked at."""
 
     def __init__(self, at: float, then: Callable[[], object] = lambda: None) -> None:
-        self.slot = 0
+        self.due_tick = 0
         self.looks: list[float] = []
         self._at = at
         self._then = then

@@ -1134,7 +1134,7 @@ def streamed(deltas_: list[dict[str, Any]], dialect: Dialect = PLAIN) -> ChatCom
         for one in deltas_
     ]
     decoder = ChatCompletionsDecoder(dialect, Transcript())
-    assert decoder.feed_from(frames, 0) == len(frames)
+    assert decoder.feed_from(frames, 0) == (len(frames), None)
     decoder.end()
     return decoder
 

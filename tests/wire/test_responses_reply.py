@@ -549,7 +549,7 @@ def test_many_pieces_are_spliced(*, retain: bool) -> None:
     numbered = [{**piece, "sequence_number": place} for place, piece in enumerate(pieces)]
     decoder = ResponsesDecoder(Transcript(retain=retain))
     frames = [orjson.dumps(piece) for piece in (*numbered, END)]
-    assert decoder.feed_from(frames, 0) == len(frames)
+    assert decoder.feed_from(frames, 0) == (len(frames), None)
     decoder.end()
     assert decoder.splicer.hits
     log = decoder.transcript

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from aiotokengate import StreamInterrupted, TimedOut, Timeout, TokenGateError, Usage
-from aiotokengate._stream.clocks import Watch
-from aiotokengate._stream.receiver import Receiver, ReceiverSettings, limited
+from aiotokengate._stream.clocks import Watch, limited
+from aiotokengate._stream.receiver import Receiver, ReceiverSettings
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.headers import request_id
 from aiotokengate._wire.problems import status_error
