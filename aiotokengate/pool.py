@@ -9,11 +9,13 @@
 """
 
 from aiotokengate._calls.many import Outcomes
-from aiotokengate._policy.lanes import LaneStatistics, Ticket, Waiting
+from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.limits import Limits
 from aiotokengate._policy.queue import Place, Priority
+from aiotokengate._policy.statistics import LaneStatistics, PoolStatistics, Waiting
 from aiotokengate._pool.monitor import Monitor
-from aiotokengate._pool.pool import Backend, BackendLane, LocalBackend, Pool, PoolStatistics, Slot
+from aiotokengate._pool.pool import Backend, BackendLane, LocalBackend, Pool
+from aiotokengate._pool.slots import Slot
 from aiotokengate._wire.headers import Remaining
 
 __all__ = [

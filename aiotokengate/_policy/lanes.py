@@ -22,24 +22,19 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import attrs
 
 from aiotokengate._policy.bucket import MINUTE, Bucket, Meter, Window
-from aiotokengate._policy.learning import Learner
 from aiotokengate._policy.queue import Place, Queue
 from aiotokengate._policy.reported import NOTHING, OVERTAKE, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiotokengate._policy.learning import Reason
+    from aiotokengate._policy.learning import Learner, Reason
     from aiotokengate._policy.limits import Kind, Limits
     from aiotokengate._policy.reported import Mark
+    from aiotokengate._policy.statistics import Because, LaneStatistics, Waiting
     from aiotokengate._wire.headers import Remaining
 
-__all__ = ["Because", "Lane", "LaneStatistics", "Stage", "Ticket", "Waiting"]
-
-Because: TypeAlias = Literal["hold", "concurrency", "requests", "tokens", "learning", "queue"]
-"""For what a waiter waits.  That is a refusal's hold, a free place, the minute's requests or
-tokens, or the learned pace; "queue" where only those before it are in the way."""
-
+__all__ = ["Lane", "Stage", "Ticket"]
 
 SPARE: Final = 0.05
 """Share of a limit of which more is left when a refusal must have another reason."""
@@ -86,54 +81,6 @@ class Ticket(Place):
     trouble: Exception | None = None
 
 
-@attrs.frozen
-class Waiting:
-    """Why a call waits.
-
-    Attributes:
-        position: how many are before it, plus one.
-        eta: seconds until it will probably be admitted; inf if that depends on what is not known.
-        because: the gate that is shut for longest.
-    """
-
-    position: int
-    eta: float
-    because: Because
-
-
-@attrs.frozen(kw_only=True)
-class LaneStatistics:
-    """What a lane is doing, and has done.
-
-    Attributes:
-        pattern: the models it is for.
-        key: which key, masked; "" for the session's only one.
-        waiting: calls in the queue; in_flight: calls admitted and not settled.
-        admitted: calls admitted so far; refused: how many of them the gateway refused.
-        concurrency: calls in flight at most; None if not known.
-        requests_per_minute: in force, given or learned; None if not known.
-        tokens_per_minute: the same for tokens.
-        requests_left: what can be admitted now; None without limit.
-        tokens_left: the same for tokens.
-        hold: seconds that the lane still holds after a refusal.
-        set_aside: why this key is not used for now, or None.
-    """
-
-    pattern: str
-    key: str = ""
-    waiting: int = 0
-    in_flight: int = 0
-    admitted: int = 0
-    refused: int = 0
-    concurrency: int | None = None
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    requests_left: float | None = None
-    tokens_left: float | None = None
-    hold: float = 0.0
-    set_aside: str | None = None
-
-
 class Lane:
     """The calls that share a quota.
 
@@ -155,7 +102,7 @@ class Lane:
         self.requests = _meter(limits, limits.requests_per_minute, now)
         self.tokens = _meter(limits, limits.tokens_per_minute, now)
         self._concurrency: float = limits.concurrency or inf
-        self.learner = Learner(now, chance, _known_rate(limits)) if limits.learn else None
+        self.learner = _learner(limits, now, chance) if limits.learn else None
         self.counts_tokens = self.tokens is not None
         self._seconds = 0.0
         self._going: set[Ticket] = set()
@@ -441,6 +388,8 @@ class Lane:
 
     def waiting(self, ticket: Ticket, now: float) -> Waiting:
         """Say why a call waits, at which place, and for about how long."""
+        from aiotokengate._policy.statistics import Waiting
+
         calls, tokens = 0, 0.0
         for place in self.queue:
             calls += 1
@@ -484,6 +433,8 @@ class Lane:
 
     def statistics(self, now: float, pattern: str, key: str = "") -> LaneStatistics:
         """Give what the lane is doing, and has done."""
+        from aiotokengate._policy.statistics import LaneStatistics
+
         learner = self.learner
         paces = learner.paces if learner is not None else (None, None)
         concurrency = min(self._concurrency, learner.ceiling(now) if learner is not None else inf)
@@ -565,6 +516,12 @@ class Lane:
         if short <= 0:
             return 0.0
         return short * self._seconds / self._concurrency if self._seconds else inf
+
+
+def _learner(limits: Limits, now: float, chance: Callable[[], float]) -> Learner:
+    from aiotokengate._policy.learning import Learner
+
+    return Learner(now, chance, _known_rate(limits))
 
 
 def _known_rate(limits: Limits) -> float | None:

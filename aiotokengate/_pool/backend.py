@@ -13,12 +13,13 @@ import weakref
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from aiotokengate._policy.lanes import Lane, LaneStatistics, Ticket, Waiting
+from aiotokengate._policy.lanes import Lane, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiotokengate._policy.limits import Limits
+    from aiotokengate._policy.statistics import LaneStatistics, Waiting
     from aiotokengate._wire.headers import Remaining
     from aiotokengate.clock import Clock, Timer
 

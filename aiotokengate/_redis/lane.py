@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from aiotokengate._policy.bucket import MINUTE
-from aiotokengate._policy.lanes import Because, LaneStatistics, Stage, Ticket, Waiting
+from aiotokengate._policy.lanes import Stage, Ticket
+from aiotokengate._policy.statistics import Because, LaneStatistics, Waiting
 from aiotokengate._redis.connection import TROUBLE, Link, is_refusal, said
 from aiotokengate._redis.local_share import Share, part_of
 from aiotokengate._redis.replies import (
