@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from aiotokengate._pool.holding import Hold, for_itself
 from aiotokengate._pool.pool import Pool
 from aiotokengate._wire.headers import remaining
 from aiotokengate.errors import (
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from aiotokengate._calls.routes import Route, Routes
     from aiotokengate._http.connections import Progress
     from aiotokengate._policy.lanes import Ticket
+    from aiotokengate._pool.holding import Hold
     from aiotokengate._pool.pool import BackendLane
     from aiotokengate._stream.receiver import Pump
     from aiotokengate.clock import Clock
@@ -196,10 +196,14 @@ class Turn:
                 assert self._ticket is not None  # noqa: S101 - for the type checker
                 self._ticket.stage = "new"
                 return other
+        from aiotokengate._pool.holding import for_itself
+
         raise for_itself()
 
     def hand_over(self) -> Hold | None:
         """Note that the caller has the reply now, and with it the place, until it is over."""
+        from aiotokengate._pool.holding import Hold
+
         if self._lane is not None and self._ticket is not None:
             self._hold = Hold(self._pool.holds, self._lane, stream=True)
         return self._hold

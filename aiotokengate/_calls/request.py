@@ -56,7 +56,7 @@ class HttpRequest:
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
     form: Form | None = None
     headers: Mapping[str, str] = _NO_HEADERS
 

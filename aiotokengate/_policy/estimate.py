@@ -30,8 +30,8 @@ class CallSize:
 
     tokens: float | None = None
     max_tokens: int | None = None
-    estimate: Callable[[], int] = int
-    texts: Callable[[], Iterable[str]] = tuple
+    estimate: Callable[[], int] = attrs.field(default=int, repr=False)
+    texts: Callable[[], Iterable[str]] = attrs.field(default=tuple, repr=False)
 
 
 def estimate_tokens(prompt: str | bytes) -> int:

@@ -16,13 +16,26 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import blake2s
-from math import inf
 from typing import TYPE_CHECKING, Final
 
 import attrs
+from attrs.validators import ge, instance_of
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed
+from aiotokengate._base.settings import (
+    ABOVE_ZERO,
+    COUNT,
+    DEADLINE,
+    FAIR_KEY,
+    FINITE,
+    PRIORITY,
+    WHOLE,
+    Validator,
+    checked,
+    expected,
+    kind,
+)
 from aiotokengate._policy.estimate import CallSize, Sizes, estimate_tokens
 from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.limits import Limits
@@ -43,7 +56,6 @@ __all__ = [
     "BackendLane",
     "LocalBackend",
     "Pool",
-    "check_place",
     "mask",
 ]
 
@@ -106,8 +118,10 @@ class Pool(Shared):
     ) -> None:
         """Read the settings; nothing runs yet."""
         self._patterns = _patterns(limits)
-        self._weights = _checked_weights(weights or {})
-        self._max_waiting = _checked_bound(max_waiting)
+        self._weights = weights or {}
+        for key, weight in self._weights.items():
+            checked(weight, _weight_of(key))
+        self._max_waiting = checked(max_waiting, _MAX_WAITING)
         self._count_tokens = count_tokens
         self.clock = clock or RealClock()
         self._backend: Backend = backend or LocalBackend(self.clock)
@@ -156,22 +170,22 @@ class Pool(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        from aiotokengate._pool.slots import Slot, checked_tokens
+        from aiotokengate._pool.slots import Slot
 
-        if not isinstance(model, str):
-            message = f"expected the name of a model, got {type(model).__name__}"
-            raise CallerError(message)
-        check_place(priority, fair_key)
+        checked(model, _MODEL)
+        checked(priority, PRIORITY)
+        checked(fair_key, FAIR_KEY)
+        checked(deadline, DEADLINE)
         text = prompt.encode() if isinstance(prompt, str) else prompt
         size = CallSize(
-            None if tokens is None else checked_tokens(tokens),
+            None if tokens is None else checked(tokens, COUNT),
             max_tokens,
             partial(estimate_tokens, text),
             lambda: (text.decode("utf-8", "replace"),),
         )
         lane = self.lane(model, mask(key))
         ticket = self.ticket(lane, model, size, priority, fair_key)
-        return Slot(self, lane, ticket, _checked_deadline(deadline))
+        return Slot(self, lane, ticket, deadline)
 
     def statistics(self) -> PoolStatistics:
         """Give what the lanes are doing."""
@@ -408,38 +422,15 @@ def _patterns(limits: Limits | Mapping[str, Limits] | None) -> tuple[tuple[str, 
     return entries
 
 
-def _checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
-    for key, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
-            message = f"expected weights above 0, got {weight!r} for {key!r}"
-            raise CallerError(message)
-    return weights
+_MODEL: Final = expected("the name of a model, got {got}", instance_of(str), shown=kind)
+_MAX_WAITING: Final = expected("max_waiting as a whole number from 0 up, got {got}", WHOLE, ge(0))
 
 
-def _checked_bound(number: object) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        message = f"expected max_waiting as a whole number from 0 up, got {number!r}"
-        raise CallerError(message)
-    return number
+def _weight_of(key: str) -> Validator:
+    def shown(weight: object) -> str:
+        return f"{weight!r} for {key!r}"
 
-
-def _checked_deadline(seconds: object) -> float | None:
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        message = f"expected deadline in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    return float(seconds)
-
-
-def check_place(priority: object, fair_key: object) -> None:
-    """Refuse a word that is no priority, and a fair key that is no text."""
-    if fair_key is not None and not isinstance(fair_key, str):
-        message = f"expected fair_key as str, got {type(fair_key).__name__}"
-        raise CallerError(message)
-    if priority not in ("interactive", "bulk"):
-        message = f"expected priority 'interactive' or 'bulk', got {priority!r}"
-        raise CallerError(message)
+    return expected("weights above 0, got {got}", ABOVE_ZERO, FINITE, shown=shown)
 
 
 def _is_late(limits: Limits, max_tokens: int | None) -> bool:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Protocol, Self
 
 from aiotokengate._base.copying import Unique
 from aiotokengate._base.sealing import sealed
+from aiotokengate._base.settings import COUNT, checked
 from aiotokengate._pool.holding import Hold, Wait, for_itself
 from aiotokengate._wire.headers import remaining
 from aiotokengate.errors import CallerError, TimedOut
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiotokengate._pool.backend import BackendLane
     from aiotokengate.clock import Clock
 
-__all__ = ["Host", "Slot", "checked_tokens", "wait_for_turn"]
+__all__ = ["Host", "Slot", "wait_for_turn"]
 
 
 class Host(Protocol):
@@ -123,7 +123,7 @@ class Slot(Unique):
             CallerError: there is no place held, or a number below 0.
         """
         self._check_held()
-        self._used = checked_tokens(tokens)
+        self._used = checked(tokens, COUNT)
         self._lane.true_up(self._ticket, self._used)
 
     @sealed
@@ -137,7 +137,7 @@ class Slot(Unique):
             CallerError: there is no place held, or a number below 0.
         """
         self._check_held()
-        cost = None if tokens is None else checked_tokens(tokens)
+        cost = None if tokens is None else checked(tokens, COUNT)
         self._let_go()
         self._lane.settle(self._ticket, cost)
 
@@ -165,7 +165,7 @@ class Slot(Unique):
             CallerError: there is no place held, or a number below 0.
         """
         self._check_held()
-        hint = None if retry_after is None else checked_tokens(retry_after)
+        hint = None if retry_after is None else checked(retry_after, COUNT)
         self._let_go()
         return self._lane.refuse(self._ticket, hint, crowded=False, hinted=hint is not None)
 
@@ -256,16 +256,3 @@ def _wake(future: asyncio.Future[None]) -> None:
 def _expire(future: asyncio.Future[None], seconds: float) -> None:
     if not future.done():
         future.set_exception(TimedOut("deadline", seconds))
-
-
-def checked_tokens(tokens: object) -> float:
-    """Return a number of tokens, or of seconds.
-
-    Raises:
-        CallerError: it is none from 0 up.
-    """
-    good = isinstance(tokens, int | float) and not isinstance(tokens, bool)
-    if not good or not 0 <= tokens < inf:  # type: ignore[operator]
-        message = f"expected a number from 0 up, got {tokens!r}"
-        raise CallerError(message)
-    return float(tokens)  # type: ignore[arg-type]

@@ -22,9 +22,7 @@ from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    check_extra_body,
     check_names,
-    checked_options,
     refuse,
 )
 from aiotokengate._resources.tasks import (
@@ -247,7 +245,6 @@ class Videos(Shared):
             CallerError: an argument is wrong.
         """
         _check(model, prompt, params)
-        check_extra_body(extra_body or {})
         system = self._system(dialect)
         wan = self._defaults.catalogue.find(model).family == "Wan"
         given = {name: value for name, value in params.items() if value is not None}
@@ -262,10 +259,11 @@ class Videos(Shared):
             priority=priority,
             fair_key=fair_key,
             extra_headers=extra_headers,
+            extra_body=extra_body,
             idempotency_key=idempotency_key,
         )
         http = HttpRequest("POST", system.path)
-        request = submission(checked_options(options), self._defaults, http, model, prompt)
+        request = submission(options, self._defaults, http, model, prompt)
         order = _Order(system, request, {**fields, **(extra_body or {})}, _checked(image, dialect))
         return Job(
             system, self._pollers, submit=order.send, deadline=deadline, secrets=order.secrets
@@ -295,7 +293,7 @@ class Videos(Shared):
         refuse(unknown, self.job, "leave it out")
         check_text("the id of a job", task)
         system = attrs.evolve(self._system(dialect), endpoint=endpoint)
-        left = checked_options(Options(deadline=deadline)).deadline
+        left = Options(deadline=deadline).deadline
         keys = self._requester.keys
         return Job(system, self._pollers, task=task, deadline=left, secrets=keys)
 
