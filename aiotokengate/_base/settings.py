@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, Final, TypeAlias, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-import attrs
 from attrs.validators import and_, ge, gt, in_, instance_of, lt, not_, optional
 
 from aiotokengate._base.error import CallerError
+
+if TYPE_CHECKING:
+    import attrs
 
 __all__ = [
     "ABOVE_ZERO",
@@ -61,12 +64,8 @@ def expected(words: str, *rules: Validator, shown: Callable[[object], str] = rep
     return check
 
 
-@attrs.frozen
-class _Argument:
-    value: object = None
-
-
-_ARGUMENT: Final = attrs.fields(_Argument).value
+_ARGUMENT: Final = SimpleNamespace(name="argument")
+"""In place of the field of a class, of which validators read the name."""
 
 
 def checked(value: _T, validator: Validator) -> _T:
