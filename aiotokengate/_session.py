@@ -537,7 +537,7 @@ class TokenGate(Shared):
         split: Split | None = None,
         **params: Unpack[EmbeddingParams],
     ) -> Embeddings:
-        """Give vectors of texts, in their order.
+        """Return vectors of texts, in their order.
 
         ::
 

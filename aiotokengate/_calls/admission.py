@@ -3,6 +3,9 @@
 Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in one of four ways:
 the reply is over, the attempt failed, it was refused, or nobody wants it any more.
 Nothing here waits but :meth:`Turn.wait`, and that gives the place back itself when cancelled.
+
+The decision whether a call may go now is :meth:`aiotokengate._policy.lanes.Lane.enter`, a pure
+function of the lane's state and the time; :mod:`aiotokengate._pool.pool` finds the lane.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ class Admission:
     )
 
     def pool_here(self) -> Pool:
-        """Give the running loop's pool; one of our own never keeps another loop waiting."""
+        """Return the running loop's pool; one of our own never keeps another loop waiting."""
         loop = asyncio.get_running_loop()
         if not self.owned or self.pool.serves(loop):
             return self.pool

@@ -130,11 +130,11 @@ class Routes:
         self.several = len(self.all) > 1
 
     def named(self, digest: str) -> Route:
-        """Give the route with that digest, or else the first."""
+        """Return the route with that digest, or else the first."""
         return next((route for route in self.all if route.digest == digest), self.all[0])
 
     def choose(self, pool: Pool, model: str, ticket: Ticket, avoid: Route | None) -> Route:
-        """Give the route on which a call would go soonest, the least loaded of equals.
+        """Return the route on which a call would go soonest, the least loaded of equals.
 
         Args:
             pool: whose lanes know what is left.

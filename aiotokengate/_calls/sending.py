@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from aiotokengate._http.transport import Answer
     from aiotokengate._stream.download import Download
     from aiotokengate.clock import Clock
+    from aiotokengate.types import Json
 
 __all__ = ["Sender", "closed"]
 
@@ -101,13 +102,13 @@ class Sender(Shared):
         sending.whole = whole
         return sending.until_answered(partial(sending.open_once, request.reading))
 
-    def ask(self, request: Request) -> Coroutine[Any, Any, Any]:
-        """Send, and give the parsed JSON of the answer."""
+    def ask(self, request: Request) -> Coroutine[Any, Any, Json]:
+        """Send, and return the parsed JSON of the answer."""
         sending = _Sending(self, request)
         return sending.until_answered(sending.ask_once)
 
     def fetch(self, request: Request) -> Coroutine[Any, Any, Download]:
-        """Send, and give the answer once its headers have come, whatever it is."""
+        """Send, and return the answer once its headers have come, whatever it is."""
         sending = _Sending(self, request)
         return sending.until_answered(sending.fetch_once)
 
@@ -319,7 +320,7 @@ class _Sending:
         self._succeeded(empty, started)
         return empty
 
-    async def ask_once(self) -> Any:  # noqa: ANN401 - parsed JSON
+    async def ask_once(self) -> Json:
         """Send once, and read the whole JSON."""
         answer = await self._send()
         body = await answer.whole(self._sender.max_reply_bytes)
@@ -586,7 +587,7 @@ def _make_id() -> str:
 
 
 def _address(base_url: str, path: str) -> str:
-    """Give the whole address of a path beside the base, or apart from it."""
+    """Return the whole address of a path beside the base, or apart from it."""
     if path.startswith("../"):
         return base_url.removesuffix("/v1") + path[2:]
     return path
@@ -598,7 +599,7 @@ def _public(path: str) -> str:
 
 
 def _total_tokens(parsed: object) -> float | None:
-    """Give what an answer says it cost."""
+    """Return what an answer says it cost."""
     usage = parsed.get("usage") if isinstance(parsed, dict) else None
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
     return float(total) if isinstance(total, int) and total > 0 else None

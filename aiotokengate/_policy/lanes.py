@@ -1,6 +1,8 @@
 """One lane: the calls that share a quota, who of them may go now, and why the others wait.
 
-Strategy.  A lane is plain state with the time passed in.  A call is admitted when every gate is
+Strategy.  A lane is plain state with the time passed in.  The admission decision is one method,
+:meth:`Lane._ready_at`, which :meth:`Lane.enter` asks for a call that comes, and :meth:`Lane.admit`
+for those that wait.  A call is admitted when every gate is
 open for it: the hold after a refusal, the number in flight, the minute's requests and tokens, and
 what was learned.  Only the head of the queue is looked at, so nobody slips past, and a large call
 is not starved by small ones; when it can't go yet, the lane says when to look again, and whoever
@@ -372,7 +374,7 @@ class Lane:
             self._sent_tokens.uses(ticket.tokens, late=ticket.late)
 
     def successor(self, now: float) -> Lane:
-        """Give a lane that knows what was used and learned, and none of the calls."""
+        """Return a lane that knows what was used and learned, and none of the calls."""
         lane = Lane(self.limits, now, self._chance)
         lane.requests, lane.tokens = _carried(self.requests, now), _carried(self.tokens, now)
         lane.learner = self.learner
@@ -411,14 +413,14 @@ class Lane:
         return self.in_flight if never or self.in_flight >= self._concurrency else 0
 
     def wait(self, ticket: Ticket, now: float) -> float:
-        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+        """Return about how many seconds a new call would wait; 0 if it can go at once."""
         waiting = self.queue.waiting
         if not waiting and self._ready_at(ticket, now) <= now:
             return 0.0
         return self._outlook(now, waiting + 1, (waiting + 1) * ticket.tokens)[0]
 
     def _outlook(self, now: float, calls: int, tokens: float) -> tuple[float, Because]:
-        """Give when so many calls will probably have gone, and what holds them up most."""
+        """Return when so many calls will probably have gone, and what holds them up most."""
         waits: dict[Because, float] = {
             "queue": 0.0,
             "hold": self.hold_until - now,
@@ -432,7 +434,7 @@ class Lane:
         return waits[because], because
 
     def statistics(self, now: float, pattern: str, key: str = "") -> LaneStatistics:
-        """Give what the lane is doing, and has done."""
+        """Return what the lane is doing, and has done."""
         from aiotokengate._policy.statistics import LaneStatistics
 
         learner = self.learner
@@ -456,7 +458,7 @@ class Lane:
     # --- inside ---------------------------------------------------------------------------------
 
     def _ready_at(self, ticket: Ticket, now: float) -> float:
-        """Give when a call may go if nothing happens but time: now, later, or inf."""
+        """Return when a call may go if nothing happens but time: now, later, or inf."""
         if self.in_flight >= self._concurrency:
             return inf
         if self.counts_tokens:
@@ -505,7 +507,7 @@ class Lane:
             self.learner.left(ticket)
 
     def _cost(self, ticket: Ticket) -> float:
-        """Give the share of a minute that a call takes, of the limit it takes most of."""
+        """Return the share of a minute that a call takes, of the limit it takes most of."""
         share = 1.0 / self.requests.limit if self.requests is not None else 0.0
         if self.tokens is not None:
             share = max(share, ticket.tokens / self.tokens.limit)
@@ -525,7 +527,7 @@ def _learner(limits: Limits, now: float, chance: Callable[[], float]) -> Learner
 
 
 def _known_rate(limits: Limits) -> float | None:
-    """Give the requests a second that are allowed, as far as that is given."""
+    """Return the requests a second that are allowed, as far as that is given."""
     if limits.requests_per_minute is not None:
         return limits.requests_per_minute / MINUTE
     return None if limits.tokens_per_minute is None else limits.tokens_per_minute / MINUTE

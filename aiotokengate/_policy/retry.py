@@ -3,6 +3,9 @@
 One place decides, and only while nothing was handed out.  The wait is a random part of a growing
 bound (full jitter), so that clients that failed together do not come back together; a wait that
 the gateway names is kept, and only ever made longer.  All waits of a call come out of one sum.
+
+Who asks is :mod:`aiotokengate._calls.retries`, which also knows what must not be sent twice; a
+kept connection that died is no failed attempt, see :mod:`aiotokengate._policy.reconnect`.
 """
 
 from __future__ import annotations

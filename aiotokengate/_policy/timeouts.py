@@ -1,4 +1,9 @@
-"""The clocks of a call, as a value."""
+"""The clocks of a call, as a value: what each means, and how long it runs.
+
+``connect``, ``first_event``, ``total`` and the deadline end an attempt in
+:mod:`aiotokengate._calls.attempt_clock`; ``stall`` and ``total`` end a stream by
+:func:`aiotokengate._stream.clocks.run_out`, ``after_finish`` in its receiver.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The pool: whoever calls waits here until the quota has room, and no longer.
 
 Strategy.  The lanes of a :mod:`backend <aiotokengate._pool.backend>` decide; this module finds the
-lane of a call, works out what the call will cost, and keeps the futures of the tasks that wait.
+lane of a call, works out what the call will cost, and keeps the futures of the tasks that wait
+(in :func:`aiotokengate._pool.slots.wait_for_turn`).
 Everything between two awaits is synchronous, so a slot is taken and given back in one step,
 whatever is cancelled in between.
 """
@@ -188,7 +189,7 @@ class Pool(Shared):
         return Slot(self, lane, ticket, deadline)
 
     def statistics(self) -> PoolStatistics:
-        """Give what the lanes are doing."""
+        """Return what the lanes are doing."""
         from aiotokengate._policy.statistics import PoolStatistics
 
         used = {pattern for pattern, _ in self._lanes}
@@ -238,7 +239,7 @@ class Pool(Shared):
             loop.call_soon_threadsafe(self.close)
 
     def lane(self, model: str, key: str = "") -> BackendLane:
-        """Give the lane of a model and of a key.
+        """Return the lane of a model and of a key.
 
         Raises:
             CallerError: the pool serves another running event loop.
@@ -276,7 +277,7 @@ class Pool(Shared):
         return ticket
 
     def prompt_tokens(self, model: str, ticket: Ticket) -> float:
-        """Give about how many tokens the prompt of a call has, as its model counts them."""
+        """Return about how many tokens the prompt of a call has, as its model counts them."""
         return self._sizes_of(model).prompt(ticket.estimate)
 
     def note_aside(self, key: str, model: str, because: str | None) -> None:
@@ -395,7 +396,7 @@ def _closed() -> CallerError:
 
 @lru_cache(maxsize=1024)
 def mask(key: str) -> str:
-    """Give a name for an API key that can be shown, and is the same in every process."""
+    """Return a name for an API key that can be shown, and is the same in every process."""
     if not key:
         return ""
     digest = blake2s(key.encode(), digest_size=3).hexdigest()

@@ -336,7 +336,7 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:
-    """Give messages in the API's own form.
+    """Return messages in the API's own form.
 
     Raises:
         CallerError: they are none.
@@ -393,7 +393,7 @@ def _most(params: Mapping[str, Any], choices: int) -> int | None:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Give every text of the prompt, to be blanked where an error echoes it."""
+    """Return every text of the prompt, to be blanked where an error echoes it."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -179,7 +179,7 @@ class MusicSystem:
         *prompts: str,
         extra: Mapping[str, Any] = _NOTHING,
     ) -> Request:
-        """Give the request of an action.
+        """Return the request of an action.
 
         Raises:
             CallerError: the dialect has no such action.
@@ -199,7 +199,7 @@ class MusicSystem:
         return submission(options, self.defaults, http, MODEL, *prompts)
 
     def path(self, name: str) -> str:
-        """Give a setting, or where it is by default."""
+        """Return a setting, or where it is by default."""
         return self.defaults.paths.get(name, PATHS[name])
 
     def _read(self, body: object) -> tuple[JobReport, ...]:
@@ -248,7 +248,7 @@ class Music(Shared):
         self._options = options or Options()
 
     def using(self, dialect: str | None = None, **options: Unpack[MusicOptions]) -> Music:
-        """Give the same with other settings.
+        """Return the same with other settings.
 
         Args:
             dialect: "cqtai" or "suno-api"; the latter lacks covers, uploads, sections, beats and
@@ -536,7 +536,7 @@ def _clip_id(clip: object) -> str:
 
 
 def _place(job: object) -> tuple[str, str]:
-    """Give which key a job was made with, and the gateway's own id of it; known by either id."""
+    """Return which key a job was made with, and the gateway's own id of it; known by either id."""
     name = job.id if isinstance(job, Job) else job
     check_text("job as a Job or its id", name)
     system, _, rest = str(name).partition(":")

@@ -15,6 +15,7 @@ from aiotokengate.errors import CallerError
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Request, Requester
     from aiotokengate._resources.options import Defaults, Options
+    from aiotokengate.types import Json
 
 __all__ = ["Method", "RawCall", "make_raw_call"]
 
@@ -36,7 +37,7 @@ class RawCall(Fetched[Any]):
     __slots__ = ()
 
 
-async def _whole(requester: Requester, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+async def _whole(requester: Requester, request: Request) -> Json:
     async with await requester.fetch(request) as download:
         if download.content_type.endswith("json"):
             return await download.json()

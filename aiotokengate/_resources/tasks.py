@@ -107,7 +107,7 @@ async def fetch_file(
 
 
 def system_name(system: str, dialect: str, endpoint: str) -> str:
-    """Give the beginning of the ids of a system's jobs."""
+    """Return the beginning of the ids of a system's jobs."""
     return f"{system}:{dialect}@{endpoint}" if endpoint else f"{system}:{dialect}"
 
 
@@ -120,7 +120,7 @@ def submission(
 
 
 def patient(own: Timeout | None, defaults: Defaults) -> Timeout:
-    """Give the clocks of a request that may be answered with the result itself, minutes later."""
+    """Return the clocks of a request that the result itself may answer, minutes later."""
     if own is not None:
         return own
     usual = defaults.timeout

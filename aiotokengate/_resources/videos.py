@@ -346,7 +346,7 @@ class _Order:
 
 
 def _picture(image: Source) -> FilePart:
-    """Give the first picture as a file; servers look at its type (OpenAI, vllm-omni)."""
+    """Return the first picture as a file; servers look at its type (OpenAI, vllm-omni)."""
     if isinstance(image, str) and image.startswith("data:"):
         found = file_of(image, "image")
         if found is None:
@@ -364,7 +364,7 @@ _MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"))
 
 
 def _text(value: object) -> str:
-    """Give a value as forms have it: texts as they are, all else as JSON."""
+    """Return a value as forms have it: texts as they are, all else as JSON."""
     return value if isinstance(value, str) else dumps(value).decode()
 
 
