@@ -11,14 +11,16 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from math import inf
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Never, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
+from attrs.validators import deep_iterable, instance_of, is_callable, optional
+
 from aiotokengate import _resources
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed, sealed_class
+from aiotokengate._base.settings import FINITE, FROM_ZERO, checked, expected, kind
 from aiotokengate._base.unused import hand_over
 from aiotokengate._calls.admission import Admission
 from aiotokengate._calls.routes import Endpoint, Route, Routes
@@ -29,26 +31,21 @@ from aiotokengate._http.proxies import Ways
 from aiotokengate._http.transport import Transport
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
-from aiotokengate._pool.pool import Pool, check_place
+from aiotokengate._pool.pool import Pool
 from aiotokengate._resources.chat import (
     RUN_OPTIONS,
     TURN_OPTIONS,
     check_call,
+    check_options,
     check_turn,
     check_way,
     make_call,
     message_list,
 )
 from aiotokengate._resources.options import (
-    PATH_NAMES,
     Defaults,
     Options,
-    check_extra_body,
-    check_headers,
-    check_key,
-    check_policies,
     check_several,
-    checked_options,
     refuse,
 )
 from aiotokengate._stream.call import ChatCall
@@ -96,6 +93,7 @@ __all__ = ["DEFAULT_BASE_URL", "TokenGate"]
 DEFAULT_BASE_URL = "https://wan.vnet.com/v1"
 _Asked = TypeVar("_Asked", bound=ChatCall | Mapping[str, Any])
 _NOT_GIVEN = (None, None)
+_NO_OPTIONS = (None,) * 7
 MAX_REPLY_BYTES = 512 * 1024 * 1024
 
 _NO_KEY = (
@@ -173,20 +171,23 @@ class TokenGate(Shared):
         clock: Clock | None = None,
     ) -> None:
         """Read the settings; nothing is opened."""
-        _check_settings(timeout, retry, extra_body, catalogue, paths)
+        own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
+        self.timeout: Timeout = Timeout() if timeout is None else timeout
+        self.retry: Retry = Retry() if retry is None else retry
+        body = {} if extra_body is None else extra_body
+        places = {} if paths is None else paths
+        self._defaults = Defaults(
+            self.timeout, self.retry, body, catalogue, places, strict, own_key
+        )
+        Options(extra_headers=extra_headers)  # which checks them
         try:
-            ways, trust = _network(proxy, ssl, allow_private)
+            ways, trust = _network(proxy=proxy, ssl=ssl, allow_private=allow_private)
         finally:
             del proxy  # its password is for no traceback
         self.base_url: str = _address(base_url)
-        self.timeout: Timeout = timeout or Timeout()
-        self.retry: Retry = retry or Retry()
-        own_key = any(str(name).lower() == "idempotency-key" for name in extra_headers or ())
-        self._defaults = Defaults(
-            self.timeout, self.retry, extra_body or {}, catalogue, paths or {}, strict, own_key
-        )
         clock = clock or RealClock()
-        hooks = _checked_hooks(hooks)
+        listed = tuple(hooks) if isinstance(hooks, Iterable) else (hooks, None)
+        observers = checked(listed, _HOOKS)
 
         def route(place: int, endpoint: Endpoint) -> Route:
             address = _address(endpoint.base_url, self.base_url)
@@ -204,9 +205,9 @@ class TokenGate(Shared):
 
         given = enumerate(_endpoints(api_key, endpoints))
         routes = Routes([route(place, endpoint) for place, endpoint in given], clock)
-        lets_in = Pool(clock=clock) if pool is None else _checked_pool(pool)
-        admission = Admission(routes, lets_in, pool is None, hooks, clock)
-        self._sender = Sender(admission, hooks, clock, max_reply_bytes)
+        lets_in = Pool(clock=clock) if pool is None else checked(pool, _POOL)
+        admission = Admission(routes, lets_in, pool is None, observers, clock)
+        self._sender = Sender(admission, observers, clock, max_reply_bytes)
         self._clock = clock
         self._made_pollers: Pollers | None = None
 
@@ -241,7 +242,7 @@ class TokenGate(Shared):
         Raises:
             CallerError: ``drain`` is no number of seconds.
         """
-        seconds = _checked_drain(drain)
+        seconds = 0.0 if drain is None else checked(drain, _DRAIN)
         if self._made_pollers is not None:
             self._made_pollers.close(closed)
         await self._sender.close(seconds)
@@ -321,16 +322,6 @@ class TokenGate(Shared):
         self._sender.check_open()
         if reasoning is not None or protocol is not None:
             check_way(reasoning, protocol)
-        if priority != "interactive" or fair_key is not None:
-            check_place(priority, fair_key)
-        if timeout is not None or retry is not None:
-            check_policies(timeout, retry)
-        if extra_body is not None:
-            check_extra_body(extra_body)
-        if extra_headers:
-            check_headers(extra_headers)
-        if idempotency_key is not None:
-            check_key(idempotency_key)
         options: ChatOptions = {
             "stream": stream,
             "retain": retain,
@@ -348,6 +339,9 @@ class TokenGate(Shared):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        given = (timeout, retry, deadline, fair_key, extra_body, extra_headers, idempotency_key)
+        if priority != "interactive" or given != _NO_OPTIONS:
+            check_options(options)
         return make_call(self._sender, self._defaults, model, messages, options, params)
 
     def run_tools(
@@ -541,7 +535,7 @@ class TokenGate(Shared):
         split: Split | None = None,
         **params: Unpack[EmbeddingParams],
     ) -> Embeddings:
-        """Give vectors of texts, in their order.
+        """Return vectors of texts, in their order.
 
         ::
 
@@ -668,13 +662,23 @@ class TokenGate(Shared):
             idempotency_key=idempotency_key,
         )
         body = json if form is None else form
-        checked = checked_options(options)
         return _resources.make_raw_call(
-            self._sender, self._defaults, method, path, body, checked, costly=costly
+            self._sender, self._defaults, method, path, body, options, costly=costly
         )
 
 
 # --- settings -----------------------------------------------------------------------------------
+
+_ALLOW_PRIVATE = expected("allow_private as a bool, got {got}", instance_of(bool), shown=kind)
+_DRAIN = expected("drain in seconds from 0 up, got {got}", FROM_ZERO, FINITE)
+_HOOKS = expected(
+    "hooks as a list of callables, each of which takes an event", deep_iterable(is_callable())
+)
+_POOL = expected("pool=Pool(...), got {got}", instance_of(Pool), shown=kind)
+_PROXY = expected("proxy as str, got {got}", optional(instance_of(str)), shown=kind)
+_SSL = expected(
+    "ssl as an SSLContext or a bool, got {got}", instance_of((bool, SSLContext)), shown=kind
+)
 
 
 def _endpoints(api_key: ApiKey | None, endpoints: Sequence[Endpoint] | None) -> Sequence[Endpoint]:
@@ -735,7 +739,6 @@ def _address(base_url: str | None, default: str = "") -> str:
 
 
 def _headers(key: str, extra: Mapping[str, str]) -> Mapping[str, str]:
-    check_headers(extra)
     return {
         **({"Authorization": f"Bearer {key}"} if key else {}),
         "Content-Type": "application/json",
@@ -746,64 +749,17 @@ def _headers(key: str, extra: Mapping[str, str]) -> Mapping[str, str]:
     }
 
 
-def _check_settings(
-    timeout: object, retry: object, extra_body: object, catalogue: object, paths: object
-) -> None:
-    check_policies(timeout, retry)
-    if extra_body is not None:
-        check_extra_body(extra_body)
-    if not isinstance(catalogue, Catalogue):
-        message = f"expected catalogue=CATALOGUE.extended(...), got {type(catalogue).__name__}"
-        raise CallerError(message)
-    if paths is None:
-        return
-    if not isinstance(paths, Mapping) or not all(isinstance(at, str) for at in paths.values()):
-        message = "expected paths as a dict of str to str"
-        raise CallerError(message)
-    if unknown := [name for name in paths if name not in PATH_NAMES]:
-        message = f"expected paths named {', '.join(PATH_NAMES)}, got {unknown[0]!r}"
-        raise CallerError(message)
-
-
-def _network(proxy: object, ssl: object, allow_private: object) -> tuple[Ways, Trust]:
+def _network(
+    *, proxy: str | None, ssl: SSLContext | bool, allow_private: bool
+) -> tuple[Ways, Trust]:
     """Check how the network is used; nothing is opened."""
     try:
-        if proxy is not None and not isinstance(proxy, str):
-            message = f"expected proxy as str, got {type(proxy).__name__}"
-            raise CallerError(message)
-        if not isinstance(ssl, bool | SSLContext):
-            message = f"expected ssl as an SSLContext or a bool, got {type(ssl).__name__}"
-            raise CallerError(message)
-        if not isinstance(allow_private, bool):  # "false" is true, too
-            message = f"expected allow_private as a bool, got {type(allow_private).__name__}"
-            raise CallerError(message)
+        checked(proxy, _PROXY)
+        checked(ssl, _SSL)
+        checked(allow_private, _ALLOW_PRIVATE)  # "false" is true, too
         return Ways.of(proxy), Trust(ssl)
     finally:
         del proxy
-
-
-def _checked_hooks(hooks: object) -> tuple[Hook, ...]:
-    if not isinstance(hooks, Iterable) or not all(map(callable, listed := tuple(hooks))):
-        message = "expected hooks as a list of callables, each of which takes an event"
-        raise CallerError(message)
-    return listed
-
-
-def _checked_drain(seconds: object) -> float:
-    if seconds is None:
-        return 0.0
-    good = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not good or not 0 <= seconds < inf:  # type: ignore[operator]
-        message = f"expected drain in seconds from 0 up, got {seconds!r}"
-        raise CallerError(message)
-    return float(seconds)  # type: ignore[arg-type]
-
-
-def _checked_pool(pool: object) -> Pool:
-    if not isinstance(pool, Pool):
-        message = f"expected pool=Pool(...), got {type(pool).__name__}"
-        raise CallerError(message)
-    return pool
 
 
 def _refuse_unbuilt(**options: object) -> None:

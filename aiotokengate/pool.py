@@ -9,13 +9,20 @@
 """
 
 from aiotokengate._calls.many import Outcomes
-from aiotokengate._policy.lanes import Because, LaneStatistics, Stage, Ticket, Waiting
+from aiotokengate._policy.lanes import Stage, Ticket
 from aiotokengate._policy.limits import Charge, Kind, Limits
 from aiotokengate._policy.queue import Place, Priority
 from aiotokengate._policy.reported import Mark
+from aiotokengate._policy.statistics import (
+    Because,
+    LaneStatistics,
+    PoolStatistics,
+    Waiting,
+)
 from aiotokengate._pool.backend import LocalLane
 from aiotokengate._pool.monitor import Monitor, read
-from aiotokengate._pool.pool import Backend, BackendLane, LocalBackend, Pool, PoolStatistics, Slot
+from aiotokengate._pool.pool import Backend, BackendLane, LocalBackend, Pool
+from aiotokengate._pool.slots import Slot
 from aiotokengate._wire.headers import Remaining
 
 __all__ = [

@@ -3,6 +3,9 @@
 Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in one of four ways:
 the reply is over, the attempt failed, it was refused, or nobody wants it any more.
 Nothing here waits but :meth:`Turn.wait`, and that gives the place back itself when cancelled.
+
+The decision whether a call may go now is :meth:`aiotokengate._policy.lanes.Lane.enter`, a pure
+function of the lane's state and the time; :mod:`aiotokengate._pool.pool` finds the lane.
 """
 
 from __future__ import annotations
@@ -10,14 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import attrs
 
-from aiotokengate._pool.holding import Hold, for_itself
-from aiotokengate._pool.pool import Pool, wait_for_turn
+from aiotokengate._pool.pool import Pool
 from aiotokengate._wire.headers import remaining
 from aiotokengate.errors import (
     CallerError,
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
     from aiotokengate._calls.routes import Route, Routes
     from aiotokengate._http.connections import Progress
     from aiotokengate._policy.lanes import Ticket
+    from aiotokengate._pool.holding import Hold
     from aiotokengate._pool.pool import BackendLane
     from aiotokengate._stream.receiver import Receiver
     from aiotokengate.clock import Clock
     from aiotokengate.hooks import Hook
 
-__all__ = ["ADMITTED", "Admission", "Calls", "Turn"]
+__all__ = ["ADMITTED", "Admission", "Turn"]
 
 ADMITTED: ContextVar[Callable[[], object] | None] = ContextVar("ADMITTED", default=None)
 """Called when a call of this context was let in, for who wants to start the next one then."""
@@ -70,7 +72,7 @@ class Admission:
     )
 
     def pool_here(self) -> Pool:
-        """Give the running loop's pool; one of our own never keeps another loop waiting."""
+        """Return the running loop's pool; one of our own never keeps another loop waiting."""
         loop = asyncio.get_running_loop()
         if not self.owned or self.pool.serves(loop):
             return self.pool
@@ -86,61 +88,6 @@ class Admission:
                 pool.close_in_its_loop()
         for route in self.routes.all:
             await route.transport.close()
-
-
-class Running(Protocol):
-    """A call that has begun and is not over."""
-
-    def call_off(self, *, waiting_only: bool) -> None:
-        """End it with an error, as far as its reply has not begun."""
-
-
-class Calls:
-    """The calls of a session on one loop that have begun and are not over."""
-
-    __slots__ = ("_calls", "_idle")
-
-    def __init__(self) -> None:
-        self._calls: set[Running] = set()
-        self._idle: asyncio.Future[None] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether there are any."""
-        return bool(self._calls)
-
-    def begin(self, call: Running) -> None:
-        """Count a call."""
-        self._calls.add(call)
-
-    def end(self, call: Running) -> None:
-        """Count it no more; harmless when that was done."""
-        self._calls.discard(call)
-        if self._idle is not None and not self._calls:
-            _wake(self._idle)
-
-    def call_off(self, *, waiting_only: bool) -> None:
-        """End those whose reply has not begun; or those alone that wait for their turn."""
-        for call in tuple(self._calls):
-            call.call_off(waiting_only=waiting_only)
-
-    async def drain(self, clock: Clock, seconds: float) -> None:
-        """Return when all are over, or after so many seconds."""
-        if not self._calls:
-            return
-        if self._idle is None or self._idle.done():
-            self._idle = asyncio.get_running_loop().create_future()
-        idle = self._idle
-        timer = clock.call_later(seconds, partial(_wake, idle))
-        try:
-            await asyncio.shield(idle)
-        finally:
-            timer.cancel()
-
-
-def _wake(idle: asyncio.Future[None]) -> None:
-    if not idle.done():
-        idle.set_result(None)
 
 
 class Turn:
@@ -216,6 +163,8 @@ class Turn:
             CallerError: the pool was closed meanwhile; or every place that there is for the call
                 is held by streams of its own task.
         """
+        from aiotokengate._pool.slots import wait_for_turn
+
         admission, lane, ticket = self._admission, self._lane, self._ticket
         assert lane is not None  # noqa: S101 - for the type checker
         assert ticket is not None  # noqa: S101 - for the type checker
@@ -250,10 +199,14 @@ class Turn:
                 assert self._ticket is not None  # noqa: S101 - for the type checker
                 self._ticket.stage = "new"
                 return other
+        from aiotokengate._pool.holding import for_itself
+
         raise for_itself()
 
     def hand_over(self) -> Hold | None:
         """Note that the caller has the reply now, and with it the place, until it is over."""
+        from aiotokengate._pool.holding import Hold
+
         if self._lane is not None and self._ticket is not None:
             self._hold = Hold(self._pool.holds, self._lane, stream=True)
         return self._hold

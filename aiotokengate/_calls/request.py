@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiotokengate._wire.dialects import Dialect
     from aiotokengate._wire.question import Decoder
     from aiotokengate._wire.transcript import Transcript
+    from aiotokengate.types import Json
 
 __all__ = [
     "CallPolicy",
@@ -56,7 +57,7 @@ class HttpRequest:
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = attrs.field(default=None, repr=False)
     form: Form | None = None
     headers: Mapping[str, str] = _NO_HEADERS
 
@@ -167,7 +168,7 @@ class Requester(Protocol):
     async def open(self, request: ChatRequest, *, whole: bool = False) -> Receiver:
         """Send, and return the reply once its first delta is there; or ``whole``, all of it."""
 
-    async def ask(self, request: Request) -> Any:  # noqa: ANN401 - parsed JSON
+    async def ask(self, request: Request) -> Json:
         """Send, and return the parsed JSON of the answer."""
 
     async def fetch(self, request: Request) -> Download:

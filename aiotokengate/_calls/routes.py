@@ -8,11 +8,11 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
+from aiotokengate._base.settings import ABOVE_ZERO, FINITE, expected
 from aiotokengate._http.keys import ApiKey, KeySource
 from aiotokengate._pool.pool import mask
 from aiotokengate.errors import (
     AuthenticationFailed,
-    CallerError,
     PermissionDenied,
     QuotaExhausted,
     TokenGateError,
@@ -55,14 +55,10 @@ class Endpoint(Shared):
 
     api_key: ApiKey = attrs.field(repr=False)
     base_url: str | None = None
-    weight: float = attrs.field(default=1.0)
-
-    @weight.validator
-    def _above_zero(self, _: object, value: object) -> None:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not 0 < value < float("inf"):  # type: ignore[operator]
-            message = f"expected Endpoint(weight=...) above 0, got {value!r}"
-            raise CallerError(message)
+    weight: float = attrs.field(
+        default=1.0,
+        validator=expected("Endpoint({name}=...) above 0, got {got}", ABOVE_ZERO, FINITE),
+    )
 
 
 @attrs.define(eq=False, repr=False)
@@ -134,11 +130,11 @@ class Routes:
         self.several = len(self.all) > 1
 
     def named(self, digest: str) -> Route:
-        """Give the route with that digest, or else the first."""
+        """Return the route with that digest, or else the first."""
         return next((route for route in self.all if route.digest == digest), self.all[0])
 
     def choose(self, pool: Pool, model: str, ticket: Ticket, avoid: Route | None) -> Route:
-        """Give the route on which a call would go soonest, the least loaded of equals.
+        """Return the route on which a call would go soonest, the least loaded of equals.
 
         Args:
             pool: whose lanes know what is left.

@@ -1,40 +1,36 @@
-"""The one path that every request takes: attempts, clocks up to the first delta, observers.
+"""The one path that every request takes: attempts up to the first delta, and observers.
 
 Strategy.  An attempt is sent and primed until its first delta exists; up to there a failure may be
-tried again, afterwards never, and :func:`aiotokengate._policy.retry.next_wait` alone decides.  The
-clocks of an attempt are looked at by the same :class:`~aiotokengate._stream.clocks.Watch` as those
-of the open streams: no timer is made for a call that goes well.
+tried again, afterwards never.  Each rule on the way has a module of its own:
 
-Every attempt waits for its :class:`~aiotokengate._calls.admission.Turn`, which ends when its reply
-is over, whichever way that comes about.  A refusal for a limit makes its whole lane wait, and this
-call with it; any other failure makes this call wait alone.
-
-What costs is sent again only where :func:`aiotokengate._policy.begun.may_have_begun` says that it
-can't have begun, and never on a kept connection, which may die under it.  For all else a kept
-connection that died before any byte of an answer is replaced by a fresh one inside the attempt.
+* whether the call is let in, :mod:`aiotokengate._calls.admission`: every attempt waits for its
+  ``Turn``, which ends when its reply is over, whichever way that comes about;
+* which clocks an attempt has, :mod:`aiotokengate._calls.attempt_clock`;
+* whether a kept connection that died is replaced, :mod:`aiotokengate._policy.reconnect`;
+* whether there is another attempt, :mod:`aiotokengate._calls.retries`, and in it
+  :mod:`aiotokengate._policy.retry`;
+* how the session ends, :mod:`aiotokengate._calls.closing`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import sys
 import traceback
-import warnings
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare
-from aiotokengate._calls.admission import Admission, Calls, Turn
-from aiotokengate._calls.request import Request
+from aiotokengate._calls.admission import Admission, Turn
+from aiotokengate._calls.attempt_clock import AttemptClock
 from aiotokengate._http.connections import Progress
-from aiotokengate._policy.retry import RetryBudget, named_hold, next_wait
+from aiotokengate._policy.retry import RetryBudget
 from aiotokengate._stream.clocks import Watch
 from aiotokengate._stream.receiver import Receiver, ReceiverSettings
 from aiotokengate._wire.headers import without_echoes
@@ -45,7 +41,6 @@ from aiotokengate.errors import (
     CallerError,
     RateLimited,
     StatusError,
-    TimedOut,
     TokenGateError,
     TransportError,
     Unanswered,
@@ -65,20 +60,17 @@ from aiotokengate.types import Attempt, Json, Timeline
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from aiotokengate._calls.request import ChatRequest, ReplyReading
+    from aiotokengate._calls.closing import Calls
+    from aiotokengate._calls.request import ChatRequest, ReplyReading, Request
+    from aiotokengate._calls.retries import Retries
     from aiotokengate._http.transport import Answer
     from aiotokengate._stream.download import Download
     from aiotokengate.clock import Clock
-    from aiotokengate.errors import Phase
+    from aiotokengate.types import Json
 
 __all__ = ["Sender", "closed"]
 
 _T = TypeVar("_T")
-_Limit: TypeAlias = "tuple[float, Phase, float]"
-"""When, in seconds since the call began; which clock; its setting."""
-_Wait: TypeAlias = "tuple[float | None, float]"
-"""Seconds until the next attempt, None without one; those of them that count for ``max_wait``."""
-
 TRUE_UP = 1.0
 """Seconds after which the tokens of a reply are counted again, where the pool counts them."""
 
@@ -87,14 +79,6 @@ LINGER = 0.1
 break: TLS has its good-byes, and the other side may be served by the same loop."""
 
 _OK, _REDIRECT, _REFUSED = 200, 300, 400
-
-
-@runtime_checkable
-class Ending(Protocol):
-    """Something watched that can be told how it ends: a download."""
-
-    def end(self, error: TokenGateError | None = None) -> None:
-        """End, with an error for whoever reads on."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -118,13 +102,13 @@ class Sender(Shared):
         sending.whole = whole
         return sending.until_answered(partial(sending.open_once, request.reading))
 
-    def ask(self, request: Request) -> Coroutine[Any, Any, Any]:
-        """Send, and give the parsed JSON of the answer."""
+    def ask(self, request: Request) -> Coroutine[Any, Any, Json]:
+        """Send, and return the parsed JSON of the answer."""
         sending = _Sending(self, request)
         return sending.until_answered(sending.ask_once)
 
     def fetch(self, request: Request) -> Coroutine[Any, Any, Download]:
-        """Send, and give the answer once its headers have come, whatever it is."""
+        """Send, and return the answer once its headers have come, whatever it is."""
         sending = _Sending(self, request)
         return sending.until_answered(sending.fetch_once)
 
@@ -140,6 +124,8 @@ class Sender(Shared):
             drain: seconds for which what runs may go on, so that it ends by itself.
         """
         self.closed = True
+        from aiotokengate._calls.closing import end_all
+
         watch, calls = self.here()
         try:
             self._refuse_who_waits(calls)
@@ -149,7 +135,7 @@ class Sender(Shared):
         finally:
             busy = calls.busy
             calls.call_off(waiting_only=False)
-            _end_all(watch)
+            end_all(watch, closed())
             self._here.pop(asyncio.get_running_loop(), None)
             await self.admission.close()
             if busy:
@@ -173,6 +159,8 @@ class Sender(Shared):
         loop = asyncio.get_running_loop()
         here = self._here.get(loop)
         if here is None:
+            from aiotokengate._calls.closing import Calls
+
             for dead in [known for known in self._here if known.is_closed()]:
                 del self._here[dead]
             here = self._here[loop] = Watch(self.clock), Calls()
@@ -191,21 +179,16 @@ class _Sending:
         "_clock",
         "_download",
         "_empty",
-        "_expired",
-        "_expires",
         "_fresh",
-        "_limit",
         "_now",
         "_number",
-        "_priming",
         "_reconnected",
         "_reply",
         "_request",
+        "_retries",
         "_sender",
-        "_task",
         "_timeline",
         "_turn",
-        "_waited",
         "_waits",
         "_watch",
         "due_tick",
@@ -216,27 +199,22 @@ class _Sending:
         sender.check_open()
         self._sender = sender
         self._request = request
-        self._clock = sender.clock
         self._now = sender.clock.now
-        self._began = self._now()
         self._number = next(sender.calls)
         self._timeline = Timeline()
         self._attempts: list[Attempt] = []
-        self._waited = 0.0
+        self._retries: Retries | None = None
         self._reconnected = 0
         self._turn = Turn(sender.admission, request)
         self._reply: Receiver | None = None
         self._download: Download | None = None
-        self._limit: _Limit | None = None
         self._fresh = request.policy.costly
         self._watch, self._calls = sender.here()
+        self._clock = AttemptClock(sender.clock, self._watch, request.policy, self._turn)
+        self._began = self._clock.began
         self._caller: asyncio.Task[Any] | None = None
         self._waits = self._called_off = False
         self.due_tick = 0
-        self._task: asyncio.Task[Any] | None = None
-        self._expires = 0.0
-        self._expired: tuple[Phase, float] | None = None
-        self._priming: Receiver | None = None
         self._empty: Receiver | None = None
         self.whole = False
 
@@ -248,16 +226,17 @@ class _Sending:
                 self._sender.check_open()
                 if not self._turn.take():
                     self._waits = True
-                    await self._turn.wait(self._number, self._left())
+                    await self._turn.wait(self._number, self._clock.left())
                     self._waits = False
+                self._empty = None
                 started = self._timeline.admitted = self._now() - self._began
                 try:
-                    result = await self._within_limits(attempt, started)
+                    result = await self._clock.bound(attempt, started)
                 except TokenGateError as error:
                     if await self._is_over(error, started):
                         if self._empty is None:
                             raise
-                        return self._take_empty(started)  # type: ignore[no-any-return]
+                        return self._take_empty(started)
                 else:
                     self._succeeded(result, started)
                     return result
@@ -306,7 +285,7 @@ class _Sending:
 
     async def open_once(self, reading: ReplyReading) -> Receiver:
         """Send once, and read up to the first delta."""
-        receiver = self._priming = self._received(await self._send(), reading)
+        receiver = self._clock.priming = self._received(await self._send(), reading)
         try:
             await receiver.prime()
             if self._request.policy.retry.empty:
@@ -316,7 +295,7 @@ class _Sending:
             del receiver  # which holds the error
             raise
         finally:
-            self._priming = None
+            self._clock.priming = None
         return receiver
 
     async def _until_useful(self, receiver: Receiver) -> None:
@@ -363,9 +342,9 @@ class _Sending:
         from aiotokengate._stream.download import Download, DownloadSettings
 
         settings = DownloadSettings(
-            clock=self._clock,
+            clock=self._sender.clock,
             began=self._began,
-            limit=self._limit,
+            limit=self._clock.limit,
             stall=self._request.policy.timeout.stall,
             most=self._sender.max_reply_bytes,
             attempts=self._request.policy.retry.attempts,
@@ -385,7 +364,7 @@ class _Sending:
 
     def _again(self, attempts: int, headers: Mapping[str, str]) -> Awaitable[Download]:
         """Ask for the same once more, within what is left of the call's time."""
-        request, left = self._request, self._left()
+        request, left = self._request, self._clock.left()
         http, policy = request.http, request.policy
         policy = attrs.evolve(
             policy,
@@ -393,7 +372,7 @@ class _Sending:
             deadline=None if left is None else max(left, 0.0),
         )
         http = attrs.evolve(http, headers={**http.headers, **headers})
-        return self._sender.fetch(Request(http, policy, request.model))
+        return self._sender.fetch(attrs.evolve(request, http=http, policy=policy))
 
     # --- one attempt ----------------------------------------------------------------------------
 
@@ -439,13 +418,15 @@ class _Sending:
         Raises:
             Unanswered: there was no fresh one to be had; the request had left all the same.
         """
-        attempt, request = len(self._attempts) + 1, self._request
-        if self._reconnected == attempt and not _may_have_begun(error):
+        from aiotokengate._policy.begun import may_have_begun
+        from aiotokengate._policy.reconnect import is_replaced
+
+        attempt, form = len(self._attempts) + 1, self._request.http.form
+        if self._reconnected == attempt and not may_have_begun(error):
             message = f"the connection died before an answer, and then: {error.message}"
             raise Unanswered(message) from None
-        dead = isinstance(error, Unanswered) and error.reconnectable
-        spent = request.http.form is not None and request.http.form.spent
-        if self._reconnected or not dead or spent or request.policy.costly:
+        spent, costly = form is not None and form.spent, self._request.policy.costly
+        if not is_replaced(error, again=self._reconnected > 0, costly=costly, spent=spent):
             return False
         self._reconnected, self._fresh = attempt, True
         return True
@@ -456,10 +437,10 @@ class _Sending:
         if reading.notes:
             log.notes.extend(reading.notes)
         settings = ReceiverSettings(
-            self._clock,
+            self._sender.clock,
             self._request.policy.timeout,
             self._began,
-            self._limit,
+            self._clock.limit,
             self._sender.max_reply_bytes,
             self._request.policy.size.estimate,
             reading.parse,
@@ -469,70 +450,13 @@ class _Sending:
         decoder = reading.decoder(reading.dialect, log)
         return Receiver(answer, decoder, reading.dialect, settings, self._timeline)
 
-    # --- clocks ---------------------------------------------------------------------------------
-
-    def _whole_limit(self, started: float) -> _Limit | None:
-        """Give the first limit that ends a reply, too, and not only its beginning."""
-        total, deadline = self._request.policy.timeout.total, self._request.policy.deadline
-        if total is None:
-            return None if deadline is None else (deadline, "deadline", deadline)
-        ends: _Limit = (started + total, "total", total)
-        return ends if deadline is None else min(ends, (deadline, "deadline", deadline))
-
-    async def _within_limits(self, attempt: Callable[[], Awaitable[_T]], started: float) -> _T:
-        """Bound an attempt up to its first content."""
-        limit = self._limit = self._whole_limit(started)
-        seconds = self._request.policy.timeout.first_event
-        if seconds is not None:
-            first: _Limit = (started + seconds, "first_event", seconds)
-            limit = first if limit is None else min(first, limit)
-        if limit is None:
-            return await attempt()
-        self._expires = self._began + limit[0]
-        self._expired, self._empty = None, None
-        task = self._task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker
-        cancelling = task.cancelling()
-        self._watch.add(self)
-        try:
-            return await attempt()
-        except asyncio.CancelledError:
-            # Ours, and nobody else's: the way asyncio.timeout tells them apart.
-            if self._expired is None or task.uncancel() > cancelling:
-                raise
-        finally:
-            self._watch.discard(self)
-            self._task = None
-        raise TimedOut(*self._expired)
+    # --- between attempts -----------------------------------------------------------------------
 
     def tick(self, now: float) -> float:
-        """Look at the clock of the attempt, and then at how far the reply is; for the watch."""
+        """Count the tokens of the reply so far; for the watch."""
         if self._reply is not None:
             self._turn.true_up(self._reply)
-            return now + TRUE_UP
-        if now >= self._expires and self._task is not None:
-            self._expire(now, self._task)
-        return self._expires
-
-    def _expire(self, now: float, task: asyncio.Task[Any]) -> None:
-        """End the attempt; but where somebody is at work already, only silence ends it."""
-        limit = self._limit or (math.inf, "total", 0.0)
-        at, phase, seconds = limit
-        first = self._request.policy.timeout.first_event
-        if first is not None and now < self._began + at:
-            phase, seconds = "first_event" if self._turn.has_left else "connect", first
-            alive = self._priming.alive_at if self._priming is not None else None
-            if alive is not None:
-                stall = self._request.policy.timeout.stall
-                phase, seconds = "stall", math.inf if stall is None else stall
-                self._expires = min(alive + seconds, self._began + at)
-                if now < self._expires:
-                    return
-        self._watch.discard(self)
-        self._expired = phase, seconds
-        task.cancel()
-
-    # --- between attempts -----------------------------------------------------------------------
+        return now + TRUE_UP
 
     async def _is_over(self, error: TokenGateError, started: float) -> bool:
         """Wait for the next attempt, or say that this failure was the last word.
@@ -541,65 +465,29 @@ class _Sending:
         """
         error.redact(self._secrets())
         bare(error)  # the frames below hold the key and the body
-        refused = isinstance(error, RateLimited)
-        wait, counted = self._after_refusal(error) if refused else self._after_failure(error)
-        left = self._left()
+        from aiotokengate._calls.retries import Retries
+        from aiotokengate._policy.reconnect import wants_fresh
+
+        if self._retries is None:
+            self._retries = Retries(self._request, self._turn, self._sender.budget)
+        attempt = len(self._attempts) + 1
+        self._fresh = self._fresh or wants_fresh(error)
+        wait, counted = self._retries.after(error, attempt)
+        left = self._clock.left()
         if self._sender.closed or (wait is not None and left is not None and wait >= left):
             wait = None
         self._note(started, error, wait)
         if wait is None:
             error.attempts = tuple(self._attempts)
             return True
-        self._waited += counted
-        attempts = len(self._attempts)
-        self._tell(RetryScheduled(self._number, self._request.model, attempts, wait, error))
-        if not refused or not self._request.policy.pooled:
+        self._retries.waits(counted)
+        self._tell(RetryScheduled(self._number, self._request.model, attempt, wait, error))
+        # After a refusal it is the lane that holds, and the call waits there.
+        if not isinstance(error, RateLimited) or not self._request.policy.pooled:
             self._waits = True
-            await self._clock.sleep(wait)
+            await self._sender.clock.sleep(wait)
             self._waits = False
         return False
-
-    def _after_refusal(self, error: TokenGateError) -> _Wait:
-        """Hold the lane; it is there that the call waits on, behind others perhaps."""
-        retry = self._request.policy.retry
-        wait = self._next_wait(error)
-        hold = named_hold(retry, error, random.random) if wait is None else wait
-        hinted = isinstance(error, StatusError) and error.retry_after is not None
-        held = self._turn.refused(error, hold or 0.0, hinted=hinted and hold is not None)
-        if wait is None or self._stays(error):
-            return None, 0.0
-        # Where nobody named a time, the hold is this call's own back-off.
-        counted = wait if hinted else held
-        return (held, counted) if counted <= retry.max_wait - self._waited else (None, 0.0)
-
-    def _after_failure(self, error: TokenGateError) -> _Wait:
-        self._fresh = self._fresh or isinstance(error, ConnectionError)
-        elsewhere = self._turn.failed(error)
-        if self._stays(error):
-            return None, 0.0
-        if elsewhere:
-            last = len(self._attempts) + 1 >= self._request.policy.retry.attempts
-            return (None if last else 0.0), 0.0
-        wait = self._next_wait(error)
-        if wait is not None and not self._sender.budget.take():
-            error.add_note("not tried again: too many calls of this session are failing")
-            wait = None
-        return wait, wait or 0.0
-
-    def _next_wait(self, error: TokenGateError) -> float | None:
-        attempt = len(self._attempts) + 1
-        return next_wait(self._request.policy.retry, error, attempt, random.random, self._waited)
-
-    def _stays(self, error: TokenGateError) -> bool:
-        """Say whether this must not be sent again, whatever the policy says."""
-        request = self._request
-        if request.http.form is not None and request.http.form.spent:
-            error.add_note("not tried again: the stream that was uploaded can be read once")
-            return True
-        doubtful = request.policy.costly and _may_have_begun(error)
-        if doubtful and error.retryable:
-            error.add_note("not tried again: what was asked for may have been begun")
-        return doubtful
 
     def _note(
         self,
@@ -632,7 +520,7 @@ class _Sending:
             return
         result.note_attempts(tuple(self._attempts))
         # Never sent again: the body may be large, and the reply long.
-        self._request = self._request.with_content(None)
+        self._request, self._retries = self._request.with_content(None), None
         if self._sender.hooks:
             self._tell(FirstDelta(self._number, self._request.model, self._now() - self._began))
         if result.ended:
@@ -694,17 +582,6 @@ class _Sending:
     def _secrets(self) -> tuple[str, ...]:
         return (*self._sender.keys(), *self._request.texts())
 
-    def _left(self) -> float | None:
-        """Give the seconds until the deadline."""
-        deadline = self._request.policy.deadline
-        return None if deadline is None else deadline - (self._now() - self._began)
-
-
-def _may_have_begun(error: TokenGateError) -> bool:
-    from aiotokengate._policy.begun import may_have_begun
-
-    return may_have_begun(error)
-
 
 def _make_id() -> str:
     """Return an id for a tool call that came without one; of a whole history each is another."""
@@ -712,7 +589,7 @@ def _make_id() -> str:
 
 
 def _address(base_url: str, path: str) -> str:
-    """Give the whole address of a path beside the base, or apart from it."""
+    """Return the whole address of a path beside the base, or apart from it."""
     if path.startswith("../"):
         return base_url.removesuffix("/v1") + path[2:]
     return path
@@ -724,10 +601,15 @@ def _public(path: str) -> str:
 
 
 def _total_tokens(parsed: object) -> float | None:
-    """Give what an answer says it cost."""
+    """Return what an answer says it cost."""
     usage = parsed.get("usage") if isinstance(parsed, dict) else None
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
     return float(total) if isinstance(total, int) and total > 0 else None
+
+
+def closed() -> CallerError:
+    """Return the error of a session that has ended."""
+    return CallerError("this TokenGate is closed, make a new one")
 
 
 async def _refusal(answer: Answer) -> StatusError:
@@ -740,28 +622,3 @@ async def _refusal(answer: Answer) -> StatusError:
         error.message, hint = refused(answer.url, answer.status, location)
         error.hint, error.body = hint or error.hint, ""  # it quotes the address, perhaps signed
     return error
-
-
-def closed() -> CallerError:
-    """Give the error of a session that has ended."""
-    return CallerError("this TokenGate is closed, make a new one")
-
-
-def _end_all(watch: Watch) -> None:
-    """End what streams, and what is downloaded; no clock runs any more."""
-    for watched in watch.watched():
-        if isinstance(watched, Receiver):
-            _warn_held(watched)
-            watched.stop()
-        elif isinstance(watched, Ending):
-            watched.end(closed())
-    watch.stop()
-
-
-def _warn_held(receiver: Receiver) -> None:
-    place = f"; it was opened at:\n{receiver.opened_at}" if receiver.opened_at else ""
-    warnings.warn(
-        f"a stream was still open when its TokenGate was closed{place}",
-        ResourceWarning,
-        stacklevel=5,
-    )

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from aiotokengate import CallerError
 from aiotokengate._cli.show import printable
-from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.monitor import read
 
 __all__ = ["show"]

@@ -4,8 +4,9 @@ Strategy.  aiohttp hands out a kept connection as long as its loop has not met t
 came on it unasked would be taken for the answer to the next request, and on one that the peer has
 closed that request is lost.  So each is looked at where it is handed out, whichever way a request
 goes: nothing may be left in aiohttp's buffers, nothing begun in its parser, and the kernel must
-have nothing to read, neither bytes nor an end.  The kernel is asked because some servers close
-with the last byte of a reply, and the next request may be made before the loop looks again.
+have nothing to read, neither bytes nor an end.  What dies after that look is replaced by the
+reconnect rule (:mod:`aiotokengate._policy.reconnect`).  The kernel is asked because some servers
+close with the last byte of a reply, and the next request may be made before the loop looks again.
 
 Where aiohttp is not built as known here, no connection is kept at all.
 """

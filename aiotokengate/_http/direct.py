@@ -109,7 +109,7 @@ _REST_KNOWN: Final = VERSION_KNOWN and has(aiohttp.StreamReader, "_exception", "
 
 
 def reader_of(content: aiohttp.StreamReader) -> Callable[[], Awaitable[bytes]]:
-    """Give what awaits the next bytes of a body and takes all that are there, b"" at the end.
+    """Return what awaits the next bytes of a body and takes all that are there, b"" at the end.
 
     Being cancelled loses nothing; what had arrived before an error is given first.
     """
@@ -313,7 +313,7 @@ class _Target:
         self.is_head = request.method == "HEAD"
 
     def head_of(self, body: bytes | None) -> bytes:
-        """Give the head of a request with that body."""
+        """Return the head of a request with that body."""
         if body is None and self.request.method in aiohttp.ClientRequest.GET_METHODS:
             return self.head + b"\r\n"
         return b"%bContent-Length: %d\r\n\r\n" % (self.head, len(body or b""))
@@ -342,7 +342,7 @@ class DirectRequests:
         progress: Progress,
         proxy: Proxy | None = None,
     ) -> Response:
-        """Send, and give the answer once its head has come.
+        """Send, and return the answer once its head has come.
 
         Raises:
             aiohttp.ClientError: as the session would.

@@ -554,7 +554,7 @@ MOST_REDIRECTS = 10
 
 
 def _origin(url: str) -> str:
-    """Give what all addresses of a host begin with."""
+    """Return what all addresses of a host begin with."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/"
 
@@ -570,7 +570,7 @@ def _leads_on(
 
 
 def _fit(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Give those of a call's headers that another host may know."""
+    """Return those of a call's headers that another host may know."""
     from aiotokengate._http.redirects import travelling
 
     return travelling(headers)
@@ -598,7 +598,7 @@ _PACKED = _UNPACKED | {"x-gzip", "compress", "x-compress"}
 
 
 def _multipart(form: Form) -> aiohttp.MultipartWriter:
-    """Give a form as aiohttp sends it: files in pieces, their names as they are."""
+    """Return a form as aiohttp sends it: files in pieces, their names as they are."""
     data = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
     for name, text in form.fields:
         data.add_field(name, text)

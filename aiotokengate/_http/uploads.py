@@ -76,7 +76,7 @@ class Form:
 def file_part(
     name: str, source: object, filename: str | None = None, content_type: str | None = None
 ) -> FilePart:
-    """Give a file as a part of a form.
+    """Return a file as a part of a form.
 
     Args:
         name: of the field.
@@ -94,7 +94,7 @@ def file_part(
 
 
 def form_of(texts: Mapping[str, object], files: Iterable[FilePart]) -> Form:
-    """Give a form of parameters and files: what is no text is written as JSON."""
+    """Return a form of parameters and files: what is no text is written as JSON."""
     return Form(tuple((name, _text(value)) for name, value in texts.items()), tuple(files))
 
 

@@ -36,10 +36,10 @@ class Meter(Protocol):
     reserved: float
 
     def room(self, now: float) -> float:
-        """Give what can be admitted; below 0 after too large an amount."""
+        """Return what can be admitted; below 0 after too large an amount."""
 
     def ready_at(self, now: float, amount: float) -> float:
-        """Give when ``amount`` can be admitted if nothing happens but time: now, later, or inf."""
+        """Return when ``amount`` can be admitted if only time passes; now, later, or inf."""
 
     def reserve(self, amount: float) -> None:
         """Admit; or, with an amount below 0, give back what was reserved."""
@@ -79,7 +79,7 @@ class Bucket:
         self._at = now
 
     def room(self, now: float) -> float:
-        """Give what can be admitted; below 0 after too large an amount."""
+        """Return what can be admitted; below 0 after too large an amount."""
         if now > self._at:
             level = self._level + (now - self._at) * self.rate
             self._level = min(self.capacity, level)
@@ -87,7 +87,7 @@ class Bucket:
         return self._level - self.reserved
 
     def ready_at(self, now: float, amount: float) -> float:
-        """Give when ``amount`` can be admitted if nothing happens but time: now, later, or inf."""
+        """Return when ``amount`` can be admitted if only time passes; now, later, or inf."""
         need = min(self.capacity, amount)
         missing = need - self.room(now)
         if missing <= self.capacity * _GRAIN:
@@ -148,7 +148,7 @@ class Window:
         self._ends: deque[tuple[float, float]] = deque()
 
     def room(self, now: float) -> float:
-        """Give what can be admitted; below 0 after too large an amount."""
+        """Return what can be admitted; below 0 after too large an amount."""
         ends = self._ends
         while ends and ends[0][0] <= now:
             self._counted -= ends.popleft()[1]
@@ -157,7 +157,7 @@ class Window:
         return self.limit - self._counted - self.reserved
 
     def ready_at(self, now: float, amount: float) -> float:
-        """Give when ``amount`` can be admitted if nothing happens but time: now, later, or inf."""
+        """Return when ``amount`` can be admitted if only time passes; now, later, or inf."""
         missing = min(amount, self.limit) - self.room(now) - self.limit * _GRAIN
         if missing <= 0:
             return now

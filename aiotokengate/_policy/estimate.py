@@ -30,8 +30,8 @@ class CallSize:
 
     tokens: float | None = None
     max_tokens: int | None = None
-    estimate: Callable[[], int] = int
-    texts: Callable[[], Iterable[str]] = tuple
+    estimate: Callable[[], int] = attrs.field(default=int, repr=False)
+    texts: Callable[[], Iterable[str]] = attrs.field(default=tuple, repr=False)
 
 
 def estimate_tokens(prompt: str | bytes) -> int:
@@ -88,11 +88,11 @@ class Sizes:
         self._scale = _Usual(1.0)
 
     def prompt(self, estimate: float) -> float:
-        """Give the tokens of a prompt as this model counts them."""
+        """Return the tokens of a prompt as this model counts them."""
         return estimate * self._scale.value
 
     def output(self, max_tokens: int | None) -> float:
-        """Give the tokens of a reply, never above what it may have."""
+        """Return the tokens of a reply, never above what it may have."""
         usual = self._output.value
         return usual if max_tokens is None else min(usual, max_tokens)
 

@@ -1,6 +1,8 @@
 """One lane: the calls that share a quota, who of them may go now, and why the others wait.
 
-Strategy.  A lane is plain state with the time passed in.  A call is admitted when every gate is
+Strategy.  A lane is plain state with the time passed in.  The admission decision is one method,
+:meth:`Lane._ready_at`, which :meth:`Lane.enter` asks for a call that comes, and :meth:`Lane.admit`
+for those that wait.  A call is admitted when every gate is
 open for it: the hold after a refusal, the number in flight, the minute's requests and tokens, and
 what was learned.  Only the head of the queue is looked at, so nobody slips past, and a large call
 is not starved by small ones; when it can't go yet, the lane says when to look again, and whoever
@@ -22,24 +24,19 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import attrs
 
 from aiotokengate._policy.bucket import MINUTE, Bucket, Meter, Window
-from aiotokengate._policy.learning import Learner
 from aiotokengate._policy.queue import Place, Queue
 from aiotokengate._policy.reported import NOTHING, OVERTAKE, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiotokengate._policy.learning import Reason
+    from aiotokengate._policy.learning import Learner, Reason
     from aiotokengate._policy.limits import Kind, Limits
     from aiotokengate._policy.reported import Mark
+    from aiotokengate._policy.statistics import Because, LaneStatistics, Waiting
     from aiotokengate._wire.headers import Remaining
 
-__all__ = ["Because", "Lane", "LaneStatistics", "Stage", "Ticket", "Waiting"]
-
-Because: TypeAlias = Literal["hold", "concurrency", "requests", "tokens", "learning", "queue"]
-"""For what a waiter waits.  That is a refusal's hold, a free place, the minute's requests or
-tokens, or the learned pace; "queue" where only those before it are in the way."""
-
+__all__ = ["Lane", "Stage", "Ticket"]
 
 SPARE: Final = 0.05
 """Share of a limit of which more is left when a refusal must have another reason."""
@@ -86,54 +83,6 @@ class Ticket(Place):
     trouble: Exception | None = None
 
 
-@attrs.frozen
-class Waiting:
-    """Why a call waits.
-
-    Attributes:
-        position: how many are before it, plus one.
-        eta: seconds until it will probably be admitted; inf if that depends on what is not known.
-        because: the gate that is shut for longest.
-    """
-
-    position: int
-    eta: float
-    because: Because
-
-
-@attrs.frozen(kw_only=True)
-class LaneStatistics:
-    """What a lane is doing, and has done.
-
-    Attributes:
-        pattern: the models it is for.
-        key: which key, masked; "" for the session's only one.
-        waiting: calls in the queue; in_flight: calls admitted and not settled.
-        admitted: calls admitted so far; refused: how many of them the gateway refused.
-        concurrency: calls in flight at most; None if not known.
-        requests_per_minute: in force, given or learned; None if not known.
-        tokens_per_minute: the same for tokens.
-        requests_left: what can be admitted now; None without limit.
-        tokens_left: the same for tokens.
-        hold: seconds that the lane still holds after a refusal.
-        set_aside: why this key is not used for now, or None.
-    """
-
-    pattern: str
-    key: str = ""
-    waiting: int = 0
-    in_flight: int = 0
-    admitted: int = 0
-    refused: int = 0
-    concurrency: int | None = None
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    requests_left: float | None = None
-    tokens_left: float | None = None
-    hold: float = 0.0
-    set_aside: str | None = None
-
-
 class Lane:
     """The calls that share a quota.
 
@@ -155,7 +104,7 @@ class Lane:
         self.requests = _meter(limits, limits.requests_per_minute, now)
         self.tokens = _meter(limits, limits.tokens_per_minute, now)
         self._concurrency: float = limits.concurrency or inf
-        self.learner = Learner(now, chance, _known_rate(limits)) if limits.learn else None
+        self.learner = _learner(limits, now, chance) if limits.learn else None
         self.counts_tokens = self.tokens is not None
         self._seconds = 0.0
         self._going: set[Ticket] = set()
@@ -425,7 +374,7 @@ class Lane:
             self._sent_tokens.uses(ticket.tokens, late=ticket.late)
 
     def successor(self, now: float) -> Lane:
-        """Give a lane that knows what was used and learned, and none of the calls."""
+        """Return a lane that knows what was used and learned, and none of the calls."""
         lane = Lane(self.limits, now, self._chance)
         lane.requests, lane.tokens = _carried(self.requests, now), _carried(self.tokens, now)
         lane.learner = self.learner
@@ -441,6 +390,8 @@ class Lane:
 
     def waiting(self, ticket: Ticket, now: float) -> Waiting:
         """Say why a call waits, at which place, and for about how long."""
+        from aiotokengate._policy.statistics import Waiting
+
         calls, tokens = 0, 0.0
         for place in self.queue:
             calls += 1
@@ -462,14 +413,14 @@ class Lane:
         return self.in_flight if never or self.in_flight >= self._concurrency else 0
 
     def wait(self, ticket: Ticket, now: float) -> float:
-        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+        """Return about how many seconds a new call would wait; 0 if it can go at once."""
         waiting = self.queue.waiting
         if not waiting and self._ready_at(ticket, now) <= now:
             return 0.0
         return self._outlook(now, waiting + 1, (waiting + 1) * ticket.tokens)[0]
 
     def _outlook(self, now: float, calls: int, tokens: float) -> tuple[float, Because]:
-        """Give when so many calls will probably have gone, and what holds them up most."""
+        """Return when so many calls will probably have gone, and what holds them up most."""
         waits: dict[Because, float] = {
             "queue": 0.0,
             "hold": self.hold_until - now,
@@ -483,7 +434,9 @@ class Lane:
         return waits[because], because
 
     def statistics(self, now: float, pattern: str, key: str = "") -> LaneStatistics:
-        """Give what the lane is doing, and has done."""
+        """Return what the lane is doing, and has done."""
+        from aiotokengate._policy.statistics import LaneStatistics
+
         learner = self.learner
         paces = learner.paces if learner is not None else (None, None)
         concurrency = min(self._concurrency, learner.ceiling(now) if learner is not None else inf)
@@ -505,7 +458,7 @@ class Lane:
     # --- inside ---------------------------------------------------------------------------------
 
     def _ready_at(self, ticket: Ticket, now: float) -> float:
-        """Give when a call may go if nothing happens but time: now, later, or inf."""
+        """Return when a call may go if nothing happens but time: now, later, or inf."""
         if self.in_flight >= self._concurrency:
             return inf
         if self.counts_tokens:
@@ -554,7 +507,7 @@ class Lane:
             self.learner.left(ticket)
 
     def _cost(self, ticket: Ticket) -> float:
-        """Give the share of a minute that a call takes, of the limit it takes most of."""
+        """Return the share of a minute that a call takes, of the limit it takes most of."""
         share = 1.0 / self.requests.limit if self.requests is not None else 0.0
         if self.tokens is not None:
             share = max(share, ticket.tokens / self.tokens.limit)
@@ -567,8 +520,14 @@ class Lane:
         return short * self._seconds / self._concurrency if self._seconds else inf
 
 
+def _learner(limits: Limits, now: float, chance: Callable[[], float]) -> Learner:
+    from aiotokengate._policy.learning import Learner
+
+    return Learner(now, chance, _known_rate(limits))
+
+
 def _known_rate(limits: Limits) -> float | None:
-    """Give the requests a second that are allowed, as far as that is given."""
+    """Return the requests a second that are allowed, as far as that is given."""
     if limits.requests_per_minute is not None:
         return limits.requests_per_minute / MINUTE
     return None if limits.tokens_per_minute is None else limits.tokens_per_minute / MINUTE

@@ -224,7 +224,7 @@ class Learner:
     # --- admission ------------------------------------------------------------------------------
 
     def ready_at(self, now: float, tokens: float, in_flight: int) -> float:
-        """Give when a call may go if nothing happens but time: now, later, or inf."""
+        """Return when a call may go if nothing happens but time: now, later, or inf."""
         at = self._room_at(now, in_flight) if self._crowd[0] < inf else now
         if self._probe is not None and now < self._probe_at + PROBE:
             return max(at, self._probe_at + PROBE)
@@ -280,7 +280,7 @@ class Learner:
             self.tokens.add(now, tokens)
 
     def wait(self, now: float, calls: int, tokens: float) -> float:
-        """Give about how long it takes until so many can have gone."""
+        """Return about how long it takes until so many can have gone."""
         wants = zip(self.paces, (calls, tokens), strict=True)
         waits = ((most - pace.room(now)) / pace.rate for pace, most in wants if pace is not None)
         return max(0.0, *waits, 0.0)
@@ -417,7 +417,7 @@ class Learner:
         return max(blind, self._count.requests / (MINUTE + now - self._count.since))
 
     def _measured(self, now: float) -> _Rates:
-        """Give what the gateway lets in: since the last refusal, or a minute long if that is more.
+        """Return what the gateway lets in, since the last refusal or for a minute if that is more.
 
         A window that is full lets in little for a while, and its rate shows in a whole minute
         only.  The minute must not reach back to when a bucket was full.
@@ -428,7 +428,7 @@ class Learner:
         return minute
 
     def _so_far(self, rate: float) -> _Rates:
-        """Give a rate of requests, with the tokens that such requests have had."""
+        """Return a rate of requests, with the tokens that such requests have had."""
         return _Rates(rate, rate * self._count.mean())
 
     def _set(self, now: float, rates: _Rates) -> None:
@@ -484,7 +484,7 @@ class Learner:
 
 
 def _curve(used: float, plateau: float) -> float:
-    """Give the share of the peak after so many seconds of use (CUBIC's curve, RFC 9438)."""
+    """Return the share of the peak after so many seconds of use (CUBIC's curve, RFC 9438)."""
     return float(1 + DECREASE * ((used - plateau) / plateau) ** 3)
 
 

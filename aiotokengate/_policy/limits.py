@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
+from attrs.validators import and_, ge, in_, optional
 
 from aiotokengate._base.sealing import sealed_class
-from aiotokengate.errors import CallerError
+from aiotokengate._base.settings import ABOVE_ZERO, FINITE, WHOLE, expected
 
 __all__ = ["Charge", "Kind", "Limits"]
 
 Kind: TypeAlias = Literal["bucket", "window"]
 Charge: TypeAlias = Literal["max_tokens", "usage"]
 
-_KINDS = ("bucket", "window")
-_CHARGES = (None, "max_tokens", "usage")
-
-
-def _above_zero(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf
-    if value is not None and not good:
-        message = f"expected Limits({field.name}=...) above 0, or None; got {value!r}"
-        raise CallerError(message)
-
-
-def _whole(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        message = f"expected Limits({field.name}=...) as a whole number from 1 up; got {value!r}"
-        raise CallerError(message)
-
-
-def _one_of(choices: tuple[str | None, ...]) -> Any:  # noqa: ANN401 - an attrs validator
-    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
-        if value not in choices:
-            names = " or ".join(repr(choice) for choice in choices)
-            message = f"expected Limits({field.name}=...) as {names}; got {value!r}"
-            raise CallerError(message)
-
-    return check
+_RATE = expected(
+    "Limits({name}=...) above 0, or None; got {got}", optional(and_(ABOVE_ZERO, FINITE))
+)
+_CALLS = expected(
+    "Limits({name}=...) as a whole number from 1 up; got {got}", optional(and_(WHOLE, ge(1)))
+)
+_KIND = expected(
+    "Limits({name}=...) as 'bucket' or 'window'; got {got}", in_(("bucket", "window"))
+)
+_CHARGE = expected(
+    "Limits({name}=...) as None or 'max_tokens' or 'usage'; got {got}",
+    in_((None, "max_tokens", "usage")),
+)
 
 
 @sealed_class
@@ -65,9 +53,9 @@ class Limits:
         CallerError: a limit that is not above 0, or a word that isn't one of these.
     """
 
-    concurrency: int | None = attrs.field(default=None, validator=_whole)
-    requests_per_minute: float | None = attrs.field(default=None, validator=_above_zero)
-    tokens_per_minute: float | None = attrs.field(default=None, validator=_above_zero)
-    kind: Kind = attrs.field(default="bucket", validator=_one_of(_KINDS))
-    charge: Charge | None = attrs.field(default=None, validator=_one_of(_CHARGES))
+    concurrency: int | None = attrs.field(default=None, validator=_CALLS)
+    requests_per_minute: float | None = attrs.field(default=None, validator=_RATE)
+    tokens_per_minute: float | None = attrs.field(default=None, validator=_RATE)
+    kind: Kind = attrs.field(default="bucket", validator=_KIND)
+    charge: Charge | None = attrs.field(default=None, validator=_CHARGE)
     learn: bool = True

@@ -38,7 +38,7 @@ class PollPlan:
     _end: float | None = None
 
     def next_wait(self, now: float, progress: float | None, chance: Callable[[], float]) -> float:
-        """Give the wait before the job is asked after again.
+        """Return the wait before the job is asked after again.
 
         Args:
             now: when it was heard of, by any clock.

@@ -76,7 +76,7 @@ class Queue:
         self._passed_over = 0
 
     def __iter__(self) -> Iterator[Place]:
-        """Give the waiting; the interactive first, each class in its order."""
+        """Return the waiting; the interactive first, each class in its order."""
         yield from self._interactive.in_order()
         yield from self._bulk.in_order()
 
@@ -101,7 +101,7 @@ class Queue:
             self._class(place).discard(place)
 
     def head(self, now: float) -> Place | None:
-        """Give who is next."""
+        """Return who is next."""
         urgent, other = self._interactive.head(), self._bulk.head()
         if urgent is None or other is None:
             return urgent or other

@@ -3,6 +3,9 @@
 One place decides, and only while nothing was handed out.  The wait is a random part of a growing
 bound (full jitter), so that clients that failed together do not come back together; a wait that
 the gateway names is kept, and only ever made longer.  All waits of a call come out of one sum.
+
+Who asks is :mod:`aiotokengate._calls.retries`, which also knows what must not be sent twice; a
+kept connection that died is no failed attempt, see :mod:`aiotokengate._policy.reconnect`.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+from attrs.validators import ge, instance_of
 
 from aiotokengate._base.sealing import sealed_class
-from aiotokengate.errors import CallerError, StatusError
+from aiotokengate._base.settings import FROM_ZERO, WHOLE, expected
+from aiotokengate.errors import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,28 +46,18 @@ class Retry:
             one that the vendor calls malformed.
     """
 
-    attempts: int = attrs.field(default=3)
-    max_wait: float = attrs.field(default=60.0)
-    empty: bool = attrs.field(default=False)
-
-    @attempts.validator
-    def _at_least_one(self, _: object, value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            message = f"expected Retry(attempts=...) of 1 or more, got {value!r}"
-            raise CallerError(message)
-
-    @max_wait.validator
-    def _not_negative(self, _: object, value: object) -> None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not value >= 0:  # type: ignore[operator]
-            message = f"expected Retry(max_wait=...) in seconds from 0 up, got {value!r}"
-            raise CallerError(message)
-
-    @empty.validator
-    def _is_a_bool(self, _: object, value: object) -> None:
-        if not isinstance(value, bool):
-            message = f"expected Retry(empty=...) as True or False, got {value!r}"
-            raise CallerError(message)
+    attempts: int = attrs.field(
+        default=3,
+        validator=expected("Retry({name}=...) of 1 or more, got {got}", WHOLE, ge(1)),
+    )
+    max_wait: float = attrs.field(
+        default=60.0,
+        validator=expected("Retry({name}=...) in seconds from 0 up, got {got}", FROM_ZERO),
+    )
+    empty: bool = attrs.field(
+        default=False,
+        validator=expected("Retry({name}=...) as True or False, got {got}", instance_of(bool)),
+    )
 
 
 class RetryBudget:

@@ -1,22 +1,24 @@
-"""The clocks of a call, as a value."""
+"""The clocks of a call, as a value: what each means, and how long it runs.
+
+``connect``, ``first_event``, ``total`` and the deadline end an attempt in
+:mod:`aiotokengate._calls.attempt_clock`; ``stall`` and ``total`` end a stream by
+:func:`aiotokengate._stream.clocks.run_out`, ``after_finish`` in its receiver.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
+from attrs.validators import optional
 
 from aiotokengate._base.sealing import sealed_class
-from aiotokengate.errors import CallerError
+from aiotokengate._base.settings import ABOVE_ZERO, expected
 
 __all__ = ["Timeout"]
 
 
-def _positive(_: object, field: attrs.Attribute[Any], value: float | None) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and (not is_number or not value > 0):
-        message = f"expected Timeout({field.name}=...) in seconds above 0, or None; got {value!r}"
-        raise CallerError(message)
+_SECONDS = expected(
+    "Timeout({name}=...) in seconds above 0, or None; got {got}", optional(ABOVE_ZERO)
+)
 
 
 @sealed_class
@@ -34,8 +36,8 @@ class Timeout:
         after_finish: how long to wait for the usage once every choice has its finish reason.
     """
 
-    connect: float | None = attrs.field(default=10.0, validator=_positive)
-    first_event: float | None = attrs.field(default=300.0, validator=_positive)
-    stall: float | None = attrs.field(default=120.0, validator=_positive)
-    total: float | None = attrs.field(default=None, validator=_positive)
-    after_finish: float = attrs.field(default=2.0, validator=_positive)
+    connect: float | None = attrs.field(default=10.0, validator=_SECONDS)
+    first_event: float | None = attrs.field(default=300.0, validator=_SECONDS)
+    stall: float | None = attrs.field(default=120.0, validator=_SECONDS)
+    total: float | None = attrs.field(default=None, validator=_SECONDS)
+    after_finish: float = attrs.field(default=2.0, validator=_SECONDS)

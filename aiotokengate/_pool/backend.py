@@ -13,12 +13,13 @@ import weakref
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from aiotokengate._policy.lanes import Lane, LaneStatistics, Ticket, Waiting
+from aiotokengate._policy.lanes import Lane, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiotokengate._policy.limits import Limits
+    from aiotokengate._policy.statistics import LaneStatistics, Waiting
     from aiotokengate._wire.headers import Remaining
     from aiotokengate.clock import Clock, Timer
 
@@ -77,14 +78,14 @@ class BackendLane(Protocol):
         """Say why a call waits."""
 
     def statistics(self) -> LaneStatistics:
-        """Give what the lane is doing."""
+        """Return what the lane is doing."""
 
     @property
     def counts_tokens(self) -> bool:
         """Whether it matters here how many tokens a call has."""
 
     def wait(self, ticket: Ticket) -> float:
-        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+        """Return about how many seconds a new call would wait; 0 if it can go at once."""
 
     def blocked_by(self, ticket: Ticket) -> int:
         """Count the calls in flight of which one must end before this one can go.
@@ -96,7 +97,7 @@ class BackendLane(Protocol):
         """Count those of this process that wait."""
 
     def successor(self) -> BackendLane:
-        """Give a lane that knows what was used, and none of the calls: their loop is gone."""
+        """Return a lane that knows what was used, and none of the calls: their loop is gone."""
 
 
 class Backend(Protocol):
@@ -222,7 +223,7 @@ class LocalLane:
         return self._lane.waiting(ticket, self._clock.now())
 
     def statistics(self) -> LaneStatistics:
-        """Give what the lane is doing."""
+        """Return what the lane is doing."""
         return self._lane.statistics(self._clock.now(), self.pattern, self.key)
 
     @property
@@ -231,7 +232,7 @@ class LocalLane:
         return self._lane.counts_tokens
 
     def wait(self, ticket: Ticket) -> float:
-        """Give about how many seconds a new call would wait; 0 if it can go at once."""
+        """Return about how many seconds a new call would wait; 0 if it can go at once."""
         return self._lane.wait(ticket, self._clock.now())
 
     def blocked_by(self, ticket: Ticket) -> int:
@@ -243,7 +244,7 @@ class LocalLane:
         return self._lane.queue.waiting
 
     def successor(self) -> LocalLane:
-        """Give a lane that knows what was used, and none of the calls: their loop is gone."""
+        """Return a lane that knows what was used, and none of the calls: their loop is gone."""
         lane = LocalLane(self.pattern, self.key, self.limits, self._clock, self._chance)
         lane._lane = self._lane.successor(self._clock.now())
         return lane

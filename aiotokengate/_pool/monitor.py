@@ -2,7 +2,7 @@
 
 The protocol: whoever connects sends an empty line whenever it wants to know, and gets one line of
 JSON, ``{"version": 1, "lanes": [...]}``, a lane being the fields of
-:class:`~aiotokengate._policy.lanes.LaneStatistics`.  Nothing is done while nobody asks.
+:class:`~aiotokengate._policy.statistics.LaneStatistics`.  Nothing is done while nobody asks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate.errors import CallerError, ConnectFailed, WireError
 
 __all__ = ["Monitor", "read"]

@@ -1,7 +1,8 @@
 """The pool: whoever calls waits here until the quota has room, and no longer.
 
 Strategy.  The lanes of a :mod:`backend <aiotokengate._pool.backend>` decide; this module finds the
-lane of a call, works out what the call will cost, and keeps the futures of the tasks that wait.
+lane of a call, works out what the call will cost, and keeps the futures of the tasks that wait
+(in :func:`aiotokengate._pool.slots.wait_for_turn`).
 Everything between two awaits is synchronous, so a slot is taken and given back in one step,
 whatever is cancelled in between.
 """
@@ -16,68 +17,48 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from hashlib import blake2s
-from math import inf
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import attrs
+from attrs.validators import ge, instance_of
 
-from aiotokengate._base.copying import Shared, Unique
+from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed
+from aiotokengate._base.settings import (
+    ABOVE_ZERO,
+    COUNT,
+    DEADLINE,
+    FAIR_KEY,
+    FINITE,
+    PRIORITY,
+    WHOLE,
+    Validator,
+    checked,
+    expected,
+    kind,
+)
 from aiotokengate._policy.estimate import CallSize, Sizes, estimate_tokens
-from aiotokengate._policy.lanes import LaneStatistics, Ticket, Waiting
+from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.limits import Limits
 from aiotokengate._pool.backend import Backend, BackendLane, LocalBackend
-from aiotokengate._pool.holding import Hold, Wait, for_itself
-from aiotokengate._wire.headers import remaining
 from aiotokengate.clock import Clock, RealClock
-from aiotokengate.errors import CallerError, QueueFull, TimedOut
+from aiotokengate.errors import CallerError, QueueFull
 from aiotokengate.hooks import logger
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiotokengate._policy.queue import Priority
+    from aiotokengate._policy.statistics import LaneStatistics, PoolStatistics
+    from aiotokengate._pool.holding import Hold
     from aiotokengate._pool.monitor import Monitor
+    from aiotokengate._pool.slots import Slot
 
 __all__ = [
     "Backend",
     "BackendLane",
     "LocalBackend",
     "Pool",
-    "PoolStatistics",
-    "Slot",
-    "check_place",
     "mask",
-    "wait_for_turn",
 ]
-
-
-@attrs.frozen
-class PoolStatistics:
-    """What a pool is doing, lane by lane.
-
-    Attributes:
-        lanes: each that was used.
-        unused: patterns that no call has matched; perhaps one is misspelt.
-    """
-
-    lanes: tuple[LaneStatistics, ...]
-    unused: tuple[str, ...] = ()
-
-    @property
-    def waiting(self) -> int:
-        """Calls in all queues."""
-        return sum(lane.waiting for lane in self.lanes)
-
-    @property
-    def in_flight(self) -> int:
-        """Calls admitted and not over."""
-        return sum(lane.in_flight for lane in self.lanes)
-
-    @property
-    def refused(self) -> int:
-        """Calls that the gateway refused for a limit."""
-        return sum(lane.refused for lane in self.lanes)
 
 
 EVERY_MODEL: Final = "*"
@@ -138,8 +119,10 @@ class Pool(Shared):
     ) -> None:
         """Read the settings; nothing runs yet."""
         self._patterns = _patterns(limits)
-        self._weights = _checked_weights(weights or {})
-        self._max_waiting = _checked_bound(max_waiting)
+        self._weights = weights or {}
+        for key, weight in self._weights.items():
+            checked(weight, _weight_of(key))
+        self._max_waiting = checked(max_waiting, _MAX_WAITING)
         self._count_tokens = count_tokens
         self.clock: Clock = clock or RealClock()
         self._backend: Backend = backend or LocalBackend(self.clock)
@@ -188,23 +171,27 @@ class Pool(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        if not isinstance(model, str):
-            message = f"expected the name of a model, got {type(model).__name__}"
-            raise CallerError(message)
-        check_place(priority, fair_key)
+        from aiotokengate._pool.slots import Slot
+
+        checked(model, _MODEL)
+        checked(priority, PRIORITY)
+        checked(fair_key, FAIR_KEY)
+        checked(deadline, DEADLINE)
         text = prompt.encode() if isinstance(prompt, str) else prompt
         size = CallSize(
-            None if tokens is None else _checked_tokens(tokens),
+            None if tokens is None else checked(tokens, COUNT),
             max_tokens,
             partial(estimate_tokens, text),
             lambda: (text.decode("utf-8", "replace"),),
         )
         lane = self.lane(model, mask(key))
         ticket = self.ticket(lane, model, size, priority, fair_key)
-        return Slot(self, lane, ticket, _checked_deadline(deadline))
+        return Slot(self, lane, ticket, deadline)
 
     def statistics(self) -> PoolStatistics:
-        """Give what the lanes are doing."""
+        """Return what the lanes are doing."""
+        from aiotokengate._policy.statistics import PoolStatistics
+
         used = {pattern for pattern, _ in self._lanes}
         unused = (pattern for pattern, _ in self._patterns if pattern not in used)
         return PoolStatistics(self._lanes_now(), tuple(unused))
@@ -252,7 +239,7 @@ class Pool(Shared):
             loop.call_soon_threadsafe(self.close)
 
     def lane(self, model: str, key: str = "") -> BackendLane:
-        """Give the lane of a model and of a key.
+        """Return the lane of a model and of a key.
 
         Raises:
             CallerError: the pool serves another running event loop.
@@ -290,7 +277,7 @@ class Pool(Shared):
         return ticket
 
     def prompt_tokens(self, model: str, ticket: Ticket) -> float:
-        """Give about how many tokens the prompt of a call has, as its model counts them."""
+        """Return about how many tokens the prompt of a call has, as its model counts them."""
         return self._sizes_of(model).prompt(ticket.estimate)
 
     def note_aside(self, key: str, model: str, because: str | None) -> None:
@@ -403,223 +390,13 @@ os.register_at_fork(after_in_child=_after_fork)
 # --- one call -----------------------------------------------------------------------------------
 
 
-class Slot(Unique):
-    """A place in the pool: waited for on entering, given back on leaving.
-
-    Without :meth:`settle`, leaving counts what was expected; after an exception, what
-    :meth:`true_up` said was used, if it said something and tokens are charged by usage.
-    """
-
-    __slots__ = ("_deadline", "_hold", "_lane", "_pool", "_ticket", "_used")
-
-    _instead = "a slot is entered once, ask the pool for another one"
-
-    def __init__(
-        self, pool: Pool, lane: BackendLane, ticket: Ticket, deadline: float | None
-    ) -> None:
-        self._pool = pool
-        self._lane = lane
-        self._ticket = ticket
-        self._deadline = deadline
-        self._hold: Hold | None = None
-        self._used = 0.0
-
-    async def __aenter__(self) -> Self:
-        """Wait for admission.
-
-        Raises:
-            QueueFull: too many wait already.
-            TimedOut: the deadline has passed.
-            CallerError: the slot was used before, or the pool is closed; or every place of the
-                lane is held by streams of this very task.
-        """
-        self._pool.check_open()
-        if self._ticket.stage != "new":
-            message = "a slot can be entered once; ask the pool for another one"
-            raise CallerError(message)
-        if not self._lane.enter(self._ticket):
-            went = await wait_for_turn(self._pool, self._lane, self._ticket, self._deadline)
-            if not went:
-                raise for_itself()
-        self._hold = Hold(self._pool.holds, self._lane, stream=False)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give the place back, if that was not done before."""
-        if self._ticket.stage == "settled":
-            return
-        self._let_go()
-        failed = kind is not None and self._ticket.late
-        self._lane.settle(self._ticket, (self._used or None) if failed else None)
-
-    @sealed
-    def answered(self, headers: Mapping[str, str] | None = None) -> None:
-        """Say that the gateway's answer began: from now on the call counts for its minute.
-
-        Args:
-            headers: of the answer; what they say is left is believed.
-
-        Raises:
-            CallerError: there is no place held.
-        """
-        self._check_held()
-        self._lane.answered(self._ticket, remaining(headers) if headers else None)
-
-    @sealed
-    def true_up(self, tokens: float) -> None:
-        """Say how many tokens the call has used so far, prompt included.
-
-        Raises:
-            CallerError: there is no place held, or a number below 0.
-        """
-        self._check_held()
-        self._used = _checked_tokens(tokens)
-        self._lane.true_up(self._ticket, self._used)
-
-    @sealed
-    def settle(self, tokens: float | None = None) -> None:
-        """Give the place back, and say what the call cost; more than was reserved counts too.
-
-        Args:
-            tokens: prompt and reply together; None for what was expected.
-
-        Raises:
-            CallerError: there is no place held, or a number below 0.
-        """
-        self._check_held()
-        cost = None if tokens is None else _checked_tokens(tokens)
-        self._let_go()
-        self._lane.settle(self._ticket, cost)
-
-    def refund(self) -> None:
-        """Give the place back of a call that was never sent.
-
-        Raises:
-            CallerError: there is no place held.
-        """
-        self._check_held()
-        self._let_go()
-        self._lane.refund(self._ticket)
-
-    @sealed
-    def refuse(self, retry_after: float | None = None) -> float:
-        """Give the place back: the gateway refused the call (429).  The lane holds still.
-
-        Args:
-            retry_after: seconds, if the gateway said.
-
-        Returns:
-            Seconds for which the lane holds.
-
-        Raises:
-            CallerError: there is no place held, or a number below 0.
-        """
-        self._check_held()
-        hint = None if retry_after is None else _checked_tokens(retry_after)
-        self._let_go()
-        return self._lane.refuse(self._ticket, hint, crowded=False, hinted=hint is not None)
-
-    @property
-    def waiting(self) -> Waiting | None:
-        """Why it waits, at which place and for how long; None when it does not."""
-        if self._ticket.stage != "waiting":
-            return None
-        return self._lane.waiting(self._ticket)
-
-    def __repr__(self) -> str:
-        """Show how far it is."""
-        return f"<Slot {self._ticket.stage}, {self._ticket.tokens:g} tokens>"
-
-    def _check_held(self) -> None:
-        if self._ticket.stage not in ("admitted", "answered"):
-            message = f"expected a slot that is held, this one is {self._ticket.stage}"
-            raise CallerError(message)
-        if self._hold is not None:
-            self._hold.touch()
-
-    def _let_go(self) -> None:
-        if self._hold is not None:
-            self._hold.release()
-            self._hold = None
-
-
-async def wait_for_turn(
-    pool: Pool,
-    lane: BackendLane,
-    ticket: Ticket,
-    deadline: float | None = None,
-) -> bool:
-    """Wait until a queued ticket is admitted; whatever happens, no place is lost.
-
-    Args:
-        pool: that the lane belongs to.
-        lane: where it waits.
-        ticket: that :meth:`BackendLane.enter` did not admit.
-        deadline: seconds to wait at most.
-
-    Returns:
-        Whether it was; False where it would wait for its own task for ever.
-
-    Raises:
-        QueueFull: too many wait already.
-        TimedOut: not within ``deadline`` seconds.
-        CallerError: the pool was closed meanwhile.
-        TokenGateError: the lane can't be asked, such as one in a Redis that was never reached.
-    """
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    ticket.wake = partial(_wake, future)
-    timer = watched = None
-    pool.waiting.add(future)
-    try:
-        pool.check_queue(lane)
-        if deadline is not None:
-            timer = pool.clock.call_later(deadline, partial(_expire, future, deadline))
-        if ticket.stage == "waiting":
-            watched = Wait.begin(pool.holds, lane, ticket, pool.clock, ticket.wake)
-            await future
-        if ticket.stage == "waiting":
-            lane.leave(ticket)
-            return False
-    except BaseException:
-        if ticket.stage == "waiting":
-            lane.leave(ticket)
-        else:
-            lane.refund(ticket)
-        raise
-    finally:
-        ticket.wake = None
-        pool.waiting.discard(future)
-        if timer is not None:
-            timer.cancel()
-        if watched is not None:
-            watched.end()
-    if ticket.trouble is not None:
-        raise ticket.trouble
-    return True
-
-
 def _closed() -> CallerError:
     return CallerError("this Pool is closed, make a new one")
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _expire(future: asyncio.Future[None], seconds: float) -> None:
-    if not future.done():
-        future.set_exception(TimedOut("deadline", seconds))
-
-
 @lru_cache(maxsize=1024)
 def mask(key: str) -> str:
-    """Give a name for an API key that can be shown, and is the same in every process."""
+    """Return a name for an API key that can be shown, and is the same in every process."""
     if not key:
         return ""
     digest = blake2s(key.encode(), digest_size=3).hexdigest()
@@ -646,46 +423,15 @@ def _patterns(limits: Limits | Mapping[str, Limits] | None) -> tuple[tuple[str, 
     return entries
 
 
-def _checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
-    for key, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
-            message = f"expected weights above 0, got {weight!r} for {key!r}"
-            raise CallerError(message)
-    return weights
+_MODEL: Final = expected("the name of a model, got {got}", instance_of(str), shown=kind)
+_MAX_WAITING: Final = expected("max_waiting as a whole number from 0 up, got {got}", WHOLE, ge(0))
 
 
-def _checked_bound(number: object) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        message = f"expected max_waiting as a whole number from 0 up, got {number!r}"
-        raise CallerError(message)
-    return number
+def _weight_of(key: str) -> Validator:
+    def shown(weight: object) -> str:
+        return f"{weight!r} for {key!r}"
 
-
-def _checked_tokens(tokens: object) -> float:
-    good = isinstance(tokens, int | float) and not isinstance(tokens, bool)
-    if not good or not 0 <= tokens < inf:  # type: ignore[operator]
-        message = f"expected a number from 0 up, got {tokens!r}"
-        raise CallerError(message)
-    return float(tokens)  # type: ignore[arg-type]
-
-
-def _checked_deadline(seconds: object) -> float | None:
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        message = f"expected deadline in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    return float(seconds)
-
-
-def check_place(priority: object, fair_key: object) -> None:
-    """Refuse a word that is no priority, and a fair key that is no text."""
-    if fair_key is not None and not isinstance(fair_key, str):
-        message = f"expected fair_key as str, got {type(fair_key).__name__}"
-        raise CallerError(message)
-    if priority not in ("interactive", "bulk"):
-        message = f"expected priority 'interactive' or 'bulk', got {priority!r}"
-        raise CallerError(message)
+    return expected("weights above 0, got {got}", ABOVE_ZERO, FINITE, shown=shown)
 
 
 def _is_late(limits: Limits, max_tokens: int | None) -> bool:

@@ -26,8 +26,8 @@ from aiotokengate.errors import CallerError, ConnectFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aiotokengate._policy.lanes import LaneStatistics
     from aiotokengate._policy.limits import Limits
+    from aiotokengate._policy.statistics import LaneStatistics
     from aiotokengate._pool.backend import BackendLane
 
 __all__ = ["RedisBackend", "statistics"]

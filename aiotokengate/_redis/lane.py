@@ -15,7 +15,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from aiotokengate._policy.lanes import LaneStatistics, Ticket, Waiting
+from aiotokengate._policy.lanes import Ticket
+from aiotokengate._policy.statistics import LaneStatistics, Waiting
 from aiotokengate._redis.failures import FAILURES, start_error
 from aiotokengate._redis.local_share import LocalShare, share_of
 from aiotokengate._redis.operations import (

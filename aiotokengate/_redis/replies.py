@@ -9,13 +9,13 @@ from urllib.parse import quote, unquote
 import attrs
 
 from aiotokengate._policy.bucket import MINUTE
-from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._policy.statistics import LaneStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aiotokengate._policy.lanes import Because
     from aiotokengate._policy.limits import Limits
+    from aiotokengate._policy.statistics import Because
 
 __all__ = ["LAYOUT", "Known", "grants_of", "lane_keys", "lane_name", "names_of", "other_layout"]
 

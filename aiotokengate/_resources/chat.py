@@ -14,9 +14,7 @@ from aiotokengate._policy.estimate import CallSize
 from aiotokengate._resources.options import (
     CallOptions,
     Options,
-    check_extra_body,
     check_names,
-    checked_options,
     keyed,
 )
 from aiotokengate._stream.call import ChatCall
@@ -45,6 +43,7 @@ __all__ = [
     "Tools",
     "TurnOptions",
     "check_call",
+    "check_options",
     "check_retained",
     "check_turn",
     "check_way",
@@ -217,11 +216,10 @@ def _sent(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> HttpReq
 
 def _tried(options: ChatOptions, defaults: Defaults, size: CallSize) -> CallPolicy:
     """Return how a chat is tried, as the options say."""
-    deadline = options["deadline"]
     return CallPolicy(
         options["timeout"] or defaults.timeout,
         options["retry"] or defaults.retry,
-        None if deadline is None else _checked_deadline(deadline),
+        options["deadline"],
         pooled=True,
         priority=options["priority"],
         fair_key=options["fair_key"],
@@ -289,6 +287,16 @@ def _check_model(model: object) -> None:
         raise CallerError(message)
 
 
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check those options of a chat that every call has.
+
+    Raises:
+        CallerError: one is wrong.
+    """
+    own = options.keys() & attrs.fields_dict(Options)
+    Options(**{name: options[name] for name in own})
+
+
 def check_way(reasoning: object, protocol: object) -> None:
     """Refuse a way to think, or a protocol, that does not exist.
 
@@ -318,9 +326,7 @@ def check_turn(what: str, options: Mapping[str, Any], known: Collection[str], *a
     check_way(options.get("reasoning"), options.get("protocol"))
     if (tools := options.get("tools")) is not None:
         _tool_dicts(tools)
-    check_extra_body(options.get("extra_body") or {})
-    own = options.keys() & attrs.fields_dict(Options)
-    checked_options(Options(**{name: options[name] for name in own}))
+    check_options(options)
 
 
 def message_list(messages: object) -> list[Mapping[str, Any]]:
@@ -378,13 +384,6 @@ def _most(params: Mapping[str, Any], choices: int) -> int | None:
     """Return the most tokens that the reply may have, all choices together."""
     most = params.get("max_completion_tokens") or params.get("max_tokens")
     return most * choices if isinstance(most, int) and most > 0 else None
-
-
-def _checked_deadline(seconds: object) -> float:
-    if not isinstance(seconds, int | float) or not seconds > 0:
-        message = f"expected deadline in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    return seconds
 
 
 def _texts(value: object) -> Iterator[str]:

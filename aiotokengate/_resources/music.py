@@ -15,14 +15,13 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
+from aiotokengate._base.settings import EXTRA_BODY, checked
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._resources.jobs import Job
 from aiotokengate._resources.options import (
     OF_A_SESSION,
     Options,
-    check_extra_body,
     check_names,
-    checked_options,
     refuse,
 )
 from aiotokengate._resources.tasks import (
@@ -299,7 +298,7 @@ class Music(Shared):
         if row is None:
             message = f"expected dialect {' or '.join(map(repr, _DIALECTS))}, got {dialect!r}"
             raise CallerError(message)
-        checked = checked_options(attrs.evolve(self._options, **options))
+        checked = attrs.evolve(self._options, **options)
         return Music(system.requester, system.defaults, self._pollers, row.name, checked)
 
     # --- songs ----------------------------------------------------------------------------------
@@ -496,7 +495,7 @@ class Music(Shared):
     ) -> Job:
         fields = {"model": "v50", **_given(params)}
         extra = fields.pop("extra_body", {})
-        check_extra_body(extra)
+        checked(extra, EXTRA_BODY)
         custom = fields.setdefault("custom_mode", bool(fields.keys() & {"tags", "title"}))
         _check_song(prompt, fields, custom=bool(custom))
         check_numbers(more or {}, ("continue_at",))

@@ -10,12 +10,14 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
+from attrs.validators import deep_mapping, instance_of, optional
 
+from aiotokengate._base.settings import DEADLINE, EXTRA_BODY, FAIR_KEY, PRIORITY, expected, kind
 from aiotokengate._calls.request import CallPolicy, Request
 from aiotokengate._policy.estimate import CallSize, estimate_tokens
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
-from aiotokengate._pool.pool import check_place
+from aiotokengate.catalogue import Catalogue
 from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from aiotokengate._calls.request import HttpRequest
     from aiotokengate._policy.queue import Priority
-    from aiotokengate.catalogue import Catalogue
 
 __all__ = [
     "OF_A_SESSION",
@@ -31,13 +32,9 @@ __all__ = [
     "CallOptions",
     "Defaults",
     "Options",
-    "check_extra_body",
-    "check_headers",
-    "check_key",
     "check_names",
-    "check_policies",
     "check_several",
-    "checked_options",
+    "fit_headers",
     "keyed",
     "parted_options",
     "refuse",
@@ -73,6 +70,55 @@ _FIT_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?", re.ASCII)
 characters (docs.stripe.com/api/idempotent_requests)."""
 
 
+_TIMEOUT = expected("timeout=Timeout(total=...), got {got}", instance_of(Timeout), shown=kind)
+_RETRY = expected("retry=Retry(attempts=...), got {got}", instance_of(Retry), shown=kind)
+_CATALOGUE = expected(
+    "catalogue=CATALOGUE.extended(...), got {got}", instance_of(Catalogue), shown=kind
+)
+_PATHS = expected(
+    "paths as a dict of str to str", deep_mapping(instance_of(str), instance_of(str))
+)
+
+
+def _known_paths(_: object, field: attrs.Attribute[Any], paths: Mapping[str, str]) -> None:
+    if unknown := [name for name in paths if name not in PATH_NAMES]:
+        message = f"expected {field.name} named {', '.join(PATH_NAMES)}, got {unknown[0]!r}"
+        raise CallerError(message)
+
+
+def fit_headers(_: object, field: attrs.Attribute[Any], headers: object) -> None:
+    """Refuse headers that are no text, or would begin another line.
+
+    Raises:
+        CallerError: there is one; its value is not shown.
+    """
+    if not headers:
+        return
+    if not isinstance(headers, Mapping):
+        message = f"expected {field.name} as a dict, got {kind(headers)}"
+        raise CallerError(message)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            message = f"expected {field.name} of str to str, got {name!r}: {kind(value)}"
+            raise CallerError(message)
+        if _UNFIT.search(name + value):
+            message = f"expected {field.name} without control characters, got one in {name!r}"
+            raise CallerError(message)
+
+
+def _fit_key(_: object, field: attrs.Attribute[Any], key: object) -> None:
+    """Refuse an idempotency key that no header can hold; it is not shown."""
+    if key is None or isinstance(key, bool):
+        return
+    if not isinstance(key, str):
+        message = f"expected {field.name} as a text, True or False, got {kind(key)}"
+        raise CallerError(message)
+    if not _FIT_KEY.fullmatch(key):
+        what = "1 to 255 printable ASCII characters, no blank first or last"
+        message = f"expected {field.name} of {what}, got another text of {len(key)}"
+        raise CallerError(message)
+
+
 @attrs.frozen(eq=False, repr=False)
 class Defaults:
     """What the session sets for every call.
@@ -84,11 +130,11 @@ class Defaults:
         keyed: whether the session's own headers name an idempotency key.
     """
 
-    timeout: Timeout
-    retry: Retry
-    extra_body: Mapping[str, Any]
-    catalogue: Catalogue
-    paths: Mapping[str, str] = attrs.field(factory=dict)
+    timeout: Timeout = attrs.field(validator=_TIMEOUT)
+    retry: Retry = attrs.field(validator=_RETRY)
+    extra_body: Mapping[str, Any] = attrs.field(validator=EXTRA_BODY)
+    catalogue: Catalogue = attrs.field(validator=_CATALOGUE)
+    paths: Mapping[str, str] = attrs.field(factory=dict, validator=[_PATHS, _known_paths])
     strict: bool = False
     keyed: bool = False
 
@@ -101,13 +147,14 @@ class Defaults:
 class Options:
     """What every call can be told beside what it asks; None takes the session's."""
 
-    timeout: Timeout | None = None
-    retry: Retry | None = None
-    deadline: float | None = None
-    priority: Priority = "interactive"
-    fair_key: str | None = None
-    extra_headers: Mapping[str, str] | None = None
-    idempotency_key: str | bool | None = None
+    timeout: Timeout | None = attrs.field(default=None, validator=optional(_TIMEOUT))
+    retry: Retry | None = attrs.field(default=None, validator=optional(_RETRY))
+    deadline: float | None = attrs.field(default=None, validator=DEADLINE)
+    priority: Priority = attrs.field(default="interactive", validator=PRIORITY)
+    fair_key: str | None = attrs.field(default=None, validator=FAIR_KEY)
+    extra_headers: Mapping[str, str] | None = attrs.field(default=None, validator=fit_headers)
+    extra_body: Mapping[str, Any] | None = attrs.field(default=None, validator=EXTRA_BODY)
+    idempotency_key: str | bool | None = attrs.field(default=None, validator=_fit_key)
 
     def request(
         self,
@@ -174,13 +221,11 @@ def parted_options(
     Raises:
         CallerError: an option is wrong, or there is none of that name.
     """
-    check_names(params, {*known, *_OPTIONS, "extra_body"}, *also)
-    own = {name: value for name, value in params.items() if name in _OPTIONS}
+    check_names(params, {*known, *_OPTIONS}, *also)
+    options = Options(**{name: value for name, value in params.items() if name in _OPTIONS})
     given = {name: value for name, value in params.items() if value is not None}
-    extra = given.pop("extra_body", {})
-    check_extra_body(extra)
     rest = {name: value for name, value in given.items() if name not in _OPTIONS}
-    return checked_options(Options(**own)), rest, extra
+    return options, rest, options.extra_body or {}
 
 
 def check_names(
@@ -218,84 +263,6 @@ def refuse(given: Iterable[str], method: Callable[..., object], way: str) -> Non
     if given:
         own = [name for name in signature(method).parameters if name not in ("self", "unknown")]
         check_names(given, own, way=way)
-
-
-def checked_options(options: Options) -> Options:
-    """Check what a user gave.
-
-    Raises:
-        CallerError: an option is wrong; the error says which, and what was expected.
-    """
-    seconds = options.deadline
-    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
-    if seconds is not None and not good:
-        message = f"expected deadline in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    check_policies(options.timeout, options.retry)
-    check_place(options.priority, options.fair_key)
-    check_headers(options.extra_headers or {})
-    check_key(options.idempotency_key)
-    return options
-
-
-def check_policies(timeout: object, retry: object) -> None:
-    """Refuse time-outs and retries that are bare numbers, as other clients take them.
-
-    Raises:
-        CallerError: one is; None is good.
-    """
-    if timeout is not None and not isinstance(timeout, Timeout):
-        message = f"expected timeout=Timeout(total=...), got {type(timeout).__name__}"
-        raise CallerError(message)
-    if retry is not None and not isinstance(retry, Retry):
-        message = f"expected retry=Retry(attempts=...), got {type(retry).__name__}"
-        raise CallerError(message)
-
-
-def check_extra_body(extra: object) -> None:
-    """Refuse what can't be merged into a body.
-
-    Raises:
-        CallerError: it is no mapping; its value is not shown.
-    """
-    if not isinstance(extra, Mapping):
-        message = f"expected extra_body as a dict, got {type(extra).__name__}"
-        raise CallerError(message)
-
-
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers that are no text, or would begin another line.
-
-    Raises:
-        CallerError: there is one; its value is not shown.
-    """
-    if not isinstance(headers, Mapping):
-        message = f"expected extra_headers as a dict, got {type(headers).__name__}"
-        raise CallerError(message)
-    for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            message = f"expected extra_headers of str to str, got {name!r}: {type(value).__name__}"
-            raise CallerError(message)
-        if _UNFIT.search(name + value):
-            message = f"expected extra_headers without control characters, got one in {name!r}"
-            raise CallerError(message)
-
-
-def check_key(key: object) -> None:
-    """Refuse an idempotency key that no header can hold.
-
-    Raises:
-        CallerError: it is neither such a text, nor True, False or None; it is not shown.
-    """
-    if key is None or isinstance(key, bool):
-        return
-    if not isinstance(key, str):
-        message = f"expected idempotency_key as a text, True or False, got {type(key).__name__}"
-        raise CallerError(message)
-    if not _FIT_KEY.fullmatch(key):
-        what = "1 to 255 printable ASCII characters, no blank first or last"
-        message = f"expected idempotency_key of {what}, got another text of {len(key)}"
-        raise CallerError(message)
 
 
 def check_several(what: str, key: object) -> None:

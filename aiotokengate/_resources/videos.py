@@ -22,9 +22,7 @@ from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    check_extra_body,
     check_names,
-    checked_options,
     refuse,
 )
 from aiotokengate._resources.tasks import (
@@ -240,7 +238,6 @@ class Videos(Shared):
             CallerError: an argument is wrong.
         """
         _check(model, prompt, params)
-        check_extra_body(extra_body or {})
         system, way = self._system(dialect), _DIALECTS[dialect]
         given = {name: value for name, value in params.items() if value is not None}
         fields = way.fields(self._defaults.catalogue.find(model), model, prompt, given)
@@ -251,10 +248,11 @@ class Videos(Shared):
             priority=priority,
             fair_key=fair_key,
             extra_headers=extra_headers,
+            extra_body=extra_body,
             idempotency_key=idempotency_key,
         )
         http = HttpRequest("POST", system.path)
-        request = submission(checked_options(options), self._defaults, http, model, prompt)
+        request = submission(options, self._defaults, http, model, prompt)
         picture = _checked(image, dialect)
         order = _Order(system, request, {**fields, **(extra_body or {})}, picture)
         return Job(
@@ -285,7 +283,7 @@ class Videos(Shared):
         refuse(unknown, self.job, "leave it out")
         check_text("the id of a job", task)
         system = attrs.evolve(self._system(dialect), endpoint=endpoint)
-        left = checked_options(Options(deadline=deadline)).deadline
+        left = Options(deadline=deadline).deadline
         keys = self._requester.keys
         return Job(system, self._pollers, task=task, deadline=left, secrets=keys)
 

@@ -24,7 +24,7 @@ from aiotokengate import (
     Unanswered,
     WireError,
 )
-from aiotokengate._policy.retry import named_hold, next_wait
+from aiotokengate._policy.retry import RetryBudget, named_hold, next_wait
 from aiotokengate._policy.timeouts import Timeout
 
 POLICY = Retry(attempts=5, max_wait=60)
@@ -215,3 +215,37 @@ def test_clocks_are_seconds(name: str, seconds: object) -> None:
 def test_clocks_may_be_left_out(name: str) -> None:
     """None is without limit."""
     assert getattr(Timeout(**{name: None}), name) is None  # type: ignore[arg-type]
+
+
+def test_retries_stay_a_small_part_of_all_calls() -> None:
+    """Twenty come together; then one for every five calls that went well."""
+    budget = RetryBudget()
+    assert [budget.take() for _ in range(21)] == [True] * 20 + [False]
+    for _ in range(5):
+        assert not budget.take()
+        budget.refund()
+    assert budget.take()
+    assert not budget.take()
+
+
+def test_a_full_budget_grows_no_further() -> None:
+    """A long time without a failure saves up nothing."""
+    budget = RetryBudget()
+    for _ in range(1_000):
+        budget.refund()
+    assert sum(budget.take() for _ in range(100)) == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "hold"),
+    [
+        (RateLimited("m", status=429, retry_after=4.0), 4.5),
+        (RateLimited("m", status=429, retry_after=11.0), None),
+        (RateLimited("m", status=429), None),
+        (TimedOut("first_event", 1.0), None),
+    ],
+    ids=["named", "longer than anybody waits", "not named", "no refusal"],
+)
+def test_others_hold_for_what_the_gateway_named(error: TokenGateError, hold: float | None) -> None:
+    """With a little chance on top, so that they do not come back together."""
+    assert named_hold(Retry(max_wait=10.0), error, lambda: 0.5) == hold

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
 from aiotokengate._cli.top import table
-from aiotokengate._policy.lanes import LaneStatistics
+from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.monitor import read
 from aiotokengate.redis import RedisBackend
 from tests.support.redis_server import RedisServer

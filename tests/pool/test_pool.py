@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from aiotokengate import CallerError, Limits, Pool, QueueFull, TimedOut
-from aiotokengate._policy.lanes import LaneStatistics
-from aiotokengate._pool.pool import Slot, mask
+from aiotokengate._policy.statistics import LaneStatistics
+from aiotokengate._pool.pool import mask
+from aiotokengate._pool.slots import Slot
 from aiotokengate.testing import VirtualClock
 
 MODEL = "qwen3.6-plus"

@@ -30,8 +30,8 @@ from aiotokengate import (
 from aiotokengate._calls.admission import Turn
 from aiotokengate._calls.request import CallPolicy, HttpRequest, Request
 from aiotokengate._policy.estimate import CallSize, estimate_tokens
-from aiotokengate._policy.lanes import LaneStatistics
 from aiotokengate._policy.limits import Limits as PolicyLimits
+from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.pool import mask
 from aiotokengate.hooks import HookEvent, Queued
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock, faults

@@ -17,10 +17,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
-from aiotokengate._policy.lanes import LaneStatistics, Ticket
+from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.limits import Limits
+from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.holding import Hold
-from aiotokengate._pool.pool import Pool, Slot
+from aiotokengate._pool.pool import Pool
+from aiotokengate._pool.slots import Slot
 from aiotokengate._redis.lane import RedisLane
 from aiotokengate.errors import CallerError, ConnectFailed, QueueFull, TimedOut
 from aiotokengate.redis import RedisBackend, statistics
