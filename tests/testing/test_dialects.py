@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from aiotokengate.testing import Call
+from aiotokengate.testing._dialects import Dialect, Exchange, arguments_text
 from tests.support.bare_client import Client
 from tests.support.dialects import (
     A,
@@ -68,3 +70,22 @@ async def test_openai_pads_its_chunks_unless_told_not_to(client: Client) -> None
     bare = await client.frames(model="gpt-5", stream_options={"include_obfuscation": False})
     assert all("obfuscation" in frame for frame in padded)
     assert not any("obfuscation" in frame for frame in bare)
+
+
+def test_an_exchange_has_the_same_ids_again() -> None:
+    exchange = Exchange(serial=7, created=0, model="m")
+    assert exchange.uuid() == exchange.uuid()
+    assert [len(part) for part in exchange.uuid().split("-")] == [8, 4, 4, 4, 12]
+    assert exchange.uuid()[14] == "4"
+
+
+def test_arguments_are_sent_as_text() -> None:
+    assert arguments_text(Call("f", {"city": "北京"})) == '{"city":"北京"}'
+    assert arguments_text(Call("f", "{")) == "{"
+
+
+def test_a_plain_answer_holds_what_was_thought_and_called() -> None:
+    dialect = Dialect(Exchange(serial=7, created=0, model="m"))
+    message = dialect.message("想", "好", [Call("f", "{}", id="c")])
+    assert message["content"] == "好"
+    assert message["tool_calls"][0]["id"] == "c"

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,11 +12,16 @@ from aiohttp import web
 from aiotokengate.testing import (
     FakeGateway,
     Gate,
+    RateLimit,
+    Raw,
+    Recording,
     ScriptedReply,
     faults,
 )
+from aiotokengate.testing._script import Ending
 from tests.support.bare_client import (
     DONE,
+    GREETING,
     Client,
     joined,
     reasons,
@@ -217,3 +223,98 @@ async def test_the_log_says_what_was_served_and_nothing_secret() -> None:
         (await asking).close()
         await gateway.wait_disconnected()
     assert lines == ["GET /v1/models 200", "POST /v1/chat/completions client left"]
+
+
+async def test_what_was_never_a_key_is_refused_and_not_shown() -> None:
+    gateway = FakeGateway(api_keys=["sk-a"])
+    for change in (gateway.revoke, gateway.exhaust, gateway.restore):
+        with pytest.raises(ValueError, match="expected a key that this gateway takes") as error:
+            change("sk-geheim")
+        assert "geheim" not in str(error.value)
+    FakeGateway(any_key=True).revoke("sk-anything")
+
+
+@pytest.mark.parametrize(
+    ("keys", "got"),
+    [([], "0, 0 unusable"), (["sk-a", "", 5], "3, 2 unusable"), ("sk-a", "one text")],
+)
+def test_what_are_no_keys_is_refused(keys: Any, got: str) -> None:
+    with pytest.raises(ValueError, match="api_keys: expected a sequence of keys") as error:
+        FakeGateway(api_keys=keys)
+    assert str(error.value).endswith(f"got {got}")
+    with pytest.raises(ValueError, match="expected api_key or api_keys, got both"):
+        FakeGateway(api_key="sk-a", api_keys=["sk-a"])
+
+
+async def test_a_key_is_revoked_exhausted_and_restored(client: Client) -> None:
+    gateway, key = client.gateway, client.gateway.api_key
+    gateway.exhaust(key)
+    assert (await client.error())[1]["code"] == "insufficient_user_quota"
+    async with client.http.get(client.url("/models")) as response:
+        assert response.status == 200  # it costs nothing
+    gateway.revoke(key)
+    assert (await client.error())[0] == 401
+    gateway.restore(key)
+    assert reasons(await client.frames()) == ["stop"]
+
+
+async def test_limits_are_set_at_any_time(client: Client) -> None:
+    gateway = client.gateway
+    gateway.limits = RateLimit(requests_per_minute=1, headers=True)
+    async with client.post(stream=True) as response:
+        assert response.headers["x-ratelimit-remaining-requests"] == "0"
+        await response.read()
+    assert (await client.error())[0] == 429
+    assert (gateway.enforcer.refused, gateway.limits[0].headers) == (1, True)
+    gateway.limits = None
+    assert reasons(await client.frames()) == ["stop"]
+
+
+async def test_a_recording_answers_in_place_of_everything(client: Client) -> None:
+    client.gateway.replay(Recording())
+    assert (await client.error())[1]["code"] == "not_recorded"
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_raw_bytes_may_end_early(client: Client, end: Ending) -> None:
+    client.gateway.script(Raw(body=b"0123", end=end).cut(2, end))
+    async with client.post() as response:
+        assert await response.content.readany() == b"01"
+    await client.gateway.wait_connections(0)
+
+
+async def test_tokens_are_counted_for_protocols_that_ask(client: Client) -> None:
+    body = {"model": "claude-opus-4-6", "messages": GREETING}
+    async with client.http.post(client.url("/messages/count_tokens"), json=body) as response:
+        assert (await response.json())["input_tokens"] == 11
+
+
+async def test_a_stored_response_can_be_gone_on_from(client: Client) -> None:
+    body: dict[str, Any] = {"model": "gpt-5", "input": "你好"}
+    async with client.http.post(client.url("/responses"), json=body) as response:
+        first = await response.json()
+    more = {**body, "previous_response_id": first["id"]}
+    async with client.http.post(client.url("/responses"), json=more) as response:
+        assert response.status == 200
+
+
+async def test_some_answers_break_off_where_the_gateway_is_unreliable() -> None:
+    async with FakeGateway(unreliable=1.0, any_key=True) as gateway:
+        headers = {"Authorization": "Bearer sk-1"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            client, ends = Client(gateway, http), set()
+            for _ in range(20):
+                try:
+                    async with client.post(stream=True) as response:
+                        ends.add(str(response.status))
+                        await response.read()
+                except aiohttp.ClientError as error:
+                    ends.add(type(error).__name__)
+    assert {"ClientPayloadError", "200"} < ends
+
+
+def test_a_thread_of_its_own_begins_and_ends() -> None:
+    with FakeGateway() as gateway:
+        assert gateway.base_url.startswith("http://127.0.0.1:")
+    assert "not running" in repr(gateway)
+    FakeGateway().__exit__()
