@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypedDict
 
 import attrs
 
-from aiotokengate import _wire
 from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
 from aiotokengate._policy.estimate import CallSize
 from aiotokengate._resources.options import (
@@ -143,7 +142,9 @@ def make_call(
     more = (defaults.extra_body, options["extra_body"])
     question = Question(model, listed, params, options["stream"], options["reasoning"], row, more)
     if params or len(listed) > 1:
-        question = _wire.fitted(question, protocol)
+        from aiotokengate._wire.fitting import fitted
+
+        question = fitted(question, protocol)
         params = question.params
     encoded = codec.encode(question)
     choices = _count(params.get("n"))
@@ -184,6 +185,10 @@ def check_call(
     Raises:
         CallerError: an argument is wrong.
     """
+    from aiotokengate._wire.fitting import fitted
+    from aiotokengate._wire.history import check_history
+    from aiotokengate._wire.thinking import checked_reasoning, unheeded
+
     _check_model(model)
     for name in params:
         if name in TURN_OPTIONS and name not in _PARAMS:
@@ -194,14 +199,14 @@ def check_call(
     if (tools := options["tools"]) is not None:
         params = {**params, "tools": _tool_dicts(tools)}
     protocol = checked_protocol(options["protocol"]) or _chosen_protocol(row, tools)
-    reasoning = _wire.checked_reasoning(options["reasoning"])
+    reasoning = checked_reasoning(options["reasoning"])
     listed = message_list(messages)
     question = Question(model, listed, params, reasoning=reasoning, row=row)
-    fitted = _wire.fitted(question, protocol)
+    fit = fitted(question, protocol)
     return (
-        *_wire.check_history(listed, row, protocol, reasoning),
-        *fitted.notes,
-        *_wire.unheeded(fitted, protocol),
+        *check_history(listed, row, protocol, reasoning),
+        *fit.notes,
+        *unheeded(fit, protocol),
     )
 
 
@@ -278,7 +283,9 @@ def _instructed(messages: list[Mapping[str, Any]], instruction: str) -> list[Map
 
 def _estimated(messages: list[Mapping[str, Any]], tools: object) -> int:
     """Return about how many tokens the prompt has."""
-    return _wire.estimate_messages(messages, tools)
+    from aiotokengate._wire.tokens import estimate_messages
+
+    return estimate_messages(messages, tools)
 
 
 def _check_model(model: object) -> None:

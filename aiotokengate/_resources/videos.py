@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import attrs
 
-from aiotokengate import _wire
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import sealed_class
 from aiotokengate._calls.request import HttpRequest
@@ -306,8 +305,10 @@ class _Order:
 
     def secrets(self) -> tuple[str, ...]:
         """Return what is blanked in an error that echoes it."""
+        from aiotokengate._base.redaction import texts_in
+
         image = str(self.image) if isinstance(self.image, str | os.PathLike) else ""
-        fields = _wire.texts_in({**self.fields, "image": image})
+        fields = texts_in({**self.fields, "image": image})
         return (*self.system.requester.keys(), *self.request.texts(), *fields)
 
     async def send(self, left: float | None) -> tuple[VideoSystem, JobReport]:

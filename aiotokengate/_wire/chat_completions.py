@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 from weakref import proxy
 
-from aiotokengate import _wire
 from aiotokengate._wire.dialects import Dialect, TagSplitter
 from aiotokengate._wire.endings import ending_of
 from aiotokengate._wire.jsontext import dumps, mended, same
@@ -67,7 +66,9 @@ def encode_chat(question: Question) -> Encoded:
         body.update(question.given())
     if question.reasoning is not None:
         most = body.get("max_completion_tokens") or body.get("max_tokens")
-        thinking = _wire.ask_to_think(question, "chat", most)
+        from aiotokengate._wire.thinking import ask_to_think
+
+        thinking = ask_to_think(question, "chat", most)
         body, notes = merged(body, thinking.fields), thinking.notes
     for extra in question.extra_body:
         if extra:
@@ -267,7 +268,9 @@ class ChatCompletionsDecoder(FrameDecoder):
         }
         if not any(turn.values()):
             return
-        if _wire.has_seals(turn):
+        from aiotokengate._wire.signed import has_seals
+
+        if has_seals(turn):
             names = {"asked": self.transcript.asked, "model": self.transcript.model}
             state.native = {"protocol": "chat", "content": [], **names}
 

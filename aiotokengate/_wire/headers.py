@@ -13,8 +13,6 @@ from typing import Final
 
 import attrs
 
-from aiotokengate import _wire
-
 __all__ = [
     "Remaining",
     "credentials",
@@ -94,7 +92,9 @@ def without_echoes(
     """
     if not _may_echo(headers, keys):
         return headers
-    values = _wire.blanked(list(headers.values()), (*keys, *texts()))
+    from aiotokengate._base.redaction import blanked
+
+    values = blanked(list(headers.values()), (*keys, *texts()))
     make: Callable[[Iterable[tuple[str, str]]], Mapping[str, str]] = type(headers)
     return make(list(zip(headers, values, strict=True)))
 

@@ -47,7 +47,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
-from aiotokengate import _wire
 from aiotokengate._wire.jsontext import index_of, rejoined, written
 from aiotokengate.types import FREE_TEXT, Json
 
@@ -179,7 +178,9 @@ class Call:
 
         That is done once: an object that is over goes on with white space or is none.
         """
-        extent = self._extent = self._extent or _wire.Extent()
+        from aiotokengate._wire.extent import Extent
+
+        extent = self._extent = self._extent or Extent()
         news = "".join(self._fragments[self._read :])
         self._read = len(self._fragments)
         if extent.over:

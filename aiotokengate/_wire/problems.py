@@ -17,7 +17,6 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from aiotokengate import _wire
 from aiotokengate._wire.headers import (
     delay_in,
     request_id,
@@ -339,6 +338,8 @@ def status_error(
         headers: of the answer, case-insensitive.
         problem: what was found in the body, if it was parsed already.
     """
+    from aiotokengate._base.redaction import mask_keys
+
     problem = problem or _read(body)
     kind = _class_of(status, problem)
     message, quoted = _without_request_id(problem.message)
@@ -348,12 +349,12 @@ def status_error(
     if hint is None:
         hint = _delay(body, problem, is_limit=told == _TOO_MANY or kind is RateLimited)
     return kind(
-        _wire.mask_keys(message) or _silent(status),
+        mask_keys(message) or _silent(status),
         status=told,
         code=problem.code,
         type=problem.type,
         request_id=request_id(headers) or problem.request_id or quoted,
-        body=_wire.mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
+        body=mask_keys(body[:MAX_BODY].decode("utf-8", "replace")),
         retry_after=hint,
         retryable=verdict,
         hint=_NO_SUCH_PATH if kind is BadRequest and _is_nowhere(told, problem) else None,
@@ -690,11 +691,13 @@ def _without_request_id(message: str) -> tuple[str, str | None]:
 
 def _plain_text(body: bytes) -> str:
     """Make a line of an HTML page (its title, else its text) or of plain text."""
+    from html import unescape
+
     lower = body.lower()
     title = _title(body, lower)
     text = b"".join(_between_tags(body, lower)) if title is None else title
     # Cut first: a number of thousands of digits is no character that could be unescaped.
-    return _clip(_wire.unescape(text[:_READ].decode("utf-8", "replace")))
+    return _clip(unescape(text[:_READ].decode("utf-8", "replace")))
 
 
 def _title(body: bytes, lower: bytes) -> bytes | None:

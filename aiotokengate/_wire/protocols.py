@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from aiotokengate import _wire
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder, encode_chat
 from aiotokengate._wire.dialects import Dialect
 from aiotokengate._wire.question import Decoder, Encoded, Question
@@ -38,16 +37,33 @@ class Codec:
     decoder: MakeDecoder
 
 
+def _responses() -> Codec:
+    from aiotokengate._wire.responses import encode_responses
+    from aiotokengate._wire.responses_reply import ResponsesDecoder
+
+    return Codec(encode_responses, lambda _, log: ResponsesDecoder(log))
+
+
+def _messages() -> Codec:
+    from aiotokengate._wire.messages import encode_messages
+    from aiotokengate._wire.messages_reply import MessagesDecoder
+
+    return Codec(encode_messages, lambda _, log: MessagesDecoder(log))
+
+
+def _gemini() -> Codec:
+    from aiotokengate._wire.gemini import encode_gemini
+    from aiotokengate._wire.gemini_reply import GeminiDecoder
+
+    return Codec(encode_gemini, lambda _, log: GeminiDecoder(log))
+
+
 _CODECS: Final[Mapping[str, Callable[[], Codec]]] = MappingProxyType(
     {
         "chat": lambda: Codec(encode_chat, ChatCompletionsDecoder),
-        "responses": lambda: Codec(
-            _wire.encode_responses, lambda _, log: _wire.ResponsesDecoder(log)
-        ),
-        "messages": lambda: Codec(
-            _wire.encode_messages, lambda _, log: _wire.MessagesDecoder(log)
-        ),
-        "gemini": lambda: Codec(_wire.encode_gemini, lambda _, log: _wire.GeminiDecoder(log)),
+        "responses": _responses,
+        "messages": _messages,
+        "gemini": _gemini,
     }
 )
 
