@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from math import inf
 
 import pytest
 
@@ -14,12 +15,17 @@ from aiotokengate import (
     TokenGate,
     UsageDelta,
 )
-from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, Text, Thought
-from aiotokengate.testing._script import Part
+from aiotokengate._stream.call import ChatCall, ChatStream
+from aiotokengate._stream.receiver import Guard, Receiver
+from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
+from aiotokengate.testing._script import Pause
+from tests.support.common import receiver_over
 
 MODEL = "qwen3.6-max-preview"
 THOUGHTS = ["想", "一想", "……🤔"]
 PIECES = ["你", "好", "！👋🏽"]
+FRAME = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 SCRIPT = ScriptedReply(reasoning=THOUGHTS, answer=PIECES)
 
 
@@ -201,101 +207,6 @@ async def test_stop_ends_waiting_readers(gateway: FakeGateway, gate: TokenGate) 
     await gateway.requests[0].disconnected.wait()
 
 
-async def test_interleaved_thinking(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Phases come in order; reasoning is the first one, ``all`` is every one."""
-    parts: list[Part] = [Thought(["想"]), Text(["一"]), Thought(["再", "想"]), Text(["二"])]
-    gateway.script(ScriptedReply(parts=parts))
-    async with gate.chat("glm-5.1", "数数") as stream:
-        assert [piece async for piece in stream.reasoning] == ["想"]
-        phases = [(phase.kind, await phase.text()) async for phase in stream.phases()]
-        assert await stream.reasoning.all().text() == "想再想"
-        assert await stream.answer.text() == "一二"
-    assert phases == [
-        ("reasoning", "想"),
-        ("answer", "一"),
-        ("reasoning", "再想"),
-        ("answer", "二"),
-    ]
-    reply = await stream.reply()
-    assert (reply.reasoning, reply.answer) == ("想再想", "一二")
-
-
-async def test_phases_that_are_not_read_are_passed_over(
-    gateway: FakeGateway, gate: TokenGate
-) -> None:
-    """The next phase comes even when the one before was left unread."""
-    gateway.script(
-        ScriptedReply(parts=[Thought(["想", "想"]), Text(["一", "一"]), Thought(["再"])])
-    )
-    async with gate.chat("glm-5.1", "数数") as stream:
-        assert [phase.kind async for phase in stream.phases()] == [
-            "reasoning",
-            "answer",
-            "reasoning",
-        ]
-
-
-async def test_reasoning_is_empty_without_thinking(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Reading the reasoning of a model that does not think costs only its first token."""
-    turn = Gate()
-    gateway.script(ScriptedReply(answer=["一", turn, "二"]))
-    async with gate.chat(MODEL, "数数") as stream:
-        assert [piece async for piece in stream.reasoning] == []
-        turn.open()
-        assert await stream.answer.text() == "一二"
-
-
-async def test_tool_calls_come_complete(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Each tool call is given whole, with its arguments as JSON text."""
-    calls = [Call("weather", {"city": "北京"}), Call("time", {})]
-    gateway.script(ScriptedReply(reasoning="想", answer="看看", tool_calls=calls))
-    async with gate.chat(MODEL, "天气？", tools=[]) as stream:
-        got = [call async for call in stream.tool_calls]
-        reply = await stream.reply()
-    assert [(call.name, call.parse()) for call in got] == [
-        ("weather", {"city": "北京"}),
-        ("time", {}),
-    ]
-    assert all(call.complete for call in got)
-    assert tuple(got) == reply.tool_calls
-    assert reply.finish_reason == "tool_calls"
-    assert [call["function"]["name"] for call in reply.message()["tool_calls"]] == [
-        "weather",
-        "time",
-    ]
-
-
-async def test_several_choices(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Every choice has its own views."""
-    first, second = ScriptedReply(reasoning="甲", answer="一"), ScriptedReply(answer="二")
-    gateway.script((first, second))
-    async with gate.chat("deepseek-v4-flash", "选", n=2) as stream:
-        assert await stream.choice(1).answer.text() == "二"
-        assert await stream.choice(1).reasoning.text() == ""
-        assert await stream.choice(0).reasoning.text() == "甲"
-        assert [phase.kind async for phase in stream.choice(1).phases()] == ["answer"]
-        reply = await stream.reply()
-    assert [choice.answer for choice in reply.choices] == ["一", "二"]
-
-
-async def test_views_that_cannot_be(gateway: FakeGateway, gate: TokenGate) -> None:
-    """A number of a choice, or of seconds, that makes no sense is refused at once."""
-    async with gate.chat(MODEL, "给小猫起个名字 🐱") as stream:
-        for index in (-1, "0"):
-            with pytest.raises(CallerError, match="number of a choice, from 0 up, got"):
-                stream.choice(index)  # type: ignore[arg-type]
-        for every in (-1, float("nan"), "1", None):
-            with pytest.raises(CallerError, match="every= in seconds from 0 up, got"):
-                stream.answer.bursts(every=every)  # type: ignore[arg-type]
-
-
-async def test_lines(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Lines are whole, wherever the pieces are cut, and the last one needs no line end."""
-    gateway.script(ScriptedReply(answer=["一", "行\n", "\n三", "\n四\n五🙂", "六"]))
-    async with gate.chat(MODEL, "几行") as stream:
-        assert [line async for line in stream.answer.lines()] == ["一行", "", "三", "四", "五🙂六"]
-
-
 async def test_relay_as_events(gateway: FakeGateway, gate: TokenGate) -> None:
     """The relayed stream, read by the same client again, gives the same deltas."""
     gateway.script(
@@ -436,3 +347,45 @@ def test_so_it_does_in_one_thread(fake_gateway: FakeGateway) -> None:
         reading.cancel()
         one.run(call.__aexit__(None, None, None))
         one.run(gate.close())
+
+
+async def test_an_iterated_call_that_is_dropped_as_it_opens() -> None:
+    """The receiver that its opening has brought by then is stopped."""
+    other = receiver_over([FRAME, Pause(inf)])
+
+    async def at_once(*, whole: bool) -> Receiver:
+        assert not whole
+        return other
+
+    deltas = aiter(ChatCall(at_once, MODEL))
+    step = asyncio.ensure_future(anext(deltas))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    step.cancel()
+    await asyncio.wait([step])
+    del deltas, step
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert other.status == "stopped"
+
+
+async def test_a_call_that_is_made_of_another() -> None:
+    """It opens that one, and reads its receiver; a block that was never entered frees nothing."""
+    receiver = receiver_over([FRAME])
+
+    async def opener(*, whole: bool) -> Receiver:
+        assert whole
+        return receiver
+
+    call = ChatCall(opener, MODEL)
+    assert await call.opened(whole=True) is receiver
+    await call.__aexit__(None, None, None)
+    assert not receiver.ended
+
+
+async def test_partial_json() -> None:
+    receiver = receiver_over(
+        [FRAME.replace(b'"a"', b'"[1, {"'), FRAME.replace(b'"a"', b'"}]"'), FINISH]
+    )
+    seen = [str(value) async for value in ChatStream(receiver, Guard(receiver)).objects(every=0)]
+    assert seen[-1] == "[1, {}]"

@@ -4,12 +4,22 @@ import asyncio
 
 import pytest
 
-from aiotokengate import ServerFailed, StreamInterrupted, TransportError
-from aiotokengate._stream.receiver import HELD_OPEN
+from aiotokengate import (
+    CallerError,
+    ServerFailed,
+    StreamInterrupted,
+    TimedOut,
+    TransportError,
+)
+from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._stream.receiver import HELD_OPEN, Guard, Receiver, ReceiverSettings
+from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
+from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
-from aiotokengate.testing._scripted_body import ScriptedBody, Step
+from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.types import Attempt, Timeline
 from tests.support.common import receiver_over
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
@@ -173,3 +183,136 @@ async def test_streams_that_began_together_do_not_pack_together() -> None:
         most = max(most, sum(now > then for then, now in zip(before, packed, strict=True)))
     assert most == 1
     assert min(packed) >= 2 * BLOCK
+
+
+# --- who reads, and what a reply leaves ---------------------------------------------------------
+
+
+class Reader:
+    """A position in the transcript."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+
+async def test_what_all_have_read_is_dropped() -> None:
+    """Where nothing is to be retained; the slowest reader decides."""
+    receiver = receiver_over([CHUNK] * 8 * BLOCK)
+    receiver.log.retain = False
+    forgetful = Receiver(
+        ScriptedBody([CHUNK] * 8 * BLOCK),
+        ChatCompletionsDecoder(DIALECTS["qwen"], receiver.log),
+        DIALECTS["qwen"],
+        ReceiverSettings(receiver.clock, Timeout(), 0.0, None, 1 << 20, int),
+        Timeline(),
+    )
+    fast, slow = Reader(), Reader()
+    forgetful.follow(fast)
+    forgetful.follow(slow)
+    fast.at, slow.at = 6 * BLOCK, 2 * BLOCK
+    while len(forgetful.log) < 6 * BLOCK:
+        await forgetful.pull()
+    assert forgetful.log.first == 2 * BLOCK
+
+
+async def test_prime_waits_for_the_first_entry() -> None:
+    receiver = receiver_over([b": PING\n\n", CHUNK, FINISH, DONE])
+    await receiver.prime()
+    assert (len(receiver.log), receiver.ended) == (1, False)
+
+
+async def test_attempts_are_on_the_reply_and_on_the_error() -> None:
+    receiver = receiver_over([CHUNK, BROKEN])
+    await receiver.drain()
+    receiver.note_attempts(MADE)
+    assert receiver.reply().attempts == MADE
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert receiver.error.attempts == receiver.error.partial.attempts == MADE
+    whole = receiver_over([CHUNK + FINISH + DONE])
+    await whole.drain()
+    whole.note_attempts(MADE)
+    assert whole.reply().attempts == MADE
+
+
+MADE = (Attempt("m", 0.0, 1.0),)
+
+
+async def test_the_last_guard_stops_it() -> None:
+    receiver = receiver_over([CHUNK, CHUNK])
+    guards = [Guard(receiver)] * 2
+    await receiver.pull()
+    del guards[0]
+    assert not receiver.ended
+    guards.clear()
+    assert receiver.status == "stopped"
+    receiver.abandon()
+
+
+async def test_the_last_guard_goes_in_another_thread() -> None:
+    receiver = receiver_over([CHUNK, CHUNK])
+    guards = [Guard(receiver)]
+    await asyncio.to_thread(guards.clear)
+    await asyncio.sleep(0)
+    assert receiver.status == "stopped"
+
+
+async def test_another_loop() -> None:
+    receiver = receiver_over([CHUNK])
+    with pytest.raises(CallerError, match="in the event loop that opened it"):
+        await asyncio.to_thread(asyncio.run, receiver.pull())
+
+
+async def test_a_limit_of_the_whole_call() -> None:
+    """The watch looks at the clock, and a reader that waits is woken with the error."""
+    clock = VirtualClock()
+    receiver = receiver_over([CHUNK, Pause(1000)], clock=clock)
+    receiver._settings.limit = (5.0, "total", 5.0)
+    reading = asyncio.ensure_future(receiver.drain())
+    await clock.run_for(1)
+    assert receiver.tick(clock.now()) == 5.0
+    await clock.run_for(5)
+    receiver.tick(clock.now())
+    await reading
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, TimedOut)
+    assert receiver.error.__cause__.phase == "total"
+
+
+async def test_pulling_for_some_time() -> None:
+    clock = VirtualClock()
+    receiver = receiver_over([Pause(10), CHUNK], clock=clock)
+    turn = asyncio.ensure_future(receiver.pull_for(1.0))
+    await clock.run_for(2)
+    await turn
+    assert len(receiver.log) == 0
+    turn = asyncio.ensure_future(receiver.pull_for(60.0))
+    await clock.run_for(10)
+    await turn
+    assert len(receiver.log) == 1
+
+
+async def test_the_value_of_an_answer() -> None:
+    receiver = receiver_over([CHUNK + FINISH + DONE])
+    receiver._settings.parse = len
+    await receiver.drain()
+    assert (receiver.reply().parsed, receiver.error) == (1, None)
+
+
+async def test_a_mistake_of_ours_ends_nothing() -> None:
+    receiver = receiver_over([KeyError("x"), CHUNK])
+    with pytest.raises(KeyError):
+        await receiver.pull()
+    assert not receiver.ended
+
+
+async def test_when_the_first_thinking_and_answer_came() -> None:
+    clock = VirtualClock()
+    thought = CHUNK.replace(b"content", b"reasoning_content")
+    receiver = receiver_over([Pause(1), thought, Pause(1), CHUNK, FINISH, DONE], clock=clock)
+    assert receiver.alive_at is None
+    reading = asyncio.ensure_future(receiver.drain())
+    await clock.run_for(3)
+    await reading
+    timeline = receiver.timeline
+    assert (timeline.first_reasoning, timeline.first_answer, timeline.done) == (1.0, 2.0, 2.0)
+    assert receiver.alive_at == 2.0
