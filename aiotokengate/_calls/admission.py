@@ -34,7 +34,7 @@ from aiotokengate.hooks import Queued, emit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiotokengate._calls.request import Request
+    from aiotokengate._calls.request import CallPolicy
     from aiotokengate._calls.routes import Route, Routes
     from aiotokengate._http.connections import Progress
     from aiotokengate._policy.lanes import Ticket
@@ -105,44 +105,44 @@ class Turn:
         "_held",
         "_hold",
         "_lane",
+        "_model",
+        "_policy",
         "_pool",
-        "_request",
         "_ticket",
         "progress",
         "queued",
         "route",
     )
 
-    def __init__(self, admission: Admission, request: Request) -> None:
+    def __init__(self, admission: Admission, model: str, policy: CallPolicy) -> None:
         self._admission = admission
-        self._request = request
+        self._model = model
+        self._policy = policy
         self._pool = admission.pool
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None
         self._hold: Hold | None = None
         self._held: tuple[BackendLane, ...] = ()
-        routes, endpoint = admission.routes, request.policy.endpoint
+        routes, endpoint = admission.routes, policy.endpoint
         self.route = routes.named(endpoint) if endpoint else routes.all[0]
         self.queued = 0.0
         self.progress: Progress | None = None
 
     def take(self) -> bool:
         """Go at once if the pool lets the call in, or stand in the queue; say which."""
-        request, policy = self._request, self._request.policy
+        model, policy = self._model, self._policy
         self.progress = None
         if not policy.pooled:
             return True
         admission, ticket = self._admission, self._ticket
         pool = self._pool = admission.pool_here()
-        lane = pool.lane(request.model, self.route.name)
+        lane = pool.lane(model, self.route.name)
         if ticket is None:
-            ticket = pool.ticket(
-                lane, request.model, policy.size, policy.priority, policy.fair_key
-            )
+            ticket = pool.ticket(lane, model, policy.size, policy.priority, policy.fair_key)
         if admission.routes.several:
-            self.route = admission.routes.choose(pool, request.model, ticket, self._avoid)
-            lane = pool.lane(request.model, self.route.name)
+            self.route = admission.routes.choose(pool, model, ticket, self._avoid)
+            lane = pool.lane(model, self.route.name)
         self._lane, self._ticket = lane, ticket
         self.queued = 0.0
         if not lane.enter(ticket):
@@ -171,7 +171,7 @@ class Turn:
         began = admission.clock.now()
         if admission.hooks:
             why = lane.waiting(ticket)
-            queued = Queued(number, self._request.model, why.position, why.eta, why.because)
+            queued = Queued(number, self._model, why.position, why.eta, why.because)
             emit(admission.hooks, queued)
         try:
             while not await wait_for_turn(self._pool, lane, ticket, left):
@@ -179,7 +179,7 @@ class Turn:
                 if lane.enter(ticket):
                     break
         except TimedOut as error:
-            deadline = self._request.policy.deadline or error.seconds
+            deadline = self._policy.deadline or error.seconds
             raise TimedOut("deadline", deadline) from None  # noqa: EM101 - a phase, no message
         self.queued = admission.clock.now() - began
         self._taken()
@@ -190,7 +190,7 @@ class Turn:
         Raises:
             CallerError: so are those of all keys.
         """
-        model, pool = self._request.model, self._pool
+        model, pool = self._model, self._pool
         self._held += (lane,)
         for route in self._admission.routes.all:
             other = pool.lane(model, route.name)
@@ -233,7 +233,7 @@ class Turn:
         if self._lane is not None and self._ticket is not None:
             self._lane.answered(self._ticket, remaining(headers))
             if self.route.asides:
-                self._admission.routes.worked(self._pool, self.route, self._request.model)
+                self._admission.routes.worked(self._pool, self.route, self._model)
 
     @property
     def has_left(self) -> bool:
@@ -249,7 +249,7 @@ class Turn:
     def true_up(self, receiver: Receiver) -> None:
         """Count what the reply has so far: about a token for each entry of its log."""
         if self._lane is not None and self._ticket is not None:
-            prompt = self._pool.prompt_tokens(self._request.model, self._ticket)
+            prompt = self._pool.prompt_tokens(self._model, self._ticket)
             self._lane.true_up(self._ticket, prompt + len(receiver.log))
 
     def settle(self, receiver: Receiver) -> None:
@@ -260,11 +260,11 @@ class Turn:
         if not lane.counts_tokens:
             lane.settle(ticket)
             return
-        pool, model, usage = self._pool, self._request.model, receiver.reply().usage
+        pool, model, usage = self._pool, self._model, receiver.reply().usage
         prompt, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
         if not usage.estimated:
             pool.learn(model, ticket, prompt, written)
-            most = written if ticket.late else self._request.policy.size.max_tokens
+            most = written if ticket.late else self._policy.size.max_tokens
             lane.settle(ticket, prompt + (most or written))
         elif ticket.late:
             lane.settle(ticket, pool.prompt_tokens(model, ticket) + written)
@@ -304,7 +304,7 @@ class Turn:
 
         A wait that no call would bear is none for the lane: its calls are to hear of it.
         """
-        return named if named is None or named <= self._request.policy.retry.max_wait else None
+        return named if named is None or named <= self._policy.retry.max_wait else None
 
     def failed(self, error: TokenGateError) -> bool:
         """Give the place back after any other failure; say whether another key is to be tried."""
@@ -322,7 +322,7 @@ class Turn:
         self._ticket = None
         self._avoid = self.route
         admission = self._admission
-        return admission.routes.leaves(self._pool, self.route, self._request.model, error)
+        return admission.routes.leaves(self._pool, self.route, self._model, error)
 
     def drop(self) -> None:
         """Give the place back of a call that was cancelled before its reply began."""
@@ -337,7 +337,7 @@ class Turn:
     def _settle_prompt(self, lane: BackendLane, ticket: Ticket) -> None:
         """Count the prompt of a call that may have been read, though nothing came of it."""
         late = ticket.late and lane.counts_tokens
-        prompt = self._pool.prompt_tokens(self._request.model, ticket) if late else None
+        prompt = self._pool.prompt_tokens(self._model, ticket) if late else None
         lane.settle(ticket, prompt)
 
     def _leave(self) -> bool:

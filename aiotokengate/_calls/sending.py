@@ -205,7 +205,7 @@ class _Sending:
         self._attempts: list[Attempt] = []
         self._retries: Retries | None = None
         self._reconnected = 0
-        self._turn = Turn(sender.admission, request)
+        self._turn = Turn(sender.admission, request.model, request.policy)
         self._reply: Receiver | None = None
         self._download: Download | None = None
         self._fresh = request.policy.costly

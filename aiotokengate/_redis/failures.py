@@ -21,8 +21,6 @@ from aiotokengate.errors import CallerError, ConnectFailed, TokenGateError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiotokengate._redis.connection import Backend
-
 __all__ = ["FAILURES", "error_text", "is_refusal", "start_error"]
 
 FAILURES: Final = (RedisError, OSError, asyncio.TimeoutError)
@@ -63,11 +61,11 @@ def error_text(error: BaseException, secrets: Sequence[str]) -> str:
     return f"{type(error).__name__}: {words[:200]}"
 
 
-def start_error(error: BaseException, backend: Backend) -> TokenGateError:
+def start_error(error: BaseException, at: str, secrets: Sequence[str]) -> TokenGateError:
     """Return the error of a call that a Redis which was never reached keeps from going."""
     if isinstance(error, CallerError):
         return CallerError(error.message)
-    at, words = backend.address, error_text(error, backend.secrets)
+    words = error_text(error, secrets)
     if is_refusal(error):
         return CallerError(f"Redis at {at} refuses what the pool asks: {words}", hint=_REFUSED)
     return ConnectFailed(f"Redis at {at} can't be reached: {words}", hint=_AWAY)

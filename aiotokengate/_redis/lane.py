@@ -487,7 +487,7 @@ class RedisLane:
         for call in [call for call in self._calls.values() if call.waits]:
             self._drop(call.ticket)
             call.ticket.stage = "settled"
-            call.ticket.trouble = start_error(error, self._backend)
+            call.ticket.trouble = start_error(error, self._backend.address, self._backend.secrets)
             if call.ticket.wake is not None:
                 call.ticket.wake()
 

@@ -327,7 +327,7 @@ async def test_what_got_no_answer_may_have_been_begun(opened: Opened) -> None:
         Unanswered("closed"),
         TimedOut("first_event", 1),
     ):
-        turn = Turn(gate._sender.admission, request)
+        turn = Turn(gate._sender.admission, request.model, request.policy)
         assert turn.take()
         turn.failed(error)
         lane = only_lane(gate)
