@@ -43,7 +43,7 @@ BUILD = ROOT / "build"
 JOURNAL = BUILD / "mutants.jsonl"
 SURVIVORS = BUILD / "survivors.txt"
 MEMORY = 4 << 30
-KILLED, SURVIVED = "killed", "survived"
+KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
@@ -234,7 +234,7 @@ def put_in(module: str, number: int) -> None:
                 spec.loader.number = number
             return spec
 
-    sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Finder)
 
 
 # --- all of them --------------------------------------------------------------------------------
@@ -248,12 +248,12 @@ def tried(name: str, number: int, seconds: float) -> str:
         command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True, **silent
     ) as process:
         try:
-            status = process.wait(seconds)
+            came = SURVIVED if process.wait(seconds) == 0 else KILLED
         except subprocess.TimeoutExpired:
-            status = -1
+            came = TIMED_OUT
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    return SURVIVED if status == 0 else KILLED
+    return came
 
 
 def state_of(name: str) -> str:
@@ -264,11 +264,14 @@ def state_of(name: str) -> str:
 
 def sample(count: int, seed: int) -> list[Mutant]:
     """Return the mutants that are tried, of all modules that have tests of their own."""
-    every = []
+    every, without = [], []
     for room in ROOMS:
         for module in sorted((PACKAGE / room).glob("*.py")):
             if (ROOT / own_test(module)).is_file():
                 every += mutants_of(module)
+            elif mutants_of(module):
+                without.append(module.relative_to(PACKAGE).as_posix())
+    print("without tests of their own, and so left out:", *without)
     print(f"{len(every)} mutants, of which {min(count, len(every))} are tried")
     return sorted(random.Random(seed).sample(every, min(count, len(every))))
 
@@ -324,10 +327,11 @@ def report(found: dict[Mutant, str], asked: int) -> None:
         rooms[mutant.module.partition("/")[0]][came] += 1
         rooms["in all"][came] += 1
     for room in [*ROOMS, "in all"]:
-        killed, survived = rooms[room][KILLED], rooms[room][SURVIVED]
+        late, survived = rooms[room][TIMED_OUT], rooms[room][SURVIVED]
+        killed = rooms[room][KILLED] + late
         if killed + survived:
-            share = 100 * killed / (killed + survived)
-            print(f"{room:8} {killed:5} killed {survived:5} survived {share:6.1f} %")
+            share = f"{100 * killed / (killed + survived):6.1f} %"
+            print(f"{room:8} {killed:5} killed ({late} by time) {survived:5} survived {share}")
     if len(found) < asked:
         print(f"{asked - len(found)} are left; the next run goes on from here")
     lines = [
