@@ -14,7 +14,7 @@ from types import CodeType, FunctionType
 
 import pytest
 
-ELSEWHERE = {"cli", "http", "redis", "vercel", "whole"}
+ELSEWHERE = {"cli", "http", "redis", "testing", "vercel", "whole"}
 """Directories of little but processes and servers."""
 
 STARTERS = {
