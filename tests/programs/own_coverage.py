@@ -49,7 +49,6 @@ SHORT: dict[str, int] = {
     "_cli/wrapping.py": 42,
     "_http/connections.py": 30,
     "_http/direct.py": 23,
-    "_http/failures.py": 84,
     "_http/internals.py": 88,
     "_http/proxies.py": 27,
     "_http/socks.py": 95,
