@@ -7,6 +7,9 @@ WORKERS ?= 3
 PYTEST_ARGS ?=
 TESTS ?= tests
 BENCH_ARGS ?=
+FAST_WORKERS ?= 2
+MUTANTS ?= 1500
+MUTATE_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
 SOAK_SECONDS ?= 600
@@ -23,19 +26,16 @@ PIP := $(BIN)/python -m pip install --quiet
 EDITABLE := --editable '.[cli,fast,redis,socks,structured]' --group dev
 TYPED := $(wildcard aiotokengate tests examples benchmarks docs/*.py .ci/try_wheel.py)
 
-# The parts where a line that no test reaches is a bug that waits.
-CORE := $(foreach room,_wire _policy _stream _calls _pool _http,aiotokengate/$(room)/*) \
-  aiotokengate/_session.py
-CORE_BOUND := 97
-
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SUFFIXES:
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# The tests start hundreds of processes, which would compile the package each time.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test fuzz attack check lint format types verify-types imports docs wheel \
+.PHONY: help demo test test-fast mutate fuzz attack check lint format types verify-types imports docs wheel \
   bench bench-quick bench-smoke compare-faults soak bench-pool \
   instructions test-oldest test-newest test-vendors clean
 
@@ -47,15 +47,15 @@ demo: $(DEMO) ## see a model think and answer, no key, no network / 演示：无
 
 test: $(DEV) ## run the tests, with bounds on their coverage / 运行测试
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -p tests.support.measured -n $(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
-	@total=$$($(BIN)/coverage report --format=total) || { $(BIN)/coverage report; exit 1; }; \
-	summary="coverage: $$total % in all"; set -f; \
-	for part in $(CORE); do \
-	  report="$(BIN)/coverage report --include=$$part --fail-under=$(CORE_BOUND)"; \
-	  total=$$($$report --format=total) || { $$report; exit 1; }; \
-	  summary="$$summary, $$total % of $$part"; \
-	done; echo "$$summary"
+	@$(BIN)/python -m tests.programs.own_coverage
+
+test-fast: $(DEV) ## the tests without processes and servers, under a minute / 快速测试
+	$(BIN)/python -m pytest -n $(FAST_WORKERS) --dist=worksteal -p tests.support.fast $(PYTEST_ARGS)
+
+mutate: $(DEV) ## small changes that the tests should notice, three hours at most / 变异测试
+	$(BIN)/python -m tests.programs.mutate --mutants $(MUTANTS) $(MUTATE_ARGS)
 
 fuzz: $(FUZZ) ## search for bytes on which the decoders break, ten minutes / 模糊测试解码器
 	$(VENV)-fuzz/bin/python -m tests.programs.fuzz_wire \

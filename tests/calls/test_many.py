@@ -257,6 +257,7 @@ async def test_a_long_input(gateway: FakeGateway) -> None:
     async with TokenGate(
         api_key=gateway.api_key, base_url=gateway.base_url, pool=pool, clock=clock
     ) as gate:
+        gateway.script(*[ScriptedReply(answer="好")] * 1_000)
         outcomes: Outcomes[dict[str, Any]] = gate.map(asked(n) for n in range(1_000))
         collected = asyncio.ensure_future(_count(outcomes))
         while not collected.done():

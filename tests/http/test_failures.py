@@ -26,6 +26,7 @@ from aiotokengate import (
 from aiotokengate._http import direct, transport
 from aiotokengate._http.connections import Progress
 from aiotokengate._http.failures import broken, failed, refused_by_proxy
+from aiotokengate._http.perimeter import InsideError
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 from aiotokengate.testing._scripted_body import ScriptedBody
 from tests.support.common import receiver_over
@@ -79,6 +80,53 @@ def test_which_error_it_is(error: Exception, kind: type[TokenGateError], *, sent
     told = failed(error, progress, 3.0)
     assert type(told) is kind
     assert len(told.message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            aiohttp.ClientConnectorError(PLACE, InsideError("inside")),
+            "expected a download from a public address, got http://10.0.0.7",
+        ),
+        (
+            aiohttp.InvalidURL("http://10.0.0.7"),
+            "expected an http or https address, got http://10",
+        ),
+    ],
+)
+def test_a_download_that_is_not_taken_is_a_mistake(error: Exception, message: str) -> None:
+    """Of whoever named its address, which is shown without what may be its signature."""
+    url = "http://10.0.0.7/cat.png?signature=secret"
+    told = failed(error, Progress(), 3.0, foreign=url)
+    assert isinstance(told, CallerError)
+    assert str(told).startswith(message)
+    assert "secret" not in str(told)
+
+
+def test_a_download_that_fails_otherwise_is_a_failed_connection() -> None:
+    """Wherever it was to come from."""
+    told = failed(REFUSED, Progress(), 3.0, foreign="https://cdn.test/cat.png")
+    assert isinstance(told, ConnectFailed)
+
+
+def test_an_error_of_ours_stays() -> None:
+    """It says what happened already."""
+    error = WireError("known")
+    assert failed(error, Progress(), 3.0) is error
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [("WRONG_VERSION_NUMBER", False), ("UNEXPECTED_EOF_WHILE_READING", True)],
+)
+def test_a_handshake_that_fails(reason: str, *, again: bool) -> None:
+    """What speaks no TLS will not the next time; what broke may be whole then."""
+    found = ssl.SSLError(1, f"[SSL: {reason}]")
+    found.reason = reason
+    told = failed(aiohttp.ClientConnectorSSLError(PLACE, found), Progress(), 3.0)
+    assert str(told).startswith("no TLS with gateway.test:443")
+    assert told.retryable is again
 
 
 def test_a_connection_that_asks_for_a_certificate_is_not_tried_again() -> None:

@@ -20,6 +20,8 @@ from aiotokengate._pool.monitor import read
 from aiotokengate.redis import RedisBackend
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.outside
+
 KEY = "sk-a-key-of-the-account-that-nobody-may-see"
 
 

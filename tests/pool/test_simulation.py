@@ -14,6 +14,7 @@ def test_limits_given(kind: str, gateways_kind: str, charge: str) -> None:
     assert 1.0 <= ratio <= MOST_TIME
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_limits_unknown(name: str) -> None:
     """Ten minutes of allowance: few refusals, none for one call again and again, and all used."""
@@ -33,6 +34,7 @@ def test_a_limit_that_changes(factor: float) -> None:
     assert seen.refusals <= MOST_REFUSED * (sum(seen.let_in.values()) + seen.refusals)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("stale", [True, False], ids=["stale", "fresh"])
 @pytest.mark.parametrize("measures", [("requests", "tokens"), ("requests",), ("tokens",)])
 @pytest.mark.parametrize("kind", ["bucket", "window"])

@@ -25,10 +25,12 @@ STREAM = "".join(
 class Renamed(importlib.machinery.SourceFileLoader):
     """Reads a module of aiohttp with what the command line says in place of what stands there."""
 
-    def get_code(self, fullname: str) -> CodeType:
+    def get_code(self, fullname: str) -> CodeType | None:
         name, version = sys.argv[1:]
         text = self.get_data(self.path).decode()
-        text = re.sub(rf"\b{name}\b", f"{name}_of_the_next", text)
+        text, renamed = re.subn(rf"\b{name}\b", f"{name}_of_the_next", text)
+        if not renamed and not version:  # as it stands, and compiled long ago
+            return super().get_code(fullname)
         if fullname == "aiohttp" and version:
             text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', text)
         return compile(text, self.path, "exec")

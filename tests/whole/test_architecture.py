@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
@@ -54,15 +55,22 @@ def place(file: Path) -> str:
     return file.relative_to(PACKAGE).as_posix()
 
 
+@cache
+def tree(file: Path) -> ast.Module:
+    """Return what a file says, read once for all the tests here."""
+    return ast.parse(file.read_text("utf-8"))
+
+
 def imported(file: Path) -> Iterator[str]:
     """Yield the full name of everything that a file imports, also for its types alone."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def from_package(file: Path, package: str) -> set[str]:
     return {name for name in imported(file) if name.split(".")[0] == package}
 
@@ -79,7 +87,7 @@ def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]
 
 def all_functions() -> Iterator[tuple[str, Function]]:
     for file in FILES:
-        for name, function in functions(ast.parse(file.read_text("utf-8"))):
+        for name, function in functions(tree(file)):
             yield f"{place(file)}:{name}", function
 
 

@@ -376,6 +376,7 @@ async def test_what_answers_is_not_http(gateway: FakeGateway, gate: TokenGate) -
     assert gateway.api_key not in repr(raised.value.__context__)
 
 
+@pytest.mark.unmeasured
 async def test_ten_thousand_calls(gateway: FakeGateway, gate: TokenGate) -> None:
     """Ten thousand calls, some of them failing, leave one set of connections and no task."""
     done = 0

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -204,6 +205,7 @@ def as_parsed(text: str) -> Any:
         return text
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=1500)
 @given(damage=damaged())
 def test_no_claim_hides_lost_text(damage: Damaged) -> None:

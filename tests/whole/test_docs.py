@@ -127,6 +127,7 @@ def desk(fake_gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
 def test_every_example_of_a_document_works(path: Path) -> None:
     """A reader who types what a document shows gets what it promises."""

@@ -39,6 +39,8 @@ from aiotokengate.types import Timeline
 from tests.support.floods import FLOODS, block_delta, call_piece, chat_end, messages_around
 from tests.support.streams import body, chat_frame, read, saying
 
+pytestmark = pytest.mark.unmeasured
+
 FACTOR = 4
 MOST = 2.5**2
 """How many times as long four times as much may take."""

@@ -369,10 +369,12 @@ def lines_refused(tmp_path: Path, wrong: str) -> set[int]:
     return {int(line) for line in re.findall(r"program\.py:(\d+): error", done.stdout)}
 
 
+@pytest.mark.unmeasured
 def test_a_type_checker_takes_what_is_right(tmp_path: Path) -> None:
     assert lines_refused(tmp_path, "") == set()
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("wrong", ["temprature=0.5", "deadlin=5"])
 def test_a_type_checker_refuses_what_is_misspelt(tmp_path: Path, wrong: str) -> None:
     assert lines_refused(tmp_path, wrong) == set(range(FIRST, LAST + 1))

@@ -1058,6 +1058,7 @@ def seconds(frame: Callable[[int], dict[str, Any]], count: int) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("shape", COSTS)
 def test_cost_grows_with_the_frames(shape: str) -> None:
     """Eight times the frames cost eight times the CPU time, not sixty-four; the best of three."""

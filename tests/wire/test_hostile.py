@@ -32,6 +32,7 @@ def test_there_is_enough_to_attack() -> None:
     assert all(len(names) > 10 for names in NAMES.values())
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("part", range(PARTS))
 def test_anything_in_place_of_any_value(part: int) -> None:
     """A sample of all attacks, the same in every run, cut anywhere."""
@@ -130,6 +131,7 @@ SHAPES: tuple[Callable[[int], bytes], ...] = (
 )
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_time_is_linear_in_the_bytes(shape: Callable[[int], bytes], protocol: str) -> None:

@@ -333,6 +333,7 @@ BOTTOMLESS = [
 ]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("body", BOTTOMLESS, ids=lambda body: repr(body[:12]))
 def test_large_bodies_are_read_in_linear_time(body: bytes) -> None:
     """Each of these took minutes and more where time grew with the square of the size."""

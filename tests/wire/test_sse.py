@@ -369,6 +369,7 @@ def seconds(stream: bytes) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cost_grows_with_the_bytes(shape: str) -> None:
     """Eight times the bytes cost eight times the CPU time, not sixty-four; the best of three."""
