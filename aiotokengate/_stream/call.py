@@ -279,7 +279,11 @@ class _Deltas(AsyncIterator[Delta]):
         try:
             while not self._made:
                 log = self._log
-                if self.at < log.base + len(log.items):
+                new = log.base + len(log.items) - self.at
+                if new == 1 and log.items:
+                    self.at += 1
+                    return log.newest_delta()
+                if new > 0:
                     self.at, self._made = log.deltas(self.at, _AHEAD)
                 elif isinstance(self._source, _Opening):
                     await self._open(self._source)

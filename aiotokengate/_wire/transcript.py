@@ -66,6 +66,11 @@ _MOST_CHOICES = 256
 _TEXTS = (ReasoningDelta, AnswerDelta, CommentaryDelta)
 
 
+def _delta(kind: int, item: Any) -> Delta:  # noqa: ANN401 - a text, or a delta as it is
+    made: Delta = _TEXTS[kind % KINDS](item, kind // KINDS) if type(item) is str else item
+    return made
+
+
 @attrs.define
 class PartialDetail:
     """One entry of ``reasoning_details``: its fields, its texts in pieces."""
@@ -396,11 +401,12 @@ class Transcript:
         else:
             newest = slice(at - self.base, at - self.base + most)
             entries = [*zip(self.kinds[newest], self.items[newest], strict=True)]
-        made = [
-            _TEXTS[kind % KINDS](item, kind // KINDS) if type(item) is str else item
-            for kind, item in reversed(entries)
-        ]
+        made = [_delta(kind, item) for kind, item in reversed(entries)]
         return at + len(made), made
+
+    def newest_delta(self) -> Delta:
+        """Return the delta of the last entry, which is all that is new in a live stream."""
+        return _delta(self.kinds[-1], self.items[-1])
 
     def texts(self) -> Mapping[int, str]:
         """Join all text of each kind that has any, in one pass, for replies of many choices."""
