@@ -25,7 +25,11 @@ def path(tmp_path: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("source", [SOUND, bytearray(SOUND), memoryview(SOUND)], ids=repr)
+@pytest.mark.parametrize(
+    "source",
+    [SOUND, bytearray(SOUND), memoryview(SOUND)],
+    ids=["bytes", "bytearray", "memoryview"],
+)
 def test_bytes_are_copied_and_named_for_the_field(source: bytes | bytearray | memoryview) -> None:
     """What the caller changes later is not sent."""
     part = file_part("file", source)

@@ -18,7 +18,7 @@ from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
-from aiotokengate.testing._transport import ScriptedBody, Step
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from aiotokengate.types import Attempt, Timeline
 from tests.support.common import receiver_over
 

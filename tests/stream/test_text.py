@@ -13,7 +13,7 @@ from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing import Call, FakeGateway, Gate, ScriptedReply, Text, Thought
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Part, Pause
-from aiotokengate.testing._transport import Step
+from aiotokengate.testing._scripted_body import Step
 from tests.support.common import receiver_over
 
 MODEL = "qwen3.6-max-preview"
@@ -154,7 +154,8 @@ async def test_white_space_before_the_thoughts() -> None:
 async def test_snapshots_and_bursts() -> None:
     """Both come at most once in the interval, also where the stream falls silent."""
     clock = VirtualClock()
-    steps = [said("一"), said("二"), Pause(3), said("三"), Pause(0.5), said("四"), Pause(9), DONE]
+    last: list[Step] = [said("三"), Pause(0.5), said("四"), Pause(9), DONE]
+    steps: list[Step] = [said("一"), said("二"), Pause(3), *last]
     one, other = stream_of(*steps, clock=clock), stream_of(*steps, clock=clock)
     bursts = asyncio.ensure_future(collected(one.answer.bursts(every=1)))
     snapshots = asyncio.ensure_future(collected(other.answer.snapshots(every=1)))
