@@ -108,7 +108,7 @@ class Message:
     extra: Mapping[str, Json] = attrs.field(factory=_empty)
 
     def to_dict(self) -> dict[str, Json]:
-        """Give the message in the API's own form, without what is not set."""
+        """Return the message in the API's own form, without what is not set."""
         own = {"role": self.role, "content": self.content}
         optional = {
             "name": self.name,
@@ -351,7 +351,7 @@ class ToolCall:
             raise CallerError(message) from error
 
     def to_dict(self) -> dict[str, Json]:
-        """Give the call in the API's own form, to send back in the next turn."""
+        """Return the call in the API's own form, to send back in the next turn."""
         if self.kind == "custom":
             custom = {"name": self.name, "input": self.arguments}
             return {"id": self.id, "type": "custom", "custom": custom, **self.extra}
@@ -467,7 +467,7 @@ class Choice:
         return [*parts, {"type": "text", "text": content}] if content else parts
 
     def message(self) -> dict[str, Json]:
-        """Give the assistant message to append to the history; see :meth:`Reply.message`."""
+        """Return the assistant message to append to the history; see :meth:`Reply.message`."""
         calls = [call.to_dict() for call in self.tool_calls if call.complete]
         # A refusal goes back as plain text, which every vendor takes.
         content = self.inline + self.answer or self.refusal
@@ -573,7 +573,7 @@ class Reply(Generic[Parsed_co]):
         return self.choices[0].citations
 
     def message(self) -> dict[str, Json]:
-        """Give the assistant message to append to the history before the next turn.
+        """Return the assistant message to append to the history before the next turn.
 
         It holds what the vendor needs returned: reasoning under the field name it came in, inline
         tags unstripped, tool calls with all their fields.

@@ -45,7 +45,7 @@ def recorded() -> bytes:
 
 
 def screen(written: bytes) -> Text:
-    """Give what a person sees at the end, with its colours."""
+    """Return what a person sees at the end, with its colours."""
     terminal = pyte.Screen(COLUMNS, ROWS)
     # pyte knows no faint text; grey looks the same.
     pyte.ByteStream(terminal).feed(written.replace(b"\x1b[2m", b"\x1b[90m"))
@@ -61,7 +61,7 @@ def screen(written: bytes) -> Text:
 
 
 def style(cell: pyte.screens.Char) -> str:
-    """Give a cell's look in rich's words, never nothing: each cell is to be placed by itself."""
+    """Return a cell's look in rich's words, never nothing: each cell is to be placed by itself."""
     colour = NAMES.get(cell.fg, cell.fg)
     is_hex = len(colour) == len("aabbcc") and not colour.isalpha()
     return " ".join([*(["bold"] if cell.bold else []), f"#{colour}" if is_hex else colour])

@@ -38,7 +38,7 @@ INLINE = {
 
 
 def dialects() -> Iterable[Sequence[str]]:
-    """Give a row for each dialect."""
+    """Yield a row for each dialect."""
     yield "dialect", "fields, the first with text wins", "tags in the text", "sent back as"
     for row in DIALECTS.values():
         yield code(row.name), _fields(row), _inline(row), _echo(row)
@@ -69,7 +69,7 @@ WANTED_BACK = {"nothing": "-", "tool_reasoning": "thinking with calls", "blocks"
 
 
 def models() -> Iterable[Sequence[str]]:
-    """Give a row for each row of the catalogue."""
+    """Yield a row for each row of the catalogue."""
     yield (
         *("pattern", "family", "protocol", "dialect", "thinking", "efforts", "off"),
         *("refuses", "takes → gives", "wants back"),
@@ -87,7 +87,7 @@ def models() -> Iterable[Sequence[str]]:
 
 
 def sources() -> Iterable[Sequence[str]]:
-    """Give a row for each source of the catalogue, with the rows that are from it."""
+    """Yield a row for each source of the catalogue, with the rows that are from it."""
     yield "source", "as of", "rows"
     found: dict[tuple[str, str], list[str]] = {}
     for row in CATALOGUE.rows:
@@ -115,7 +115,7 @@ def _spoken_to(row: Model) -> tuple[str, str, str]:
 
 
 def offered() -> Iterable[Sequence[str]]:
-    """Give a row for each model of the fake gateway."""
+    """Yield a row for each model of the fake gateway."""
     yield "model", "owner", "thinks unasked", "tokens of context"
     for row in MODELS.values():
         yield code(row.id), row.owner, "yes" if row.thinks else "no", f"{row.context:,}"
@@ -138,13 +138,13 @@ MEANINGS = {
 
 
 def timeout() -> Iterable[Sequence[str]]:
-    """Give a row for each clock."""
+    """Yield a row for each clock."""
     yield "`Timeout(...)`", "default", "how long it may take"
     yield from _defaults(Timeout)
 
 
 def retry() -> Iterable[Sequence[str]]:
-    """Give a row for each limit of retries."""
+    """Yield a row for each limit of retries."""
     yield "`Retry(...)`", "default", "what it bounds"
     yield from _defaults(Retry)
 
@@ -171,7 +171,7 @@ COMES_TO = {
 
 
 def endings() -> Iterable[Sequence[str]]:
-    """Give a row for each class of finish words."""
+    """Yield a row for each class of finish words."""
     yield "class", "what the reply comes to", *map(code, CLASSES)
     for name, meaning in COMES_TO.items():
         yield name, meaning, *(_words_of(protocol, name) for protocol in CLASSES)
@@ -183,7 +183,7 @@ def _words_of(protocol: str, name: str) -> str:
 
 
 def broken() -> Iterable[Sequence[str]]:
-    """Give a row for each error that stands for words which mean broken off."""
+    """Yield a row for each error that stands for words which mean broken off."""
     yield "error", "made again", "words"
     found: dict[tuple[str, str], dict[str, None]] = {}
     for words in CLASSES.values():
@@ -196,7 +196,7 @@ def broken() -> Iterable[Sequence[str]]:
 
 
 def retried() -> Iterable[Sequence[str]]:
-    """Give a row for each error: whether the call is made again."""
+    """Yield a row for each error: whether the call is made again."""
     yield "error", "made again", "what it means"
     for name in errors.__all__:
         kind = getattr(errors, name)
@@ -242,22 +242,22 @@ def public() -> Mapping[str, Sequence[str]]:
 
 
 def chat_options() -> Iterable[Sequence[str]]:
-    """Give a row for each argument of ``aiotokengate chat``."""
+    """Return a row for each argument of ``aiotokengate chat``."""
     return _options("chat")
 
 
 def models_options() -> Iterable[Sequence[str]]:
-    """Give a row for each argument of ``aiotokengate models``."""
+    """Return a row for each argument of ``aiotokengate models``."""
     return _options("models")
 
 
 def top_options() -> Iterable[Sequence[str]]:
-    """Give a row for each argument of ``aiotokengate top``."""
+    """Return a row for each argument of ``aiotokengate top``."""
     return _options("top")
 
 
 def doctor_options() -> Iterable[Sequence[str]]:
-    """Give a row for each argument of ``aiotokengate doctor``."""
+    """Return a row for each argument of ``aiotokengate doctor``."""
     return _options("doctor")
 
 
@@ -303,7 +303,7 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def rewritten(text: str) -> str:
-    """Give a page with all its tables as the code has them."""
+    """Return a page with all its tables as the code has them."""
     return PLACE.sub(lambda place: between(place[1], table(TABLES[place[2]]()), place[3]), text)
 
 

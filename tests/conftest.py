@@ -21,13 +21,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
-    """Give a fake gateway in the test's own event loop."""
+    """Yield a fake gateway in the test's own event loop."""
     async with FakeGateway() as gateway:
         yield gateway
 
 
 @pytest.fixture
 async def gate(gateway: FakeGateway) -> AsyncIterator[TokenGate]:
-    """Give a session with the fake gateway."""
+    """Yield a session with the fake gateway."""
     async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate:
         yield gate

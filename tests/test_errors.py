@@ -231,7 +231,7 @@ PROMPT = "这是一个秘密的提示 secret"
 
 
 def shown(error: TokenGateError) -> str:
-    """Give everything of an error that may end up in a log."""
+    """Return everything of an error that may end up in a log."""
     facts = " ".join(str(value) for value in vars(error).values())
     return f"{error!s} {error!r} {error.args} {facts}"
 

@@ -44,13 +44,13 @@ QUEUE_FULL = Raw(
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
 @pytest.fixture
 async def timed(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[TokenGate]:
-    """Give a session that lives by the virtual clock."""
+    """Yield a session that lives by the virtual clock."""
     async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, clock=clock) as gate:
         yield gate
 
@@ -641,7 +641,7 @@ async def test_a_cancelled_burst_loses_nothing(
 
 @pytest.fixture
 def events() -> list[HookEvent]:
-    """Give what the hook was told."""
+    """Return what the hook was told."""
     return []
 
 
@@ -649,7 +649,7 @@ def events() -> list[HookEvent]:
 async def watched(
     gateway: FakeGateway, clock: VirtualClock, events: list[HookEvent]
 ) -> AsyncIterator[TokenGate]:
-    """Give a session with an observer."""
+    """Yield a session with an observer."""
     async with TokenGate(
         api_key=gateway.api_key, base_url=gateway.base_url, clock=clock, hooks=[events.append]
     ) as gate:

@@ -175,7 +175,7 @@ class Turn:
             emit(admission.hooks, queued)
         try:
             while not await wait_for_turn(self._pool, lane, ticket, left):
-                lane = self._another_lane(lane)
+                lane = self._another_lane(lane, ticket)
                 if lane.enter(ticket):
                     break
         except TimedOut as error:
@@ -184,7 +184,7 @@ class Turn:
         self.queued = admission.clock.now() - began
         self._taken()
 
-    def _another_lane(self, lane: BackendLane) -> BackendLane:
+    def _another_lane(self, lane: BackendLane, ticket: Ticket) -> BackendLane:
         """Return the lane of another key, where that of this one is held by the task itself.
 
         Raises:
@@ -196,8 +196,7 @@ class Turn:
             other = pool.lane(model, route.name)
             if other not in self._held:
                 self.route, self._lane = route, other
-                assert self._ticket is not None  # noqa: S101 - for the type checker
-                self._ticket.stage = "new"
+                ticket.stage = "new"
                 return other
         from aiotokengate._pool.holding import for_itself
 

@@ -126,7 +126,7 @@ class Guarded:
                 return connection, True
             connection.close()
 
-    def __del__(self, _: Any = None) -> None:  # noqa: ANN401 - as aiohttp has it
+    def __del__(self, _: Any = None) -> None:
         """Say that connections were left open, unless they are somebody else's."""
         end: Any = getattr(super(), "__del__", None)
         if end is not None and not self.disowned:
@@ -186,7 +186,7 @@ def is_fit(protocol: ResponseHandler) -> bool:
     return not _has_begun(getattr(protocol, "_parser", None)) and not _is_readable(transport)
 
 
-def _has_begun(parser: Any) -> bool:  # noqa: ANN401 - one of two of aiohttp's
+def _has_begun(parser: Any) -> bool:
     """Say whether a head was begun that nobody asked for; the parser is not used again."""
     if not hasattr(parser, "feed_eof"):
         return False
@@ -196,7 +196,7 @@ def _has_begun(parser: Any) -> bool:  # noqa: ANN401 - one of two of aiohttp's
         return True
 
 
-def has_answered(parser: Any) -> bool:  # noqa: ANN401 - one of two of aiohttp's
+def has_answered(parser: Any) -> bool:
     """Say whether a byte of an answer came on a connection that broke.
 
     A parser that was fed nothing takes a whole answer for one, and any other does not.
@@ -245,7 +245,7 @@ else:  # Windows, whose select has no bound on the numbers of sockets
         return number < 0 or bool(select.select([number], [], [], 0)[0])
 
 
-def _number(transport: asyncio.Transport) -> Any:  # noqa: ANN401 - int, or None for no socket
+def _number(transport: asyncio.Transport) -> Any:
     """Return the number of a connection's socket, -1 if it is closed."""
     found = transport.get_extra_info("socket")
     return None if found is None else found.fileno()

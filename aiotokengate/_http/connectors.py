@@ -47,7 +47,7 @@ class Trust:
 def make_connector(
     proxy: Proxy | None,
     look: Callable[[str], object],
-    **settings: Any,  # noqa: ANN401 - aiohttp's
+    **settings: Any,
 ) -> aiohttp.TCPConnector:
     """Make a connector.
 

@@ -119,7 +119,7 @@ def reader_of(content: aiohttp.StreamReader) -> Callable[[], Awaitable[bytes]]:
     return _drain(content)
 
 
-def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:  # noqa: ANN401 - with its insides
+def _drain(content: Any) -> Callable[[], Awaitable[bytes]]:
     """Make what takes the whole buffer of a body at once.
 
     aiohttp's ``readany()`` takes it piece by piece, and after each lets the parser go on, whether
@@ -166,7 +166,7 @@ def salvaged(content: aiohttp.StreamReader) -> bytes:
     return content.read_nowait()
 
 
-def _read_less(transport: Any) -> None:  # noqa: ANN401 - whichever the loop has
+def _read_less(transport: Any) -> None:
     """Have each read of a connection ask for less than asyncio's 256 KiB."""
     layer: Any
     for layer in (transport, getattr(transport, "_ssl_protocol", None)):
@@ -225,7 +225,7 @@ class Response:
         self,
         url: URL,
         connection: Connection,
-        connector: Any,  # noqa: ANN401 - a guarded one
+        connector: Any,
         message: RawResponseMessage,
         content: aiohttp.StreamReader,
     ) -> None:
@@ -326,7 +326,7 @@ class DirectRequests:
     clocks, traces, a second sending.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, connector: Any) -> None:  # noqa: ANN401
+    def __init__(self, session: aiohttp.ClientSession, connector: Any) -> None:
         """Begin without targets; the connector is the session's, and guarded."""
         self._session = session
         self._connector = connector

@@ -25,7 +25,7 @@ class Missing(Exception):
     """Stands for what this aiohttp lacks: it has nothing, and is never raised."""
 
 
-def _found(module: str, name: str) -> Any:  # noqa: ANN401 - whatever it is
+def _found(module: str, name: str) -> Any:
     try:
         return getattr(import_module(f"aiohttp.{module}"), name, Missing)
     except ImportError:

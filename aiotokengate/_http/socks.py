@@ -59,7 +59,7 @@ class SocksConnector(Guarded, ProxyConnector):
         *,
         prepare: Callable[[socket.socket], object],
         check: Callable[[str], object],
-        **settings: Any,  # noqa: ANN401 - aiohttp's
+        **settings: Any,
     ) -> None:
         super().__init__(
             proxy.host,
@@ -78,9 +78,9 @@ class SocksConnector(Guarded, ProxyConnector):
 
     async def _wrap_create_connection(
         self,
-        *args: Any,  # noqa: ANN401 - aiohttp's
+        *args: Any,
         req: aiohttp.ClientRequest,
-        **settings: Any,  # noqa: ANN401 - aiohttp's
+        **settings: Any,
     ) -> tuple[asyncio.Transport, ResponseHandler]:
         """Connect, and raise what aiohttp raises where no connection comes about."""
         key = req.connection_key

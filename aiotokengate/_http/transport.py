@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -606,9 +606,7 @@ def _multipart(form: Form) -> aiohttp.MultipartWriter:
         source = part.source
         value = source.open("rb") if isinstance(source, Path) else source
         data.add_field(part.name, value, filename=part.filename, content_type=part.content_type)
-    writer = data()
-    assert isinstance(writer, aiohttp.MultipartWriter)  # noqa: S101 - for the type checker
-    return writer
+    return cast("aiohttp.MultipartWriter", data())
 
 
 def _failed(

@@ -98,7 +98,7 @@ class Lane:
     def __init__(self, limits: Limits, now: float, chance: Callable[[], float]) -> None:
         self.limits = limits
         self._chance = chance
-        self.queue = Queue()
+        self.queue: Queue[Ticket] = Queue()
         self.in_flight = self.admitted = self.refused = 0
         self.hold_until = -inf
         self.requests = _meter(limits, limits.requests_per_minute, now)
@@ -135,7 +135,6 @@ class Lane:
         """Admit whoever may go; give them, and when to look again (inf: when a call changes)."""
         going: list[Ticket] = []
         while (head := self.queue.head(now)) is not None:
-            assert isinstance(head, Ticket)  # noqa: S101 - for the type checker
             at = self._ready_at(head, now)
             if at > now:
                 return going, at
@@ -148,7 +147,6 @@ class Lane:
         """Take out the head; or one that was refused less often, where somebody goes ahead."""
         if head.refusals and self.learner is not None and self.learner.wants_probe:
             other = self.queue.least_refused()
-            assert isinstance(other, Ticket)  # noqa: S101 - for the type checker
             if other.refusals < head.refusals and self._ready_at(other, now) <= now:
                 self.queue.leave(other)
                 return other

@@ -232,7 +232,7 @@ class Learner:
         if self.requests is None or self.wants_probe:
             return at
         if now - self._step_at >= STEP:
-            self._step(now)
+            self._step(now, self.requests)
         if in_flight < FREE and self._cut_at == -inf:
             return at
         return max(at, self._paced_at(now, tokens))
@@ -436,32 +436,30 @@ class Learner:
         if rates.tokens > 0:
             self.tokens = _paced(self.tokens, now, rates.tokens)
 
-    def _step(self, now: float) -> None:
+    def _step(self, now: float, requests: Bucket) -> None:
         """Let the pace grow by the time in which it was used."""
-        assert self.requests is not None  # noqa: S101 - for the type checker
         seconds = now - self._step_at
-        if seconds < ENOUGH / self.requests.rate:
+        if seconds < ENOUGH / requests.rate:
             return
         if now - self._last >= IDLE and self._probe is None and not self.wants_probe:
-            self._start_again(now)
+            self._start_again(now, requests)
             return
-        share = self._used / (self.requests.rate * seconds)
+        share = self._used / (requests.rate * seconds)
         if self.tokens is not None:
             share = max(share, self._used_tokens / (self.tokens.rate * seconds))
         self._step_at = now
         self._used = self._used_tokens = 0.0
         if share >= IN_USE:
-            self._grow(now, seconds)
+            self._grow(now, seconds, requests)
 
-    def _grow(self, now: float, seconds: float) -> None:
-        assert self.requests is not None  # noqa: S101 - for the type checker
+    def _grow(self, now: float, seconds: float, requests: Bucket) -> None:
         if self._slow:
             if self._cut_at == -inf and self._let_in < ANSWERED * self._count.requests:
                 return
             doubling = ANSWERS * self._answer_time()
-            rate = self.requests.rate * 2 ** (min(seconds, doubling) / doubling)
+            rate = requests.rate * 2 ** (min(seconds, doubling) / doubling)
             if rate < self._peak.requests:
-                self.requests = _paced(self.requests, now, rate)
+                self.requests = _paced(requests, now, rate)
                 return
             self._slow, self._busy, seconds = False, self._plateau(), 0.0
         self._busy += seconds
@@ -470,17 +468,16 @@ class Learner:
     def _plateau(self) -> float:
         return max(PLATEAU, PLATEAU_CALLS / self._peak.requests)
 
-    def _start_again(self, now: float) -> None:
+    def _start_again(self, now: float, requests: Bucket) -> None:
         """Begin slowly: many gateways refuse a slope, however much of the minute is left."""
-        assert self.requests is not None  # noqa: S101 - for the type checker
         self._step_at = self._last = now
         self._used = self._used_tokens = 0.0
         self._count.gaps = True
-        rate = self.requests.rate
+        rate = requests.rate
         if rate > START:
             self._peak = self._peak if self._slow else _Rates(rate, self._peak.tokens)
             self._slow = True
-            self.requests = _paced(self.requests, now, max(START, rate / 4))
+            self.requests = _paced(requests, now, max(START, rate / 4))
 
 
 def _curve(used: float, plateau: float) -> float:

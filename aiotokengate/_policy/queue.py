@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
@@ -61,7 +61,10 @@ class Place:
     queued: bool = False
 
 
-class Queue:
+P = TypeVar("P", bound=Place)
+
+
+class Queue(Generic[P]):
     """The waiting calls of a lane.
 
     Attributes:
@@ -70,37 +73,37 @@ class Queue:
 
     def __init__(self) -> None:
         self.waiting = 0
-        self._interactive = _Class()
-        self._bulk = _Class()
+        self._interactive = _Class[P]()
+        self._bulk = _Class[P]()
         self._numbers = count(1)
         self._passed_over = 0
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[P]:
         """Return the waiting; the interactive first, each class in its order."""
         yield from self._interactive.in_order()
         yield from self._bulk.in_order()
 
-    def join(self, place: Place, now: float) -> None:
+    def join(self, place: P, now: float) -> None:
         """Wait at the end of one's own."""
         place.arrived = now
         place.number = next(self._numbers)
         self.waiting += 1
         self._class(place).push(place)
 
-    def rejoin(self, place: Place, now: float) -> None:
+    def rejoin(self, place: P, now: float) -> None:
         """Wait again after a refusal, behind the head: not always the same call goes ahead."""
         head = self.head(now)
         place.number = next(self._numbers)
         self.waiting += 1
         self._class(place).put_back(place, behind=head)
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: P) -> None:
         """Give up one's place; harmless for who has none."""
         if place.queued:
             self.waiting -= 1
             self._class(place).discard(place)
 
-    def head(self, now: float) -> Place | None:
+    def head(self, now: float) -> P | None:
         """Return who is next."""
         urgent, other = self._interactive.head(), self._bulk.head()
         if urgent is None or other is None:
@@ -108,12 +111,12 @@ class Queue:
         patient = now - other.arrived < PATIENCE or self._passed_over < TURN - 1
         return urgent if patient else other
 
-    def least_refused(self) -> Place:
+    def least_refused(self) -> P:
         """Return one of the first that was refused least often, so that they take turns."""
         some = [*self._interactive.some(), *self._bulk.some()]
         return min(some, key=lambda place: (place.refusals, place.bulk, place.start, place.number))
 
-    def pop(self, place: Place, now: float) -> None:
+    def pop(self, place: P, now: float) -> None:
         """Take out the head that :meth:`head` gave; it is served."""
         self.waiting -= 1
         self._class(place).pop()
@@ -123,7 +126,7 @@ class Queue:
         elif other is not None and now - other.arrived >= PATIENCE:
             self._passed_over += 1
 
-    def _class(self, place: Place) -> _Class:
+    def _class(self, place: P) -> _Class[P]:
         return self._bulk if place.bulk else self._interactive
 
 
@@ -138,18 +141,18 @@ class _User:
         self.weight = 1.0
 
 
-class _Class:
+class _Class(Generic[P]):
     """The waiting calls of one priority."""
 
     def __init__(self) -> None:
         self.waiting = 0
-        self._heap: list[tuple[float, int, Place]] = []
+        self._heap: list[tuple[float, int, P]] = []
         self._served = 0.0
         self._weights = 0.0
         self._users: dict[str | None, _User] = {}
         self._bearable = _MANY
 
-    def push(self, place: Place) -> None:
+    def push(self, place: P) -> None:
         user = self._users.get(place.fair_key)
         if user is None:
             user = self._users[place.fair_key] = _User()
@@ -157,18 +160,18 @@ class _Class:
         user.end = place.start + place.cost / place.weight
         self._enter(place, user)
 
-    def put_back(self, place: Place, behind: Place | None) -> None:
+    def put_back(self, place: P, behind: P | None) -> None:
         place.start = self._served if behind is None else behind.start
         self._enter(place, self._users.setdefault(place.fair_key, _User()))
 
-    def discard(self, place: Place) -> None:
+    def discard(self, place: P) -> None:
         """Give up a place; its entry goes when it comes up, or when there are many such."""
         self._exit(place)
         if self.waiting and len(self._heap) > 2 * self.waiting + _MANY:
             self._heap = [entry for entry in self._heap if entry[2].queued]
             heapify(self._heap)
 
-    def head(self) -> Place | None:
+    def head(self) -> P | None:
         heap = self._heap
         while heap and not heap[0][2].queued:
             heappop(heap)
@@ -181,14 +184,14 @@ class _Class:
         self._served = max(self._served, place.start) + place.cost / self._weights
         self._exit(place)
 
-    def some(self) -> Iterator[Place]:
+    def some(self) -> Iterator[P]:
         """Return some of the first, in no order."""
         return (entry[2] for entry in self._heap[:_SOME] if entry[2].queued)
 
-    def in_order(self) -> Iterator[Place]:
+    def in_order(self) -> Iterator[P]:
         return (entry[2] for entry in sorted(self._heap) if entry[2].queued)
 
-    def _enter(self, place: Place, user: _User) -> None:
+    def _enter(self, place: P, user: _User) -> None:
         if not user.waiting:
             user.weight = place.weight
             self._weights += place.weight
@@ -197,7 +200,7 @@ class _Class:
         place.queued = True
         heappush(self._heap, (place.start, place.number, place))
 
-    def _exit(self, place: Place) -> None:
+    def _exit(self, place: P) -> None:
         place.queued = False
         self.waiting -= 1
         user = self._users[place.fair_key]

@@ -156,11 +156,11 @@ class Image(Shared):
             CallerError: Pillow is not installed.
         """
         try:
-            from PIL import Image as Pillow  # noqa: PLC0415 - not a dependency
+            from PIL.Image import open as opened
         except ImportError:
             message = "expected Pillow to be installed: pip install pillow"
             raise CallerError(message) from None
-        return Pillow.open(BytesIO(await self.read()))
+        return opened(BytesIO(await self.read()))
 
 
 @attrs.frozen

@@ -316,7 +316,7 @@ class _Relay(AsyncIterator[bytes]):
     __slots__ = ("_closed", "_deltas", "_relay")
 
     def __init__(self, receiver: Receiver, guard: Guard) -> None:
-        from aiotokengate._wire.relay import Relay  # noqa: PLC0415 - for few streams
+        from aiotokengate._wire.relay import Relay
 
         self._relay = Relay(receiver.log)
         self._deltas = _Deltas(receiver, guard)

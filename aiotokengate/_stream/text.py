@@ -350,7 +350,7 @@ class _Objects(AsyncIterator[Json]):
     __slots__ = ("_at", "_burst", "_bursts", "_partial")
 
     def __init__(self, bursts: AsyncIterator[str]) -> None:
-        from aiotokengate._wire.partial import PartialJson  # noqa: PLC0415 - for few streams
+        from aiotokengate._wire.partial import PartialJson
 
         self._bursts = bursts
         self._partial = PartialJson()

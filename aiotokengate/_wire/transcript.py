@@ -180,7 +180,7 @@ class ChoiceState:
 
     def hear(self, piece: Mapping[str, Any]) -> None:
         """Keep a piece of a spoken answer."""
-        from aiotokengate._wire.audio import Audio  # noqa: PLC0415 - for few replies
+        from aiotokengate._wire.audio import Audio
 
         self.audio = self.audio or Audio()
         self.audio.add(piece)

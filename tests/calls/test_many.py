@@ -25,14 +25,14 @@ MODEL = "qwen3.6-plus"
 
 @pytest.fixture
 async def three(gateway: FakeGateway) -> AsyncIterator[TokenGate]:
-    """Give a session that has three calls in flight at most."""
+    """Yield a session that has three calls in flight at most."""
     pool = Pool(Limits(concurrency=3, learn=False))
     async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, pool=pool) as gate:
         yield gate
 
 
 def asked(number: int) -> dict[str, Any]:
-    """Give a request that can be told from others."""
+    """Return a request that can be told from others."""
     return {"model": MODEL, "messages": f"第{number}问 🙂"}
 
 
@@ -51,7 +51,7 @@ class Pulled:
 
 
 def texts(outcomes: list[Outcome[Any]]) -> list[str]:
-    """Give what was asked, in the order of the outcomes."""
+    """Return what was asked, in the order of the outcomes."""
     return [outcome.request["messages"] for outcome in outcomes]
 
 

@@ -217,7 +217,7 @@ async def test_what_came_unasked_is_no_answer(gateway: FakeGateway, gate: TokenG
 
 @asynccontextmanager
 async def deaf(answer: bytes) -> AsyncIterator[tuple[TokenGate, asyncio.Queue[object]]]:
-    """Give a session with a server that answers to a head and reads no body, and who asked it."""
+    """Yield a session with a server that answers to a head and reads no body, and who asked it."""
     over = asyncio.Event()
     asked: asyncio.Queue[object] = asyncio.Queue()
     serving: set[asyncio.Task[None]] = set()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aiotokengate._policy.queue import PATIENCE, TURN, Place, Queue
 
 
-def take(queue: Queue, now: float = 0.0) -> Place:
+def take(queue: Queue[Place], now: float = 0.0) -> Place:
     """Serve the next one."""
     head = queue.head(now)
     assert head is not None
@@ -17,7 +17,7 @@ def take(queue: Queue, now: float = 0.0) -> Place:
     return head
 
 
-def joined(queue: Queue, now: float = 0.0, **place: object) -> Place:
+def joined(queue: Queue[Place], now: float = 0.0, **place: object) -> Place:
     """Let somebody wait."""
     one = Place(**place)  # type: ignore[arg-type]
     queue.join(one, now)
@@ -27,7 +27,7 @@ def joined(queue: Queue, now: float = 0.0, **place: object) -> Place:
 @given(st.lists(st.floats(0.001, 100), max_size=30))
 def test_without_users_the_order_is_that_of_arrival(costs: list[float]) -> None:
     """However large or small: nobody slips past."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     places = [joined(queue, cost=cost) for cost in costs]
     assert [take(queue) for _ in places] == places
     assert queue.head(0) is None
@@ -36,7 +36,7 @@ def test_without_users_the_order_is_that_of_arrival(costs: list[float]) -> None:
 @given(st.data())
 def test_the_order_of_one_user_is_kept(data: st.DataObject) -> None:
     """Whatever others do, and whoever leaves."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     waiting: list[Place] = []
     served: list[Place] = []
     for _ in range(data.draw(st.integers(1, 60))):
@@ -61,7 +61,7 @@ def test_the_order_of_one_user_is_kept(data: st.DataObject) -> None:
 
 def test_users_take_turns() -> None:
     """One who comes later with a single call does not wait behind the backlog of another."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     many = [joined(queue, fair_key="甲") for _ in range(20)]
     assert [take(queue), take(queue)] == many[:2]
     one = joined(queue, fair_key="乙")
@@ -72,7 +72,7 @@ def test_users_take_turns() -> None:
 @pytest.mark.parametrize("cost", [1.0, 4.0])
 def test_shares_follow_the_weights(weight: float, cost: float) -> None:
     """While both wait, what two users have had differs from their shares by one call at most."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     for _ in range(400):
         joined(queue, fair_key="甲", weight=weight, cost=cost)
         joined(queue, fair_key="乙", cost=1.0)
@@ -85,7 +85,7 @@ def test_shares_follow_the_weights(weight: float, cost: float) -> None:
 
 def test_a_second_call_is_not_passed_by_for_ever() -> None:
     """Users who keep coming anew do not starve one who came twice."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     joined(queue, fair_key="甲")
     second = joined(queue, fair_key="甲")
     for number in range(50):
@@ -98,7 +98,7 @@ def test_a_second_call_is_not_passed_by_for_ever() -> None:
 
 def test_the_urgent_go_first() -> None:
     """Bulk waits while nobody's patience is at its end."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     bulk = joined(queue, bulk=True)
     urgent = [joined(queue) for _ in range(5)]
     assert [take(queue) for _ in range(6)] == [*urgent, bulk]
@@ -106,7 +106,7 @@ def test_the_urgent_go_first() -> None:
 
 def test_bulk_gets_on() -> None:
     """After its patience every tenth place is bulk's, however busy the others are."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     for _ in range(10):
         joined(queue, bulk=True)
     for _ in range(100):
@@ -118,14 +118,14 @@ def test_bulk_gets_on() -> None:
 
 def test_patience_is_not_needed_where_nobody_else_waits() -> None:
     """Bulk alone goes at once."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     places = [joined(queue, bulk=True) for _ in range(3)]
     assert [take(queue) for _ in range(3)] == places
 
 
 def test_again_after_a_refusal() -> None:
     """Behind the head, before all others: calls take turns to go ahead."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     places = [joined(queue) for _ in range(4)]
     refused = take(queue)
     queue.rejoin(refused, 0)
@@ -136,7 +136,7 @@ def test_again_after_a_refusal() -> None:
 
 def test_a_hundred_thousand_leave() -> None:
     """What is left behind in the heap is tidied up, and users are forgotten."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     places = [joined(queue, fair_key=str(number)) for number in range(100_000)]
     for place in places[1::2]:
         queue.leave(place)
@@ -149,7 +149,7 @@ def test_a_hundred_thousand_leave() -> None:
 
 def test_users_are_forgotten_while_others_wait() -> None:
     """A queue that is never empty does not remember everybody who ever came."""
-    queue = Queue()
+    queue: Queue[Place] = Queue()
     for number in range(20_000):
         joined(queue, fair_key=f"u{number}")
         if number >= 10:

@@ -27,13 +27,13 @@ KEY = "sk-a-key-of-the-account-that-nobody-may-see"
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """Give a path for a socket; they have to be short."""
+    """Return a path for a socket; they have to be short."""
     return os.path.relpath(tmp_path / "pool.sock")
 
 
 @pytest.fixture
 async def pool(path: str) -> AsyncIterator[Pool]:
-    """Give a pool that can be looked at, with a call in flight."""
+    """Yield a pool that can be looked at, with a call in flight."""
     limits = {"qwen*": Limits(requests_per_minute=60, concurrency=5)}
     pool = Pool(limits, monitor=path)
     async with pool.slot("qwen3.6-plus", key=KEY):

@@ -26,18 +26,18 @@ BYTES = 100
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
 @pytest.fixture
 def pool(clock: VirtualClock) -> Pool:
-    """Give a pool with one place."""
+    """Return a pool with one place."""
     return Pool(ONE, clock=clock)
 
 
 def lane(pool: Pool) -> LaneStatistics:
-    """Give what its only lane is doing."""
+    """Return what its only lane is doing."""
     (only,) = pool.statistics().lanes
     return only
 

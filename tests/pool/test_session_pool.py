@@ -43,13 +43,13 @@ MANY = Limits(concurrency=100, learn=False)
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
 @pytest.fixture
 def events() -> list[HookEvent]:
-    """Give what the hook was told."""
+    """Return what the hook was told."""
     return []
 
 
@@ -60,7 +60,7 @@ Opened = Callable[..., TokenGate]
 async def opened(
     gateway: FakeGateway, clock: VirtualClock, events: list[HookEvent]
 ) -> AsyncIterator[Opened]:
-    """Give a way to open sessions with a pool, on the virtual clock."""
+    """Yield a way to open sessions with a pool, on the virtual clock."""
     gates: list[TokenGate] = []
 
     def open_one(limits: Any = None, **settings: Any) -> TokenGate:
@@ -79,7 +79,7 @@ async def opened(
 
 
 def only_lane(gate: TokenGate) -> LaneStatistics:
-    """Give the one lane of a session's pool."""
+    """Return the one lane of a session's pool."""
     (lane,) = gate.pool.statistics().lanes
     return lane
 
@@ -401,7 +401,7 @@ async def test_a_refusal_holds_everybody(
 
 
 def only_lane_refused(gate: TokenGate) -> int:
-    """Give the refusals, before there is a lane, too."""
+    """Return the refusals, before there is a lane, too."""
     return gate.pool.statistics().refused
 
 
@@ -512,13 +512,13 @@ FIRST, SECOND = "sk-first-key-of-the-account-0001", "sk-second-key-of-the-accoun
 
 @pytest.fixture
 async def keyed() -> AsyncIterator[FakeGateway]:
-    """Give a gateway that takes any key."""
+    """Yield a gateway that takes any key."""
     async with FakeGateway(any_key=True) as gateway:
         yield gateway
 
 
 def keys_of(gateway: FakeGateway) -> list[str]:
-    """Give the keys with which requests came."""
+    """Return the keys with which requests came."""
     return [
         request.headers["Authorization"].removeprefix("Bearer ") for request in gateway.requests
     ]

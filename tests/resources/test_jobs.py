@@ -45,20 +45,20 @@ _T = TypeVar("_T")
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
 @pytest.fixture
 async def gateway(clock: VirtualClock) -> AsyncIterator[FakeGateway]:
-    """Give a gateway on the same clock."""
+    """Yield a gateway on the same clock."""
     async with FakeGateway(now=clock.now) as gateway:
         yield gateway
 
 
 @pytest.fixture
 async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[TokenGate]:
-    """Give a session on that clock."""
+    """Yield a session on that clock."""
     async with opened(gateway, clock) as gate:
         yield gate
 
@@ -76,7 +76,7 @@ async def soon(clock: VirtualClock, work: Awaitable[_T]) -> _T:
 
 
 def asked(gateway: FakeGateway) -> list[str]:
-    """Give the paths that were asked for news."""
+    """Return the paths that were asked for news."""
     paths = (request.path for request in gateway.requests if request.method == "GET")
     return [path for path in paths if not path.endswith("/content")]
 

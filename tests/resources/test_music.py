@@ -24,13 +24,13 @@ _T = TypeVar("_T")
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return VirtualClock()
 
 
 @pytest.fixture
 async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[TokenGate]:
-    """Give a session on that clock."""
+    """Yield a session on that clock."""
     key, url = gateway.api_key, gateway.base_url
     async with TokenGate(api_key=key, base_url=url, clock=clock) as gate:
         yield gate

@@ -225,7 +225,7 @@ async def test_objects_while_they_are_written(gateway: FakeGateway, gate: TokenG
 
 
 async def weather(city: str, days: int = 1, *, unit: Literal["C", "F"] = "C") -> dict[str, Any]:
-    """Give the weather of a city.
+    """Return the weather of a city.
 
     Args:
         city: its name, in Chinese
@@ -236,7 +236,7 @@ async def weather(city: str, days: int = 1, *, unit: Literal["C", "F"] = "C") ->
 
 
 def clock() -> str:
-    """Give the time."""
+    """Return the time."""
     return f"12:00 {threading.current_thread() is threading.main_thread()}"
 
 

@@ -21,7 +21,7 @@ cuts = st.lists(st.integers(0, 4000), max_size=12)
 
 
 def body(entries: list[tuple[int, str, str]]) -> bytes:
-    """Give a stream that says these texts, each in a delta of its own."""
+    """Return a stream that says these texts, each in a delta of its own."""
     chunks = [
         {"choices": [{"index": choice, "delta": {FIELDS[kind]: text}}]}
         for choice, kind, text in entries
@@ -43,7 +43,7 @@ def pieces(data: bytes, places: list[int]) -> list[bytes]:
 
 
 def stream_of(steps: list[bytes], choices: int) -> ChatStream:
-    """Give a stream over a body without a socket."""
+    """Return a stream over a body without a socket."""
     receiver = receiver_over(steps, choices=choices)
     return ChatStream(receiver, Guard(receiver))
 

@@ -17,7 +17,7 @@ Use = Callable[[TokenGate], Coroutine[object, object, object]]
 
 
 def endless() -> ScriptedReply:
-    """Give a reply that says one thing of each kind and then waits for ever."""
+    """Return a reply that says one thing of each kind and then waits for ever."""
     return ScriptedReply(reasoning=["想"], answer=["一", Gate(), "二"])
 
 
@@ -141,7 +141,7 @@ async def test_cancelled_at_every_step(gateway: FakeGateway, gate: TokenGate, us
 
 
 def gateway_tasks() -> set[asyncio.Task[object]]:
-    """Give the tasks of the gateway's own server, which shares the loop."""
+    """Return the tasks of the gateway's own server, which shares the loop."""
     return {task for task in asyncio.all_tasks() if "aiohttp/web" in repr(task)}
 
 

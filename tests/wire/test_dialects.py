@@ -20,7 +20,7 @@ Sides = tuple[str, str]
 
 
 def split(dialect: Dialect, *texts: str) -> Sides:
-    """Give reasoning and answer of a text that comes in pieces."""
+    """Return reasoning and answer of a text that comes in pieces."""
     splitter = TagSplitter(dialect)
     pieces = [piece for text in texts for piece in splitter.feed(text)] + splitter.flush()
     sides = {"reasoning": "", "answer": ""}

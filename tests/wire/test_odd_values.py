@@ -84,7 +84,7 @@ def with_odd(body: Any, way: Way, odd: Any) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[Any]:
-    """Give all texts and numbers of a result, but for what is kept as it came."""
+    """Yield all texts and numbers of a result, but for what is kept as it came."""
     if attrs.has(type(value)):
         for field in attrs.fields(type(value)):
             if field.name != "extra":

@@ -26,7 +26,7 @@ from aiotokengate.errors import (
 
 
 def judged(status: int | None, body: object, **headers: str) -> StatusError:
-    """Give the error for a body, written as JSON or as its bytes."""
+    """Return the error for a body, written as JSON or as its bytes."""
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return status_error(status, raw, CIMultiDict(named))

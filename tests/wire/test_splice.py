@@ -48,7 +48,7 @@ def known_of(state: ChoiceState) -> dict[str, Any]:
 
 
 def known(decoder: Decoder) -> dict[str, Any]:
-    """Give all that a decoder knows."""
+    """Return all that a decoder knows."""
     log = decoder.transcript
     names = set(Transcript.__slots__) - {"choices", "_make_id"}
     told = {name: getattr(log, name) for name in sorted(names)}
@@ -142,7 +142,7 @@ def mostly(usual: st.SearchStrategy[Any], rare: st.SearchStrategy[Any]) -> Any:
 
 
 def some(fields: dict[str, Sequence[Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    """Give an object with some of the fields, each with one of its values."""
+    """Return an object with some of the fields, each with one of its values."""
     values = {key: st.sampled_from(list(given_)) for key, given_ in fields.items()}
     return st.fixed_dictionaries({}, optional=values)
 
@@ -173,7 +173,7 @@ class Written:
 
 @st.composite
 def streams(draw: st.DrawFn, frames: st.SearchStrategy[Any]) -> list[list[bytes]]:
-    """Give a stream in reads: a few frames again and again, and now and then a damaged one."""
+    """Return a stream in reads: a few frames again and again, and now and then a damaged one."""
     kinds = draw(st.lists(frames, min_size=1, max_size=4))
     words = draw(st.lists(spelled, min_size=4, max_size=8))
     # Drawn by itself, so that long streams are as likely as short ones.
@@ -456,7 +456,7 @@ RECORDED: dict[str, tuple[Make, bytes]] = {
 
 
 def reads_of(body: bytes, places: Sequence[int]) -> list[list[bytes]]:
-    """Give the events of a body that is cut at these places."""
+    """Return the events of a body that is cut at these places."""
     sse, borders = SSEDecoder(), [0, *sorted(place % (len(body) + 1) for place in places)]
     parts = (body[start:end] for start, end in pairwise([*borders, len(body)]))
     return [sse.feed_data(part) for part in parts]
@@ -574,7 +574,7 @@ def test_what_is_nested_too_deeply_to_be_compared(literal: str) -> None:
 
 
 def splicer_of(*chunks_: bytes, changing: Sequence[str] = (), twin: bool = False) -> Splicer:
-    """Give a splicer that has learned these; their text stands under ``a``, and ``b`` if twice."""
+    """Return a splicer that has learned these; their text is under ``a``, and ``b`` if twice."""
     splicer = Splicer(Transcript())
     for data in chunks_:
         learn(splicer, data, changing=changing, twin=twin)

@@ -17,7 +17,7 @@ ON = "thinking is on, how much is the model's choice"
 
 
 def asked(model: str, reasoning: Any, most: int | None = None) -> tuple[dict[str, Any], list[str]]:
-    """Give the fields over Chat Completions, and what the notes say after the value."""
+    """Return the fields over Chat Completions, and what the notes say after the value."""
     row = CATALOGUE.find(model)
     question = Question(model, [], reasoning=reasoning, row=row)
     found = ask_to_think(question, "chat", most)

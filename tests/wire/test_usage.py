@@ -16,7 +16,7 @@ from tests.support.common import About
 
 
 def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:
-    """Give prompt, completion, reasoning, cached and total."""
+    """Return prompt, completion, reasoning, cached and total."""
     usage = usage_of(raw)
     assert usage.extra == raw
     assert not usage.estimated

@@ -319,7 +319,7 @@ STRUCTURAL = re.compile(rb'[\n"{}\[\]:,]')
 
 
 def structural_places(body: bytes) -> list[int]:
-    """Give every position within 64 bytes of a byte that means something to a parser.
+    """Return every position within 64 bytes of a byte that means something to a parser.
 
     The payload is base64, which has none of them, so these are the two ends of its event and the
     small events around it.
