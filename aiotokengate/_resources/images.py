@@ -156,7 +156,7 @@ class Image(Shared):
             CallerError: Pillow is not installed.
         """
         try:
-            from PIL.Image import open as opened
+            from PIL.Image import open as opened  # noqa: PLC0415 - not a dependency
         except ImportError:
             message = "expected Pillow to be installed: pip install pillow"
             raise CallerError(message) from None
