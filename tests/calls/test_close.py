@@ -93,8 +93,8 @@ async def test_who_waits_is_refused_and_nothing_is_sent(
     gateway: FakeGateway, *, own: bool
 ) -> None:
     """The places that ending streams sets free are for nobody of the session."""
-    gateway.script(*[half(Gate())] * 400)  # more than any slow start lets in before it is closed
-    gate = opened(gateway) if own else opened(gateway, pool=Pool(ONE))
+    gateway.script(*[half(Gate())] * 400)  # more than a slow start lets in at once
+    gate = opened(gateway, clock=VirtualClock()) if own else opened(gateway, pool=Pool(ONE))
     tasks = begun(*(gate.chat(MODEL, f"第 {number} 问") for number in range(400 if own else 40)))
     await gateway.wait_requests(1)
     await until(lambda: len(gateway.requests) == gate.pool.statistics().in_flight)

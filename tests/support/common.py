@@ -51,3 +51,9 @@ def sockets() -> Iterator[socket.socket]:
     for found in gc.get_objects():
         if isinstance(found, socket.socket) and found.fileno() >= 0 and found.family in INTERNET:
             yield found
+
+
+def without_slow_steps(text: str) -> str:
+    """Leave out what asyncio's debug mode says of steps that took long: the machine was busy."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("Executing <"))
