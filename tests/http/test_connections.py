@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import importlib.util
+import select
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -412,3 +414,21 @@ async def test_progress_as_aiohttp_tells_it() -> None:
             await tell(again)
     await tell(traces.on_request_redirect)
     assert not progress.sent
+
+
+def test_a_system_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has select alone, and what it says is the same."""
+    monkeypatch.delattr(select, "poll")
+    spec = importlib.util.spec_from_file_location("connections_on_windows", connections.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    there = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(there)
+    mine, other = socket.socketpair()
+    assert not there._is_readable(Connected(mine))
+    other.send(b"x")
+    assert there._is_readable(Connected(mine))
+    mine.close()
+    other.close()
+    assert there._is_readable(Connected(mine))
+    assert not there._is_readable(Connected(None))
