@@ -301,7 +301,7 @@ async def test_what_calls_have_cost_is_learned(clock: VirtualClock) -> None:
     """A prompt of the same length counts as much as the gateway said of the last one."""
     pool = Pool(Limits(tokens_per_minute=10**6), clock=clock)
     place = pool.lane(MODEL)
-    size = CallSize(None, None, lambda: 100.0, lambda: ("",))
+    size = CallSize(None, None, lambda: 100, lambda: ("",))
     before = pool.ticket(place, MODEL, size)
     pool.learn(MODEL, before, 300, 50)
     after = pool.ticket(place, MODEL, size)
@@ -312,7 +312,7 @@ async def test_what_calls_have_cost_is_learned(clock: VirtualClock) -> None:
 async def test_tokens_are_measured_when_they_begin_to_count(clock: VirtualClock) -> None:
     """Where a limit is only learned, nobody reads a prompt before it is known."""
     pool = Pool(clock=clock)
-    ticket = pool.ticket(pool.lane(MODEL), MODEL, CallSize(None, 30, lambda: 9.0, lambda: ("",)))
+    ticket = pool.ticket(pool.lane(MODEL), MODEL, CallSize(None, 30, lambda: 9, lambda: ("",)))
     assert (ticket.estimate, ticket.tokens) == (0, 0)
     assert ticket.measure is not None
     ticket.measure(ticket)
@@ -323,7 +323,7 @@ async def test_tokens_are_measured_when_they_begin_to_count(clock: VirtualClock)
 async def test_weights_are_those_of_users(clock: VirtualClock) -> None:
     """Who has none has one; bulk is marked as such."""
     pool = Pool(ONE, weights={"vip": 3}, clock=clock)
-    place, size = pool.lane(MODEL), CallSize(0, None, lambda: 0.0, lambda: ())
+    place, size = pool.lane(MODEL), CallSize(0, None, lambda: 0, lambda: ())
     vip = pool.ticket(place, MODEL, size, "bulk", "vip")
     other = pool.ticket(place, MODEL, size, "interactive", "other")
     assert (vip.fair_key, vip.weight, vip.bulk) == ("vip", 3, True)
