@@ -15,7 +15,7 @@ import pytest
 
 import aiotokengate
 from aiotokengate import AnswerDelta, BadRequest, MediaDelta, ReasoningDelta, TokenGate
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.catalogue import CATALOGUE, UNKNOWN, Catalogue, Model, bare_name
 from aiotokengate.testing import Call, FakeGateway, Raw, ScriptedReply
 from aiotokengate.testing._files import png, wav
 from aiotokengate.testing._jobs import JobPlan
@@ -415,6 +415,54 @@ async def test_anything_new(gateway: FakeGateway, gate: TokenGate, kind: str) ->
 def test_its_repr_fits_a_line() -> None:
     """It is a default of ``TokenGate``, which the reference shows."""
     assert repr(CATALOGUE) == f"<Catalogue of {len(CATALOGUE.rows)} rows>"
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def test_rows_of_ones_own_come_first_and_as_they_are_written() -> None:
+    rows = (
+        Model("House/GPT-5.4-2026-03-05", "House", "qwen"),
+        Model("My.Claude-*", "House", "glm"),
+        Model("gpt-5.*", "House"),
+    )
+    own = CATALOGUE.extended(*rows)
+    assert own.find("house/gpt-5-4-2026-03-05") is rows[0]
+    assert own.find("House/GPT-5.4-2026-03-05") is rows[0]
+    assert own.find("my.claude-x") is rows[1]
+    assert own.find("gpt-5.7") is rows[2]
+    assert own.find("gpt-4o").family == "OpenAI"
+
+
+def test_it_is_looked_up_once() -> None:
+    catalogue = Catalogue((Model("a*", "A"),))
+    assert catalogue.find("abc") is catalogue.find("abc")
+    for number in range(3_000):
+        catalogue.find(f"b{number}")
+    assert catalogue.find("b2999") is UNKNOWN
+    assert len(catalogue._found) <= 1_024  # what users type does not fill the memory
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("gpt-5.5", "openai/gpt-5-5-2026-04-23", True),
+        ("Claude-Opus-4.7", "claude-opus-4-7@20260416", True),
+        ("claude-opus-4-7", "claude-opus-4-8", False),
+        ("gemini-3-flash-preview", "gemini-3-flash", True),
+        ("claude-opus-4-7", "claude-opus-4-7-v1:0", True),
+        ("glm-4.7", "glm-47", False),
+    ],
+)
+def test_two_names_of_one_model(one: str, other: str, same: bool) -> None:
+    assert (bare_name(one) == bare_name(other)) is same
+
+
+def test_a_name_that_no_model_has_is_not_trimmed() -> None:
+    """It would take long, and find nothing."""
+    name = "a" * 250 + "-latest"
+    assert bare_name(name) == name
+    assert bare_name(name[2:]) == "a" * 248
 
 
 # --- vendors are rows ---------------------------------------------------------------------------

@@ -181,6 +181,14 @@ def test_an_interruption_says_what_its_cause_says() -> None:
     assert error.partial is PARTIAL
 
 
+def test_a_job_that_failed_says_which_and_how() -> None:
+    """The job is named as the gateway takes it, and its state in the gateway's own word."""
+    error = JobFailed("no faces", code="moderation", job="task_7", word="FAILURE")
+    assert (error.code, error.job, error.word) == ("moderation", "task_7", "FAILURE")
+    assert str(error).startswith("no faces (code moderation)\n  hint: a job that failed")
+    assert JobFailed("broken").job == ""
+
+
 # --- that it travels ----------------------------------------------------------------------------
 
 

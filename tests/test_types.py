@@ -9,6 +9,10 @@ import pytest
 
 from aiotokengate import CallerError, Message
 from aiotokengate.types import (
+    NOT_KEPT,
+    THINKING_BLOCKS,
+    THINKING_PART,
+    UNKNOWN,
     AnswerDelta,
     Attempt,
     Choice,
@@ -16,6 +20,7 @@ from aiotokengate.types import (
     CitationDelta,
     Delta,
     FinishDelta,
+    Json,
     Media,
     MediaDelta,
     ReasoningDelta,
@@ -24,6 +29,7 @@ from aiotokengate.types import (
     Timeline,
     ToolCall,
     ToolCallDelta,
+    UnknownDelta,
     Usage,
     UsageDelta,
 )
@@ -158,6 +164,19 @@ def test_a_call_without_parameters_goes_back_as_json() -> None:
     assert call.to_dict()["function"] == {"name": "now", "arguments": "{}"}
 
 
+def test_a_call_whose_input_is_free_text() -> None:
+    """It is no JSON, and goes back under another name; cut short it is not run either."""
+    call = ToolCall("c1", "patch", "*** 开始", kind="custom")
+    assert call.parse() == "*** 开始"
+    assert call.to_dict() == {
+        "id": "c1",
+        "type": "custom",
+        "custom": {"name": "patch", "input": "*** 开始"},
+    }
+    with pytest.raises(CallerError, match="'patch' was cut short"):
+        attrs.evolve(call, complete=False).parse()
+
+
 # --- media --------------------------------------------------------------------------------------
 
 
@@ -244,3 +263,89 @@ def test_a_reply_can_be_named_with_the_type_of_its_value() -> None:
     assert named == Reply(parsed=[1, 2])
     assert pickle.loads(pickle.dumps(named)) == named
     assert Reply().parsed is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (
+            Choice(answer="答", reasoning="想", reasoning_field="reasoning_content"),
+            {"content": "答", "reasoning_content": "想"},
+        ),
+        (
+            Choice(
+                answer="答",
+                reasoning="想",
+                reasoning_field=THINKING_PART,
+                extra={THINKING_PART: {"closed": True}},
+            ),
+            {
+                "content": [
+                    {
+                        "closed": True,
+                        "type": "thinking",
+                        "thinking": [{"type": "text", "text": "想"}],
+                    },
+                    {"type": "text", "text": "答"},
+                ]
+            },
+        ),
+        (
+            Choice(reasoning="想", reasoning_field=THINKING_PART),
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "想"}]},
+                ]
+            },
+        ),
+        (
+            Choice(
+                answer="答",
+                reasoning_field=THINKING_BLOCKS,
+                extra={THINKING_BLOCKS: [{"signature": "s"}]},
+            ),
+            {"content": "答", "thinking_blocks": [{"signature": "s"}]},
+        ),
+        (
+            Choice(answer="答", reasoning_details=({"type": "reasoning.text"},)),
+            {"content": "答", "reasoning_details": [{"type": "reasoning.text"}]},
+        ),
+        (Choice(tool_calls=(CALL,)), {"content": None, "tool_calls": [CALL.to_dict()]}),
+        (Choice(tool_calls=(attrs.evolve(CALL, complete=False),)), {"content": ""}),
+        (Choice(refusal="不行"), {"content": "不行"}),
+        (Choice(answer="答", inline="<think>想</think>"), {"content": "<think>想</think>答"}),
+        (Choice(answer="答", native={"a": 1}), {"content": "答", "native": {"a": 1}}),
+    ],
+    ids=[
+        *("a field", "a part", "a part without text", "blocks", "details"),
+        *("a call", "half a call", "a refusal", "inline", "native"),
+    ],
+)
+def test_what_a_vendor_needs_returned(choice: Choice, message: dict[str, Json]) -> None:
+    """Thoughts go back in the form they came in, and no call that must not be run."""
+    assert Reply((choice,)).message() == {"role": "assistant", **message}
+
+
+def test_a_reply_whose_text_was_dropped_has_no_message() -> None:
+    """Half a message would be taken for the whole one."""
+    with pytest.raises(CallerError, match="expected a reply with all its text"):
+        attrs.evolve(REPLY, notes=(NOT_KEPT,)).message()
+
+
+def test_which_replies_are_empty() -> None:
+    """Only one that is over can be; thoughts alone are no answer, audio alone is one."""
+    thought = Choice(reasoning="想")
+    assert Reply((thought,), status="complete").empty
+    assert not Reply((thought,)).empty
+    assert not REPLY.empty
+    assert not Reply((Choice(extra={"audio": {"id": "a"}}),), status="complete").empty
+
+
+def test_what_no_table_knows_is_kept() -> None:
+    """As values of the first choice, beside what it said while it worked."""
+    entry = {"protocol": "chat", "type": "delta.new_thing", "data": {"a": 1}}
+    reply = Reply((Choice(commentary="先查一下", extra={UNKNOWN: [entry]}),))
+    (unknown,) = reply.unknown
+    assert unknown == UnknownDelta(0, "chat", "delta.new_thing", {"a": 1})
+    assert reply.commentary == "先查一下"
+    assert REPLY.unknown == ()

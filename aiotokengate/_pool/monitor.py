@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -60,6 +61,8 @@ class Monitor:
         listening = _bound(self._path)
         self._ours = _identity(self._path)
         self._task = asyncio.get_running_loop().create_task(self._serve(listening))
+        # No "finally" of the task: it does not run where it is cancelled before it began.
+        self._task.add_done_callback(partial(self._clear, listening))
 
     def close(self) -> None:
         """Stop listening, and take the socket away."""
@@ -68,17 +71,17 @@ class Monitor:
         self._task = None
 
     async def _serve(self, listening: socket.socket) -> None:
-        try:
-            server = await asyncio.start_unix_server(self._answer, sock=listening)
-            async with server:
-                await server.serve_forever()
-        finally:
-            for writer in self._writers:
-                writer.close()
-            listening.close()
-            with contextlib.suppress(OSError):
-                if _identity(self._path) == self._ours:  # and nothing that came after it
-                    os.unlink(self._path)  # noqa: PTH108 - a path as it was given
+        server = await asyncio.start_unix_server(self._answer, sock=listening)
+        async with server:
+            await server.serve_forever()
+
+    def _clear(self, listening: socket.socket, _ended: asyncio.Task[None]) -> None:
+        for writer in self._writers:
+            writer.close()
+        listening.close()
+        with contextlib.suppress(OSError):
+            if _identity(self._path) == self._ours:  # and nothing that came after it
+                os.unlink(self._path)  # noqa: PTH108 - a path as it was given
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

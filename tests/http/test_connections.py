@@ -1,15 +1,30 @@
 """Which connection a request goes on, whichever way it goes: directly, over a proxy, as a form."""
 
 import asyncio
+import contextlib
+import importlib.util
+import select
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
-from aiotokengate import Retry, TokenGate, Unanswered
+from aiotokengate import CallerError, Retry, TokenGate, Unanswered
 from aiotokengate._http import connections, direct, transport
+from aiotokengate._http.connections import (
+    Progress,
+    _has_begun,
+    has_answered,
+    has_ended,
+    merged,
+    parsed,
+    progress_traces,
+)
 from tests.support.raw_server import RawServer, Wire, chat, plain, serving, tls, tunnelling
 
 MODEL = "qwen3.6-max-preview"
@@ -286,3 +301,134 @@ async def test_headers_are_the_same_on_every_route(monkeypatch: pytest.MonkeyPat
                 found.append(lines)
     assert all(lines == found[0] for lines in found)
     assert found[0]["accept"] == ["x/y"]
+
+
+# --- alone --------------------------------------------------------------------------------------
+
+
+def test_headers_are_merged() -> None:
+    """Later ones go over earlier ones, however they are spelt; none begins another line."""
+    lines = merged((("X-A", "1"), ("x-a", "2"), ("X-B", "3")))
+    assert [*lines.values()] == ["2", "3"]
+    with pytest.raises(CallerError, match="control characters, got one in 'X-A'") as raised:
+        merged((("X-A", "geheim\r\nX-B: 1"),))
+    assert "geheim" not in str(raised.value)
+
+
+def test_an_address_that_is_none() -> None:
+    """It is named without what may be a password."""
+    assert parsed("http://a:1/v1").port == 1
+    with pytest.raises(CallerError, match="expected an http or https address") as raised:
+        parsed("http://bot:geheim99@a:port/")
+    assert "geheim99" not in str(raised.value)
+
+
+class Told:
+    """A parser that says the same to everything, or raises."""
+
+    def __init__(self, said: object) -> None:
+        self.said = said
+
+    def feed_eof(self) -> object:
+        """Say it at the end."""
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+    def feed_data(self, _data: bytes) -> object:
+        """Say it of more bytes."""
+        return self.feed_eof()
+
+
+@pytest.mark.parametrize(
+    ("parser", "begun"),
+    [(None, False), (Told(None), False), (Told(object()), True), (Told(ValueError()), True)],
+    ids=["none", "clean", "half a head", "broken"],
+)
+def test_a_head_that_nobody_asked_for(parser: object, begun: bool) -> None:
+    """Whatever the parser does not call a clean end has begun."""
+    assert _has_begun(parser) is begun
+
+
+@pytest.mark.parametrize(
+    ("before", "answered"),
+    [(b"", False), (b"HTTP", True), (b"HTTP/1.1 200 OK\r\nX: 1", True), (b"\x00", True)],
+)
+async def test_whether_a_byte_of_an_answer_came(before: bytes, answered: bool) -> None:
+    """A parser that was fed nothing takes a whole answer for one, and any other does not."""
+    protocol: Any = ResponseHandler(asyncio.get_running_loop())
+    protocol.set_response_params()
+    if before:
+        with contextlib.suppress(Exception):
+            protocol._parser.feed_data(before)
+    assert has_answered(protocol._parser) is answered
+
+
+class Connected:
+    """A transport over one end of a pair of sockets, or over none."""
+
+    def __init__(self, end: socket.socket | None) -> None:
+        self.end = end
+
+    def get_extra_info(self, _name: str) -> socket.socket | None:
+        """Return the socket."""
+        return self.end
+
+
+def test_whether_the_peer_has_gone() -> None:
+    """A word before it is none; a socket that is closed here, or is none, has its own answer."""
+    mine, other = socket.socketpair()
+    mine.setblocking(False)
+    transport: Any = Connected(mine)
+    assert not has_ended(transport)
+    other.send(b"x")
+    assert not has_ended(transport)
+    mine.recv(1)
+    other.close()
+    assert has_ended(transport)
+    mine.close()
+    assert has_ended(transport)
+    nothing: Any = Connected(None)
+    assert not has_ended(nothing)
+
+
+async def test_progress_as_aiohttp_tells_it() -> None:
+    """How far a request came, and that it is sent once."""
+    traces, progress = progress_traces(), Progress()
+    session: Any = None
+    context = SimpleNamespace(trace_request_ctx=progress)
+    details: Any = None
+
+    async def tell(signal: Any) -> None:
+        for told in signal:
+            await told(session, context, details)
+
+    await tell(traces.on_connection_create_start)
+    assert (progress.kept, progress.sent) == (False, False)
+    await tell(traces.on_connection_reuseconn)
+    assert (progress.kept, progress.sent) == (True, False)
+    await tell(traces.on_request_headers_sent)
+    assert progress.sent
+    for again in (traces.on_connection_create_start, traces.on_connection_reuseconn):
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await tell(again)
+    await tell(traces.on_request_redirect)
+    assert not progress.sent
+
+
+def test_a_system_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has select alone, and what it says is the same."""
+    monkeypatch.delattr(select, "poll")
+    spec = importlib.util.spec_from_file_location("connections_on_windows", connections.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    there = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(there)
+    mine, other = socket.socketpair()
+    assert not there._is_readable(Connected(mine))
+    other.send(b"x")
+    assert there._is_readable(Connected(mine))
+    mine.close()
+    other.close()
+    assert there._is_readable(Connected(mine))
+    assert not there._is_readable(Connected(None))

@@ -386,3 +386,14 @@ async def test_a_redirect_elsewhere_keeps_the_body() -> None:
         asked = await gate.request("POST", str(other.make_url("/from")), json={"问": "😊"})
     assert asked == {"done": True}
     assert got == ['{"问":"😊"}'.encode()]
+
+
+async def test_a_broken_connection_withholds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where aiohttp's buffer has another name, what it holds stays with it."""
+    protocol = ResponseHandler(asyncio.get_running_loop())
+    content = aiohttp.StreamReader(protocol, 1024)
+    content.feed_data("半".encode())
+    content.set_exception(aiohttp.ClientPayloadError("cut"))
+    assert direct.salvaged(content) == "半".encode()
+    monkeypatch.setattr(direct, "_REST_KNOWN", False)
+    assert direct.salvaged(content) == b""

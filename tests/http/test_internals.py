@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import aiotokengate
+from aiotokengate._http import internals
 
 PACKAGE = Path(aiotokengate.__file__).parent
 PROGRAM = "tests.programs.renamed_aiohttp"
@@ -50,3 +51,12 @@ def test_what_has_another_name_is_not_used(name: str, version: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ["http_parser", "no_such_module"])
+def test_a_stand_in_has_nothing_and_is_never_raised(module: str) -> None:
+    """Whoever catches it catches nothing, and whoever asks for its names finds none."""
+    found = internals._found(module, "NoSuchName")
+    assert found is internals.Missing
+    assert issubclass(found, Exception)
+    assert not hasattr(found, "feed_eof")

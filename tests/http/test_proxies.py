@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import traceback
+import urllib.request
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -161,6 +163,36 @@ def test_what_the_environment_says(
         monkeypatch.setenv(name, value)
     found = environment_proxy(url)
     assert (found and found.url) == proxy
+
+
+def test_the_settings_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count where the environment names nothing, and so do the system's own exceptions."""
+    monkeypatch.setattr(urllib.request, "getproxies_environment", dict)
+    monkeypatch.setattr(urllib.request, "getproxies", lambda: {"https": "http://a:1"})
+    monkeypatch.setattr(urllib.request, "proxy_bypass", lambda place: place == "inside")
+    found = environment_proxy("https://x")
+    assert found is not None
+    assert found.url == "http://a:1"
+    assert environment_proxy("https://inside") is None
+
+
+def test_a_socks_proxy_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named at once, with what to install, and without the password."""
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
+    with pytest.raises(CallerError, match=r"extra \[socks\]") as raised:
+        parsed_proxy("socks5://bot:geheim99@a", "proxy")
+    assert "pip install 'aiotokengate[socks]'" in str(raised.value)
+    assert_hidden(raised.value, "geheim99")
+
+
+def test_which_way_an_address_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the session's own proxy, by none, or as the environment says."""
+    monkeypatch.setenv("ALL_PROXY", "http://b:2")
+    own, environment = (Ways.of(given).to("https://x") for given in ("http://a:1", None))
+    assert (own and own.url, environment and environment.url) == ("http://a:1", "http://b:2")
+    assert Ways.of(" ").to("https://x") is None
+    with pytest.raises(CallerError, match="expected proxy to begin with"):
+        Ways.of("a:1")
 
 
 def test_a_wrong_one_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

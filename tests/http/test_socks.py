@@ -8,10 +8,13 @@ import ssl
 import sys
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 
 from aiotokengate import CallerError, ConnectFailed, Retry, TokenGate, TokenGateError
+from aiotokengate._http.proxies import Proxy
+from aiotokengate._http.socks import SocksConnector
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 from tests.support.common import sockets
 from tests.support.socks_server import SocksServer, socks_server
@@ -246,3 +249,28 @@ async def test_a_cancelled_connection_leaves_nothing(gateway: FakeGateway) -> No
         assert call.cancelled()
         await writers[0].wait_closed()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        (ssl.SSLError(1, "handshake"), aiohttp.ClientConnectorSSLError),
+        (ssl.SSLCertVerificationError(1, "no"), aiohttp.ClientConnectorCertificateError),
+        (OSError(113, "no route"), aiohttp.ClientConnectorError),
+        (EOFError(), aiohttp.ClientConnectorError),
+        (TimeoutError(), TimeoutError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+async def test_what_breaks_is_aiohttps_error(broken: Exception, kind: type[Exception]) -> None:
+    """Whoever knows aiohttp's errors knows that nothing was sent; the clock's stays its own."""
+
+    def breaks(_made: socket.socket) -> None:
+        raise broken
+
+    async with socks_server(0, answer=b"\x05\x00\x00\x01" + bytes(6)) as proxy:
+        made = Proxy("socks5h", "127.0.0.1", proxy.place)
+        connector = SocksConnector(made, prepare=breaks, check=str)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            with pytest.raises(kind):
+                await session.get("http://gateway.test/")

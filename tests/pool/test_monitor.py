@@ -16,7 +16,7 @@ from rich.console import Console
 from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
 from aiotokengate._cli.top import table
 from aiotokengate._policy.statistics import LaneStatistics
-from aiotokengate._pool.monitor import read
+from aiotokengate._pool.monitor import Monitor, read
 from aiotokengate.redis import RedisBackend
 from tests.support.redis_server import RedisServer
 
@@ -97,6 +97,25 @@ async def test_a_socket_that_was_left_behind(path: str) -> None:
     with pytest.raises(ConnectFailed, match="no pool answers at"):
         while True:
             await read(path)
+
+
+def test_one_that_is_closed_at_once(path: str) -> None:
+    """Before its task had a turn: no socket is left open, and none in the way."""
+
+    async def open_and_close() -> None:
+        monitor = Monitor(path, list)
+        monitor.open()
+        monitor.close()
+
+    asyncio.run(open_and_close())
+    assert not os.path.lexists(path)
+
+
+def test_a_system_without_unix_sockets(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said where the pool is made, and not at the first call."""
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(CallerError, match="this system has no Unix sockets"):
+        Monitor(path, list)
 
 
 def open_pool(path: str | Path) -> None:

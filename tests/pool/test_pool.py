@@ -1,20 +1,23 @@
-"""Slots: whoever is cancelled, whenever, nothing is lost and nobody waits in vain."""
+"""The pool: which lane a call has, what it will cost, and whom the pool serves."""
 
 import asyncio
 import gc
 import logging
 import os
+import stat
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiotokengate import CallerError, Limits, Pool, QueueFull, TimedOut
+from aiotokengate import CallerError, Limits, Pool, QueueFull
+from aiotokengate._policy.estimate import CallSize
+from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.pool import mask
-from aiotokengate._pool.slots import Slot
 from aiotokengate.testing import VirtualClock
 
 MODEL = "qwen3.6-plus"
@@ -42,148 +45,13 @@ def lane(pool: Pool) -> LaneStatistics:
     return only
 
 
-async def hold(pool: Pool) -> Slot:
-    """Take the place."""
-    return await pool.slot(MODEL).__aenter__()
-
-
-async def use(pool: Pool, done: list[int], number: int) -> None:
-    """Take a place and give it back in the next turn."""
-    async with pool.slot(MODEL):
-        await asyncio.sleep(0)
-        done.append(number)
-
-
-@pytest.mark.parametrize("turns", range(8))
-@pytest.mark.parametrize("released", range(8))
-async def test_cancelled_at_every_turn(pool: Pool, turns: int, released: int) -> None:
-    """In the turn in which it is admitted, before, and after: the next one goes on."""
-    held = await hold(pool)
-    done: list[int] = []
-    victim, last = (asyncio.ensure_future(use(pool, done, number)) for number in (1, 2))
-    for turn in range(8):
-        if turn == released:
-            held.settle()
-        if turn == turns:
-            victim.cancel()
-        await asyncio.sleep(0)
-    await asyncio.gather(victim, last, return_exceptions=True)
-    assert last.exception() is None
-    assert done[-1] == 2
-    assert (lane(pool).in_flight, lane(pool).waiting) == (0, 0)
-
-
-async def test_cancelled_again_and_again(pool: Pool) -> None:
-    """A second cancellation finds nothing left to give back."""
-    held = await hold(pool)
-    waiting = asyncio.ensure_future(hold(pool))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    waiting.cancel()
-    held.settle()
-    await asyncio.gather(waiting, return_exceptions=True)
-    assert waiting.cancelled()
-    assert (lane(pool).in_flight, lane(pool).waiting) == (0, 0)
-
-
-async def test_a_deadline_in_the_turn_of_admission(pool: Pool, clock: VirtualClock) -> None:
-    """Whichever comes first counts, and a place is never kept by one who gave up."""
-    for first in ("deadline", "place"):
-        held = await hold(pool)
-        waiting = asyncio.ensure_future(pool.slot(MODEL, deadline=5).__aenter__())
-        await clock.settle()
-        if first == "deadline":
-            clock.advance(5)
-            held.settle()
-            with pytest.raises(TimedOut, match="5"):
-                await waiting
-        else:
-            held.settle()
-            clock.advance(5)
-            (await waiting).settle()
-        assert (lane(pool).in_flight, lane(pool).waiting) == (0, 0)
-    assert clock.pending == 0
-
-
-async def test_thousands_cancelled_while_thousands_go(pool: Pool) -> None:
-    """Every third one leaves; all others have their turn, in order."""
-    held = await hold(pool)
-    done: list[int] = []
-    tasks = [asyncio.ensure_future(use(pool, done, number)) for number in range(3_000)]
-    await asyncio.sleep(0)
-    for task in tasks[::3]:
-        task.cancel()
-    held.settle()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert done == [number for number in range(3_000) if number % 3]
-    assert (lane(pool).in_flight, lane(pool).waiting) == (0, 0)
-
-
-async def test_ten_thousand_slots(clock: VirtualClock) -> None:
-    """On a virtual clock, at exactly the pace that is allowed."""
-    pool = Pool(Limits(requests_per_minute=600), clock=clock)
-
-    async def one() -> None:
-        async with pool.slot(MODEL) as slot:
-            slot.answered()
-
-    tasks = asyncio.gather(*[one() for _ in range(2_000)])
-    while not tasks.done():
-        await clock.run_for(1)
-    assert 140 <= clock.now() <= 142
-    assert lane(pool).admitted == 2_000
-
-
-async def test_who_waits_can_be_asked(pool: Pool, clock: VirtualClock) -> None:
-    """At which place, for how long, and for what; and not when it does not wait."""
-    held = await hold(pool)
-    slots = [pool.slot(MODEL), pool.slot(MODEL)]
-    tasks = [asyncio.ensure_future(slot.__aenter__()) for slot in slots]
-    await clock.settle()
-    places = [slot.waiting for slot in slots]
-    assert [place and place.position for place in places] == [1, 2]
-    assert {place and place.because for place in places} == {"concurrency"}
-    assert held.waiting is None
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert slots[0].waiting is None
-
-
 # --- wrong use ----------------------------------------------------------------------------------
-
-
-async def test_a_slot_is_used_once(pool: Pool) -> None:
-    """Entered twice, settled twice, used without being entered: each is said."""
-    slot = pool.slot(MODEL)
-    for action in (slot.settle, slot.refund, slot.refuse, slot.answered):
-        with pytest.raises(CallerError, match="expected a slot that is held, this one is new"):
-            action()
-    async with slot:
-        with pytest.raises(CallerError, match="a slot can be entered once"):
-            await slot.__aenter__()
-        slot.settle(3)
-        for action in (slot.settle, slot.refund, slot.refuse, slot.answered):
-            with pytest.raises(CallerError, match="held, this one is settled"):
-                action()
-    assert lane(pool).in_flight == 0
 
 
 def test_a_model_that_is_none(pool: Pool) -> None:
     """Lanes are found by name."""
     with pytest.raises(CallerError, match="expected the name of a model, got int"):
         pool.slot(5)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("tokens", [-1, float("nan"), float("inf"), True, "3"])
-async def test_amounts(pool: Pool, tokens: Any) -> None:
-    """Tokens are numbers from 0 up."""
-    with pytest.raises(CallerError, match="expected a number from 0 up"):
-        pool.slot(MODEL, tokens=tokens)
-    async with pool.slot(MODEL) as slot:
-        for action in (slot.settle, slot.true_up, slot.refuse):
-            with pytest.raises(CallerError, match="expected a number from 0 up"):
-                action(tokens)
 
 
 @pytest.mark.parametrize(
@@ -218,49 +86,6 @@ def test_settings(arguments: dict[str, Any], message: str) -> None:
     """A pool says at once what is wrong with it."""
     with pytest.raises(CallerError, match=message):
         Pool(**arguments)
-
-
-async def test_settled_with_more_than_was_expected(clock: VirtualClock) -> None:
-    """What a call really cost counts, and those after it wait for it."""
-    pool = Pool(Limits(tokens_per_minute=600), clock=clock)
-    async with pool.slot(MODEL, tokens=100) as slot:
-        slot.settle(900)
-    assert lane(pool).tokens_left == -300
-    waiting = asyncio.ensure_future(pool.slot(MODEL, tokens=100).__aenter__())
-    await clock.run_for(39)
-    assert not waiting.done()
-    await clock.run_for(2)
-    (await waiting).settle()
-
-
-async def test_as_many_wait_as_may_and_not_one_more(clock: VirtualClock) -> None:
-    """The next one is refused at once and takes nothing; whoever leaves makes room for another."""
-    pool = Pool(ONE, max_waiting=2, clock=clock)
-    async with pool.slot(MODEL):
-        waiting = [asyncio.ensure_future(hold(pool)) for _ in range(2)]
-        await clock.settle()
-        assert not any(task.done() for task in waiting)
-        with pytest.raises(QueueFull, match="at most 2 waiting calls"):
-            await asyncio.wait_for(hold(pool), 5)
-        assert lane(pool).waiting == 2
-        waiting[0].cancel()
-        await clock.settle()
-        third = asyncio.ensure_future(hold(pool))
-        await clock.settle()
-        assert not third.done()
-        assert lane(pool).waiting == 2
-    for task in (waiting[1], third):
-        (await task).settle()
-    assert (lane(pool).waiting, lane(pool).in_flight) == (0, 0)
-
-
-async def test_no_room_to_wait(clock: VirtualClock) -> None:
-    """With no queue at all, a call goes at once or is refused."""
-    pool = Pool(ONE, max_waiting=0, clock=clock)
-    async with pool.slot(MODEL):
-        with pytest.raises(QueueFull):
-            await asyncio.wait_for(hold(pool), 5)
-    (await hold(pool)).settle()
 
 
 async def test_a_tokenizer_that_breaks(
@@ -344,19 +169,6 @@ def test_a_forked_child_counts_for_itself() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("used", "left"), [(None, 500), (40, 560)])
-async def test_a_call_that_failed(clock: VirtualClock, used: int | None, left: int) -> None:
-    """What it used is what was said of it; without a word, what was expected."""
-    pool = Pool(Limits(tokens_per_minute=600), clock=clock)
-    with pytest.raises(ValueError, match="坏了"):
-        async with pool.slot(MODEL, tokens=100) as slot:
-            if used is not None:
-                slot.true_up(used)
-            message = "坏了"
-            raise ValueError(message)
-    assert lane(pool).tokens_left == left
-
-
 async def test_sizes_of_models_are_bounded(clock: VirtualClock) -> None:
     """What is learned of models is not kept for each name that anybody has ever asked for."""
     pool = Pool({"*": Limits(tokens_per_minute=10**12)}, clock=clock)
@@ -374,16 +186,6 @@ async def test_sizes_of_models_are_bounded(clock: VirtualClock) -> None:
         assert await ask(1500, 4500) - before < 3000 * BYTES
     finally:
         tracemalloc.stop()
-
-
-async def test_a_call_that_failed_is_charged_what_its_limit_says(clock: VirtualClock) -> None:
-    """Where max_tokens are charged, all that was reserved counts, and not what was used."""
-    pool = Pool(Limits(tokens_per_minute=1_000, charge="max_tokens"), clock=clock)
-    with pytest.raises(ZeroDivisionError):
-        async with pool.slot(MODEL, tokens=500) as slot:
-            slot.true_up(600)
-            raise ZeroDivisionError
-    assert lane(pool).tokens_left == 500
 
 
 async def test_lanes_that_are_in_use_are_kept(clock: VirtualClock) -> None:
@@ -408,3 +210,146 @@ async def test_names_of_one_lane_are_not_kept_for_ever(clock: VirtualClock) -> N
             pass
     assert len(pool.statistics().lanes) == 1
     assert len(pool._by_model) <= 1_000
+
+
+# --- whom it serves, and until when -------------------------------------------------------------
+
+
+async def test_a_pool_that_is_closed_lets_nobody_wait(pool: Pool, clock: VirtualClock) -> None:
+    """Whoever waits is told, whoever comes later too; and a second time is no harm."""
+    async with pool.slot(MODEL):
+        waiting = asyncio.ensure_future(pool.slot(MODEL).__aenter__())
+        await clock.settle()
+        pool.close_in_its_loop()
+        pool.close()
+        with pytest.raises(CallerError, match="this Pool is closed"):
+            await waiting
+    with pytest.raises(CallerError, match="this Pool is closed, make a new one"):
+        pool.slot(MODEL)
+    assert pool.statistics().lanes == ()
+    assert clock.pending == 0
+
+
+async def test_another_running_loop_is_refused_and_may_close(pool: Pool) -> None:
+    """What waits is its own loop's, which closes the pool when it has time."""
+
+    async def elsewhere() -> None:
+        assert not pool.serves(asyncio.get_running_loop())
+        with pytest.raises(CallerError, match="this Pool serves another running event loop"):
+            pool.slot(MODEL)
+        pool.close_in_its_loop()
+
+    async with pool.slot(MODEL):
+        await asyncio.to_thread(asyncio.run, elsewhere())
+        await asyncio.sleep(0)
+        with pytest.raises(CallerError, match="closed"):
+            pool.check_open()
+
+
+def test_the_next_loop_finds_what_was_used_and_no_calls(clock: VirtualClock) -> None:
+    """A program may call ``asyncio.run`` again; what was in flight has died with the loop."""
+    pool = Pool(Limits(requests_per_minute=100, learn=False), clock=clock)
+
+    async def left() -> None:
+        (await pool.slot(MODEL).__aenter__()).answered()
+
+    async def found() -> LaneStatistics:
+        async with pool.slot("another"):
+            return lane(pool)
+
+    asyncio.run(left())
+    now = asyncio.run(found())
+    assert (now.in_flight, now.requests_left) == (1, 98)
+
+
+def test_one_that_can_be_looked_at(tmp_path: Path) -> None:
+    """The socket is there from the first call until the end, however soon that comes."""
+    path = Path(os.path.relpath(tmp_path / "s"))
+
+    async def use_and_close() -> bool:
+        pool = Pool(ONE, monitor=path)
+        async with pool.slot(MODEL):
+            there = stat.S_ISSOCK(os.lstat(path).st_mode)
+        pool.close()
+        return there
+
+    assert asyncio.run(use_and_close())
+    assert not path.exists()
+
+
+# --- what a call will cost ----------------------------------------------------------------------
+
+
+async def test_a_tokenizer_of_ones_own(clock: VirtualClock) -> None:
+    """It is given the model and the text, and asked only where tokens count."""
+    asked: list[tuple[str, str]] = []
+
+    def count(model: str, text: str) -> int:
+        asked.append((model, text))
+        return 70
+
+    limits = {"q*": Limits(tokens_per_minute=600, charge="max_tokens"), "*": Limits(learn=False)}
+    pool = Pool(limits, count_tokens=count, clock=clock)
+    async with pool.slot("other", prompt="你好"):
+        assert asked == []
+    async with pool.slot(MODEL, prompt="你好", max_tokens=30):
+        assert asked == [(MODEL, "你好")]
+        assert pool.statistics().lanes[-1].tokens_left == 500
+
+
+async def test_what_calls_have_cost_is_learned(clock: VirtualClock) -> None:
+    """A prompt of the same length counts as much as the gateway said of the last one."""
+    pool = Pool(Limits(tokens_per_minute=10**6), clock=clock)
+    place = pool.lane(MODEL)
+    size = CallSize(None, None, lambda: 100, lambda: ("",))
+    before = pool.ticket(place, MODEL, size)
+    pool.learn(MODEL, before, 300, 50)
+    after = pool.ticket(place, MODEL, size)
+    assert (before.estimate, after.estimate) == (100, 100)
+    assert pool.prompt_tokens(MODEL, after) > 100
+
+
+async def test_tokens_are_measured_when_they_begin_to_count(clock: VirtualClock) -> None:
+    """Where a limit is only learned, nobody reads a prompt before it is known."""
+    pool = Pool(clock=clock)
+    ticket = pool.ticket(pool.lane(MODEL), MODEL, CallSize(None, 30, lambda: 9, lambda: ("",)))
+    assert (ticket.estimate, ticket.tokens) == (0, 0)
+    assert ticket.measure is not None
+    ticket.measure(ticket)
+    assert ticket.estimate == 9
+    assert ticket.tokens > 9
+
+
+async def test_weights_are_those_of_users(clock: VirtualClock) -> None:
+    """Who has none has one; bulk is marked as such."""
+    pool = Pool(ONE, weights={"vip": 3}, clock=clock)
+    place, size = pool.lane(MODEL), CallSize(0, None, lambda: 0, lambda: ())
+    vip = pool.ticket(place, MODEL, size, "bulk", "vip")
+    other = pool.ticket(place, MODEL, size, "interactive", "other")
+    assert (vip.fair_key, vip.weight, vip.bulk) == ("vip", 3, True)
+    assert (other.fair_key, other.weight, other.bulk) == ("other", 1, False)
+
+
+async def test_a_queue_that_is_full(clock: VirtualClock) -> None:
+    """As many as may wait; asked of the lane, so that each has its own queue."""
+    pool = Pool(ONE, max_waiting=0, clock=clock)
+    place = pool.lane(MODEL)
+    pool.check_queue(place)
+    assert place.enter(Ticket())
+    assert not place.enter(Ticket())
+    with pytest.raises(QueueFull, match="at most 0 waiting calls"):
+        pool.check_queue(place)
+
+
+# --- statistics ---------------------------------------------------------------------------------
+
+
+async def test_what_statistics_tell(clock: VirtualClock) -> None:
+    """Patterns that no call had yet, and keys that are set aside, for a while."""
+    pool = Pool({"q*": ONE, "gpt*": ONE}, clock=clock)
+    async with pool.slot(MODEL, key=KEY):
+        assert pool.statistics().unused == ("gpt*",)
+        pool.note_aside(mask(KEY), "", "wrong key")
+        assert lane(pool).set_aside == "wrong key"
+        pool.note_aside(mask(KEY), "", None)
+        assert lane(pool).set_aside is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate.catalogue import CATALOGUE, UNKNOWN, Catalogue, Model, bare_name
+from aiotokengate.catalogue import CATALOGUE, Model
 
 
 @pytest.mark.parametrize(
@@ -148,44 +148,6 @@ def test_functions_go_over_responses_from_5_4_on() -> None:
     apart = [CATALOGUE.find(name).tools_protocol for name in ("gpt-5.4", "gpt-6-astra", "gpt-9")]
     assert apart == ["responses"] * 3
     assert CATALOGUE.find("gpt-5.2").tools_protocol is None
-
-
-def test_rows_of_ones_own_come_first_and_as_they_are_written() -> None:
-    rows = (
-        Model("House/GPT-5.4-2026-03-05", "House", "qwen"),
-        Model("My.Claude-*", "House", "glm"),
-        Model("gpt-5.*", "House"),
-    )
-    own = CATALOGUE.extended(*rows)
-    assert own.find("house/gpt-5-4-2026-03-05") is rows[0]
-    assert own.find("House/GPT-5.4-2026-03-05") is rows[0]
-    assert own.find("my.claude-x") is rows[1]
-    assert own.find("gpt-5.7") is rows[2]
-    assert own.find("gpt-4o").family == "OpenAI"
-
-
-def test_it_is_looked_up_once() -> None:
-    catalogue = Catalogue((Model("a*", "A"),))
-    assert catalogue.find("abc") is catalogue.find("abc")
-    for number in range(3_000):
-        catalogue.find(f"b{number}")
-    assert catalogue.find("b2999") is UNKNOWN
-    assert len(catalogue._found) <= 1_024  # what users type does not fill the memory
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("gpt-5.5", "openai/gpt-5-5-2026-04-23", True),
-        ("Claude-Opus-4.7", "claude-opus-4-7@20260416", True),
-        ("claude-opus-4-7", "claude-opus-4-8", False),
-        ("gemini-3-flash-preview", "gemini-3-flash", True),
-        ("claude-opus-4-7", "claude-opus-4-7-v1:0", True),
-        ("glm-4.7", "glm-47", False),
-    ],
-)
-def test_two_names_of_one_model(one: str, other: str, same: bool) -> None:
-    assert (bare_name(one) == bare_name(other)) is same
 
 
 @given(st.text(max_size=30))
