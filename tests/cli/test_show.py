@@ -302,7 +302,10 @@ async def test_what_a_reply_took() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "told"),
-    [("length", " · finish/结束原因 length]"), ("pause_turn", " · paused/已暂停 · paused by the vendor")],
+    [
+        ("length", " · finish/结束原因 length]"),
+        ("pause_turn", " · paused/已暂停 · paused by the vendor"),
+    ],
 )
 async def test_how_a_reply_ended(reason: str, told: str) -> None:
     """A text whose tokens nobody counted has about so many, and no speed without a time."""
