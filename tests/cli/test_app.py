@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from aiotokengate._cli import app
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
 from tests.support.screens import scrolled
 
@@ -614,3 +615,33 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         assert screen.rest() == 0
         for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):
             assert text in screen.seen
+
+
+# --- in this process ----------------------------------------------------------------------------
+
+
+def test_the_version_in_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("aiotokengate ")
+
+
+def test_top_in_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A wrong period, and nobody there."""
+    place = os.path.relpath(tmp_path / "nobody.sock")
+    for options, told in [
+        (["--every", "0"], "expected --every in seconds above 0"),
+        (["--once"], "no pool answers at"),
+    ]:
+        assert app.run(["top", place, *options]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_the_doctor_in_process(
+    capsys: pytest.CaptureFixture[str], fake_gateway: FakeGateway
+) -> None:
+    address = ["--base-url", fake_gateway.base_url]
+    known = app.run(["doctor", MODEL, "--json", "--api-key", fake_gateway.api_key, *address])
+    assert known == 0
+    assert json.loads(capsys.readouterr().out)
+    assert app.run(["doctor", MODEL, "--json", "--api-key", "sk-wrong-key-1", *address]) == 1
+    assert "error / 错误:" in capsys.readouterr().err
