@@ -47,7 +47,8 @@ async def test_one_goes_when_its_time_has_come() -> None:
     for kind in ("bucket", "window"):
         limits: Any = Limits(requests_per_minute=60, tokens_per_minute=600, kind=kind)
         share = opened(clock, limits, used=True, ahead=2.0)
-        ticket, woken = Ticket(tokens=1.0), []
+        ticket = Ticket(tokens=1.0)
+        woken: list[float] = []
         began = clock.now()
         ticket.wake = lambda woken=woken: woken.append(clock.now())  # type: ignore[misc]
         assert not share.enter(ticket)
