@@ -290,7 +290,7 @@ def _signalled(number: signal.Signals, options: list[str]) -> int:
         def flush(self) -> None:
             before.flush()
 
-    before, sys.stdout = sys.stdout, Announced()  # type: ignore[assignment]
+    before, sys.stdout = sys.stdout, Announced()
     try:
         return main(options)
     finally:

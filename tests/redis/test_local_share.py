@@ -50,7 +50,7 @@ async def test_one_goes_when_its_time_has_come() -> None:
         ticket = Ticket(tokens=1.0)
         woken: list[float] = []
         began = clock.now()
-        ticket.wake = lambda woken=woken: woken.append(clock.now())  # type: ignore[misc]
+        ticket.wake = lambda woken=woken: woken.append(clock.now())
         assert not share.enter(ticket)
         await clock.run_for(120)
         (at,) = woken
