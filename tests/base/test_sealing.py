@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from aiotokengate import Retry, Timeout, TokenGate, TokenGateError
+from aiotokengate._base.sealing import bare, sealed_class
 from aiotokengate.errors import CallerError
 from aiotokengate.hooks import HookEvent, RetryScheduled
 from aiotokengate.redis import RedisBackend, statistics
@@ -139,3 +140,79 @@ def test_an_address_of_redis_that_is_none(address: str) -> None:
     assert "斑马" not in str(raised.value)
     assert "12" not in str(raised.value)
     assert not frames_with(raised.value, MARKS)
+
+
+# --- without a session --------------------------------------------------------------------------
+
+
+@sealed_class
+class Clerk:
+    """Takes letters, and knows secrets."""
+
+    def __init__(self, name: str) -> None:
+        """Remember a name."""
+        self.name = name
+
+    def take(self, letter: str, *, copies: int = 1) -> str:
+        """Take a letter, but no empty one."""
+        if not letter:
+            message = "expected a letter"
+            raise CallerError(message)
+        return letter * copies
+
+    async def send(self, letter: str, *, copies: int = 1) -> str:
+        """Take it later."""
+        return self.take(letter, copies=copies)
+
+    def anything(self, **unknown: object) -> int:
+        """Count what is given."""
+        return sum(unknown)  # type: ignore[arg-type]
+
+
+async def test_what_is_sealed_works_as_before() -> None:
+    clerk = Clerk("小王")
+    assert (clerk.name, clerk.take("a", copies=2)) == ("小王", "aa")
+    assert await clerk.send("a") == "a"
+    assert Clerk.take.__name__ == "take"
+
+
+async def test_no_frame_of_what_is_sealed_is_left() -> None:
+    clerk = Clerk("小王")
+    for use in (lambda: clerk.take(""), lambda: clerk.send("")):
+        with pytest.raises(CallerError) as raised:
+            assert await use()  # type: ignore[misc]
+        assert [entry.name for entry in raised.traceback if entry.name in ("take", "send")] == []
+
+
+async def test_a_misspelt_argument_is_told() -> None:
+    """As a misspelt option is, in an awaited function too."""
+    clerk = Clerk("小王")
+    wanted = (
+        r"unknown parameter 'copys', did you mean 'copies'\? \(Clerk\.take\(\) takes letter, co"
+    )
+    with pytest.raises(CallerError, match=wanted):
+        clerk.take("a", copys=2)  # type: ignore[call-arg]
+    with pytest.raises(CallerError, match=r"Clerk\.send\(\) takes letter, copies"):
+        await clerk.send("a", copys=2)  # type: ignore[call-arg]
+    with pytest.raises(CallerError, match=r"\(Clerk\(\) takes name\)"):
+        Clerk(nam="a")  # type: ignore[call-arg]
+
+
+async def test_another_type_error_stays() -> None:
+    clerk = Clerk("小王")
+    with pytest.raises(TypeError, match="missing 1 required"):
+        clerk.take()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing 1 required"):
+        await clerk.send()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unsupported operand"):
+        clerk.anything(a=1)
+
+
+def test_what_from_none_hides_is_dropped() -> None:
+    hidden, shown = CallerError("a"), CallerError("b")
+    hidden.__context__ = shown.__context__ = KeyError("斑马")
+    hidden.__suppress_context__ = True
+    for error in (hidden, shown):
+        bare(error)
+    assert hidden.__context__ is None
+    assert isinstance(shown.__context__, KeyError)

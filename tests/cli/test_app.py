@@ -11,19 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
 
-import pyte
 import pytest
-from rich.console import Console
 
-from aiotokengate._cli import show
-from aiotokengate._stream.call import ChatStream
-from aiotokengate._stream.receiver import Guard
-from aiotokengate._wire.transcript import ANSWER, COMMENTARY, REASONING
+from aiotokengate._cli import app
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
-from tests.support.common import receiver_over
+from tests.support.screens import scrolled
 
 MODEL = "qwen3.6-max-preview"
 REPLY = ScriptedReply(
@@ -324,58 +318,6 @@ def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
     assert kinds == ["answer", "unknown", "finish", "usage"]
 
 
-def working() -> ChatStream:
-    """Return a reply with commentary between its thoughts and its answer."""
-    receiver = receiver_over([frames(chunk("\n结果 ✅", "stop"), "[DONE]")])
-    state = receiver.log.choice(0)
-    receiver.log.say(state, REASONING, "先想")
-    receiver.log.say(state, COMMENTARY, "正在查")
-    receiver.log.unknown(0, "responses", "response.hologram", {"x": 1})
-    receiver.log.say(state, COMMENTARY, "天气 🔎")
-    receiver.log.say(state, ANSWER, "这是")
-    return ChatStream(receiver, Guard(receiver))
-
-
-@pytest.mark.parametrize("reasoning", [True, False])
-async def test_commentary_stands_apart_in_a_pipe(*, reasoning: bool) -> None:
-    """It goes to standard error with a label of its own, also where the thinking is left out."""
-    stream, out, rest = working(), StringIO(), StringIO()
-    screen = show.Plain(out, rest, reasoning=reasoning)
-    await screen.show(stream)
-    screen.finish(await stream.reply())
-    assert out.getvalue() == "这是\n结果 ✅\n"
-    thought = ["先想"] if reasoning else []
-    assert rest.getvalue().splitlines()[:-1] == [*thought, "commentary/进展: 正在查天气 🔎"]
-
-
-async def test_commentary_stands_apart_on_a_terminal() -> None:
-    """It is dimmed like the thinking, with its label once, before the answer."""
-    stream, out = working(), StringIO()
-    console = Console(file=out, force_terminal=True, width=80, highlight=False)
-    screen = show.Terminal(console, Console(file=StringIO()), reasoning=True)
-    await screen.show(stream)
-    shown = scrolled(out.getvalue().encode().replace(b"\n", b"\r\n"))
-    lines = [line for line in shown.split("\n") if line]
-    assert lines[:2] == ["先想", "commentary/进展: 正在查天气 🔎"]
-    assert "结果 ✅" in lines[-1]
-    assert "\x1b[2mcommentary/进展: " in out.getvalue()
-
-
-async def test_commentary_alone_ends_its_line() -> None:
-    """The counts stand on a line of their own also after what is no answer."""
-    receiver = receiver_over(
-        [frames('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')]
-    )
-    receiver.log.say(receiver.log.choice(0), COMMENTARY, "还在查 ⏳")
-    stream, rest = ChatStream(receiver, Guard(receiver)), StringIO()
-    screen = show.Plain(StringIO(), rest, reasoning=True)
-    await screen.show(stream)
-    screen.finish(await stream.reply())
-    first, last = rest.getvalue().splitlines()
-    assert first == "commentary/进展: 还在查 ⏳"
-    assert last.startswith("[tokens/令牌")
-
-
 def test_a_prompt_in_another_encoding(fake_gateway: FakeGateway) -> None:
     """Bytes that are no UTF-8 are refused in words, before anything is sent."""
     done = subprocess.run(
@@ -635,14 +577,6 @@ def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
     assert re.search(r"English\s+words\s+that\s+must\s+not\s+be\s+cut", shown)
 
 
-def scrolled(written: bytes) -> str:
-    """Return the lines that scrolled away, and those still on the screen."""
-    screen = pyte.HistoryScreen(80, 24, history=10_000)
-    pyte.ByteStream(screen).feed(written.replace(b"\r\r\n", b"\r\n"))
-    gone = ["".join(line[at].data for at in range(80)) for line in screen.history.top]
-    return "\n".join(line.rstrip() for line in [*gone, *screen.display])
-
-
 def test_a_model_cannot_steer_the_terminal(fake_gateway: FakeGateway) -> None:
     """Control characters of a reply are shown, not obeyed."""
     fake_gateway.script(ScriptedReply(reasoning="\x1b]0;标题\x07想", answer="\x1b[2J好\r\n"))
@@ -681,3 +615,33 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         assert screen.rest() == 0
         for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):
             assert text in screen.seen
+
+
+# --- in this process ----------------------------------------------------------------------------
+
+
+def test_the_version_in_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("aiotokengate ")
+
+
+def test_top_in_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A wrong period, and nobody there."""
+    place = os.path.relpath(tmp_path / "nobody.sock")
+    for options, told in [
+        (["--every", "0"], "expected --every in seconds above 0"),
+        (["--once"], "no pool answers at"),
+    ]:
+        assert app.run(["top", place, *options]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_the_doctor_in_process(
+    capsys: pytest.CaptureFixture[str], fake_gateway: FakeGateway
+) -> None:
+    address = ["--base-url", fake_gateway.base_url]
+    known = app.run(["doctor", MODEL, "--json", "--api-key", fake_gateway.api_key, *address])
+    assert known == 0
+    assert json.loads(capsys.readouterr().out)
+    assert app.run(["doctor", MODEL, "--json", "--api-key", "sk-wrong-key-1", *address]) == 1
+    assert "error / 错误:" in capsys.readouterr().err

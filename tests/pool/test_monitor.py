@@ -7,15 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
-from aiotokengate._cli.top import table
-from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.monitor import Monitor, read
 from aiotokengate.redis import RedisBackend
 from tests.support.redis_server import RedisServer
@@ -277,38 +273,3 @@ async def test_top_of_no_redis() -> None:
     assert status == 1
     assert "Redis does not answer at" in errors
     assert "secret" not in errors
-
-
-def test_the_table_fits_a_narrow_terminal() -> None:
-    """At 80 columns the bars go, and no word or number is cut."""
-    lane = LaneStatistics(
-        pattern="qwen3.6-max-preview*",
-        key="…#4f7cfe",
-        waiting=120,
-        in_flight=32,
-        admitted=12_345,
-        refused=3,
-        concurrency=32,
-        requests_per_minute=300,
-        tokens_per_minute=60_000,
-        requests_left=10,
-        tokens_left=5_000,
-        hold=12,
-        set_aside=None,
-    )
-    for wide, columns in ((True, 120), (False, 80)):
-        screen = StringIO()
-        Console(width=columns, file=screen).print(table([lane], wide=wide))
-        shown = screen.getvalue()
-        assert "…" not in shown.replace("…#4f7cfe", "", 1)
-        for text in (
-            "in flight",
-            "waiting",
-            "进行中",
-            "32/32",
-            "55,000/60,000",
-            "12345",
-            "refused",
-        ):
-            assert text in shown
-        assert ("█" in shown) == wide

@@ -19,18 +19,14 @@ from aiotokengate import (
     CallerError,
     Limits,
     Pool,
-    Retry,
-    ServerFailed,
     StatusError,
     TimedOut,
     Timeout,
     TokenGate,
-    TransportError,
     WireError,
 )
 from aiotokengate._http.uploads import Form, file_part
-from aiotokengate._wire.sse import ServerSentEvent
-from aiotokengate.testing import FakeGateway, Gate, Raw
+from aiotokengate.testing import FakeGateway, Raw
 
 PATH = "/v1/agent"
 TEXT = "你好，世界 🌏 " * 400
@@ -58,59 +54,6 @@ async def test_what_is_no_json_is_bytes(gateway: FakeGateway, gate: TokenGate) -
     assert await gate.request("GET", "/agent") == TEXT.encode()
 
 
-async def test_events(gateway: FakeGateway, gate: TokenGate) -> None:
-    data = "event: answer\ndata: 你好\n\n: PING\n\ndata: [DONE]\n\ndata: last".encode()
-    gateway.script(Raw(body=data).drip(1), path=PATH)
-    async with gate.request("POST", "/agent") as download:
-        assert (download.status, download.content_type) == (200, "text/event-stream")
-        events = [event async for event in download.events()]
-    assert [(event.event, event.data.decode()) for event in events] == [
-        ("answer", "你好"),
-        ("", "[DONE]"),
-        ("", "last"),
-    ]
-    assert download.request_id == gateway.requests[0].request_id
-
-
-@pytest.mark.parametrize(
-    ("body", "before"),
-    [
-        ('{"error":{"message":"坏了","code":502}}', 0),
-        (': PING\n\n{"error":{"message":"坏了","code":502}}', 0),
-        ('data: 1\n\ndata: 2\n\n{"error":{"message":"坏了","code":502}}\n', 2),
-    ],
-)
-async def test_a_bare_error_among_events(
-    gateway: FakeGateway, gate: TokenGate, body: str, before: int
-) -> None:
-    """What new-api writes when the upstream fails after the head was sent."""
-    seen: list[ServerSentEvent] = []
-    gateway.script(Raw(body=body.encode()).drip(7), path=PATH)
-    with pytest.raises(ServerFailed, match="坏了"):
-        async with gate.request("POST", "/agent", json={}) as download:
-            async for event in download.events():
-                seen += [event]
-    assert len(seen) == before
-    assert gate.pool.statistics().in_flight == 0
-
-
-async def test_json_in_place_of_events(gateway: FakeGateway, gate: TokenGate) -> None:
-    gateway.script(Raw(body=b'\n {"answer":\n "A"}\n').drip(3), path=PATH)
-    async with gate.request("POST", "/agent", json={}) as download:
-        (event,) = [event async for event in download.events()]
-    assert orjson.loads(event.data) == {"answer": "A"}
-
-
-async def test_bytes_as_they_come(gateway: FakeGateway, gate: TokenGate) -> None:
-    hold = Gate()
-    gateway.script(raw([b"one", hold, b"two"], BYTES), path=PATH)
-    async with gate.request("POST", "/agent") as download:
-        pieces = aiter(download)
-        assert await anext(pieces) == b"one"
-        hold.open()
-        assert b"".join([piece async for piece in pieces]) == b"two"
-
-
 async def test_beside_the_base_and_on_it(gateway: FakeGateway, gate: TokenGate) -> None:
     gateway.script(raw(b"1"), path="/suno/fetch/x")
     assert await gate.request("GET", "../suno/fetch/x") == 1
@@ -134,20 +77,6 @@ async def test_an_error_is_one_whatever_the_status(gateway: FakeGateway, gate: T
 async def test_json_that_is_none(gateway: FakeGateway, gate: TokenGate) -> None:
     gateway.script(raw(b"{"), path=PATH)
     with pytest.raises(WireError, match="expected JSON, got 1 bytes"):
-        await gate.request("POST", "/agent", json={})
-
-
-async def test_too_much(gateway: FakeGateway) -> None:
-    gateway.script(raw(b"x" * 5_000, BYTES), path=PATH)
-    key, url = gateway.api_key, gateway.base_url
-    async with TokenGate(api_key=key, base_url=url, max_reply_bytes=4_000) as gate:
-        with pytest.raises(WireError, match="at most 4000 bytes"):
-            await gate.request("POST", "/agent", json={})
-
-
-async def test_a_cut_is_an_error_and_not_an_end(gateway: FakeGateway, gate: TokenGate) -> None:
-    gateway.script(raw(b"half", BYTES, end="reset"), path=PATH)
-    with pytest.raises(TransportError):
         await gate.request("POST", "/agent", json={})
 
 
@@ -226,166 +155,7 @@ async def test_a_cancelled_reader_frees_its_place(gateway: FakeGateway, gate: To
         gc.enable()
 
 
-# --- files --------------------------------------------------------------------------------------
-
-
-def names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
-
-
-async def test_saved_whole(gateway: FakeGateway, gate: TokenGate, tmp_path: Path) -> None:
-    gateway.script(raw(TEXT.encode(), BYTES), path=PATH)
-    async with gate.request("GET", "/agent") as download:
-        path = await download.save(tmp_path / "文件.txt")
-    assert path.read_text("utf-8") == TEXT
-    assert names(tmp_path) == ["文件.txt"]
-
-
-class Ranges:
-    """A file that is cut after some bytes, each time it is asked for."""
-
-    def __init__(self, data: bytes, cuts: list[int], *, honest: bool = True) -> None:
-        self.data = data
-        self.cuts = cuts
-        self.honest = honest
-        self.asked: list[str | None] = []
-
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
-        asked = request.headers.get("Range")
-        self.asked.append(asked)
-        start = int(asked[6:-1]) if asked and self.honest else 0
-        data = self.data[start:]
-        headers = {**BYTES, "Content-Length": str(len(data))}
-        response = web.StreamResponse(status=206 if start else 200, headers=headers)
-        await response.prepare(request)
-        if not self.cuts:
-            await response.write(data)
-            return response
-        await response.write(data[: self.cuts.pop(0)])
-        assert request.transport is not None
-        request.transport.close()
-        return response
-
-
-async def test_a_cut_download_goes_on(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    file = Ranges(TEXT.encode(), [100, 50])
-    gateway.script(*[file] * 3, path=PATH)
-    async with gate.request("GET", "/agent") as download:
-        path = await download.save(tmp_path / "a")
-    assert path.read_text("utf-8") == TEXT
-    assert file.asked == [None, "bytes=100-", "bytes=150-"]
-
-
-async def test_a_server_without_ranges_begins_again(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    file = Ranges(TEXT.encode(), [100], honest=False)
-    gateway.script(*[file] * 2, path=PATH)
-    async with gate.request("GET", "/agent") as download:
-        path = await download.save(tmp_path / "a")
-    assert path.read_text("utf-8") == TEXT
-
-
-async def test_the_rest_is_of_the_same_file(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    """A file that was changed, or a wrong part of one, is fetched anew."""
-    asked: list[tuple[str | None, str | None]] = []
-
-    async def serve(request: web.Request) -> web.StreamResponse:
-        asked.append((request.headers.get("Range"), request.headers.get("If-Range")))
-        sent = TEXT.encode()
-        size, status, more = {
-            1: (100, 200, {"ETag": '"old"'}),
-            2: (len(sent), 206, {"ETag": '"new"', "Content-Range": f"bytes 100-{len(sent)}/1"}),
-            3: (200, 200, {"ETag": 'W/"new"', "Last-Modified": "Mon, 25 May 2026 10:34:44 GMT"}),
-            4: (len(sent), 206, {"Content-Range": f"bytes 100-{len(sent)}/{len(sent)}"}),
-        }.get(len(asked), (len(sent), 200, {}))
-        headers = {**BYTES, **more, "Content-Length": str(len(sent))}
-        response = web.StreamResponse(status=status, headers=headers)
-        await response.prepare(request)
-        await response.write(sent[:size])
-        if size < len(sent):
-            assert request.transport is not None
-            request.transport.close()
-        return response
-
-    gateway.script(*[serve] * 5, path=PATH)
-    async with gate.request("GET", "/agent") as download:
-        path = await download.save(tmp_path / "a")
-    assert path.read_text("utf-8") == TEXT
-    assert asked == [
-        (None, None),
-        ("bytes=100-", '"old"'),
-        (None, None),
-        ("bytes=200-", "Mon, 25 May 2026 10:34:44 GMT"),
-        (None, None),
-    ]
-
-
-async def test_a_rest_that_is_none_is_fetched_anew(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    """As from a server whose file has become shorter."""
-
-    async def refuse(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=416, headers={"Content-Range": "bytes */50"})
-
-    gateway.script(Ranges(TEXT.encode(), [100]), refuse, Ranges(b"short", []), path=PATH)
-    async with gate.request("GET", "/agent") as download:
-        path = await download.save(tmp_path / "a")
-    assert path.read_bytes() == b"short"
-
-
-async def test_a_part_that_was_asked_for_is_not_resumed(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    """Where a part begins is known to who asked for it alone."""
-    gateway.script(*[Ranges(TEXT.encode(), [20])] * 2, path=PATH)
-    options: Any = {"extra_headers": {"Range": "bytes=10-"}}
-    with pytest.raises(TransportError):
-        async with gate.request("GET", "/agent", **options) as download:
-            await download.save(tmp_path / "a")
-    assert names(tmp_path) == []
-
-
-async def test_beginning_anew_is_bounded(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    """A server without ranges that is cut at the same place each time is given up."""
-    file = Ranges(TEXT.encode(), [100] * 50, honest=False)
-    gateway.script(*[file] * 50, path=PATH)
-    with pytest.raises(TransportError):
-        async with gate.request("GET", "/agent") as download:
-            await download.save(tmp_path / "a")
-    assert len(file.asked) < 10
-
-
-@pytest.mark.parametrize("attempts", [1, 2, 4])
-async def test_a_resumed_download_counts(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path, attempts: int
-) -> None:
-    """Asking for the rest is an attempt like others, as long as nothing new comes."""
-    file = Ranges(TEXT.encode(), [100, *[0] * 50])
-    gateway.script(*[file] * 50, path=PATH)
-    with pytest.raises(TransportError):
-        async with gate.request("GET", "/agent", retry=Retry(attempts=attempts)) as download:
-            await download.save(tmp_path / "a")
-    assert len(file.asked) == attempts
-
-
-async def test_what_is_never_whole_is_no_file(
-    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
-) -> None:
-    (tmp_path / "a").write_text("old")
-    gateway.script(*[Ranges(TEXT.encode(), [0])] * 9, path=PATH)
-    with pytest.raises(TransportError):
-        async with gate.request("POST", "/agent", json={}) as download:
-            await download.save(tmp_path / "a")
-    assert names(tmp_path) == ["a"]
-    assert (tmp_path / "a").read_text() == "old"
+# --- elsewhere ----------------------------------------------------------------------------------
 
 
 @asynccontextmanager

@@ -1,6 +1,8 @@
 """How a body is pulled: who waits, what ends it, and what an end leaves."""
 
 import asyncio
+from math import inf
+from typing import Any
 
 import pytest
 
@@ -316,3 +318,43 @@ async def test_when_the_first_thinking_and_answer_came() -> None:
     timeline = receiver.timeline
     assert (timeline.first_reasoning, timeline.first_answer, timeline.done) == (1.0, 2.0, 2.0)
     assert receiver.alive_at == 2.0
+
+
+class Place:
+    """A place in a pool, which counts how often somebody reads; and a reader of nothing."""
+
+    touched = at = 0
+
+    def touch(self) -> None:
+        self.touched += 1
+
+
+async def test_its_place_learns_that_it_is_read() -> None:
+    place: Any = Place()
+    receiver = receiver_over([CHUNK])
+    receiver.hold = place
+    receiver.follow(place)
+    await receiver.pull()
+    assert place.touched == 2
+
+
+async def test_another_thread() -> None:
+    receiver = receiver_over([CHUNK])
+    with pytest.raises(CallerError, match="read in the event loop that opened it"):
+        await asyncio.to_thread(asyncio.run, receiver.pull())
+
+
+def test_another_loop_of_the_same_thread() -> None:
+    """It is told as soon as there is something to wait for."""
+
+    async def opened() -> tuple[Receiver, asyncio.Future[None]]:
+        receiver = receiver_over([Pause(inf)])
+        pulling = asyncio.ensure_future(receiver.pull())
+        await asyncio.sleep(0)
+        return receiver, pulling
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        receiver, pulling = first.run(opened())
+        with pytest.raises(CallerError, match="read in the event loop that opened it"):
+            second.run(receiver.pull())
+        assert not pulling.done()

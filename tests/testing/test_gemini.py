@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
+import orjson
 import pytest
 from google import genai
 from google.genai import errors, types
@@ -232,3 +234,75 @@ def parts_of(reply: types.GenerateContentResponse) -> list[types.Part]:
     content = reply.candidates[0].content
     assert content is not None
     return [part for part in content.parts or [] if part.text != ""]
+
+
+# --- by bare HTTP -------------------------------------------------------------------------------
+
+SAID: Any = {"role": "user", "parts": [{"text": "嗨"}]}
+CALLED: Any = {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}
+RESULT: Any = {"functionResponse": {"name": "f", "response": {"result": 1}}}
+
+
+async def asked(gateway: FakeGateway, model: str = MODEL, **body: Any) -> tuple[int, Any]:
+    """Return the status and the answer to a body that Google's package would not write."""
+    address = f"{gateway.base_url.removesuffix('/v1')}/v1beta/models/{model}:generateContent"
+    headers = {"x-goog-api-key": gateway.api_key}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(address, json={"contents": [SAID], **body}) as response,
+    ):
+        return response.status, await response.json()
+
+
+def declaring(**fields: Any) -> Any:
+    return [{"functionDeclarations": [{"name": "f", **fields}]}]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"contents": []}, "contents is not specified"),
+        ({"contents": [{"parts": [{"inlineData": {"data": "%"}}]}]}, "Base64 decoding failed"),
+        ({"contents": [{"parts": [{"inlineData": {"data": 7}}]}]}, "Base64 decoding failed"),
+        (
+            {"contents": [SAID, CALLED, {"parts": [RESULT, RESULT]}]},
+            "number of function response parts",
+        ),
+        (
+            {"contents": [CALLED, {"role": "user", "parts": [RESULT]}]},
+            "missing a thought_signature",
+        ),
+        (
+            {"tools": declaring(parameters={}, parametersJsonSchema={})},
+            "parameters_json_schema must not be set",
+        ),
+        (
+            {"generationConfig": {"responseSchema": {"type": "OBJECT"}}},
+            "only supported with response_mime_type",
+        ),
+    ],
+)
+async def test_what_google_refuses(gateway: FakeGateway, body: Any, message: str) -> None:
+    status, answer = await asked(gateway, **body)
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert message in answer["error"]["message"]
+
+
+async def test_any_json(gateway: FakeGateway) -> None:
+    config = {"responseMimeType": "application/json"}
+    status, answer = await asked(gateway, generationConfig=config)
+    assert status == 200
+    (part,) = [one for one in answer["candidates"][0]["content"]["parts"] if one.get("text")]
+    assert isinstance(orjson.loads(part["text"]), dict)
+
+
+async def test_ids_are_of_gemini_3_alone(gateway: FakeGateway) -> None:
+    """An older model names none; arguments may be scripted as text."""
+    calls = []
+    for model in (MODEL, "gemini-2.5-flash"):
+        gateway.script(ScriptedReply(tool_calls=[Call("f", '{"a":1}')]))
+        _, answer = await asked(gateway, model, tools=declaring())
+        parts = answer["candidates"][0]["content"]["parts"]
+        calls += [part["functionCall"] for part in parts if "functionCall" in part]
+    assert [call["args"] for call in calls] == [{"a": 1}, {"a": 1}]
+    assert ["id" in call for call in calls] == [True, False]

@@ -122,3 +122,15 @@ async def test_what_is_judged_is_flagged_by_its_marks(client: Client) -> None:
     (row,) = (await post(client, "/moderations", {"input": parts}))[1]["results"]
     assert row["category_applied_input_types"]["violence"] == ["text", "image"]
     assert row["category_applied_input_types"]["hate"] == ["text"]
+
+
+async def test_pictures_as_dashscope_words_them(client: Client) -> None:
+    address = f"{client.gateway.base_url.removesuffix('/v1')}/api/v1/services/aigc"
+    body = {"model": IMAGE, "parameters": {"n": 2}}
+    async with client.http.post(
+        f"{address}/multimodal-generation/generation", json=body
+    ) as response:
+        answer = await response.json()
+    assert answer["usage"]["image_count"] == len(answer["output"]["choices"]) == 2
+    (part,) = answer["output"]["choices"][0]["message"]["content"]
+    assert part["image"].startswith("data:image/png;base64,")

@@ -12,6 +12,7 @@ from anthropic import beta_async_tool
 from pydantic import BaseModel
 
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
+from aiotokengate.testing._messages import _thinking
 
 MODEL = "claude-sonnet-4.5"
 THINKING: Any = {"type": "enabled", "budget_tokens": 2048}
@@ -339,3 +340,29 @@ async def test_a_lost_thread_is_told_again_from_its_beginning(
     )
     again = await thread.send(*asked("还在吗？🙋"))
     assert "还在吗？🙋" in "".join(b.text for b in again.content if b.type == "text")
+
+
+async def test_a_forced_tool_is_called(client: anthropic.AsyncAnthropic) -> None:
+    message = await client.messages.create(
+        model=MODEL,
+        max_tokens=4000,
+        messages=asked(),
+        tools=TOOLS,
+        tool_choice={"type": "tool", "name": "weather"},
+    )
+    assert [block.type for block in message.content][-1] == "tool_use"
+    assert message.stop_reason == "tool_use"
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "thinking"),
+    [
+        (MODEL, None, {}),
+        (MODEL, THINKING, THINKING),
+        ("claude-opus-4-7-thinking", None, {"type": "adaptive", "display": "summarized"}),
+        ("claude-sonnet-4.5-thinking", None, {"type": "enabled", "budget_tokens": 3200}),
+        ("claude-sonnet-4.5-thinking", {"type": "disabled"}, {"type": "disabled"}),
+    ],
+)
+def test_a_name_may_ask_for_thinking(model: str, said: Any, thinking: Any) -> None:
+    assert _thinking({"model": model, "thinking": said, "max_tokens": 4000}) == thinking

@@ -5,10 +5,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 
 from aiotokengate import CallerError, TimedOut, Timeout, TokenGate
-from aiotokengate._cli.loop import new_runner, run_async
+from aiotokengate._cli.loop import new_runner
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 
 MODEL = "qwen3.6-max-preview"
@@ -35,14 +34,6 @@ async def silent(gateway: FakeGateway) -> None:
     async with TokenGate(api_key=gateway.api_key, base_url=gateway.base_url) as gate:
         with pytest.raises(TimedOut):
             await gate.chat(MODEL, "嗨", timeout=Timeout(first_event=0.1))
-
-
-async def kind_of_loop() -> type[asyncio.AbstractEventLoop]:
-    return type(asyncio.get_running_loop())
-
-
-def test_the_command_line_takes_it() -> None:
-    assert run_async(kind_of_loop()) is uvloop.Loop
 
 
 @pytest.mark.parametrize("use", [chatted, silent])
