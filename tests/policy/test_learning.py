@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
+from aiotokengate._policy.bucket import Bucket, Meter, Window
 from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.learning import START
 from aiotokengate._policy.limits import Limits
 from aiotokengate._wire.headers import Remaining
 
@@ -383,3 +386,102 @@ def test_a_pause_starts_slowly_again() -> None:
             lane.settle(each, now)
     enter_many(lane, now + 30, 9)
     assert lane.statistics(now + 30, "*").requests_per_minute == pytest.approx(before / 4, rel=0.1)
+
+
+# --- the curve ----------------------------------------------------------------------------------
+
+
+@attrs.define
+class Traffic:
+    """Callers who always have more to send, and a gateway with a limit that it does not tell."""
+
+    lane: Lane
+    limit: Meter
+    tokens: float = 0.0
+    costs: float = 1.0
+    now: float = NOW
+    let_in: list[float] = attrs.field(factory=list)
+    refused: list[float] = attrs.field(factory=list)
+
+    def flow(self, seconds: float) -> None:
+        """Let time pass; each call takes no time, and one that is refused comes again."""
+        end = self.now + seconds
+        while self.now < end:
+            while self.lane.queue.waiting < 40:
+                if self.lane.enter(ticket := Ticket(tokens=self.tokens), self.now):
+                    self.meet(ticket)
+            going, at = self.lane.admit(self.now)
+            for ticket in going:
+                self.meet(ticket)
+            self.now = min(end, max(at, self.now + 0.02))
+
+    def meet(self, ticket: Ticket) -> None:
+        """Have a call let in, or refused."""
+        if self.limit.room(self.now) >= self.costs:
+            self.limit.add(self.now, self.costs)
+            self.let_in.append(self.now)
+            self.lane.settle(ticket, self.now)
+        else:
+            self.refused.append(self.now)
+            self.lane.refuse(ticket, self.now)
+            self.lane.enter(ticket, self.now)
+
+    def rate(self, seconds: float) -> float:
+        """Return how many a minute were let in during the last seconds."""
+        return sum(at > self.now - seconds for at in self.let_in) * 60 / seconds
+
+
+@pytest.mark.parametrize("meter", [Bucket(300, NOW), Window(300)], ids=["bucket", "window"])
+def test_a_limit_that_nobody_tells_is_found_and_kept_to(meter: Meter) -> None:
+    traffic = Traffic(lane_of(), meter)
+    traffic.flow(600)
+    assert traffic.rate(240) == pytest.approx(300, rel=0.15)
+    assert len([at for at in traffic.refused if at > NOW + 360]) <= 0.02 * 300 * 4
+
+
+def test_a_limit_that_was_raised_is_found_again() -> None:
+    limit = Bucket(120, NOW)
+    traffic = Traffic(lane_of(), limit)
+    traffic.flow(240)
+    assert traffic.rate(60) < 130
+    limit.resize(traffic.now, 240)
+    traffic.flow(240)
+    assert traffic.rate(60) > 190
+
+
+def test_a_pace_of_tokens_is_learned_with_that_of_calls() -> None:
+    traffic = Traffic(lane_of(), Bucket(60_000, NOW), tokens=500, costs=500)
+    traffic.flow(420)
+    now = traffic.lane.statistics(traffic.now, "*")
+    assert now.requests_per_minute == pytest.approx(120, rel=0.2)
+    assert now.tokens_per_minute == pytest.approx(60_000, rel=0.2)
+    assert traffic.lane.wait(Ticket(tokens=500), traffic.now) > 0
+
+
+def test_a_pace_that_is_not_used_proves_nothing() -> None:
+    traffic = Traffic(lane_of(), Bucket(300, NOW))
+    traffic.flow(120)
+    lane, now = traffic.lane, traffic.now
+    for waiting in tuple(lane.queue):
+        lane.leave(waiting)
+    learned = lane.statistics(now, "*").requests_per_minute
+    for second in range(60, 180):
+        ticket = enter(lane, now + second)
+        assert ticket.stage == "admitted"
+        lane.settle(ticket, now + second)
+    assert lane.statistics(now + 180, "*").requests_per_minute == learned
+
+
+def test_slow_start_grows_by_what_is_used_and_answered() -> None:
+    lane, now = lane_of(), NOW
+    paces = [START]
+    waiting: list[Ticket] = []
+    for _ in range(600):
+        now += 0.01
+        waiting += enter_many(lane, now, 10)
+        for each in admitted(waiting):
+            lane.settle(each, now)
+        lane.admit(now)
+        paces.append((lane.statistics(now, "*").requests_per_minute or 0) / 60)
+    assert paces == sorted(paces)
+    assert paces[-1] > 50 * START
