@@ -34,6 +34,15 @@ def admitted(tickets: list[Ticket]) -> list[Ticket]:
     return [ticket for ticket in tickets if ticket.stage == "admitted"]
 
 
+def told(requests: float | None, tokens: float | None = None) -> Remaining:
+    return Remaining(
+        requests=requests,
+        requests_limit=None if requests is None else 600,
+        tokens=tokens,
+        tokens_limit=None if tokens is None else 60_000,
+    )
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 
@@ -173,33 +182,6 @@ def test_a_refusal_where_a_told_budget_is_used_up_teaches_nothing() -> None:
     assert now.hold == pytest.approx(1)
 
 
-# --- what counts --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("kind", ["bucket", "window"])
-@pytest.mark.parametrize("way", ["refuse", "crowd"])
-def test_what_was_refused_counts_as_a_request_and_costs_no_tokens(
-    way: str, kind: str, late: bool
-) -> None:
-    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000, kind=kind, learn=False)
-    for answered in (False, True):
-        ticket = Ticket(tokens=100, late=late)
-        lane.enter(ticket, NOW)
-        if answered:
-            lane.answered(ticket, NOW)
-        getattr(lane, way)(ticket, NOW)
-    now = lane.statistics(NOW, "*")
-    assert (now.requests_left, now.tokens_left, now.in_flight) == (58, 6_000, 0)
-
-
-def test_what_never_left_counts_nowhere() -> None:
-    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000)
-    lane.refund(enter(lane, NOW, tokens=100), NOW)
-    now = lane.statistics(NOW, "*")
-    assert (now.requests_left, now.tokens_left) == (60, 6_000)
-
-
 # --- waits that are named -----------------------------------------------------------------------
 
 
@@ -254,118 +236,6 @@ def test_a_refusal_for_the_number_in_flight_leaves_the_pace() -> None:
     lane.refuse(tickets[-1], NOW, crowded=True)
     now = lane.statistics(NOW, "*")
     assert (now.concurrency, now.requests_per_minute, now.hold) == (9, 6000, 1)
-
-
-# --- headers ------------------------------------------------------------------------------------
-
-
-def told(requests: float | None, tokens: float | None = None) -> Remaining:
-    return Remaining(
-        requests=requests,
-        requests_limit=None if requests is None else 600,
-        tokens=tokens,
-        tokens_limit=None if tokens is None else 60_000,
-    )
-
-
-def test_a_header_names_the_limit() -> None:
-    lane = lane_of()
-    ticket = enter(lane, NOW, tokens=100)
-    lane.answered(ticket, NOW)
-    lane.sync(ticket, NOW, told(599, 59_900))
-    now = lane.statistics(NOW, "*")
-    assert (now.requests_per_minute, now.tokens_per_minute) == (600, 60_000)
-    assert (now.requests_left, now.tokens_left) == (599, 59_900)
-    assert lane.counts_tokens
-
-
-@pytest.mark.parametrize("kind", ["bucket", "window"])
-def test_a_meter_knows_of_the_calls_in_flight_at_its_birth(kind: str) -> None:
-    lane = lane_of(kind=kind)
-    tickets = []
-    for _ in range(20):
-        ticket = Ticket(measure=lambda one: setattr(one, "tokens", 100.0))
-        assert lane.enter(ticket, NOW)
-        tickets.append(ticket)
-    lane.answered(tickets[0], NOW + 0.5)
-    lane.sync(tickets[0], NOW + 0.5, told(599, 59_900))  # as when the first one came
-    now = lane.statistics(NOW + 0.5, "*")
-    assert now.requests_left == pytest.approx(580, abs=6)
-    assert now.tokens_left == pytest.approx(58_000, abs=600)
-    for ticket in tickets[1:]:
-        lane.answered(ticket, NOW + 0.5)
-    for ticket in tickets:
-        lane.settle(ticket, NOW + 0.5, 100)
-    after = lane.statistics(NOW + 0.5, "*")
-    assert after.requests_left == pytest.approx(now.requests_left)
-    assert after.tokens_left == pytest.approx(now.tokens_left)
-
-
-def test_what_waits_is_measured_when_tokens_begin_to_matter() -> None:
-    lane = lane_of()
-    tickets = [Ticket(measure=lambda one: setattr(one, "tokens", 6_000.0)) for _ in range(60)]
-    for ticket in tickets:
-        lane.enter(ticket, NOW)
-    went = len(admitted(tickets))
-    lane.answered(tickets[0], NOW + 0.5)
-    lane.sync(tickets[0], NOW + 0.5, told(599, 54_000))
-    lane.admit(NOW + 0.5)
-    assert len(admitted(tickets)) == went - 1 > 10  # more than a minute's tokens had gone
-
-
-def test_answers_tell_of_our_own_calls_whenever_they_are_written() -> None:
-    lane = lane_of(requests_per_minute=600)
-    together = enter_many(lane, NOW, 300)
-    for ticket in together:  # each says what is left when all have come
-        lane.answered(ticket, NOW + 0.5)
-        lane.sync(ticket, NOW + 0.5, told(300))
-    assert lane.statistics(NOW + 0.5, "*").requests_left == 300
-
-
-def test_a_limit_that_is_told_replaces_the_pace_in_its_dimension() -> None:
-    lane = lane_of()
-    refused = enter(lane, NOW, tokens=100)
-    lane.refuse(refused, NOW)
-    assert (lane.statistics(NOW, "*").requests_per_minute or 0) < 200
-    probe = enter(lane, NOW + 1, tokens=100)
-    lane.answered(probe, NOW + 1)
-    lane.sync(probe, NOW + 1, told(590))
-    assert lane.statistics(NOW + 1, "*").requests_per_minute == 600
-    lane.sync(probe, NOW + 1, Remaining(requests=100, requests_limit=300))
-    assert lane.statistics(NOW + 1, "*").requests_per_minute == 300
-
-
-def test_a_limit_that_was_given_is_kept() -> None:
-    lane = lane_of(requests_per_minute=60)
-    ticket = enter(lane, NOW)
-    lane.answered(ticket, NOW)
-    lane.sync(ticket, NOW, told(500))
-    assert lane.statistics(NOW, "*").requests_per_minute == 60
-
-
-def test_what_others_use_is_taken_off_once() -> None:
-    lane = lane_of(requests_per_minute=600, tokens_per_minute=60_000)
-    first = enter(lane, NOW, tokens=100)
-    lane.answered(first, NOW)
-    lane.sync(first, NOW, told(599, 59_900))
-    # Ten that go together are all told of the same hundred that somebody else has used.
-    together = [enter(lane, NOW, tokens=100) for _ in range(10)]
-    for place, ticket in enumerate(together):
-        lane.answered(ticket, NOW)
-        left = 599 - 100 - (place + 1)
-        lane.sync(ticket, NOW, told(left, left * 100))
-    now = lane.statistics(NOW, "*")
-    assert now.requests_left == pytest.approx(489, abs=12)
-    assert now.tokens_left == pytest.approx(48_900, abs=1_200)
-
-
-def test_a_difference_in_counting_is_none() -> None:
-    lane = lane_of(requests_per_minute=600)
-    for _ in range(3):
-        ticket = enter(lane, NOW)
-        lane.answered(ticket, NOW)
-        lane.sync(ticket, NOW, told(lane.statistics(NOW, "*").requests_left or 0 - 1))
-    assert lane.statistics(NOW, "*").requests_left == 597
 
 
 # --- slow start ---------------------------------------------------------------------------------
