@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiotokengate import (
     StreamInterrupted,
     TokenGate,
 )
-from aiotokengate._calls.many import Outcomes
+from aiotokengate._calls.many import Outcomes, unfit
 from aiotokengate.testing import FakeGateway, Gate, ScriptedReply, VirtualClock, faults
 
 MODEL = "qwen3.6-plus"
@@ -292,3 +293,27 @@ def test_a_bound_that_is_none(number: Any) -> None:
     gate = TokenGate(api_key="sk-test")
     with pytest.raises(CallerError, match="expected at_once as a whole number from 1 up"):
         gate.map([], at_once=number)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"modell": MODEL, "messages": "hi"}, "is 'modell' meant as 'model'"),
+        ({"model": MODEL, "massages": "hi"}, "is 'massages' meant as 'messages'"),
+        ({}, "expected a dict with 'model' and 'messages', or a call made by chat"),
+        ([], "or a call made by chat.*, got list"),
+    ],
+)
+def test_what_is_no_request(request_: object, message: str) -> None:
+    """It is said what was expected, and what a misspelt name was meant as."""
+    assert re.search(message, unfit(request_).message)
+
+
+async def test_one_call_in_place_of_many(three: TokenGate) -> None:
+    """It is refused, and not forgotten: nothing warns of it afterwards."""
+
+    async def one() -> None:
+        """Be a coroutine."""
+
+    with pytest.raises(CallerError, match=r"expected an iterable of requests, got one coroutine"):
+        three.map(one())  # type: ignore[arg-type]

@@ -98,6 +98,38 @@ def test_another_limit(make: type[Window]) -> None:
     assert meter.room(0) == -10
 
 
+@pytest.mark.parametrize("make", METERS, ids=IDS)
+def test_the_gateway_has_counted_less(make: type[Window]) -> None:
+    """What it says is left is there at once, and never more than the limit."""
+    meter: Meter = make(60)
+    meter.add(0, 50)
+    meter.lift(0, 20)
+    assert meter.room(0) == 30
+    meter.lift(0, 1_000)
+    assert meter.room(0) == 60
+    assert meter.room(90) == 60
+
+
+def test_a_window_is_lifted_where_it_would_have_ended_first() -> None:
+    """So the rest ends no sooner; what corrects an earlier charge goes with it."""
+    window = Window(100)
+    window.add(0, 40)
+    window.add(10, 40)
+    window.refund(10, 10, 60)
+    window.lift(20, 35)
+    assert window.room(20) == 65
+    assert window.ready_at(20, 66) == 70
+    assert window.room(70) == 100
+
+
+def test_a_refund_of_a_bucket_that_counts_no_more() -> None:
+    """Nothing is given back twice."""
+    bucket = Bucket(60, 0.0)
+    bucket.add(0, 60)
+    bucket.refund(10, 30, 10)
+    assert bucket.room(10) == 10
+
+
 @given(
     limit=st.floats(1, 1e6),
     events=st.lists(st.tuples(st.floats(0, 30), st.floats(0.01, 0.4)), max_size=60),

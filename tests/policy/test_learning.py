@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
+from aiotokengate._policy.bucket import Bucket, Meter, Window
 from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.learning import START
 from aiotokengate._policy.limits import Limits
 from aiotokengate._wire.headers import Remaining
 
@@ -29,6 +32,15 @@ def enter_many(lane: Lane, now: float, count: int) -> list[Ticket]:
 
 def admitted(tickets: list[Ticket]) -> list[Ticket]:
     return [ticket for ticket in tickets if ticket.stage == "admitted"]
+
+
+def told(requests: float | None, tokens: float | None = None) -> Remaining:
+    return Remaining(
+        requests=requests,
+        requests_limit=None if requests is None else 600,
+        tokens=tokens,
+        tokens_limit=None if tokens is None else 60_000,
+    )
 
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -170,33 +182,6 @@ def test_a_refusal_where_a_told_budget_is_used_up_teaches_nothing() -> None:
     assert now.hold == pytest.approx(1)
 
 
-# --- what counts --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("kind", ["bucket", "window"])
-@pytest.mark.parametrize("way", ["refuse", "crowd"])
-def test_what_was_refused_counts_as_a_request_and_costs_no_tokens(
-    way: str, kind: str, late: bool
-) -> None:
-    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000, kind=kind, learn=False)
-    for answered in (False, True):
-        ticket = Ticket(tokens=100, late=late)
-        lane.enter(ticket, NOW)
-        if answered:
-            lane.answered(ticket, NOW)
-        getattr(lane, way)(ticket, NOW)
-    now = lane.statistics(NOW, "*")
-    assert (now.requests_left, now.tokens_left, now.in_flight) == (58, 6_000, 0)
-
-
-def test_what_never_left_counts_nowhere() -> None:
-    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000)
-    lane.refund(enter(lane, NOW, tokens=100), NOW)
-    now = lane.statistics(NOW, "*")
-    assert (now.requests_left, now.tokens_left) == (60, 6_000)
-
-
 # --- waits that are named -----------------------------------------------------------------------
 
 
@@ -253,118 +238,6 @@ def test_a_refusal_for_the_number_in_flight_leaves_the_pace() -> None:
     assert (now.concurrency, now.requests_per_minute, now.hold) == (9, 6000, 1)
 
 
-# --- headers ------------------------------------------------------------------------------------
-
-
-def told(requests: float | None, tokens: float | None = None) -> Remaining:
-    return Remaining(
-        requests=requests,
-        requests_limit=None if requests is None else 600,
-        tokens=tokens,
-        tokens_limit=None if tokens is None else 60_000,
-    )
-
-
-def test_a_header_names_the_limit() -> None:
-    lane = lane_of()
-    ticket = enter(lane, NOW, tokens=100)
-    lane.answered(ticket, NOW)
-    lane.sync(ticket, NOW, told(599, 59_900))
-    now = lane.statistics(NOW, "*")
-    assert (now.requests_per_minute, now.tokens_per_minute) == (600, 60_000)
-    assert (now.requests_left, now.tokens_left) == (599, 59_900)
-    assert lane.counts_tokens
-
-
-@pytest.mark.parametrize("kind", ["bucket", "window"])
-def test_a_meter_knows_of_the_calls_in_flight_at_its_birth(kind: str) -> None:
-    lane = lane_of(kind=kind)
-    tickets = []
-    for _ in range(20):
-        ticket = Ticket(measure=lambda one: setattr(one, "tokens", 100.0))
-        assert lane.enter(ticket, NOW)
-        tickets.append(ticket)
-    lane.answered(tickets[0], NOW + 0.5)
-    lane.sync(tickets[0], NOW + 0.5, told(599, 59_900))  # as when the first one came
-    now = lane.statistics(NOW + 0.5, "*")
-    assert now.requests_left == pytest.approx(580, abs=6)
-    assert now.tokens_left == pytest.approx(58_000, abs=600)
-    for ticket in tickets[1:]:
-        lane.answered(ticket, NOW + 0.5)
-    for ticket in tickets:
-        lane.settle(ticket, NOW + 0.5, 100)
-    after = lane.statistics(NOW + 0.5, "*")
-    assert after.requests_left == pytest.approx(now.requests_left)
-    assert after.tokens_left == pytest.approx(now.tokens_left)
-
-
-def test_what_waits_is_measured_when_tokens_begin_to_matter() -> None:
-    lane = lane_of()
-    tickets = [Ticket(measure=lambda one: setattr(one, "tokens", 6_000.0)) for _ in range(60)]
-    for ticket in tickets:
-        lane.enter(ticket, NOW)
-    went = len(admitted(tickets))
-    lane.answered(tickets[0], NOW + 0.5)
-    lane.sync(tickets[0], NOW + 0.5, told(599, 54_000))
-    lane.admit(NOW + 0.5)
-    assert len(admitted(tickets)) == went - 1 > 10  # more than a minute's tokens had gone
-
-
-def test_answers_tell_of_our_own_calls_whenever_they_are_written() -> None:
-    lane = lane_of(requests_per_minute=600)
-    together = enter_many(lane, NOW, 300)
-    for ticket in together:  # each says what is left when all have come
-        lane.answered(ticket, NOW + 0.5)
-        lane.sync(ticket, NOW + 0.5, told(300))
-    assert lane.statistics(NOW + 0.5, "*").requests_left == 300
-
-
-def test_a_limit_that_is_told_replaces_the_pace_in_its_dimension() -> None:
-    lane = lane_of()
-    refused = enter(lane, NOW, tokens=100)
-    lane.refuse(refused, NOW)
-    assert (lane.statistics(NOW, "*").requests_per_minute or 0) < 200
-    probe = enter(lane, NOW + 1, tokens=100)
-    lane.answered(probe, NOW + 1)
-    lane.sync(probe, NOW + 1, told(590))
-    assert lane.statistics(NOW + 1, "*").requests_per_minute == 600
-    lane.sync(probe, NOW + 1, Remaining(requests=100, requests_limit=300))
-    assert lane.statistics(NOW + 1, "*").requests_per_minute == 300
-
-
-def test_a_limit_that_was_given_is_kept() -> None:
-    lane = lane_of(requests_per_minute=60)
-    ticket = enter(lane, NOW)
-    lane.answered(ticket, NOW)
-    lane.sync(ticket, NOW, told(500))
-    assert lane.statistics(NOW, "*").requests_per_minute == 60
-
-
-def test_what_others_use_is_taken_off_once() -> None:
-    lane = lane_of(requests_per_minute=600, tokens_per_minute=60_000)
-    first = enter(lane, NOW, tokens=100)
-    lane.answered(first, NOW)
-    lane.sync(first, NOW, told(599, 59_900))
-    # Ten that go together are all told of the same hundred that somebody else has used.
-    together = [enter(lane, NOW, tokens=100) for _ in range(10)]
-    for place, ticket in enumerate(together):
-        lane.answered(ticket, NOW)
-        left = 599 - 100 - (place + 1)
-        lane.sync(ticket, NOW, told(left, left * 100))
-    now = lane.statistics(NOW, "*")
-    assert now.requests_left == pytest.approx(489, abs=12)
-    assert now.tokens_left == pytest.approx(48_900, abs=1_200)
-
-
-def test_a_difference_in_counting_is_none() -> None:
-    lane = lane_of(requests_per_minute=600)
-    for _ in range(3):
-        ticket = enter(lane, NOW)
-        lane.answered(ticket, NOW)
-        lane.sync(ticket, NOW, told(lane.statistics(NOW, "*").requests_left or 0 - 1))
-    assert lane.statistics(NOW, "*").requests_left == 597
-
-
 # --- slow start ---------------------------------------------------------------------------------
 
 
@@ -383,3 +256,102 @@ def test_a_pause_starts_slowly_again() -> None:
             lane.settle(each, now)
     enter_many(lane, now + 30, 9)
     assert lane.statistics(now + 30, "*").requests_per_minute == pytest.approx(before / 4, rel=0.1)
+
+
+# --- the curve ----------------------------------------------------------------------------------
+
+
+@attrs.define
+class Traffic:
+    """Callers who always have more to send, and a gateway with a limit that it does not tell."""
+
+    lane: Lane
+    limit: Meter
+    tokens: float = 0.0
+    costs: float = 1.0
+    now: float = NOW
+    let_in: list[float] = attrs.field(factory=list)
+    refused: list[float] = attrs.field(factory=list)
+
+    def flow(self, seconds: float) -> None:
+        """Let time pass; each call takes no time, and one that is refused comes again."""
+        end = self.now + seconds
+        while self.now < end:
+            while self.lane.queue.waiting < 40:
+                if self.lane.enter(ticket := Ticket(tokens=self.tokens), self.now):
+                    self.meet(ticket)
+            going, at = self.lane.admit(self.now)
+            for ticket in going:
+                self.meet(ticket)
+            self.now = min(end, max(at, self.now + 0.02))
+
+    def meet(self, ticket: Ticket) -> None:
+        """Have a call let in, or refused."""
+        if self.limit.room(self.now) >= self.costs:
+            self.limit.add(self.now, self.costs)
+            self.let_in.append(self.now)
+            self.lane.settle(ticket, self.now)
+        else:
+            self.refused.append(self.now)
+            self.lane.refuse(ticket, self.now)
+            self.lane.enter(ticket, self.now)
+
+    def rate(self, seconds: float) -> float:
+        """Return how many a minute were let in during the last seconds."""
+        return sum(at > self.now - seconds for at in self.let_in) * 60 / seconds
+
+
+@pytest.mark.parametrize("meter", [Bucket(300, NOW), Window(300)], ids=["bucket", "window"])
+def test_a_limit_that_nobody_tells_is_found_and_kept_to(meter: Meter) -> None:
+    traffic = Traffic(lane_of(), meter)
+    traffic.flow(600)
+    assert traffic.rate(240) == pytest.approx(300, rel=0.15)
+    assert len([at for at in traffic.refused if at > NOW + 360]) <= 0.02 * 300 * 4
+
+
+def test_a_limit_that_was_raised_is_found_again() -> None:
+    limit = Bucket(120, NOW)
+    traffic = Traffic(lane_of(), limit)
+    traffic.flow(240)
+    assert traffic.rate(60) < 130
+    limit.resize(traffic.now, 240)
+    traffic.flow(240)
+    assert traffic.rate(60) > 190
+
+
+def test_a_pace_of_tokens_is_learned_with_that_of_calls() -> None:
+    traffic = Traffic(lane_of(), Bucket(60_000, NOW), tokens=500, costs=500)
+    traffic.flow(420)
+    now = traffic.lane.statistics(traffic.now, "*")
+    assert now.requests_per_minute == pytest.approx(120, rel=0.2)
+    assert now.tokens_per_minute == pytest.approx(60_000, rel=0.2)
+    assert traffic.lane.wait(Ticket(tokens=500), traffic.now) > 0
+
+
+def test_a_pace_that_is_not_used_proves_nothing() -> None:
+    traffic = Traffic(lane_of(), Bucket(300, NOW))
+    traffic.flow(120)
+    lane, now = traffic.lane, traffic.now
+    for waiting in tuple(lane.queue):
+        lane.leave(waiting)
+    learned = lane.statistics(now, "*").requests_per_minute
+    for second in range(60, 180):
+        ticket = enter(lane, now + second)
+        assert ticket.stage == "admitted"
+        lane.settle(ticket, now + second)
+    assert lane.statistics(now + 180, "*").requests_per_minute == learned
+
+
+def test_slow_start_grows_by_what_is_used_and_answered() -> None:
+    lane, now = lane_of(), NOW
+    paces = [START]
+    waiting: list[Ticket] = []
+    for _ in range(600):
+        now += 0.01
+        waiting += enter_many(lane, now, 10)
+        for each in admitted(waiting):
+            lane.settle(each, now)
+        lane.admit(now)
+        paces.append((lane.statistics(now, "*").requests_per_minute or 0) / 60)
+    assert paces == sorted(paces)
+    assert paces[-1] > 50 * START

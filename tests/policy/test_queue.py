@@ -156,3 +156,27 @@ def test_users_are_forgotten_while_others_wait() -> None:
             take(queue)
     assert queue.waiting == 10
     assert len(queue._interactive._users) < 5_000
+
+
+def test_most_of_many_give_up() -> None:
+    """Those who are left keep their order, and what is kept of the others is bounded."""
+    queue: Queue[Place] = Queue()
+    places = [joined(queue) for _ in range(3_000)]
+    for place in places[5:]:
+        queue.leave(place)
+    assert len(queue._interactive._heap) <= 1024 + 2 * 5
+    assert list(queue) == places[:5]
+
+
+def test_who_was_refused_least_often() -> None:
+    """They take turns: the urgent before the bulk, and the first of equals."""
+    queue: Queue[Place] = Queue()
+    bulk = joined(queue, bulk=True)
+    often, first, second = (joined(queue, refusals=n) for n in (2, 1, 1))
+    assert queue.least_refused() is bulk
+    queue.leave(bulk)
+    assert queue.least_refused() is first
+    queue.leave(first)
+    assert queue.least_refused() is second
+    queue.leave(second)
+    assert queue.least_refused() is often

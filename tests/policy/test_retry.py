@@ -25,7 +25,6 @@ from aiotokengate import (
     WireError,
 )
 from aiotokengate._policy.retry import RetryBudget, named_hold, next_wait
-from aiotokengate._policy.timeouts import Timeout
 
 POLICY = Retry(attempts=5, max_wait=60)
 
@@ -200,21 +199,6 @@ def test_whether_empty_replies_are_tried_again_is_yes_or_no(empty: object) -> No
 def test_what_is_waited_by_default() -> None:
     """Three attempts, and a minute between them."""
     assert Retry() == Retry(attempts=3, max_wait=60.0, empty=False)
-
-
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, "3"], ids=repr)
-@pytest.mark.parametrize("name", ["connect", "first_event", "stall", "total", "after_finish"])
-def test_clocks_are_seconds(name: str, seconds: object) -> None:
-    """A clock has more than nothing, or is not there."""
-    message = rf"expected Timeout\({name}=\.\.\.\) in seconds above 0, or None; got {seconds!r}"
-    with pytest.raises(CallerError, match=message):
-        Timeout(**{name: seconds})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", ["connect", "first_event", "stall", "total"])
-def test_clocks_may_be_left_out(name: str) -> None:
-    """None is without limit."""
-    assert getattr(Timeout(**{name: None}), name) is None  # type: ignore[arg-type]
 
 
 def test_retries_stay_a_small_part_of_all_calls() -> None:

@@ -1,0 +1,417 @@
+"""One lane: who may go now, why the others wait, what counts, and what headers change."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from aiotokengate._policy.lanes import Lane, Ticket
+from aiotokengate._policy.limits import Limits
+from aiotokengate._policy.statistics import Because, Waiting
+from aiotokengate._wire.headers import Remaining
+
+NOW = 1000.0
+
+
+def lane_of(**given: Any) -> Lane:
+    return Lane(Limits(**given), NOW, lambda: 0.0)
+
+
+def enter(lane: Lane, now: float, tokens: float = 0.0) -> Ticket:
+    ticket = Ticket(tokens=tokens)
+    lane.enter(ticket, now)
+    return ticket
+
+
+def enter_many(lane: Lane, now: float, count: int) -> list[Ticket]:
+    return [enter(lane, now) for _ in range(count)]
+
+
+def admitted(tickets: list[Ticket]) -> list[Ticket]:
+    return [ticket for ticket in tickets if ticket.stage == "admitted"]
+
+
+def told(requests: float | None, tokens: float | None = None) -> Remaining:
+    return Remaining(
+        requests=requests,
+        requests_limit=None if requests is None else 600,
+        tokens=tokens,
+        tokens_limit=None if tokens is None else 60_000,
+    )
+
+
+# --- who waits, and why -------------------------------------------------------------------------
+
+
+def test_nobody_slips_past() -> None:
+    """A small call waits behind a large one, and goes as soon as that has gone."""
+    lane = lane_of(tokens_per_minute=60, learn=False)
+    lane.settle(enter(lane, NOW, 50), NOW)
+    large, small = enter(lane, NOW, 40), enter(lane, NOW, 1)
+    assert lane.admit(NOW) == ([], NOW + 30)
+    assert lane.admit(NOW + 30) == ([large], NOW + 31)
+    assert lane.admit(NOW + 31) == ([small], inf)
+
+
+def test_whoever_gives_up_is_passed_by() -> None:
+    """It has no place any more, and what it had not got is not taken."""
+    lane = lane_of(concurrency=1, learn=False)
+    first, second, third = enter_many(lane, NOW, 3)
+    lane.leave(second)
+    lane.settle(first, NOW)
+    assert lane.admit(NOW) == ([third], inf)
+    assert second.stage == "settled"
+
+
+@pytest.mark.parametrize(
+    ("given", "because", "position", "eta"),
+    [
+        ({"concurrency": 1}, "concurrency", 2, 8.0),
+        ({"requests_per_minute": 1}, "requests", 3, 170.0),
+        ({"tokens_per_minute": 60}, "tokens", 2, 60.0),
+    ],
+)
+def test_why_a_call_waits(
+    given: dict[str, Any], because: Because, position: int, eta: float
+) -> None:
+    """The gate that is shut for longest, and about until when."""
+    lane = lane_of(**given, learn=False)
+    lane.settle(enter(lane, NOW, 30), NOW)
+    lane._seconds = 4.0
+    enter(lane, NOW + 10, 40)
+    last = [enter(lane, NOW + 10, 30) for _ in range(2)][-1]
+    assert lane.waiting(last, NOW + 10) == Waiting(position, pytest.approx(eta), because)  # type: ignore[arg-type]
+    assert lane.wait(Ticket(tokens=30), NOW + 10) > eta
+
+
+def test_what_is_learned_is_a_reason_to_wait() -> None:
+    """Slow start lets two dozen go at once, and the others in its pace."""
+    lane = lane_of()
+    waiting = [one for one in enter_many(lane, NOW, 60) if one.stage == "waiting"]
+    why = lane.waiting(waiting[-1], NOW)
+    assert (why.position, why.because) == (len(waiting), "learning")
+    assert 0 < why.eta < 10
+
+
+def test_who_need_not_wait() -> None:
+    """A new call goes at once, while there is room for it and nobody before it."""
+    lane = lane_of(concurrency=1, learn=False)
+    assert lane.wait(Ticket(), NOW) == 0.0
+    enter(lane, NOW)
+    assert lane.wait(Ticket(), NOW) == inf  # nobody knows how long a call takes here
+
+
+def test_who_can_be_let_in_by_the_end_of_another_only() -> None:
+    """All that are in flight are in the way; time alone is in nobody's."""
+    places = lane_of(concurrency=2, learn=False)
+    enter_many(places, NOW, 2)
+    assert places.blocked_by(Ticket(), NOW) == 2
+    tokens = lane_of(tokens_per_minute=60, learn=False)
+    enter(tokens, NOW, 40)
+    assert tokens.blocked_by(Ticket(tokens=30), NOW) == 1
+    assert tokens.blocked_by(Ticket(tokens=20), NOW) == 0
+
+
+# --- refused, and again -------------------------------------------------------------------------
+
+
+def test_who_was_refused_lets_another_one_go_ahead() -> None:
+    """One that was refused less often, where the lane sends somebody to try."""
+    lane = lane_of()
+    refused = enter(lane, NOW)
+    lane.refuse(refused, NOW, 1.0, hinted=True)
+    lane.enter(refused, NOW)
+    assert (refused.stage, refused.refusals) == ("waiting", 1)
+    other = enter(lane, NOW)
+    assert lane.admit(NOW + 1)[0] == [other]
+    lane.settle(other, NOW + 1)
+    assert lane.admit(NOW + 2)[0] == [refused]
+
+
+def test_a_lane_that_learns_nothing_holds_for_what_is_named() -> None:
+    """And for nothing else."""
+    lane = lane_of(learn=False)
+    lane.refuse(enter(lane, NOW), NOW)
+    assert lane.hold_until == NOW
+    lane.refuse(enter(lane, NOW), NOW, 3.0)
+    assert lane.statistics(NOW + 1, "*").hold == 2
+    assert lane.refused == 2
+
+
+def test_a_refusal_that_names_the_number_in_flight() -> None:
+    """Bounds it at those that are left."""
+    lane = lane_of()
+    lane.refuse(enter_many(lane, NOW, 5)[0], NOW, crowded=True)
+    assert lane.statistics(NOW, "*").concurrency == 4
+
+
+def test_a_refusal_where_both_budgets_are_told_as_free() -> None:
+    """Is for the number in flight; where one is used up, for that."""
+    lane = lane_of()
+    first = enter(lane, NOW, 100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(599, 59_900))
+    lane.refuse(enter_many(lane, NOW, 4)[0], NOW)
+    assert lane.statistics(NOW, "*").concurrency == 4
+    later = NOW + 90
+    lane.sync(first, later, told(1, 59_900))
+    ahead = enter(lane, later)
+    lane.refuse(ahead, later + 0.1)
+    assert lane.statistics(later, "*").requests_per_minute == 600
+
+
+@pytest.mark.parametrize("requests", [599, None], ids=["requests free", "requests not told"])
+def test_a_refusal_where_the_tokens_are_used_up(requests: float | None) -> None:
+    """No more is left of them than would have been refused."""
+    lane = lane_of()
+    first = enter(lane, NOW, 100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(requests, 6_000))
+    second = enter(lane, NOW, 5_900)
+    lane.refuse(second, NOW)
+    assert lane.statistics(NOW, "*").tokens_left == pytest.approx(5_900, abs=101)
+    assert lane.statistics(NOW, "*").tokens_per_minute == 60_000
+
+
+def test_a_second_refusal_is_laid_to_the_limit_that_is_not_told() -> None:
+    """Those of calls that went together to the one that is; then the other one is learned."""
+    lane = lane_of()
+    first = enter(lane, NOW, 100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(3))
+    for ticket in [enter(lane, NOW, 100) for _ in range(2)]:
+        lane.refuse(ticket, NOW + 0.1, 0.0, hinted=True)
+    assert lane.statistics(NOW + 0.1, "*").tokens_per_minute is None
+    lane.refuse(enter(lane, NOW + 0.3, 100), NOW + 0.4)
+    assert lane.statistics(NOW + 0.4, "*").tokens_per_minute is not None
+    assert lane.statistics(NOW + 0.4, "*").requests_per_minute == 600
+
+
+def test_what_is_over_is_over() -> None:
+    """Nothing happens to a call twice, whoever says so once more."""
+    lane = lane_of(requests_per_minute=60, tokens_per_minute=600)
+    ticket = enter(lane, NOW, 10)
+    lane.answered(ticket, NOW)
+    lane.answered(ticket, NOW)
+    lane.settle(ticket, NOW)
+    before = lane.statistics(NOW, "*")
+    lane.settle(ticket, NOW)
+    lane.refund(ticket, NOW)
+    lane.refuse(ticket, NOW, 9.0)
+    lane.crowd(ticket, NOW)
+    lane.answered(ticket, NOW)
+    assert lane.statistics(NOW, "*") == before
+
+
+# --- what counts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+@pytest.mark.parametrize("way", ["refuse", "crowd"])
+def test_what_was_refused_counts_as_a_request_and_costs_no_tokens(
+    way: str, kind: str, late: bool
+) -> None:
+    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000, kind=kind, learn=False)
+    for answered in (False, True):
+        ticket = Ticket(tokens=100, late=late)
+        lane.enter(ticket, NOW)
+        if answered:
+            lane.answered(ticket, NOW)
+        getattr(lane, way)(ticket, NOW)
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left, now.in_flight) == (58, 6_000, 0)
+
+
+def test_what_never_left_counts_nowhere() -> None:
+    lane = lane_of(requests_per_minute=60, tokens_per_minute=6_000)
+    lane.refund(enter(lane, NOW, tokens=100), NOW)
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left) == (60, 6_000)
+
+
+@pytest.mark.parametrize(("cost", "left"), [(None, 500), (40, 560), (100, 500), (250, 350)])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_call_has_cost_takes_the_place_of_what_was_expected(
+    cost: float | None, left: float, late: bool
+) -> None:
+    """Whichever is more; and a reply that grew beyond it has reserved that already."""
+    lane = lane_of(tokens_per_minute=600, learn=False)
+    ticket = Ticket(tokens=100, late=late)
+    lane.enter(ticket, NOW)
+    lane.answered(ticket, NOW)
+    lane.settle(ticket, NOW, cost)
+    assert lane.statistics(NOW, "*").tokens_left == left
+
+
+@pytest.mark.parametrize(("late", "left"), [(True, 450), (False, 500)])
+def test_a_reply_that_grows_reserves_more(late: bool, left: float) -> None:
+    """Where its tokens count when they are known; else all were counted before it began."""
+    lane = lane_of(tokens_per_minute=600, learn=False)
+    ticket = Ticket(tokens=100, late=late)
+    lane.enter(ticket, NOW)
+    lane.answered(ticket, NOW)
+    for so_far in (50, 150, 120):
+        lane.true_up(ticket, so_far)
+    assert lane.statistics(NOW, "*").tokens_left == left
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_what_was_answered_and_never_counted_is_given_back(learn: bool) -> None:
+    """Its request and its tokens, as if it had not been."""
+    lane = lane_of(requests_per_minute=60, tokens_per_minute=600, learn=learn)
+    ticket = enter(lane, NOW, 100)
+    lane.answered(ticket, NOW)
+    lane.refund(ticket, NOW)
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left, now.in_flight) == (60, 600, 0)
+
+
+@pytest.mark.parametrize("given", [{"requests_per_minute": 60, "tokens_per_minute": 600}, {}])
+def test_a_successor_knows_what_was_used_and_none_of_the_calls(given: dict[str, Any]) -> None:
+    """What was on its way counts, since what became of it can't be known any more."""
+    lane = lane_of(**given)
+    lane.refuse(enter(lane, NOW, 10), NOW, 5.0, hinted=True)
+    enter_many(lane, NOW + 5, 3)
+    after = lane.successor(NOW + 5)
+    now = after.statistics(NOW + 5, "*")
+    assert (now.admitted, now.refused, now.in_flight, now.waiting) == (lane.admitted, 1, 0, 0)
+    assert now.requests_left == (60 - lane.in_flight if given else None)
+    assert after.hold_until == NOW + 5
+    assert lane.learner is None
+
+
+# --- headers ------------------------------------------------------------------------------------
+
+
+def test_a_header_names_the_limit() -> None:
+    lane = lane_of()
+    ticket = enter(lane, NOW, tokens=100)
+    lane.answered(ticket, NOW)
+    lane.sync(ticket, NOW, told(599, 59_900))
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_per_minute, now.tokens_per_minute) == (600, 60_000)
+    assert (now.requests_left, now.tokens_left) == (599, 59_900)
+    assert lane.counts_tokens
+
+
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+def test_a_meter_knows_of_the_calls_in_flight_at_its_birth(kind: str) -> None:
+    lane = lane_of(kind=kind)
+    tickets = []
+    for _ in range(20):
+        ticket = Ticket(measure=lambda one: setattr(one, "tokens", 100.0))
+        assert lane.enter(ticket, NOW)
+        tickets.append(ticket)
+    lane.answered(tickets[0], NOW + 0.5)
+    lane.sync(tickets[0], NOW + 0.5, told(599, 59_900))  # as when the first one came
+    now = lane.statistics(NOW + 0.5, "*")
+    assert now.requests_left == pytest.approx(580, abs=6)
+    assert now.tokens_left == pytest.approx(58_000, abs=600)
+    for ticket in tickets[1:]:
+        lane.answered(ticket, NOW + 0.5)
+    for ticket in tickets:
+        lane.settle(ticket, NOW + 0.5, 100)
+    after = lane.statistics(NOW + 0.5, "*")
+    assert after.requests_left == pytest.approx(now.requests_left)
+    assert after.tokens_left == pytest.approx(now.tokens_left)
+
+
+def test_what_waits_is_measured_when_tokens_begin_to_matter() -> None:
+    lane = lane_of()
+    tickets = [Ticket(measure=lambda one: setattr(one, "tokens", 6_000.0)) for _ in range(60)]
+    for ticket in tickets:
+        lane.enter(ticket, NOW)
+    went = len(admitted(tickets))
+    lane.answered(tickets[0], NOW + 0.5)
+    lane.sync(tickets[0], NOW + 0.5, told(599, 54_000))
+    lane.admit(NOW + 0.5)
+    assert len(admitted(tickets)) == went - 1 > 10  # more than a minute's tokens had gone
+
+
+def test_answers_tell_of_our_own_calls_whenever_they_are_written() -> None:
+    lane = lane_of(requests_per_minute=600)
+    together = enter_many(lane, NOW, 300)
+    for ticket in together:  # each says what is left when all have come
+        lane.answered(ticket, NOW + 0.5)
+        lane.sync(ticket, NOW + 0.5, told(300))
+    assert lane.statistics(NOW + 0.5, "*").requests_left == 300
+
+
+def test_a_limit_that_is_told_replaces_the_pace_in_its_dimension() -> None:
+    lane = lane_of()
+    refused = enter(lane, NOW, tokens=100)
+    lane.refuse(refused, NOW)
+    assert (lane.statistics(NOW, "*").requests_per_minute or 0) < 200
+    probe = enter(lane, NOW + 1, tokens=100)
+    lane.answered(probe, NOW + 1)
+    lane.sync(probe, NOW + 1, told(590))
+    assert lane.statistics(NOW + 1, "*").requests_per_minute == 600
+    lane.sync(probe, NOW + 1, Remaining(requests=100, requests_limit=300))
+    assert lane.statistics(NOW + 1, "*").requests_per_minute == 300
+
+
+def test_a_limit_that_was_given_is_kept() -> None:
+    lane = lane_of(requests_per_minute=60)
+    ticket = enter(lane, NOW)
+    lane.answered(ticket, NOW)
+    lane.sync(ticket, NOW, told(500))
+    assert lane.statistics(NOW, "*").requests_per_minute == 60
+
+
+def test_what_others_use_is_taken_off_once() -> None:
+    lane = lane_of(requests_per_minute=600, tokens_per_minute=60_000)
+    first = enter(lane, NOW, tokens=100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(599, 59_900))
+    # Ten that go together are all told of the same hundred that somebody else has used.
+    together = [enter(lane, NOW, tokens=100) for _ in range(10)]
+    for place, ticket in enumerate(together):
+        lane.answered(ticket, NOW)
+        left = 599 - 100 - (place + 1)
+        lane.sync(ticket, NOW, told(left, left * 100))
+    now = lane.statistics(NOW, "*")
+    assert now.requests_left == pytest.approx(489, abs=12)
+    assert now.tokens_left == pytest.approx(48_900, abs=1_200)
+
+
+def test_a_difference_in_counting_is_none() -> None:
+    lane = lane_of(requests_per_minute=600)
+    for _ in range(3):
+        ticket = enter(lane, NOW)
+        lane.answered(ticket, NOW)
+        lane.sync(ticket, NOW, told(lane.statistics(NOW, "*").requests_left or 0 - 1))
+    assert lane.statistics(NOW, "*").requests_left == 597
+
+
+def test_a_limit_of_tokens_that_changes() -> None:
+    """What the gateway says now is in force now."""
+    lane = lane_of()
+    ticket = enter(lane, NOW, 100)
+    lane.answered(ticket, NOW)
+    lane.sync(ticket, NOW, told(None, 59_900))
+    lane.sync(ticket, NOW, Remaining(tokens=29_900, tokens_limit=30_000))
+    now = lane.statistics(NOW, "*")
+    assert (now.tokens_per_minute, now.requests_left) == (30_000, None)
+
+
+def test_headers_without_a_limit_begin_nothing() -> None:
+    """What is left of an unknown limit is no limit."""
+    lane = lane_of()
+    ticket = enter(lane, NOW)
+    lane.answered(ticket, NOW)
+    lane.sync(ticket, NOW, Remaining(requests=5, tokens=5))
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left) == (None, None)
+
+
+def test_headers_of_a_lane_that_learns_nothing() -> None:
+    """Take off what others have used, and name no limit."""
+    lane = lane_of(requests_per_minute=600, learn=False)
+    ticket = enter(lane, NOW)
+    lane.answered(ticket, NOW)
+    lane.sync(ticket, NOW, told(400, 5_000))
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left) == (400, None)
