@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aiotokengate import CallerError, Retry, Timeout
-from aiotokengate._http.transport import HttpRequest
+from aiotokengate._calls.request import HttpRequest
 from aiotokengate._resources.options import (
     Defaults,
     Options,
@@ -82,9 +82,9 @@ def test_a_name_that_a_method_does_not_have() -> None:
 
 
 def test_options_are_told_apart_from_parameters() -> None:
-    params = {"seed": 3, "size": None, "priority": "batch", "extra_body": {"a": 1}}
+    params = {"seed": 3, "size": None, "priority": "bulk", "extra_body": {"a": 1}}
     options, rest, body = parted_options(params, ("seed", "size"))
-    assert (options.priority, rest, body) == ("batch", {"seed": 3}, {"a": 1})
+    assert (options.priority, rest, body) == ("bulk", {"seed": 3}, {"a": 1})
     assert parted_options({}, ())[2] == {}
 
 
