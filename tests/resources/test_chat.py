@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from aiotokengate import CallerError, Message, TokenGate
+from aiotokengate import BadRequest, CallerError, Message, TokenGate
 from aiotokengate._resources.chat import check_turn, message_list
-from aiotokengate.testing import FakeGateway, ScriptedReply
+from aiotokengate._resources.structured import tool_of
+from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 from aiotokengate.types import ChatParams
 
 USER = {"role": "user", "content": "你好 👋"}
@@ -90,6 +91,12 @@ def test_what_a_check_says(gate: TokenGate) -> None:
     (note,) = gate.check("grok-4", "你好", reasoning="off")
     assert note == "reasoning='off': it always thinks"
     assert gate.check("m", "你好", tools=[{"type": "function", "function": {"name": "f"}}]) == ()
+
+    def clock() -> str:
+        """Return the time."""
+        return "12:00"
+
+    assert gate.check("m", "你好", tools=[clock, tool_of(clock)]) == ()
     with pytest.raises(CallerError, match="expected no 'timeout' here"):
         gate.check("m", "你好", timeout=None)  # type: ignore[call-arg]
     with pytest.raises(CallerError, match="expected protocol as one of"):
@@ -107,3 +114,16 @@ def test_the_options_of_a_turn_are_checked_before_the_first() -> None:
     ):
         with pytest.raises(CallerError, match=message):
             check_turn("a run", options, known)
+
+
+async def test_an_error_does_not_repeat_the_prompt(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Whichever part of it the gateway sends back."""
+    parts = [
+        {"type": "text", "text": "第一段机密内容"},
+        {"type": "text", "text": "第二段机密内容"},
+    ]
+    body = '{"error":{"message":"bad: 第二段机密内容","type":"invalid_request_error"}}'
+    gateway.script(Raw(400, body.encode(), headers={"Content-Type": "application/json"}))
+    with pytest.raises(BadRequest) as caught:
+        await gate.chat("m", [{"role": "user", "content": parts, "weight": 1}])
+    assert "第二段机密内容" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -445,3 +446,13 @@ async def test_a_history_that_was_recorded_would_be_taken(
         again = gate.conversation(stored=talk.to_json(), reasoning="low", max_tokens=9_000)
         await again.say("谢谢")
         assert gate.check(model, again.messages[:-1], reasoning="low") == ()
+
+
+def test_a_copy_goes_on_by_itself(gate: TokenGate) -> None:
+    talk = gate.conversation("m", system="简短")
+    talk.messages.append({"role": "user", "content": "嗨"})
+    for twin in (copy.copy(talk), copy.deepcopy(talk)):
+        twin.messages.append({"role": "user", "content": "你好"})
+        assert len(twin.messages) == len(talk.messages) + 1
+    assert copy.copy(talk).messages[0] is talk.messages[0]
+    assert copy.deepcopy([talk, talk])[0].messages[0] is not talk.messages[0]

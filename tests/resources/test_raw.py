@@ -95,6 +95,8 @@ async def test_silence_is_bounded(gateway: FakeGateway, gate: TokenGate) -> None
 async def test_wrong_arguments(gate: TokenGate) -> None:
     with pytest.raises(CallerError, match="expected a method as one of GET, POST"):
         gate.request("FETCH", "/x")  # type: ignore[arg-type]
+    with pytest.raises(CallerError, match="expected costly as True or False, got int"):
+        gate.request("GET", "/x", costly=1)  # type: ignore[arg-type]
     with pytest.raises(CallerError, match="expected a path such as '/rerank'"):
         gate.request("GET", "x")
     with pytest.raises(CallerError, match="a is nan, expected a finite number"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
 import sys
@@ -18,14 +17,12 @@ import pytest
 from aiotokengate import (
     AnswerDelta,
     CallerError,
-    ReasoningDelta,
     ResponseInvalid,
     StreamInterrupted,
     TokenGate,
 )
-from aiotokengate._resources.structured import shape_of, tool_of
-from aiotokengate._resources.tools import ToolOutcome
-from aiotokengate.testing import Call, FakeGateway, ScriptedReply
+from aiotokengate._resources.structured import result_text, shape_of, tool_of
+from aiotokengate.testing import FakeGateway, ScriptedReply
 
 QWEN, GPT, DEEPSEEK = "qwen3.6-plus", "gpt-5.2", "deepseek-v4-pro"
 
@@ -235,22 +232,12 @@ async def weather(city: str, days: int = 1, *, unit: Literal["C", "F"] = "C") ->
     return {"city": city, "days": days, unit: 21}
 
 
-def clock() -> str:
-    """Return the time."""
-    return f"12:00 {threading.current_thread() is threading.main_thread()}"
-
-
-def broken(why: str) -> None:
-    """Fail."""
-    raise ValueError(why)
-
-
 def test_a_function_is_a_tool() -> None:
     assert tool_of(weather).to_dict() == {
         "type": "function",
         "function": {
             "name": "weather",
-            "description": "Give the weather of a city.",
+            "description": "Return the weather of a city.",
             "parameters": {
                 "type": "object",
                 "properties": {
@@ -283,145 +270,44 @@ def test_functions_that_are_none() -> None:
         tool_of(functools.partial(weather))
 
 
-async def test_a_run(gateway: FakeGateway, gate: TokenGate) -> None:
-    gateway.script(
-        ScriptedReply(
-            reasoning="查一下",
-            tool_calls=[
-                Call("weather", {"city": "北京"}, id="a"),
-                Call("clock", {}, id="b"),
-                Call("broken", {"why": "坏了 💥"}, id="c"),
-                Call("weather", {"city": 7}, id="d"),
-                Call("nowhere", {}, id="e"),
-            ],
-        ),
-        ScriptedReply(answer="21 °C ☀️"),
-    )
-    run = await gate.run_tools(DEEPSEEK, "北京天气？", [weather, clock, broken])
-    assert run.reply.answer == "21 °C ☀️"
-    assert len(run.replies) == 2
-    assert [outcome.text for outcome in run.outcomes] == [
-        '{"city":"北京","days":1,"C":21}',
-        "12:00 False",
-        "Error: ValueError: 坏了 💥",
-        "Error in the arguments: Expected `str`, got `int` - at `$.city`",
-        "Error: there is no tool 'nowhere', there are: weather, clock, broken",
-    ]
-    assert isinstance(run.outcomes[2].error, ValueError)
-    history = gateway.requests[1].json["messages"]
-    assert [message["role"] for message in history] == ["user", "assistant", *["tool"] * 5]
-    # DeepSeek refuses the next turn without it.
-    assert history[1]["reasoning_content"] == "查一下"
-    assert [message["tool_call_id"] for message in history[2:]] == list("abcde")
-    assert run.messages[-1]["content"] == "21 °C ☀️"
+def test_arguments_of_a_tool_are_checked_and_filled_in() -> None:
+    tool = tool_of(weather)
+    assert tool.arguments({"city": "北京"}) == {"city": "北京", "days": 1, "unit": "C"}
+    with pytest.raises(ResponseInvalid, match="Expected `int`"):
+        tool.arguments({"city": "北京", "days": "2"})
 
 
-async def test_a_run_as_it_goes(gateway: FakeGateway, gate: TokenGate) -> None:
-    gateway.script(
-        ScriptedReply(reasoning="想", tool_calls=[Call("clock", {})]),
-        ScriptedReply(answer="十二点"),
-    )
-    run = gate.run_tools(QWEN, "几点？", [clock])
-    seen = [step async for step in run]
-    kinds = [type(step) for step in seen]
-    assert kinds[0] is ReasoningDelta
-    place = kinds.index(ToolOutcome)
-    assert "".join(s.text for s in seen[place:] if isinstance(s, AnswerDelta)) == "十二点"
-    assert run.result is not None
-    assert run.result.reply.answer == "十二点"
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [("好", "好"), ({"a": 1}, '{"a":1}'), (CityModel(name="北京"), '{"name":"北京","people":0}')],
+)
+def test_what_a_function_returned_is_told(result: object, text: str) -> None:
+    assert result_text(result) == text
 
 
-async def test_rounds_are_bounded(gateway: FakeGateway, gate: TokenGate) -> None:
-    gateway.script(*[ScriptedReply(tool_calls=[Call("clock", {})])] * 3)
-    run = await gate.run_tools(QWEN, "几点？", [clock], rounds=2)
-    assert (len(run.replies), len(run.outcomes)) == (3, 2)
-    assert run.reply.tool_calls
+def test_type_hints_that_cannot_be_read() -> None:
+    def unknown(a: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(CallerError, match=r"type hints of unknown\(\) that can be read"):
+        tool_of(unknown)
 
 
-async def test_a_call_that_was_cut_never_runs(gateway: FakeGateway, gate: TokenGate) -> None:
-    cut = ScriptedReply(tool_calls=[Call("broken", '{"why": "x')], finish_reason="length")
-    gateway.script(cut)
-    run = await gate.run_tools(QWEN, "？", [broken])
-    assert run.outcomes == ()
-    assert run.reply.finish_reason == "length"
+def test_a_docstring_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "docstring_parser", None)
+    with pytest.raises(CallerError, match="pip install"):
+        tool_of(weather)
 
 
-async def test_calls_run_side_by_side_within_the_bound(
-    gateway: FakeGateway, gate: TokenGate
-) -> None:
-    running = most = 0
-    both = asyncio.Event()
+def test_a_description_of_the_type_stands() -> None:
+    def by(city: Annotated[str, msgspec.Meta(description="from the type")]) -> None:
+        """Do it.
 
-    async def pair() -> None:
-        """Wait for another."""
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        if running == 2:
-            both.set()
-        await both.wait()
-        running -= 1
+        Args:
+            city: from the docstring
+            other: is no parameter
+        """
 
-    gateway.script(ScriptedReply(tool_calls=[Call("pair", {})] * 5), ScriptedReply(answer="好"))
-    run = await gate.run_tools(QWEN, "？", [pair], at_once=2)
-    assert (len(run.outcomes), most) == (5, 2)
-
-
-async def test_a_function_that_hangs_is_bounded_and_a_run_can_be_cancelled(
-    gateway: FakeGateway, gate: TokenGate
-) -> None:
-    begun = asyncio.Event()
-    ended: list[str] = []
-
-    async def hang() -> None:
-        """Never return."""
-        begun.set()
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            ended.append("hang")
-
-    gateway.script(ScriptedReply(tool_calls=[Call("hang", {})]), ScriptedReply(answer="好"))
-    run = await gate.run_tools(QWEN, "？", [hang], tool_timeout=0.05)
-    assert isinstance(run.outcomes[0].error, TimeoutError)
-    assert run.outcomes[0].text == "Error: TimeoutError: it took longer than 0.05 s"
-    begun.clear()
-    gateway.script(ScriptedReply(tool_calls=[Call("hang", {})]))
-
-    async def whole() -> None:
-        await gate.run_tools(QWEN, "？", [hang])
-
-    task = asyncio.create_task(whole())
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert ended == ["hang", "hang"]
-    assert gate.pool.statistics().in_flight == 0
-
-
-async def test_an_error_of_the_function_is_not_one_of_its_arguments(
-    gateway: FakeGateway, gate: TokenGate
-) -> None:
-    async def ask() -> None:
-        """Use the library wrongly."""
-        await gate.chat("", "你好")
-
-    gateway.script(ScriptedReply(tool_calls=[Call("ask", {})]), ScriptedReply(answer="好"))
-    run = await gate.run_tools(QWEN, "？", [ask])
-    assert run.outcomes[0].text.startswith("Error: CallerError: expected the name of a model")
-
-
-async def test_wrong_arguments_of_a_run(gate: TokenGate) -> None:
-    with pytest.raises(
-        CallerError, match="expected tools as a list of functions, got an empty one"
-    ):
-        gate.run_tools(QWEN, "？", [])
-    with pytest.raises(CallerError, match="got 'clock' twice"):
-        gate.run_tools(QWEN, "？", [clock, clock])
-    with pytest.raises(CallerError, match="expected rounds as a whole number from 1 up, got 0"):
-        gate.run_tools(QWEN, "？", [clock], rounds=0)
-    with pytest.raises(CallerError, match="expected tool_timeout in seconds above 0"):
-        gate.run_tools(QWEN, "？", [clock], tool_timeout=-1)
-    with pytest.raises(CallerError, match=r"expected tools\[0\] as a function or a dict, got int"):
-        gate.chat(QWEN, "？", tools=[7])  # type: ignore[list-item]
+    assert tool_of(by).to_dict()["function"]["parameters"]["properties"]["city"] == {
+        "type": "string",
+        "description": "from the type",
+    }

@@ -4,8 +4,16 @@ from typing import Any
 
 import pytest
 
-from aiotokengate import BadRequest, CallerError, TokenGate, WireError
-from aiotokengate._resources.tasks import check_numbers, check_text, system_name
+from aiotokengate import BadRequest, CallerError, Retry, Timeout, TokenGate, WireError
+from aiotokengate._resources.options import Defaults
+from aiotokengate._resources.tasks import (
+    BLOCKING_SECONDS,
+    check_numbers,
+    check_text,
+    patient,
+    system_name,
+)
+from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import FakeGateway, Raw
 from tests.support.media import answer, typed
 
@@ -28,6 +36,20 @@ def test_a_text_is_checked() -> None:
             check_text("prompt", text)
     with pytest.raises(CallerError, match="expected prompt of at most 1 characters, got 2"):
         check_text("prompt", "猫狗", 1)
+
+
+def test_timeouts_of_a_request_that_the_result_may_answer() -> None:
+    """They are longer than usual, unless the caller has said how long, or usual is longer."""
+    own, longest = Timeout(stall=1), Timeout(stall=10 * BLOCKING_SECONDS, first_event=None)
+
+    def defaults(timeout: Timeout) -> Defaults:
+        return Defaults(timeout, Retry(), {}, CATALOGUE)
+
+    assert patient(own, defaults(longest)) is own
+    found = patient(None, defaults(own))
+    assert (found.stall, found.total) == (BLOCKING_SECONDS, own.total)
+    found = patient(None, defaults(longest))
+    assert (found.stall, found.first_event) == (longest.stall, None)
 
 
 @pytest.mark.parametrize("odd", [-1, "x", True, [], 2, float("nan")])

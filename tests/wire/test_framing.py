@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from aiotokengate._wire.framing import END, LOST, frames_in
+from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._wire.framing import END, LOST, Framing, frames_in
+from aiotokengate._wire.protocols import find_protocol
+from aiotokengate._wire.transcript import Transcript
 from aiotokengate.errors import (
     BadRequest,
     Overloaded,
@@ -21,6 +24,7 @@ from aiotokengate.errors import (
     TokenGateError,
     WireError,
 )
+from aiotokengate.types import UnknownDelta
 from tests.support.streams import (
     DONE,
     PROTOCOLS,
@@ -631,3 +635,77 @@ def test_plain_json_for_a_stream() -> None:
     assert (found.status, found.answer) == ("complete", "好")
     error = same_however_cut("chat", written(ERROR).encode())
     assert isinstance(error.cause, Overloaded)
+
+
+# --- bounds -------------------------------------------------------------------------------------
+
+
+def framed(protocol: str, *pieces: bytes, most: int = 1 << 20) -> Framing:
+    framing = Framing(
+        find_protocol(protocol).decoder(DIALECTS["qwen"], Transcript()), {}, most=most
+    )
+    for piece in pieces:
+        framing.feed(piece)
+    framing.close()
+    return framing
+
+
+def test_a_reply_that_is_larger_than_allowed() -> None:
+    failure = framed("chat", b"data: {", b" " * 100, most=50).failure
+    assert isinstance(failure, WireError)
+    assert failure.message.startswith("expected a reply of at most 50 bytes")
+
+
+def test_a_byte_order_mark_that_is_cut() -> None:
+    data = b"\xef\xbb\xbf" + body([CHUNK, STOP, DONE])
+    assert same_however_cut("chat", data).answer == "好"
+
+
+@pytest.mark.parametrize("text", ["[" * 3_000 + "]" * 3_000, '{"a":' * 3_000 + "1" + "}" * 3_000])
+def test_a_body_that_is_nested_too_deeply(text: str) -> None:
+    cause = read("chat", [text.encode()]).cause
+    assert isinstance(cause, WireError)
+    assert "bytes that are not one" in cause.message
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("[7]", "list"), ('{"b":1,"a":2}', "object with the keys a, b"), ("{}", "keys -")],
+)
+def test_a_body_that_is_other_json(text: str, name: str) -> None:
+    failure = framed("chat", text.encode()).failure
+    assert isinstance(failure, WireError)
+    assert failure.message.startswith("expected a reply, got a JSON ")
+    assert failure.message.endswith(name)
+
+
+def test_an_event_without_a_type_where_each_has_one() -> None:
+    log = framed("messages", b'data: {"a":1}\n\n').log
+    assert [log.delta(at) for at in range(len(log))] == [
+        UnknownDelta(0, "messages", "event without a type", {"a": 1})
+    ]
+
+
+def test_an_error_that_the_end_of_the_body_ends() -> None:
+    failure = framed("chat", b'event: error\ndata: {"message":"x","code":429}').failure
+    assert isinstance(failure, RateLimited)
+
+
+def test_a_ready_call_that_changes_is_not_believed() -> None:
+    """It may have been run by then."""
+    call = {"index": 0, "id": "a", "function": {"name": "pay", "arguments": '{"a":1}'}}
+    change = {"index": 0, "function": {"arguments": ',"b":2}'}}
+    frames = [chat_frame({"tool_calls": [call]}), CHUNK, chat_frame({"tool_calls": [change]})]
+    found = read("chat", [body([*frames, chat_frame({}, "tool_calls"), DONE])])
+    assert found.status == "interrupted"
+    assert found.message.endswith("a tool call went on after it was complete")
+    assert [complete for *_, complete in found.calls] == [False]
+
+
+def test_events_that_are_too_large_to_be_mended() -> None:
+    """Nobody tries to read them again and again; what is lost is said."""
+    large = b'data: {"choices":"' + b"x" * (5 << 18) + b"\n"
+    framing = framed("chat", large, b'y"}\n\n', b"data: [DONE]\n\n", most=1 << 24)
+    assert framing.log.skipped == 1
+    many = b'data: {"choices":"x\n' + (b"y" * 1_000 + b"\n") * 500
+    assert framed("chat", many, b"\n", body([CHUNK, STOP, DONE]), most=1 << 24).log.skipped == 1

@@ -1,5 +1,7 @@
 """What the wire says of videos and music, in every form that gateways have for it."""
 
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from aiotokengate import CallerError
 from aiotokengate._wire.jobs import (
     JobFile,
     JobReport,
+    SunoAPIRequest,
     cqtai_body,
     file_of,
     job_state,
@@ -108,11 +111,16 @@ def test_a_data_uri_is_a_file_already() -> None:
     file = file_of("data:audio/wav;base64,5L2g5aW9", "file")
     assert file == JobFile("file", data="你好".encode(), mime="audio/wav")
     assert file.suffix == ".wav"
+    assert file_of("data:;base64,5L2g5aW9", "audio") == JobFile("audio", data="你好".encode())
 
 
 @pytest.mark.parametrize(
     "value",
-    ["", "猫", "ftp://x/a.mp4", "//evil.example/a.mp4", "data:,x", "data:;base64,!", None, 5],
+    [
+        *("", "猫", "ftp://x/a.mp4", "//evil.example/a.mp4", "data:,x", "data:;base64,!", None, 5),
+        *("https://x/\ud83c.mp4", "https://x/" + "a" * 100_000),
+    ],
+    ids=lambda value: ascii(value)[:30],
 )
 def test_what_is_no_file(value: object) -> None:
     assert file_of(value, "video") is None
@@ -245,6 +253,28 @@ def test_what_new_api_is_told() -> None:
         "duration": 2.5,
         "metadata": {"seed": 3},
     }
+    assert unified_body("m", "猫", {"size": "720P"}) == {
+        "model": "m",
+        "prompt": "猫",
+        "size": "720P",
+    }
+
+
+@pytest.mark.parametrize("seconds", ["long", 10**400, True, None, float("nan"), float("inf")])
+def test_seconds_have_to_be_a_number(seconds: object) -> None:
+    with pytest.raises(CallerError, match="expected seconds as a number"):
+        unified_body("m", "猫", {"seconds": seconds})
+
+
+def test_a_job_that_is_done_and_says_not_where_its_video_is() -> None:
+    report = one(read_videos({"code": "success", "data": {"task_id": "t", "status": "SUCCESS"}}))
+    assert (report.status.state, report.result.files) == ("done", ())
+
+
+def test_a_picture_of_base64_with_the_head_of_a_data_uri() -> None:
+    video = {"b64_json": "data:video/webm;base64,5L2g5aW9"}
+    (file,) = one(read_videos({"data": [video]})).result.files
+    assert (file.mime, file.data) == ("video/webm", "你好".encode())
 
 
 # --- music --------------------------------------------------------------------------------------
@@ -371,6 +401,22 @@ def test_suno_api_has_fewer_actions() -> None:
             suno_api_request(action, {"model": "v50"})
     asked = suno_api_request("create", {"model": "chirp-v9", "prompt": "春", "custom_mode": False})
     assert asked.body == {"mv": "chirp-v9", "gpt_description_prompt": "春"}
+    asked = suno_api_request("extend", {"model": "chirp-v9", "prompt": "春", "custom_mode": True})
+    assert (asked.path, asked.body) == ("submit/music", {"mv": "chirp-v9", "prompt": "春"})
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "asked"),
+    [
+        ("lyrics", {"prompt": "春"}, SunoAPIRequest("submit/lyrics", {"prompt": "春"})),
+        ("replace_merge", {"clip": "c"}, SunoAPIRequest("submit/concat", {"clip_id": "c"})),
+        ("wav", {"clip": "c"}, SunoAPIRequest("act/wav/{clip}")),
+    ],
+)
+def test_what_suno_api_calls_an_action(
+    action: str, fields: dict[str, Any], asked: SunoAPIRequest
+) -> None:
+    assert suno_api_request(action, fields) == asked
 
 
 # --- anything -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from aiotokengate import CommentaryDelta
+from aiotokengate import CommentaryDelta, UnknownDelta
 from aiotokengate._wire.responses_reply import ResponsesDecoder
 from aiotokengate._wire.transcript import Transcript
 from tests.wire.test_responses_reply import (
@@ -151,3 +151,134 @@ def test_commentary_is_spliced() -> None:
     decoder.feed_from([orjson.dumps(event) for event in events], 0)
     assert decoder.splicer.hits > 190
     assert decoder.transcript.text(0, 2).endswith("199 步")
+
+
+def test_log_probabilities_come_with_pieces_or_with_the_whole() -> None:
+    row = {"token": "你"}
+    where = {"item_id": "msg_1", "output_index": 1, "content_index": 0}
+    whole = {**MESSAGE, "content": [{**PART, "logprobs": [row]}]}
+    for events in (
+        [ev("output_text.delta", **where, delta=TEXT, logprobs=[row])],
+        [words(TEXT), ev("output_text.done", **where, text=TEXT, logprobs=[row])],
+        [words(TEXT), ev("content_part.done", **where, part={**PART, "logprobs": [row]})],
+        [words(TEXT)],
+    ):
+        reply = reply_to(*events, done(whole, output_index=1), END)
+        assert reply.choices[0].logprobs == (row,)
+
+
+def test_what_a_part_had_when_it_began() -> None:
+    """Its text is told if nothing else tells it, once; what is no part is passed over."""
+    where = {"item_id": "msg_1", "output_index": 1, "content_index": 0}
+    begun = ev("content_part.added", **where, part={**PART, "logprobs": [{"token": "你"}]})
+    bare = added({**MESSAGE, "content": []}, output_index=1)
+    odd = ev("content_part.added", **where, part="?")
+    reply = reply_to(bare, begun, odd, END)
+    assert (reply.answer, reply.choices[0].logprobs) == (TEXT, ({"token": "你"},))
+    assert reply_to(bare, begun, words(TEXT), END).answer == TEXT
+    empty = ev("content_part.added", **where, part={**PART, "text": ""})
+    assert reply_to(bare, empty, words(TEXT), END).answer == TEXT
+
+
+def test_parts_that_nobody_knows() -> None:
+    """They are told, each once, under the name of their type."""
+    where = {"item_id": "msg_1", "output_index": 1}
+    song = {"type": "output_song", "notes": "♪"}
+    decoder = read(
+        words("好"),
+        ev("content_part.added", **where, content_index=1, part=song),
+        ev("content_part.done", **where, content_index=1, part=song),
+        ev("content_part.done", **where, content_index=2, part=7),
+        done({**message("好"), "content": [{**PART, "text": "好"}, song, {}]}, output_index=1),
+        END,
+    )
+    log = decoder.transcript
+    unknown = [each for each in map(log.delta, range(len(log))) if isinstance(each, UnknownDelta)]
+    assert [each.type for each in unknown] == ["output_song", "?"]
+
+
+def test_another_text_under_the_index_of_one_that_is_over() -> None:
+    """What goes on with it goes on, what does not is another part."""
+    where = {"item_id": "msg_1", "output_index": 1, "content_index": 0}
+
+    def texts(*wholes: str) -> str:
+        return reply_to(*(ev("output_text.done", **where, text=one) for one in wholes), END).answer
+
+    assert texts("你", "你好") == "你好"
+    assert texts("你好", "再见") == "你好再见"
+    assert texts("你好", "你好", "") == "你好"
+
+
+def test_of_a_text_whose_beginning_was_dropped_the_end_is_found() -> None:
+    def rest(whole: str, *, forget: int) -> list[str]:
+        decoder = ResponsesDecoder(Transcript(retain=False))
+        for number in range(300):
+            decoder.feed(orjson.dumps(words(f"第{number}句。")))
+        log = decoder.transcript
+        log.pack()
+        log.forget(forget)
+        before = len(log)
+        decoder.feed(orjson.dumps(done(message(whole), output_index=1)))
+        return [log.delta(at).text for at in range(before, len(log))]  # type: ignore[union-attr]
+
+    assert rest("".join(f"第{n}句。" for n in range(300)) + "完", forget=256) == ["完"]
+    assert rest("全不一样", forget=256) == ["全不一样"]
+
+
+def test_thoughts_of_the_other_kind_are_kept_beside() -> None:
+    where = {"item_id": "rs_1", "output_index": 0}
+    reply = reply_to(
+        summary(0, "摘要"),
+        ev("reasoning_text.delta", **where, content_index=0, delta="全文"),
+        END,
+    )
+    assert reply.reasoning == "摘要"
+
+
+def test_a_message_in_more_parts_than_its_pieces() -> None:
+    """Pieces under one index, a whole in two parts: what is missing is told, behind."""
+
+    def whole(*texts: str) -> dict[str, Any]:
+        return {**MESSAGE, "content": [{**PART, "text": text} for text in texts]}
+
+    reply = reply_to(words("你好再"), done(whole("你好", "再见"), output_index=1), END)
+    assert reply.answer == "你好再见"
+    reply = reply_to(words("你好"), done(whole("你好", "再见"), output_index=1), END)
+    assert reply.answer == "你好再见"
+    apart = {"item_id": "msg_1", "output_index": 1, "content_index": 1}
+    pieces = [words("你"), ev("output_text.delta", **apart, delta="再")]
+    reply = reply_to(*pieces, done(whole("你好", "再见"), output_index=1), END)
+    assert "见" in reply.answer
+    assert reply_to(words("你"), done(whole(), output_index=1), END).answer == "你"
+
+
+def test_a_source_as_chat_completions_has_it() -> None:
+    nested = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": 7}}
+    where = {"item_id": "msg_1", "output_index": 1}
+    reply = reply_to(
+        words(TEXT),
+        ev("output_text.annotation.added", **where, annotation=nested),
+        ev("output_text.annotation.added", **where, annotation=None),
+        END,
+    )
+    assert [(each.url, each.title) for each in reply.citations] == [("https://a.example", None)]
+
+
+def test_a_delta_without_a_text_says_nothing() -> None:
+    assert (
+        reply_to(ev("refusal.delta", item_id="msg_1", delta=None), words("好"), END).answer == "好"
+    )
+
+
+def test_a_character_cut_in_two_is_told_whole() -> None:
+    half = b'{"type":"response.output_text.delta","item_id":"msg_1","output_index":1,"delta":"%s"}'
+    where = {"item_id": "msg_1", "output_index": 1}
+    refused = {"type": "response.refusal.delta", "item_id": "msg_1", "content_index": 1}
+    decoder = read(
+        half % b"a\\ud83c",
+        ev("output_text.done", **where, text="a🎉"),
+        {**refused, "delta": "不"},
+        END,
+    )
+    reply = folded(decoder)
+    assert (reply.answer, reply.choices[0].refusal) == ("a🎉", "不")

@@ -36,12 +36,16 @@ def at(path: object, text: object = None, **more: object) -> dict[str, Any]:
         ([at("$.o.p", "x"), at("$.o")], {"o": {"p": "x"}}),
         ([at("$.l[2]", "x")], {"l": [None, None, "x"]}),
         ([at("$.a", "\ud83c"), at("$.a", "\udf38")], {"a": "🌸"}),
+        ([at("$.l[]", "x"), at("$.l[]", "y")], {"l": ["xy"]}),
+        ([at("$.l[0].a", "x"), at("$.l[0].a", "y")], {"l": [{"a": "xy"}]}),
+        ([at("$.l[0].a", "x"), at("$.l[0].b", "y")], {"l": [{"a": "x", "b": "y"}]}),
         ([at("$.m[0][1]", numberValue=7)], {"m": [[None, 7]]}),
     ],
 )
 def test_values_are_put_where_their_paths_say(pieces: list[Any], value: object) -> None:
     args = made_of(*pieces)
     assert args.value == value
+    assert args.value is args.value
     assert not args.broken
 
 
@@ -85,3 +89,9 @@ def test_what_is_nested_too_deeply_breaks_them() -> None:
     args = made_of(given={"a": deep})
     assert args.value == {}
     assert args.broken
+
+
+def test_a_text_in_the_place_of_another_value() -> None:
+    """A string of the arguments that were there is gone on with, a number is replaced."""
+    args = made_of(at("$.n", numberValue=1), at("$.n", "一"), at("$.n", "二"))
+    assert (args.value, args.broken) == ({"n": "一二"}, False)

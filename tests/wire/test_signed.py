@@ -195,3 +195,41 @@ def test_the_check_says_it(gate: TokenGate) -> None:
     history = [ASKED, turn("messages", THOUGHT, USE, **OPUS), RESULT]
     assert gate.check("claude-opus-4-7", history) == ()
     assert gate.check("claude-opus-5-5", history) == (NOTE,)
+
+
+def test_a_turn_that_names_nobody_goes_back_as_it_is() -> None:
+    middle = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    body, notes = sent("gpt-5.2", "chat", middle)
+    assert (body["messages"][1], notes) == (middle, [])
+
+
+def test_of_gemini_parts_only_their_marks_stay_behind() -> None:
+    """A part that had nothing else goes with them."""
+    marks = [{"text": "", "thoughtSignature": "SIG"}, {"thoughtSignature": "SIG"}]
+    said = {"text": "好", "thoughtSignature": "SIG"}
+    middle = turn("gemini", *marks, said, asked="gemini-3-flash-preview") | {"tool_calls": None}
+    row = CATALOGUE.find("gemini-3.1-pro-preview")
+    question = Question("gemini-3.1-pro-preview", [ASKED, middle, ASKED], row=row)
+    question = fitted(question, "gemini")
+    assert question.messages[1]["native"]["content"] == [{"text": "好"}]
+    assert question.notes == (NOTE,)
+
+
+def test_over_chat_only_what_is_signed_stays_behind() -> None:
+    other = {**CALL, "id": "d"}
+    middle = {
+        **turn("chat", asked="anthropic/claude-opus-4.7"),
+        "tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": "S"}}}, other],
+        "reasoning_details": ["?", {"data": "SIG"}],
+    }
+    body, _ = sent("gpt-5.2", "chat", middle)
+    assert body["messages"][1]["tool_calls"] == [CALL, other]
+    assert body["messages"][1]["reasoning_details"] == ["?"]
+
+
+@pytest.mark.parametrize("calls", [None, [], ["?"]])
+def test_a_turn_without_calls_needs_no_stand_in(calls: Any) -> None:
+    middle = turn("messages", THOUGHT, USE, **OPUS) | {"tool_calls": calls, "content": "好"}
+    row = CATALOGUE.find("gemini-3.1-pro-preview")
+    question = Question("gemini-3.1-pro-preview", [ASKED, middle], row=row)
+    assert STAND_IN not in str(fitted(question, "gemini").messages)
