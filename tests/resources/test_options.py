@@ -22,7 +22,12 @@ KEY = "Idempotency-Key"
 
 
 def defaults(**more: Any) -> Defaults:
-    given = {"timeout": Timeout(), "retry": Retry(), "extra_body": {}, "catalogue": CATALOGUE}
+    given: dict[str, Any] = {
+        "timeout": Timeout(),
+        "retry": Retry(),
+        "extra_body": {},
+        "catalogue": CATALOGUE,
+    }
     return Defaults(**given | more)
 
 
