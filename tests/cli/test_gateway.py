@@ -201,7 +201,7 @@ async def test_the_command_records_and_replays(gateway: FakeGateway, tmp_path: P
         process.send_signal(signal.SIGINT)
         _, told = await process.communicate()
         assert process.returncode == 130
-    lines = told.decode().splitlines()
+    lines = without_slow_steps(told.decode()).splitlines()
     assert lines[2:] == [
         "POST /chat/completions 200",
         f"recorded 1 exchanges in {file} / 已录制 1 次请求",

@@ -174,6 +174,6 @@ async def test_a_page_is_no_image(gateway: FakeGateway, gate: TokenGate, tmp_pat
 
 async def test_without_pillow(gate: TokenGate, monkeypatch: pytest.MonkeyPatch) -> None:
     (image,) = await gate.images.generate("qwen-image", "猫")
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(CallerError, match="pip install pillow"):
         await image.pil()
