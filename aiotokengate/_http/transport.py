@@ -117,6 +117,21 @@ class Answer:
             TransportError: the connection broke.
             WireError: what came can't be decoded.
         """
+        body, failure = await self._read(limit)
+        if failure is not None:
+            try:
+                raise self.explain(failure)
+            finally:
+                del failure  # whose frames hold this one
+        return body
+
+    async def error_body(self) -> bytes:
+        """Read the body of an error: a part of it, and what came if the connection breaks."""
+        body, failure = await self._read(ERROR_BYTES)
+        return body if failure is None else (body + self.salvage())[:ERROR_BYTES]
+
+    async def _read(self, limit: int) -> tuple[bytes, Exception | None]:
+        """Read at most ``limit`` bytes; return them, and what broke the connection, if it did."""
         parts: list[bytes] = []
         size = 0
         failure: Exception | None = None
@@ -131,19 +146,7 @@ class Answer:
             raise
         finally:
             self.release()
-        if failure is not None:
-            try:
-                raise self.explain(failure)
-            finally:
-                del failure  # whose frames hold this one
-        return b"".join(parts)[:limit]
-
-    async def error_body(self) -> bytes:
-        """Read the body of an error: a part of it, and what came if the connection breaks."""
-        try:
-            return await self.whole(ERROR_BYTES)
-        except TokenGateError:
-            return self.salvage()
+        return b"".join(parts)[:limit], failure
 
     def salvage(self) -> bytes:
         """Return what was in the buffer when the connection broke."""

@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from aiotokengate import (
+    BadRequest,
     ConnectFailed,
     Retry,
     TimedOut,
@@ -277,3 +278,30 @@ async def test_an_endless_error_body_is_given_up(gateway: FakeGateway, gate: Tok
     with pytest.raises(TokenGateError):
         await gate.chat(MODEL, "嗨")
     await gateway.requests[0].disconnected.wait()
+
+
+async def test_an_error_whose_body_breaks_off_says_what_came(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    """The status is not lost with the rest of the body."""
+    said = '{"error": {"message": "参数错误 🙅", "code": "bad_value"'.encode()
+    gateway.script(Raw(status=400, body=[said], end="close"))
+    with pytest.raises(BadRequest) as caught:
+        await gate.chat(MODEL, "嗨")
+    assert caught.value.status == 400
+    assert "参数错误 🙅" in caught.value.body
+
+
+async def test_an_answer_that_is_called_off_is_closed(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    """A body that nobody waits for any more does not stay on a connection that is kept."""
+    turn = Gate()
+    gateway.script(Raw(headers={"Content-Type": "application/json"}, body=[b"[1, ", turn, b"2]"]))
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "嗨"}]}
+    asking = asyncio.ensure_future(gate.request("POST", "/chat/completions", json=body))
+    await turn.reached()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await gateway.wait_connections(0)
