@@ -29,7 +29,7 @@ from aiotokengate._base.sealing import sealed
 from aiotokengate._base.single_use import SingleUse
 from aiotokengate._stream.receiver import Guard, Receiver, raise_if
 from aiotokengate._stream.text import ChoiceView, Phase, TextStream, partial_objects
-from aiotokengate._wire.transcript import Transcript
+from aiotokengate._wire.transcript import BREAK, TEXTS, Transcript
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.types import Delta, Json, Parsed_co, Reply, ToolCall
 
@@ -251,23 +251,18 @@ def _let_go(task: asyncio.Future[Receiver]) -> None:
         task.result().stop()
 
 
-_AHEAD: Final = 32
-"""Deltas that are made at a time, if as many have come; they cost memory until they are read."""
-
-
 class _Deltas(AsyncIterator[Delta]):
     """All deltas of a stream, from the first.
 
     Attributes:
-        at: the next entry of which no delta was made.
+        at: the next entry.
     """
 
-    __slots__ = ("__weakref__", "_guard", "_log", "_made", "_source", "at")
+    __slots__ = ("__weakref__", "_guard", "_log", "_source", "at")
 
     def __init__(self, source: Receiver | _Opening, guard: Guard) -> None:
         self._source = source
         self._guard = guard
-        self._made: list[Delta] = []  # the next one last
         self.at = 0
         if isinstance(source, Receiver):
             self._log = source.log
@@ -277,24 +272,34 @@ class _Deltas(AsyncIterator[Delta]):
 
     async def __anext__(self) -> Delta:
         try:
-            while not self._made:
-                log = self._log
-                new = log.base + len(log.items) - self.at
-                if new == 1 and log.items:
-                    self.at += 1
-                    return log.newest_delta()
-                if new > 0:
-                    self.at, self._made = log.deltas(self.at, _AHEAD)
-                elif isinstance(self._source, _Opening):
+            log = self._log
+            place = self.at - log.base
+            while place >= len(log.items):
+                if isinstance(self._source, _Opening):
                     await self._open(self._source)
+                    log = self._log
                 elif self._source.ended:
                     raise_if(self._source.error)
                     raise StopAsyncIteration
                 else:
                     await self._source.pull()
-            return self._made.pop()
+                place = self.at - log.base
+            if place < 0:
+                return self._packed()
+            self.at += 1
+            kind = log.kinds[place]
+            if kind < BREAK:  # a text of the first choice, as nearly all are: without a call
+                text: Delta = TEXTS[kind](log.items[place])
+                return text
+            return log.delta(self.at - 1)
         finally:
             del self
+
+    def _packed(self) -> Delta:
+        """Return the next delta to a reader that comes late."""
+        at = max(self.at, self._log.first)
+        self.at = at + 1
+        return self._log.delta(at)
 
     async def _open(self, opening: _Opening) -> None:
         try:

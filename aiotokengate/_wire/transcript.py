@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import chain, compress, count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -57,18 +57,23 @@ from aiotokengate.types import (
 if TYPE_CHECKING:
     from aiotokengate._wire.audio import Audio
 
-__all__ = ["ANSWER", "BREAK", "COMMENTARY", "NOTE", "REASONING", "ChoiceState", "Transcript"]
+__all__ = [
+    "ANSWER",
+    "BREAK",
+    "COMMENTARY",
+    "NOTE",
+    "REASONING",
+    "TEXTS",
+    "ChoiceState",
+    "Transcript",
+]
 
 REASONING, ANSWER, COMMENTARY, BREAK, NOTE = range(5)
 KINDS = 5
 _MOST_CHOICES = 256
 """OpenAI takes ``n`` up to 128; what costs time for each choice must not grow with the bytes."""
-_TEXTS = (ReasoningDelta, AnswerDelta, CommentaryDelta)
-
-
-def _delta(kind: int, item: Any) -> Delta:  # noqa: ANN401 - a text, or a delta as it is
-    made: Delta = _TEXTS[kind % KINDS](item, kind // KINDS) if type(item) is str else item
-    return made
+TEXTS: Final = (ReasoningDelta, AnswerDelta, CommentaryDelta)
+"""The delta of each kind of text, in the order of their numbers."""
 
 
 @attrs.define
@@ -385,31 +390,11 @@ class Transcript:
 
     def delta(self, at: int) -> Delta:
         """Return the delta of entry ``at``, which is not before ``first``."""
-        return self.deltas(at, 1)[1][0]
-
-    def deltas(self, at: int, most: int) -> tuple[int, list[Delta]]:
-        """Return the deltas of the next entries, the last one first, and the place after them.
-
-        Args:
-            at: the first entry; before ``first``, the first one that there is.
-            most: how many there may be.
-        """
-        at = max(at, self.first)
-        if at < self.base:
-            span = range(at, min(at + most, self.base))
-            entries = [(self.kind(place), self.item(place)) for place in span]
-        else:
-            newest = slice(at - self.base, at - self.base + most)
-            entries = [*zip(self.kinds[newest], self.items[newest], strict=True)]
-        made = [  # as _delta does, without a call for each
-            _TEXTS[kind % KINDS](item, kind // KINDS) if type(item) is str else item
-            for kind, item in reversed(entries)
-        ]
-        return at + len(made), made
-
-    def newest_delta(self) -> Delta:
-        """Return the delta of the last entry, which is all that is new in a live stream."""
-        return _delta(self.kinds[-1], self.items[-1])
+        item: str | Delta = self.item(at)
+        if not isinstance(item, str):
+            return item
+        choice, kind = divmod(self.kind(at), KINDS)
+        return TEXTS[kind](item, choice)
 
     def texts(self) -> Mapping[int, str]:
         """Join all text of each kind that has any, in one pass, for replies of many choices."""
