@@ -8,6 +8,7 @@ kept in a variable keeps nothing else.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -26,9 +27,9 @@ class CoroutineObject(Coroutine[Any, Any, T]):
 
     __slots__ = ()
 
+    @abstractmethod
     def _running(self) -> Coroutine[Any, Any, T]:
         """Return the coroutine that is run, making it at the first step."""
-        raise NotImplementedError
 
     def send(self, value: object) -> Any:  # noqa: ANN401 - as collections.abc.Coroutine has it
         """Run a step, as a task does."""
@@ -85,9 +86,9 @@ class SingleUse(WarnsUnused, Unique, CoroutineObject[T], Generic[S, T]):
         self._use, self._unused = use, False
         return start
 
+    @abstractmethod
     def _awaited(self, start: S) -> Coroutine[Any, Any, T]:
         """Return the coroutine that an await runs."""
-        raise NotImplementedError
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Send, and return the result."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from linecache import getline
 from sys import get_coroutine_origin_tracking_depth
 from traceback import format_list
@@ -63,7 +64,7 @@ def hand_over(calls: Iterable[object]) -> None:
             call.close()
 
 
-class WarnsUnused:
+class WarnsUnused(ABC):
     """Something to be used, which warns when it is dropped before it was."""
 
     __slots__ = ("_origin", "_unused")
@@ -83,9 +84,9 @@ class WarnsUnused:
         """Do not warn: somebody else was to use it, and still may."""
         self._unused = False
 
+    @abstractmethod
     def _label(self) -> str:
         """Return what to call it in the warning; never the prompt."""
-        raise NotImplementedError
 
 
 def _warning(what: str, made: Origin | None) -> str:

@@ -252,7 +252,7 @@ class Turn:
             self._lane.true_up(self._ticket, prompt + len(receiver.log))
 
     def settle(self, receiver: Receiver) -> None:
-        """Give the place back when the reply is over, whichever way."""
+        """Release the place when the reply is over, whichever way."""
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return
@@ -271,7 +271,7 @@ class Turn:
             lane.settle(ticket)
 
     def done(self, tokens: float | None = None) -> None:
-        """Give the place back of a call without deltas, which cost ``tokens`` if that is told."""
+        """Release the place of a call without deltas, which cost ``tokens`` if that is told."""
         lane, ticket = self._lane, self._ticket
         if lane is not None and ticket is not None and self._leave():
             lane.settle(ticket, tokens)
@@ -306,7 +306,7 @@ class Turn:
         return named if named is None or named <= self._policy.retry.max_wait else None
 
     def failed(self, error: TokenGateError) -> bool:
-        """Give the place back after any other failure; say whether another key is to be tried."""
+        """Release the place after any other failure; say whether another key is to be tried."""
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return False
@@ -324,7 +324,7 @@ class Turn:
         return admission.routes.leaves(self._pool, self.route, self._model, error)
 
     def drop(self) -> None:
-        """Give the place back of a call that was cancelled before its reply began."""
+        """Release the place of a call that was cancelled before its reply began."""
         lane, ticket = self._lane, self._ticket
         if lane is None or ticket is None or not self._leave():
             return

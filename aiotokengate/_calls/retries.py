@@ -41,7 +41,7 @@ class Retries:
         self._waited = 0.0
 
     def after(self, error: TokenGateError, attempt: int) -> _Wait:
-        """Give the place in the pool back, and decide on another attempt.
+        """Release the place in the pool, and decide on another attempt.
 
         Args:
             error: what ended the attempt.

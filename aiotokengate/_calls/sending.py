@@ -21,7 +21,7 @@ import traceback
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
@@ -236,7 +236,7 @@ class _Sending:
                     if await self._is_over(error, started):
                         if self._empty is None:
                             raise
-                        return self._take_empty(started)
+                        return cast("_T", self._take_empty(started))  # as such an attempt returns
                 else:
                     self._succeeded(result, started)
                     return result
@@ -315,12 +315,11 @@ class _Sending:
             error.useless_answer = True
             raise error
 
-    def _take_empty(self, started: float) -> Any:  # noqa: ANN401 - the result of an attempt
+    def _take_empty(self, started: float) -> Receiver | None:
         """Return the last of the empty replies, when no attempt is left."""
         self._attempts.pop()
-        empty: Any = self._empty
-        self._succeeded(empty, started)
-        return empty
+        self._succeeded(self._empty, started)
+        return self._empty
 
     async def ask_once(self) -> Json:
         """Send once, and read the whole JSON."""

@@ -127,7 +127,7 @@ class Lane:
         return False
 
     def leave(self, ticket: Ticket) -> None:
-        """Give up waiting."""
+        """Stop waiting."""
         self.queue.leave(ticket)
         ticket.stage = "settled"
 

@@ -98,7 +98,7 @@ class Queue(Generic[P]):
         self._class(place).put_back(place, behind=head)
 
     def leave(self, place: P) -> None:
-        """Give up one's place; harmless for who has none."""
+        """Leave one's place; harmless for who has none."""
         if place.queued:
             self.waiting -= 1
             self._class(place).discard(place)
@@ -165,7 +165,7 @@ class _Class(Generic[P]):
         self._enter(place, self._users.setdefault(place.fair_key, _User()))
 
     def discard(self, place: P) -> None:
-        """Give up a place; its entry goes when it comes up, or when there are many such."""
+        """Leave a place; its entry goes when it comes up, or when there are many such."""
         self._exit(place)
         if self.waiting and len(self._heap) > 2 * self.waiting + _MANY:
             self._heap = [entry for entry in self._heap if entry[2].queued]

@@ -85,7 +85,7 @@ class RetryBudget:
         return True
 
     def refund(self) -> None:
-        """Give back for a success."""
+        """Count a success."""
         if self._left < self.FULL:
             self._left += self.SUCCESS
 

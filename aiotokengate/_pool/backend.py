@@ -38,7 +38,7 @@ class BackendLane(Protocol):
         """
 
     def leave(self, ticket: Ticket) -> None:
-        """Give up waiting."""
+        """Stop waiting."""
 
     def answered(self, ticket: Ticket, told: Remaining | None = None) -> None:
         """Count a call that the gateway let in, and believe what it said is left."""
@@ -166,7 +166,7 @@ class LocalLane:
         return False
 
     def leave(self, ticket: Ticket) -> None:
-        """Give up waiting."""
+        """Stop waiting."""
         self._lane.leave(ticket)
         if self._lane.queue.waiting:
             self._turn()

@@ -231,7 +231,7 @@ class Wait:
             self._look()
 
     def _look(self) -> None:
-        """Give up where it waits for itself; else look again later."""
+        """Stop where it waits for itself; else look again later."""
         age = self._clock.now() - self._began
         if self._is_for_itself(age):
             self._give_up()

@@ -95,7 +95,7 @@ class Slot(Unique):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the place back, if that was not done before."""
+        """Release the place, if that was not done before."""
         if self._ticket.stage == "settled":
             return
         self._let_go()
@@ -128,7 +128,7 @@ class Slot(Unique):
 
     @sealed
     def settle(self, tokens: float | None = None) -> None:
-        """Give the place back, and say what the call cost; more than was reserved counts too.
+        """Release the place, and say what the call cost; more than was reserved counts too.
 
         Args:
             tokens: prompt and reply together; None for what was expected.
@@ -142,7 +142,7 @@ class Slot(Unique):
         self._lane.settle(self._ticket, cost)
 
     def refund(self) -> None:
-        """Give the place back of a call that was never sent.
+        """Release the place of a call that was never sent.
 
         Raises:
             CallerError: there is no place held.
@@ -153,7 +153,7 @@ class Slot(Unique):
 
     @sealed
     def refuse(self, retry_after: float | None = None) -> float:
-        """Give the place back: the gateway refused the call (429).  The lane holds still.
+        """Release the place: the gateway refused the call (429).  The lane holds still.
 
         Args:
             retry_after: seconds, if the gateway said.

@@ -149,7 +149,7 @@ class RedisLane:
         return False
 
     def leave(self, ticket: Ticket) -> None:
-        """Give up waiting."""
+        """Stop waiting."""
         call = self._drop(ticket)
         if call is None:
             return

@@ -159,6 +159,9 @@ class GeminiDecoder(FrameDecoder):
             if self.transcript.retain:
                 candidate.state.native = self._native(candidate)
 
+    def learn(self, data: bytes, frame: dict[str, Any]) -> None:
+        """Learn nothing: no frame of Gemini's is spliced."""
+
     def take(self, frame: object) -> None:
         """Take one chunk; or all of them, as an array that is no event stream."""
         if isinstance(frame, list) and frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol, TypeAlias
@@ -136,7 +137,7 @@ UNREADABLE: Final = b"?"
 """The suspect that stands for a frame that is JSON, and no object, or nested too deeply."""
 
 
-class FrameDecoder:
+class FrameDecoder(ABC):
     """What the decoders of all protocols share: from an event's bytes to a frame.
 
     See :class:`Decoder`; a subclass takes the frames.
@@ -201,10 +202,11 @@ class FrameDecoder:
         if one and not self.uneven and self.splicer.worth(data):
             self.learn(data, frame)
 
+    @abstractmethod
     def take(self, frame: object) -> None:
         """Take one parsed frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, data: bytes, frame: dict[str, Any]) -> None:
         """Let the splicer have an event that gave a piece of text, if it gave nothing else."""
 

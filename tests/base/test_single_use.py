@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiotokengate import CallerError
-from aiotokengate._base.single_use import CoroutineObject, SingleUse
+from aiotokengate._base.single_use import SingleUse
 
 
 class Greeting(SingleUse[str, str]):
@@ -99,20 +99,12 @@ async def test_the_repr_names_the_state() -> None:
 
 
 def test_a_subclass_says_what_is_run() -> None:
+    """One that does not can't be made."""
+
     class Unfinished(SingleUse[str, str]):
         """Says nothing."""
 
-    with pytest.raises(NotImplementedError):
-        Unfinished("", "").send(None)
-
-    class Nothing(CoroutineObject[str]):
-        """Neither."""
-
-        def __await__(self) -> Any:
-            return iter(())
-
-        def close(self) -> None:
-            """Do nothing."""
-
-    with pytest.raises(NotImplementedError):
-        Nothing().send(None)
+    assert Unfinished.__abstractmethods__ == {"_awaited"}
+    make: Any = Unfinished
+    with pytest.raises(TypeError, match="abstract"):
+        make("小王", "greet")

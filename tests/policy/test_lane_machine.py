@@ -49,7 +49,7 @@ class LaneAndGateway(RuleBasedStateMachine):
 
     @initialize(phase=st.floats(0, 60))
     def begin(self, phase: float) -> None:
-        """Give both the same limits."""
+        """Set the same limits for both."""
         given = Limits(
             concurrency=IN_FLIGHT,
             requests_per_minute=REQUESTS,

@@ -62,7 +62,7 @@ ODD: dict[str, Any] = {
 
 
 def ways(value: Any, way: Way = ()) -> Iterator[Way]:
-    """Give the place of everything inside of a value, and of the value itself."""
+    """Yield the place of everything inside of a value, and of the value itself."""
     yield way
     inner: Any = ()
     if isinstance(value, dict):

@@ -367,7 +367,7 @@ def events_of(pieces: Iterable[bytes]) -> list[bytes]:
 
 
 def slowly(body: bytes) -> list[Step]:
-    """Give each event a minute after the one before."""
+    """Return each event a minute after the one before."""
     events = body.split(b"\n\n")[:-1]
     return [step for event in events for step in (Pause(60), event + b"\n\n")]
 
