@@ -7,40 +7,10 @@ from typing import Any
 
 import pytest
 
-from aiotokengate._policy.lanes import Lane, Ticket
-from aiotokengate._policy.limits import Limits
+from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.statistics import Because, Waiting
 from aiotokengate._wire.headers import Remaining
-
-NOW = 1000.0
-
-
-def lane_of(**given: Any) -> Lane:
-    return Lane(Limits(**given), NOW, lambda: 0.0)
-
-
-def enter(lane: Lane, now: float, tokens: float = 0.0) -> Ticket:
-    ticket = Ticket(tokens=tokens)
-    lane.enter(ticket, now)
-    return ticket
-
-
-def enter_many(lane: Lane, now: float, count: int) -> list[Ticket]:
-    return [enter(lane, now) for _ in range(count)]
-
-
-def admitted(tickets: list[Ticket]) -> list[Ticket]:
-    return [ticket for ticket in tickets if ticket.stage == "admitted"]
-
-
-def told(requests: float | None, tokens: float | None = None) -> Remaining:
-    return Remaining(
-        requests=requests,
-        requests_limit=None if requests is None else 600,
-        tokens=tokens,
-        tokens_limit=None if tokens is None else 60_000,
-    )
-
+from tests.support.lanes import NOW, admitted, enter, enter_many, lane_of, told
 
 # --- who waits, and why -------------------------------------------------------------------------
 

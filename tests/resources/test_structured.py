@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 import threading
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import attrs
 import msgspec
@@ -23,6 +23,7 @@ from aiotokengate import (
 )
 from aiotokengate._resources.structured import result_text, shape_of, tool_of
 from aiotokengate.testing import FakeGateway, ScriptedReply
+from tests.support.tools import weather
 
 QWEN, GPT, DEEPSEEK = "qwen3.6-plus", "gpt-5.2", "deepseek-v4-pro"
 
@@ -219,17 +220,6 @@ async def test_objects_while_they_are_written(gateway: FakeGateway, gate: TokenG
 
 
 # --- tools --------------------------------------------------------------------------------------
-
-
-async def weather(city: str, days: int = 1, *, unit: Literal["C", "F"] = "C") -> dict[str, Any]:
-    """Return the weather of a city.
-
-    Args:
-        city: its name, in Chinese
-        days: how far ahead
-        unit: of the temperature
-    """
-    return {"city": city, "days": days, unit: 21}
 
 
 def test_a_function_is_a_tool() -> None:

@@ -2,26 +2,16 @@
 
 import asyncio
 import threading
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from aiotokengate import AnswerDelta, CallerError, ReasoningDelta, TokenGate
 from aiotokengate._resources.tools import Bounds, ToolOutcome, checked_bounds, checked_tools
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
+from tests.support.tools import weather
 
 QWEN, GPT, DEEPSEEK = "qwen3.6-plus", "gpt-5.2", "deepseek-v4-pro"
-
-
-async def weather(city: str, days: int = 1, *, unit: Literal["C", "F"] = "C") -> dict[str, Any]:
-    """Return the weather of a city.
-
-    Args:
-        city: its name, in Chinese
-        days: how far ahead
-        unit: of the temperature
-    """
-    return {"city": city, "days": days, unit: 21}
 
 
 def clock() -> str:
