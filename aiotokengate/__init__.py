@@ -9,9 +9,9 @@
         print(reply.reasoning, reply.answer, reply.usage.reasoning_tokens)
 """
 
-import importlib
 import typing
 
+from aiotokengate._base import late_names as _late_names
 from aiotokengate._calls.routes import Endpoint
 from aiotokengate._policy.limits import Limits
 from aiotokengate._policy.retry import Retry
@@ -127,16 +127,8 @@ _LATE = {
 }
 """Where those names stand that a plain chat need not wait for."""
 
-# Hidden from type checkers, which would take it as a promise that every name exists.
 if not typing.TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import the module of a name, once the name is wanted."""
-        if name not in _LATE:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message)
-        value = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
-        return value
+    __getattr__ = _late_names(__name__, _LATE)
 
 
 def __dir__() -> list[str]:

@@ -1,1 +1,34 @@
-"""What objects of every room share: how they are copied, and that an unused call warns."""
+"""What objects of every room share: how they are copied, that an unused call warns, late names."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["late_names"]
+
+
+def late_names(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package that imports names once they are wanted (PEP 562).
+
+    Hide it from type checkers, which would take it as a promise that every name exists.
+
+    Args:
+        package: its name.
+        homes: the module of each such name; a module may be such a name itself.
+    """
+
+    def find(name: str) -> object:
+        if (home := homes.get(name)) is None:
+            message = f"module {package!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        module = import_module(home)
+        value: object = getattr(module, name, module)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find

@@ -4,8 +4,9 @@ Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in 
 the reply is over, the attempt failed, it was refused, or nobody wants it any more.
 Nothing here waits but :meth:`Turn.wait`, and that gives the place back itself when cancelled.
 
-The decision whether a call may go now is :meth:`aiotokengate._policy.lanes.Lane.enter`, a pure
-function of the lane's state and the time; :mod:`aiotokengate._pool.pool` finds the lane.
+Whether a call may go now is decided by :mod:`aiotokengate._policy.lanes`, from the lane's state and
+the time alone (``Lane.enter``, ``Lane.admit``, and under both ``Lane._ready_at``);
+:mod:`aiotokengate._pool.pool` finds the lane.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ table below, so that ``import aiotokengate`` need not wait for it.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from aiotokengate._base import late_names
 
 if TYPE_CHECKING:
     from aiotokengate._calls.many import Outcomes, unfit
@@ -59,10 +60,5 @@ _MODULES: Final = {
 }
 """Where each name is."""
 
-if not TYPE_CHECKING:  # or every name would be one that a type checker knows nothing of
-
-    def __getattr__(name: str) -> object:
-        if (module := _MODULES.get(name)) is None:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message)
-        return globals().setdefault(name, getattr(import_module(module), name))
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__, _MODULES)

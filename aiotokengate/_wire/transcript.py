@@ -18,7 +18,7 @@ nothing is to be retained and every reader has passed them.
 
 Beside the log stands what is only known as a whole: the state of each choice, with what it claims
 of its end (see :mod:`.framing` for what that is worth) and its tool calls under assembly (see
-:mod:`.calls` for which piece belongs to which).
+:mod:`.identity` for which piece belongs to which).
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ whoever has it installed should not pay for a web server in every run of pytest.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from aiotokengate._base import late_names
 
 if TYPE_CHECKING:
     from aiotokengate.testing import faults
@@ -68,43 +69,40 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Decision": "_enforcer",
-    "Enforcer": "_enforcer",
-    "Exchange": "_recording",
-    "FakeGateway": "_gateway",
-    "FakeJob": "_jobs",
-    "JobBoard": "_jobs",
-    "JobPlan": "_jobs",
-    "GatewayRequest": "_request",
-    "Gate": "_signals",
-    "Permit": "_enforcer",
-    "RateLimit": "_limits",
-    "Recorder": "_recorder",
-    "Recording": "_recording",
-    "ScriptedBody": "_scripted_body",
-    "Signal": "_signals",
-    "Step": "_scripted_body",
-    "Verdict": "_enforcer",
-    "VirtualClock": "_clock",
-    "VirtualTimer": "_clock",
-    "faults": "faults",
+    "Call": f"{__name__}._script",
+    "Decision": f"{__name__}._enforcer",
+    "Enforcer": f"{__name__}._enforcer",
+    "Exchange": f"{__name__}._recording",
+    "FakeGateway": f"{__name__}._gateway",
+    "FakeJob": f"{__name__}._jobs",
+    "Gate": f"{__name__}._signals",
+    "GatewayRequest": f"{__name__}._request",
+    "Handler": f"{__name__}._script",
+    "JobBoard": f"{__name__}._jobs",
+    "JobPlan": f"{__name__}._jobs",
+    "KeepAlive": f"{__name__}._script",
+    "Pace": f"{__name__}._script",
+    "Pause": f"{__name__}._script",
+    "Permit": f"{__name__}._enforcer",
+    "RateLimit": f"{__name__}._limits",
+    "Raw": f"{__name__}._script",
+    "Recorder": f"{__name__}._recorder",
+    "Recording": f"{__name__}._recording",
+    "Script": f"{__name__}._script",
+    "ScriptedBody": f"{__name__}._scripted_body",
+    "ScriptedReply": f"{__name__}._script",
+    "Signal": f"{__name__}._signals",
+    "Step": f"{__name__}._scripted_body",
+    "Text": f"{__name__}._script",
+    "Thought": f"{__name__}._script",
+    "Verdict": f"{__name__}._enforcer",
+    "VirtualClock": f"{__name__}._clock",
+    "VirtualTimer": f"{__name__}._clock",
+    "faults": f"{__name__}.faults",
 }
-_SCRIPTS = "_script"
 
-
-# Hidden from type checkers, which would take it as a promise that every name exists.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import the module of a name, once the name is wanted."""
-        if name not in __all__:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message)
-        home = _HOMES.get(name, _SCRIPTS)
-        module = import_module(f"{__name__}.{home}")
-        value: object = module if name == home else getattr(module, name)
-        globals()[name] = value
-        return value
+    __getattr__ = late_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -225,6 +225,7 @@ def test_what_is_imported_late_is_what_the_type_checker_reads() -> None:
     """The table of the resources has the names, and the modules, of its imports for types."""
     file = PACKAGE / "_resources" / "__init__.py"
     typed = {name for name in imported(file) if name.startswith("aiotokengate.")}
+    typed.remove("aiotokengate._base.late_names")
     late = {f"{module}.{name}" for name, module in _resources._MODULES.items()}
     assert late == typed
     assert _resources.__all__ == sorted(_resources._MODULES)
