@@ -4,8 +4,8 @@ Strategy.  A :class:`Turn` is taken for every attempt and ends exactly once, in 
 the reply is over, the attempt failed, it was refused, or nobody wants it any more.
 Nothing here waits but :meth:`Turn.wait`, and that gives the place back itself when cancelled.
 
-Whether a call may go now is decided by :mod:`aiotokengate._policy.lanes`, from the lane's state and
-the time alone (``Lane.enter``, ``Lane.admit``, and under both ``Lane._ready_at``);
+Whether a call may go now is decided by :mod:`aiotokengate._policy.lanes`, from the lane's state
+and the time alone (``Lane.enter``, ``Lane.admit``, and under both ``Lane._ready_at``);
 :mod:`aiotokengate._pool.pool` finds the lane.
 """
 
