@@ -21,6 +21,7 @@ from aiotokengate import (
     Timeout,
     TokenGate,
     TokenGateError,
+    TransportError,
     Unanswered,
 )
 from aiotokengate._calls.routes import Endpoint
@@ -33,6 +34,7 @@ STREAM = (
     "data: [DONE]\n\n"
 ).encode()
 RESET = Raw(status=None, end="reset")
+JSON = {"Content-Type": "application/json"}
 
 
 async def test_no_limit_on_connections(gateway: FakeGateway, gate: TokenGate) -> None:
@@ -250,6 +252,7 @@ def test_a_forked_child_uses_its_own_connection(fake_gateway: FakeGateway) -> No
     process = subprocess.run(
         [sys.executable, "-c", FORKED],
         env={
+            **os.environ,
             "TOKENGATE_API_KEY": fake_gateway.api_key,
             "TOKENGATE_BASE_URL": fake_gateway.base_url,
             "PYTHONPATH": os.pathsep.join(sys.path),
@@ -297,11 +300,18 @@ async def test_an_answer_that_is_called_off_is_closed(
 ) -> None:
     """A body that nobody waits for any more does not stay on a connection that is kept."""
     turn = Gate()
-    gateway.script(Raw(headers={"Content-Type": "application/json"}, body=[b"[1, ", turn, b"2]"]))
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "嗨"}]}
-    asking = asyncio.ensure_future(gate.request("POST", "/chat/completions", json=body))
+    gateway.script(Raw(headers=JSON, body=[b'{"data": [', turn, b"]}"]), path="/v1/models")
+    asking = asyncio.ensure_future(gate.models())
     await turn.reached()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     await gateway.wait_connections(0)
+
+
+async def test_an_answer_that_breaks_off_is_told(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Half of a JSON body is no answer, and not taken for a bad one."""
+    half = Raw(headers=JSON, body=[b'{"data": ['], end="close")
+    gateway.script(*[half] * 3, path="/v1/models")
+    with pytest.raises(TransportError):
+        await gate.models()

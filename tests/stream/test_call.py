@@ -383,6 +383,24 @@ async def test_a_call_that_is_made_of_another() -> None:
     assert not receiver.ended
 
 
+@pytest.mark.parametrize("index", [-1, "0"])
+async def test_a_choice_has_a_number(index: object) -> None:
+    receiver = receiver_over([FRAME])
+    stream = ChatStream(receiver, Guard(receiver))
+    with pytest.raises(CallerError, match="expected the number of a choice, from 0 up, got"):
+        stream.choice(index)  # type: ignore[arg-type]
+
+
+async def test_who_reads_late_reads_all(gateway: FakeGateway, gate: TokenGate) -> None:
+    """Of a long reply, too, the beginning of which is kept in less space."""
+    said = ["好", "🙂", "，"] * 4_000
+    gateway.script(ScriptedReply(answer=said))
+    async with gate.chat(MODEL, "多说") as stream:
+        early = [delta async for delta in stream]
+        assert [delta async for delta in stream] == early
+        assert [token async for token in stream.answer] == said
+
+
 async def test_partial_json() -> None:
     receiver = receiver_over(
         [FRAME.replace(b'"a"', b'"[1, {"'), FRAME.replace(b'"a"', b'"}]"'), FINISH]
