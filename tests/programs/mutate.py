@@ -262,15 +262,17 @@ def state_of(name: str) -> str:
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
 
-def sample(count: int, seed: int) -> list[Mutant]:
+def sample(count: int, seed: int, only: tuple[str, ...]) -> list[Mutant]:
     """Return the mutants that are tried, of all modules that have tests of their own."""
     every, without = [], []
-    for room in ROOMS:
-        for module in sorted((PACKAGE / room).glob("*.py")):
+    modules = [module for room in ROOMS for module in sorted((PACKAGE / room).glob("*.py"))]
+    for module in modules:
+        name = module.relative_to(PACKAGE).as_posix()
+        if name.startswith(only) and (found := mutants_of(module)):
             if (ROOT / own_test(module)).is_file():
-                every += mutants_of(module)
-            elif mutants_of(module):
-                without.append(module.relative_to(PACKAGE).as_posix())
+                every += found
+            else:
+                without.append(name)
     print("without tests of their own, and so left out:", *without)
     print(f"{len(every)} mutants, of which {min(count, len(every))} are tried")
     return sorted(random.Random(seed).sample(every, min(count, len(every))))
@@ -350,12 +352,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--only", nargs="+", default=["_"], help="where the modules' names begin")
     parser.add_argument("--one", nargs=2, metavar=("MODULE", "NUMBER"))
     told = parser.parse_args()
     if told.one:
         return run_one(told.one[0], int(told.one[1]))
     BUILD.mkdir(exist_ok=True)
-    mutants = sample(told.mutants, told.seed)
+    mutants = sample(told.mutants, told.seed, tuple(told.only))
     until = time.monotonic() + told.hours * 3600
     report(try_all(mutants, told.workers, until), len(mutants))
     return 0
