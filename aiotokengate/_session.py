@@ -49,6 +49,7 @@ from aiotokengate._resources.options import (
     refuse,
 )
 from aiotokengate._stream.call import ChatCall
+from aiotokengate._stream.receiver import READ_AHEAD
 from aiotokengate._wire.headers import credentials
 from aiotokengate.catalogue import CATALOGUE, Catalogue
 from aiotokengate.clock import Clock, RealClock
@@ -132,6 +133,8 @@ class TokenGate(Shared):
         strict: whether a frame of a reply that can't be read is an error; by default it is counted
             and noted (``Reply.skipped``), and no tool call of that reply is complete.
         max_reply_bytes: a reply larger than this, 512 MiB by default, is an error.
+        read_ahead: how many bytes of a reply's text may wait for a reader, 1 MiB by default; past
+            them its connection is paused until somebody reads on.
         catalogue: what is known of models.
         paths: where systems stand whose place differs between gateways, by name: ``audio_speech``,
             ``audio_transcriptions``, ``images_dashscope``, ``images_edits``,
@@ -166,6 +169,7 @@ class TokenGate(Shared):
         allow_private: bool = False,
         strict: bool = False,
         max_reply_bytes: int = MAX_REPLY_BYTES,
+        read_ahead: int = READ_AHEAD,
         catalogue: Catalogue = CATALOGUE,
         paths: Mapping[str, str] | None = None,
         clock: Clock | None = None,
@@ -207,7 +211,7 @@ class TokenGate(Shared):
         routes = Routes([route(place, endpoint) for place, endpoint in given], clock)
         lets_in = Pool(clock=clock) if pool is None else checked(pool, _POOL)
         admission = Admission(routes, lets_in, pool is None, observers, clock)
-        self._sender = Sender(admission, observers, clock, max_reply_bytes)
+        self._sender = Sender(admission, observers, clock, max_reply_bytes, read_ahead)
         self._clock = clock
         self._made_pollers: Pollers | None = None
 

@@ -91,6 +91,7 @@ class Sender(Shared):
     hooks: tuple[Hook, ...]
     clock: Clock
     max_reply_bytes: int
+    read_ahead: int
     closed: bool = False
     budget: RetryBudget = attrs.field(factory=RetryBudget)
     calls: count[int] = attrs.field(factory=lambda: count(1))
@@ -305,7 +306,7 @@ class _Sending:
             WireError: it is empty, or has nothing but thoughts.
         """
         while self.whole and not receiver.ended and receiver.log.has_only_thoughts:
-            await receiver.pull()
+            await receiver.wait()
         nothing = (
             receiver.ended and receiver.status == "complete" and receiver.log.has_only_thoughts
         )
@@ -445,6 +446,7 @@ class _Sending:
             reading.parse,
             reading.strict,
             self._secrets,
+            self._sender.read_ahead,
         )
         decoder = reading.decoder(reading.dialect, log)
         return Receiver(answer, decoder, reading.dialect, settings, self._timeline)
@@ -559,9 +561,10 @@ class _Sending:
             self._watch.discard(self)
             self._reply = None
         self._turn.settle(receiver)
-        if receiver.error is not None:
-            receiver.error.redact(self._secrets())
-        self._finished(receiver.error, receiver)
+        error = receiver.error if isinstance(receiver.error, TokenGateError) else None
+        if error is not None:
+            error.redact(self._secrets())
+        self._finished(error, receiver)
 
     def _finished(self, error: TokenGateError | None, receiver: Receiver | None = None) -> None:
         self._calls.end(self)

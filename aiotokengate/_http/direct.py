@@ -50,6 +50,7 @@ __all__ = [
     "Response",
     "header_limits",
     "is_known",
+    "read_less",
     "reader_of",
     "salvaged",
 ]
@@ -115,7 +116,7 @@ def reader_of(content: aiohttp.StreamReader) -> Callable[[], Awaitable[bytes]]:
     """
     if not _BUFFER_KNOWN or type(content) is not aiohttp.StreamReader:
         return content.readany
-    _read_less(content._protocol.transport)
+    read_less(content._protocol.transport)
     return _drain(content)
 
 
@@ -166,7 +167,7 @@ def salvaged(content: aiohttp.StreamReader) -> bytes:
     return content.read_nowait()
 
 
-def _read_less(transport: Any) -> None:
+def read_less(transport: Any) -> None:
     """Have each read of a connection ask for less than asyncio's 256 KiB."""
     layer: Any
     for layer in (transport, getattr(transport, "_ssl_protocol", None)):

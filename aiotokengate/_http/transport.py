@@ -44,6 +44,7 @@ from aiotokengate._http.direct import (
     reader_of,
     salvaged,
 )
+from aiotokengate._http.feeds import feed_of
 from aiotokengate._http.internals import HttpProcessingError
 from aiotokengate._http.proxies import Proxy, Ways
 from aiotokengate._wire.headers import request_id
@@ -52,6 +53,7 @@ from aiotokengate.errors import CallerError, TokenGateError, WireError
 if TYPE_CHECKING:
     import ssl as ssl_module
 
+    from aiotokengate._http.feeds import Feed, Sink
     from aiotokengate._http.perimeter import Perimeter
     from aiotokengate._http.uploads import Form
 
@@ -70,17 +72,14 @@ NETWORK = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 class Answer:
-    """An answer whose headers have come; and its :class:`~aiotokengate._stream.receiver.Body`.
+    """An answer whose headers have come, with its body: to be read, or to feed a sink.
 
     Attributes:
         status: of HTTP.
         headers: as they came.
-        read: awaits the next bytes: all that are there, whole, never by line (lines have a limit
-            in aiohttp).
-        at_end: whether ``read`` would give b"" at once.
     """
 
-    __slots__ = ("_draining", "_response", "at_end", "headers", "read", "status")
+    __slots__ = ("_draining", "_feed", "_response", "headers", "status")
 
     def __init__(
         self,
@@ -97,8 +96,7 @@ class Answer:
         self._draining = draining
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers.copy()
-        self.read: Callable[[], Awaitable[bytes]] = reader_of(response.content)
-        self.at_end: Callable[[], bool] = response.content.at_eof
+        self._feed: Feed | None = None
 
     @property
     def url(self) -> str:
@@ -109,6 +107,22 @@ class Answer:
     def request_id(self) -> str | None:
         """The gateway's or vendor's id of the request."""
         return request_id(self.headers)
+
+    @property
+    def read(self) -> Callable[[], Awaitable[bytes]]:
+        """Make what awaits the next bytes: all that are there, never by line (aiohttp's limit)."""
+        return reader_of(self._response.content)
+
+    def at_end(self) -> bool:
+        """Return whether ``read`` would give b"" at once."""
+        return self._response.content.at_eof()
+
+    def feed(self, sink: Sink) -> Feed:
+        """Feed a sink with the body, from now on, in place of reading."""
+        packed = "Content-Encoding" in self.headers
+        self._feed = feed_of(self._response.content, packed=packed)
+        self._feed.start(sink)
+        return self._feed
 
     async def whole(self, limit: int) -> bytes:
         """Read the body, at most ``limit`` bytes of it, and give the connection back.
@@ -135,8 +149,9 @@ class Answer:
         parts: list[bytes] = []
         size = 0
         failure: Exception | None = None
+        read = self.read
         try:
-            while size < limit and (part := await self.read()):
+            while size < limit and (part := await read()):
                 parts.append(part)
                 size += len(part)
         except NETWORK as error:
@@ -166,10 +181,16 @@ class Answer:
 
     def close(self) -> None:
         """Drop the connection."""
+        self._stop_feed()
         self._response.close()
+
+    def _stop_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.stop()
 
     def release(self) -> None:
         """Close unless the end of the body arrives very soon, which frees the connection."""
+        self._stop_feed()
         response, draining = self._response, self._draining
         if not response.closed:
             draining.add(response)

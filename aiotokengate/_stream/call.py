@@ -1,7 +1,7 @@
 """A chat call, and the stream of its reply: one object to await, to iterate or to enter.
 
 Strategy.  Every reader is a position in the transcript of one
-:class:`~aiotokengate._stream.receiver.Receiver`; one that has nothing left pulls.  Iterators are
+:class:`~aiotokengate._stream.receiver.Receiver`; one that has nothing left waits.  Iterators are
 classes and never generators: a ``break`` drops the last reference, which closes the response and
 frees what it held, with nothing left to finalise.
 
@@ -282,7 +282,7 @@ class _Deltas(AsyncIterator[Delta]):
                     raise_if(self._source.error)
                     raise StopAsyncIteration
                 else:
-                    await self._source.pull()
+                    await self._source.wait()
                 place = self.at - log.base
             if place < 0:
                 return self._packed()

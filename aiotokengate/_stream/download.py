@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 import attrs
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from aiotokengate._pool.holding import Hold
     from aiotokengate._stream.clocks import Watch
-    from aiotokengate._stream.receiver import Body
     from aiotokengate.clock import Clock
     from aiotokengate.errors import Phase
     from aiotokengate.types import Attempt, Json
@@ -104,6 +103,29 @@ class DownloadSettings:
         return error
 
 
+class Body(Protocol):
+    """The body of an answer that is read as its reader likes."""
+
+    @property
+    def read(self) -> Callable[[], Awaitable[bytes]]:
+        """Await the next bytes, b"" at the end; being cancelled loses nothing."""
+
+    def at_end(self) -> bool:
+        """Return whether ``read`` would return b"" at once."""
+
+    def salvage(self) -> bytes:
+        """Return what had arrived before the error that ``read`` raised."""
+
+    def explain(self, error: Exception) -> TokenGateError:
+        """Translate an error that ``read`` raised; raise it again if it is none of the network."""
+
+    def close(self) -> None:
+        """Drop the connection now; a pending ``read`` raises."""
+
+    def release(self) -> None:
+        """Let the last bytes arrive, within a bound, so that the connection serves again."""
+
+
 class _Flow:
     """The body of an answer: who waits for its next bytes, and when it has ended."""
 
@@ -111,6 +133,7 @@ class _Flow:
         "__weakref__",
         "_body",
         "_loop",
+        "_read",
         "_reading",
         "_since",
         "_thread",
@@ -132,6 +155,7 @@ class _Flow:
         self.watch: Watch | None = None
         self.hold: Hold | None = None
         self._body = body
+        self._read = body.read
         self._reading = False
         self._since = 0.0  # when the read began that is waited for
         self._waited = 0.0  # in those before it that were called off
@@ -156,7 +180,7 @@ class _Flow:
             self.hold.touch()
         self._reading, self._since = True, self.settings.clock.now()
         try:
-            data = await self._body.read()
+            data = await self._read()
             self._waited = 0.0
         except asyncio.CancelledError:
             self._waited += self.settings.clock.now() - self._since

@@ -1,20 +1,26 @@
-"""One reader at a time receives the body of a reply; the others wait until it wakes them.
+"""What receives a reply: it takes the bytes as they come, and wakes whoever waits for what came.
 
-Strategy.  There is no task and no queue: the transcript is the only store, and a reader that has
-read all of it calls :meth:`Receiver.pull`.  The first to do so awaits the network, the others wait
-on a future.  Decoding and appending happen between two awaits, so a cancelled reader can neither
-lose nor half-apply anything, and the next one takes over.  Reading is safe to cancel because bytes
-that nobody took stay in the transport's buffer.
+Strategy.  There is no task and no queue: the transcript is the only store.  The transport hands
+each read to :meth:`Receiver.data`, in the callback that received it, where it is decoded and
+appended at once; a reader that has read all there is says what it :meth:`waits <Receiver.wait>`
+for (text of a kind, the end of a phase, anything, the end), and is woken when that came, once for
+all that one read brought.  A cancelled reader can neither lose nor half-apply anything, because it
+takes part in neither.
 
-``pull`` never raises what the wire did: the receiver ends and keeps the error, which every reader
+``wait`` never raises what the wire did: the receiver ends and keeps the error, which every reader
 meets at the same place, after the last entry.
 
-Ownership: readers hold a :class:`Guard`, the network call holds only the receiver.  The traceback
+Backpressure: while nobody waits, the text beyond the furthest reader is counted, and past
+``read_ahead`` bytes the connection is paused, until somebody waits again.  Where nobody reads bit
+by bit, or all who do wait, it never is.
+
+Ownership: readers hold a :class:`Guard`, the connection holds only the receiver.  The traceback
 of a cancelled task keeps the receiver alive, but not the guard; when the last guard goes, the body
 is closed at once (closing is synchronous).
 
-Clocks: a :mod:`watch <aiotokengate._stream.clocks>` looks at them.  A stall is counted only while
-a reader waits for the network, and only content and typed events reset it.
+Clocks: a :mod:`watch <aiotokengate._stream.clocks>` looks at them.  A stall is the silence of the
+wire, and no reader's time: only content and typed events end it, and it stands while the
+connection is paused.
 
 What the bytes mean, and when a reply is over, is for :mod:`aiotokengate._wire.framing` to decide;
 this module decides who waits, and for how long.
@@ -23,15 +29,17 @@ this module decides who waits, and for how long.
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
+from functools import partial
 from itertools import cycle
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from weakref import WeakSet
 
 import attrs
 
 from aiotokengate._base.copying import Unique
-from aiotokengate._stream.clocks import limited, run_out
+from aiotokengate._stream.clocks import run_out
 from aiotokengate._wire.fold import fold, parsed_answer
 from aiotokengate._wire.framing import Framing
 from aiotokengate._wire.pack import BLOCK
@@ -40,8 +48,9 @@ from aiotokengate.errors import CallerError, StreamInterrupted, TokenGateError
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping
 
+    from aiotokengate._http.feeds import Feed, Sink
     from aiotokengate._policy.timeouts import Timeout
     from aiotokengate._pool.holding import Hold
     from aiotokengate._wire.dialects import Dialect
@@ -56,15 +65,22 @@ __all__ = [
     "Guard",
     "Receiver",
     "ReceiverSettings",
+    "Wanted",
     "raise_if",
 ]
 
 HELD_OPEN = "the gateway neither ended nor closed the stream; it was closed here"
 """The note on a reply that was over as far as its choices could be believed."""
 
+READ_AHEAD: Final = 1 << 20
+
 _LATER = cycle(range(BLOCK))
 """How many entries later than the last one a receiver packs its transcript: a thousand streams
 that began together must not all pack at the same moment, and delay each other."""
+
+
+Wanted: TypeAlias = "Container[int] | None"
+"""What a reader waits for: kinds of entries, none for the end alone; None for anything."""
 
 
 class Body(Protocol):
@@ -76,21 +92,14 @@ class Body(Protocol):
     def request_id(self) -> str | None:
         """The gateway's or vendor's id of the request."""
 
-    @property
-    def read(self) -> Callable[[], Awaitable[bytes]]:
-        """Await the next bytes, b"" at the end; being cancelled loses nothing."""
-
-    def at_end(self) -> bool:
-        """Return whether ``read`` would return b"" at once."""
-
-    def salvage(self) -> bytes:
-        """Return what had arrived before the error that ``read`` raised."""
+    def feed(self, sink: Sink) -> Feed:
+        """Feed a sink with it from now on, first of all with what is there already."""
 
     def explain(self, error: Exception) -> TokenGateError:
-        """Translate an error that ``read`` raised; raise it again if it is none of the network."""
+        """Translate what broke it; raise that again if it is none of the network."""
 
     def close(self) -> None:
-        """Drop the connection now; a pending ``read`` raises."""
+        """Drop the connection now, and feed nobody any more."""
 
     def release(self) -> None:
         """Let the last bytes arrive, within a bound, so that the connection serves again."""
@@ -112,6 +121,7 @@ class ReceiverSettings:
             :class:`~aiotokengate.errors.ResponseInvalid`.
         strict: whether a frame that can't be read ends the reply.
         secrets: returns what is blanked where an error echoes it.
+        read_ahead: bytes of text that may wait for a reader.
     """
 
     clock: Clock
@@ -123,6 +133,7 @@ class ReceiverSettings:
     parse: Callable[[str], Any] | None = None
     strict: bool = False
     secrets: Callable[[], Iterable[str]] = tuple
+    read_ahead: int = READ_AHEAD
 
 
 class Abandonable(Protocol):
@@ -154,7 +165,7 @@ class Reader(Protocol):
 
 
 class Receiver:
-    """Reads one reply from its body into its transcript.
+    """Takes one reply from its body into its transcript.
 
     Attributes:
         log: the transcript.
@@ -174,24 +185,25 @@ class Receiver:
 
     __slots__ = (
         "__weakref__",
+        "_ahead",
         "_body",
+        "_context",
         "_dialect",
+        "_feed",
         "_framing",
         "_full",
         "_grace",
+        "_heard",
         "_kind",
         "_loop",
         "_now",
-        "_parked",
         "_parsed",
-        "_read",
+        "_paused_at",
         "_readers",
-        "_reading",
         "_reply",
         "_settings",
-        "_since",
         "_thread",
-        "_waited",
+        "_waiters",
         "attempts",
         "clock",
         "due_tick",
@@ -218,7 +230,7 @@ class Receiver:
         """Take over an answer whose headers have come."""
         self.log: Transcript = decoder.transcript
         self.ended: bool = False
-        self.error: TokenGateError | None = None
+        self.error: Exception | None = None
         self.status: Status = "interrupted"
         self.headers: Mapping[str, str] = body.headers
         self.request_id: str | None = body.request_id
@@ -230,7 +242,6 @@ class Receiver:
         self.clock: Clock = settings.clock
         self.due_tick: int = 0
         self._body = body
-        self._read = body.read
         self._dialect = dialect
         self._settings = settings
         self._framing = Framing(
@@ -241,84 +252,80 @@ class Receiver:
             secrets=settings.secrets,
         )
         self._kind = -1  # of the newest entry, at first none
-        self._reading = False
         self._full = BLOCK + next(_LATER)
-        self._readers: WeakSet[Reader] | None = None if self.log.retain else WeakSet()
-        self._parked: list[asyncio.Future[None]] = []
+        self._readers: WeakSet[Reader] = WeakSet()
+        self._waiters: list[tuple[asyncio.Future[None], Wanted]] = []
         self._now = settings.clock.now
-        self._since = 0.0  # when the read began that is waited for
-        self._waited = 0.0  # for content, in all reads before that one
+        self._heard = self._now()  # the last content or typed event, at first the head
+        self._ahead = 0  # bytes that came since a reader waited
+        self._paused_at: float | None = None
         self._grace: Timer | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
+        self._context = copy_context()
         self._reply: Reply | None = None
         self._parsed: Any = None
+        self._feed: Feed | None = None
+        feed = body.feed(self)
+        if not self.ended:
+            self._feed = feed
 
     # --- for readers ----------------------------------------------------------------------------
 
-    async def pull(self) -> None:
-        """Return when the transcript may have grown or the receiver has ended.
+    async def wait(self, wanted: Wanted = None, seconds: float | None = None) -> None:
+        """Return when what is wanted came, when the receiver has ended, or after some seconds.
 
         The receiver's error is never raised here.
+
+        Args:
+            wanted: the kinds of entries, as the transcript numbers them, none for the end alone;
+                None for any, and any sign of life.
+            seconds: of the session's clock, if not for ever.
 
         Raises:
             CallerError: it was called from another event loop.
         """
-        if get_ident() != self._thread:
+        if get_ident() != self._thread or self._loop is not asyncio.get_running_loop():
             raise _foreign()
+        if self.ended:
+            return
         if self.hold is not None:
             self.hold.touch()
-        if self._reading:
-            await self._park()
-            return
-        self._reading = True
-        self._since = self._now()
-        if len(self.log.items) >= self._full:
-            self._make_room()
+        self._ahead = 0
+        if self._paused_at is not None:
+            self._go_on()
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiting = waiter, wanted
+        self._waiters.append(waiting)
+        timer = None if seconds is None else self.clock.call_later(seconds, partial(_wake, waiter))
         try:
-            data = await self._read()
-        except asyncio.CancelledError:
-            self._waited += self._now() - self._since
-            raise
-        except Exception as error:  # noqa: BLE001 - every way a transport can break
-            self._check_loop()
-            self._break(error)
-        else:
-            self._feed(data)
+            await waiter
         finally:
-            self._reading = False
-            if self._parked:
-                self._wake()
+            if timer is not None:
+                timer.cancel()
+            if waiting in self._waiters:
+                self._waiters.remove(waiting)
 
     def follow(self, reader: Reader) -> None:
         """Keep what a reader has not read yet, as long as it lives."""
         if self.hold is not None:
             self.hold.touch()
-        if self._readers is not None:
-            self._readers.add(reader)
+        self._readers.add(reader)
 
     def _make_room(self) -> None:
         """Pack the transcript, and drop what all readers have read if it is not to be retained."""
         self.log.pack()
-        if self._readers:
+        if self._readers and not self.log.retain:
             self.log.forget(min(reader.at for reader in self._readers))
 
-    async def pull_for(self, seconds: float) -> None:
-        """Pull, but give up after some seconds; nothing is lost then."""
-        try:
-            async with limited(self.clock, seconds):
-                await self.pull()
-        except TimeoutError:
-            return
-
     async def prime(self) -> None:
-        """Pull until there is a first entry.
+        """Wait until there is a first entry.
 
         Raises:
             TokenGateError: it ended before, so that another attempt is still allowed.
         """
         while not self.ended and not self.log.items:
-            await self.pull()
+            await self.wait()
         try:
             if not self.log.begun:
                 raise_if(self.error)
@@ -326,9 +333,9 @@ class Receiver:
             del self
 
     async def drain(self) -> None:
-        """Pull to the end."""
+        """Wait for the end."""
         while not self.ended:
-            await self.pull()
+            await self.wait(())
 
     def reply(self) -> Reply:
         """Return the reply, or what there is of it."""
@@ -370,7 +377,7 @@ class Receiver:
         """Put what was tried on the reply and on the error."""
         self.attempts = attempts
         self._reply = None
-        if self.error is not None:
+        if isinstance(self.error, TokenGateError):
             self.error.attempts = attempts
         if isinstance(self.error, StreamInterrupted):
             self.error.partial = attrs.evolve(self.error.partial, attempts=attempts)
@@ -380,67 +387,101 @@ class Receiver:
     def tick(self, now: float) -> float:
         """Look at the clocks, and return the time before which none can run out."""
         settings = self._settings
-        waited = self._waited + (now - self._since if self._reading else 0.0)
-        error, again = run_out(settings.limit, settings.began, settings.timeout.stall, waited, now)
+        silent = (now if self._paused_at is None else self._paused_at) - self._heard
+        error, again = run_out(settings.limit, settings.began, settings.timeout.stall, silent, now)
         if error is not None:
             self._conclude(error)
         return again
 
-    # --- reading --------------------------------------------------------------------------------
+    # --- for the body, as its sink --------------------------------------------------------------
 
-    def _check_loop(self) -> None:
-        # Not before each read, because Python 3.11 asks the kernel for it. Of two loops in one
-        # thread only one runs, so nothing goes wrong before there is something to wait for.
-        if self._loop is not asyncio.get_running_loop():
-            raise _foreign() from None
-
-    async def _park(self) -> None:
-        self._check_loop()
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._parked.append(waiter)
-        await waiter
-
-    def _wake(self) -> None:
-        parked, self._parked = self._parked, []
-        for waiter in parked:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _feed(self, data: bytes) -> None:
+    def data(self, data: bytes) -> None:
         """Take the bytes of a read."""
         if self.ended:
             return
         log = self.log
+        if len(log.items) >= self._full:
+            self._make_room()
         before, signs = len(log.items), log.signs
-        # In mid-stream the end is met by the next read, and not looked for after each one.
-        over = (not data or self._framing.feed(data)) and self._is_over(data)
+        try:
+            over = self._framing.feed(data) and self._framing.over
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, for whoever reads
+            self._end("interrupted", error)
+            self._body.close()
+            return
         news = len(log.items) - before
         alive = news or log.signs != signs
-        if not alive:
-            self._waited += self._now() - self._since
-        else:
-            self._waited = 0.0
+        if alive:
+            self._heard = self._now()
             if news > 1 or (news and log.kinds[-1] != self._kind):
                 self._note_first(log.kinds[before:])
         if over:
             self._conclude()
-        elif log.claimed and (alive or self._grace is None):
+            return
+        if log.claimed and (alive or self._grace is None):
             self._wait_for_end()
+        if not self._waiters:
+            self._count(len(data))
+        elif alive:
+            self._wake(log.kinds[before:])
 
-    def _is_over(self, data: bytes) -> bool:
-        """Return whether the reply has ended: by its protocol, a failure, or the body's end."""
-        framing = self._framing
-        if framing.over:
-            return True
-        if data and not self._body.at_end():
-            return False
-        framing.close()
-        return True
+    def end(self) -> None:
+        """Take the end of the body."""
+        if not self.ended:
+            self._framing.close()
+            self._conclude()
+
+    def failed(self, error: Exception) -> None:
+        """End with what the transport met.
+
+        A mistake of ours is not a broken network, and meets whoever reads as it is.
+        """
+        if self.ended:
+            return
+        try:
+            failure = self._body.explain(error)
+        except Exception as mistake:  # noqa: BLE001 - whatever it is
+            self._end("interrupted", mistake)
+            self._body.close()
+        else:
+            self._conclude(failure)
+
+    def _wake(self, news: Collection[int]) -> None:
+        """Wake who waits for something that came."""
+        late = []
+        for waiting in self._waiters:
+            waiter, wanted = waiting
+            if wanted is None or any(kind in wanted for kind in news):
+                _wake(waiter)
+            else:
+                late.append(waiting)
+        self._waiters = late
+
+    # --- backpressure ---------------------------------------------------------------------------
+
+    def _count(self, size: int) -> None:
+        """Pause, once too much text waits for the reader that is furthest."""
+        self._ahead += size  # of the body, which is more than its text
+        if self._ahead <= self._settings.read_ahead or self._feed is None:
+            return
+        furthest = max((reader.at for reader in self._readers), default=None)
+        beyond = 0 if furthest is None else self.log.size_from(furthest)
+        if beyond > self._settings.read_ahead and self._paused_at is None:
+            self._paused_at = self._now()
+            self._feed.pause()
+        else:
+            self._ahead = min(beyond, self._settings.read_ahead // 16 * 15)
+
+    def _go_on(self) -> None:
+        paused_at, self._paused_at = self._paused_at, None
+        if paused_at is not None and self._feed is not None:
+            self._heard += self._now() - paused_at
+            self._feed.resume()
 
     @property
     def alive_at(self) -> float | None:
         """The clock's time of the last content or typed event, None before the first."""
-        return self._since - self._waited if self.log.signs or len(self.log) else None
+        return self._heard if self.log.signs or len(self.log) else None
 
     def _note_first(self, news: list[int]) -> None:
         """Note for the reply when the first thinking and the first answer came, of choice 0."""
@@ -497,20 +538,7 @@ class Receiver:
             self._end("interrupted", error)
             self._body.close()
 
-    def _break(self, error: Exception) -> None:
-        """End with what the transport raised; what had arrived before it is not lost.
-
-        A mistake of ours is not a broken network: it is raised again, and ends nothing.
-        """
-        if self.ended:
-            return
-        failure = self._body.explain(error)
-        rest = self._body.salvage()
-        if rest:
-            self._feed(rest)
-        self._conclude(failure)
-
-    def _end(self, status: Status, error: TokenGateError | None = None) -> None:
+    def _end(self, status: Status, error: Exception | None = None) -> None:
         self.timeline.done = self.clock.now() - self._settings.began
         self.status = status
         self.error = error
@@ -519,11 +547,15 @@ class Receiver:
         if status == "complete" and self._settings.parse is not None:
             self._parsed, self.error = parsed_answer(self.reply(), self._settings.parse)
             self._reply = None
-        self._wake()
-        self.on_end(self)
+        self._feed = None
+        waiters, self._waiters = self._waiters, []
+        for waiter, _ in waiters:
+            _wake(waiter)
+        # The callback's own context is that of whoever opened the connection.
+        self._context.run(self.on_end, self)
 
 
-def raise_if(error: TokenGateError | None) -> None:
+def raise_if(error: Exception | None) -> None:
     """Raise the error that a receiver ended with, if any: the same object for every reader.
 
     Not a method, so that no frame of the traceback holds the receiver that holds the error; nor
@@ -534,6 +566,11 @@ def raise_if(error: TokenGateError | None) -> None:
             raise error.with_traceback(None)
     finally:
         del error
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _foreign() -> CallerError:

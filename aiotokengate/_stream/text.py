@@ -1,9 +1,10 @@
 """The views of a reply that is arriving: its texts, phases and tool calls, choice by choice.
 
 Strategy.  A view is a position in the transcript of one
-:class:`~aiotokengate._stream.receiver.Receiver`; one that has nothing left pulls.  Which entries a
-view shows is a :class:`Passage`: of a choice, of a kind, all of them or one phase.  What is found
-there comes out as it is (pieces), cut at line ends, or collected over an interval.
+:class:`~aiotokengate._stream.receiver.Receiver`; one that has nothing left waits for what it
+shows, and for nothing else.  Which entries a view shows is a :class:`Passage`: of a choice, of a
+kind, all of them or one phase.  What is found there comes out as it is (pieces), cut at line ends,
+or collected over an interval.
 
 Iterators are classes and never generators, and each ``__anext__`` lets go of ``self`` before an
 exception leaves it; :mod:`aiotokengate._stream.call` says why.
@@ -13,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from typing import Final, Literal, TypeAlias
 
 from aiotokengate._base.copying import Unique
 from aiotokengate._base.sealing import sealed
-from aiotokengate._stream.receiver import Guard, Receiver, raise_if
+from aiotokengate._stream.receiver import Guard, Receiver, Wanted, raise_if
 from aiotokengate._wire.transcript import ANSWER, BREAK, KINDS, REASONING
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Json, ToolCall
@@ -78,10 +79,12 @@ class Passage:
     Attributes:
         key: the kind of its entries, as the transcript numbers them.
         breaks: the kinds that end a phase of it.
+        wanted: what a reader of it waits for: a text, or what ends it.
+        ending: what ends it.
         start: the first entry that may belong to it.
     """
 
-    __slots__ = ("breaks", "choice", "key", "kind", "scope", "start")
+    __slots__ = ("breaks", "choice", "ending", "key", "kind", "scope", "start", "wanted")
 
     def __init__(self, choice: int, kind: int, scope: Scope, start: int = 0) -> None:
         self.choice: int = choice
@@ -90,6 +93,9 @@ class Passage:
         self.start: int = start
         self.key: int = KINDS * choice + kind
         self.breaks: range = range(KINDS * choice, KINDS * choice + BREAK + 1)
+        ends = scope != "all"
+        self.wanted: Container[int] = self.breaks if ends else (self.key,)
+        self.ending: Container[int] = {*self.breaks} - {self.key} if ends else ()
 
 
 class _Cursor:
@@ -98,13 +104,14 @@ class _Cursor:
     Attributes:
         at: the next entry to look at.
         over: whether the passage has ended.
+        passage: where it stands.
     """
 
-    __slots__ = ("__weakref__", "_log", "_passage", "at", "over")
+    __slots__ = ("__weakref__", "_log", "at", "over", "passage")
 
     def __init__(self, receiver: Receiver, passage: Passage) -> None:
         self._log = receiver.log
-        self._passage = passage
+        self.passage = passage
         self.at: int = passage.start
         self.over: bool = False
         receiver.follow(self)
@@ -113,15 +120,15 @@ class _Cursor:
         """Return the next text, None while there is none; ``over`` says whether one may come."""
         log = self._log
         at = self.at - log.base
-        if 0 <= at < len(log.kinds) and log.kinds[at] == self._passage.key and not self.over:
+        if 0 <= at < len(log.kinds) and log.kinds[at] == self.passage.key and not self.over:
             self.at += 1
             text: str = log.items[at]  # by the kind of the entry
             return text
-        return self._next_of_all() if self._passage.scope == "all" else self._next_of_phase()
+        return self._next_of_all() if self.passage.scope == "all" else self._next_of_phase()
 
     def _next_of_all(self) -> str | None:
         log = self._log
-        at = log.find(self._passage.key, self.at)
+        at = log.find(self.passage.key, self.at)
         if at >= len(log):
             self.at = at
             return None
@@ -131,11 +138,11 @@ class _Cursor:
 
     def _may_precede(self, at: int, kind: int) -> bool:
         """Return whether it is white space of the answer, as gateways write before thoughts."""
-        answer = self._passage.scope == "leading" and kind % KINDS == ANSWER
+        answer = self.passage.scope == "leading" and kind % KINDS == ANSWER
         return answer and str(self._log.item(at)).isspace()
 
     def _next_of_phase(self) -> str | None:
-        log, key = self._log, self._passage.key
+        log, key = self._log, self.passage.key
         at, end = max(self.at, log.first), len(log)
         while at < end and not self.over:
             kind = log.kind(at)
@@ -143,7 +150,7 @@ class _Cursor:
                 self.at = at + 1
                 found: str = log.item(at)
                 return found
-            self.over = kind in self._passage.breaks and not self._may_precede(at, kind)
+            self.over = kind in self.passage.breaks and not self._may_precede(at, kind)
             at += not self.over
         self.at = at
         return None
@@ -251,7 +258,7 @@ class _Pieces(_TextReader, AsyncIterator[str]):
         try:
             while (text := self._cursor.next()) is None:
                 self._end_if_over()
-                await self._receiver.pull()
+                await self._receiver.wait(self._cursor.passage.wanted)
             return text
         finally:
             del self
@@ -281,7 +288,7 @@ class _Lines(_TextReader, AsyncIterator[str]):
                     self._add("\n")
                 else:
                     self._end_if_over()
-                    await self._receiver.pull()
+                    await self._receiver.wait(self._cursor.passage.wanted)
             return self._lines.popleft()
         finally:
             del self
@@ -323,7 +330,11 @@ class _Timed(_TextReader, AsyncIterator[str]):
                 if news and (self._over or wait <= 0):
                     return self._show()
                 self._end_if_over()
-                await (self._receiver.pull_for(wait) if news else self._receiver.pull())
+                passage = self._cursor.passage
+                if news:
+                    await self._receiver.wait(passage.ending, wait)
+                else:
+                    await self._receiver.wait(passage.wanted)
         finally:
             del self
 
@@ -388,12 +399,13 @@ class _Objects(AsyncIterator[Json]):
 class _Phases(AsyncIterator[Phase]):
     """The phases of a choice; one that was not read to its end is skipped."""
 
-    __slots__ = ("_cursor", "_guard", "_index", "_receiver")
+    __slots__ = ("_cursor", "_guard", "_index", "_receiver", "_wanted")
 
     def __init__(self, receiver: Receiver, guard: Guard, index: int) -> None:
         self._receiver = receiver
         self._guard = guard
         self._index = index
+        self._wanted = range(KINDS * index, KINDS * index + BREAK)
         self._cursor: _Cursor | None = None
 
     async def __anext__(self) -> Phase:
@@ -407,7 +419,7 @@ class _Phases(AsyncIterator[Phase]):
                 if self._receiver.ended:
                     raise_if(self._receiver.error)
                     raise StopAsyncIteration
-                await self._receiver.pull()
+                await self._receiver.wait(self._wanted)
             self._cursor = _Cursor(self._receiver, passage)
             return Phase(self._receiver, self._guard, passage)
         finally:
@@ -429,7 +441,7 @@ async def _skip(receiver: Receiver, cursor: _Cursor) -> None:
         if cursor.next() is None and not cursor.over:
             if receiver.ended:
                 return
-            await receiver.pull()
+            await receiver.wait(cursor.passage.wanted)
 
 
 class _ToolCalls(AsyncIterator[ToolCall]):
@@ -451,10 +463,19 @@ class _ToolCalls(AsyncIterator[ToolCall]):
                 if self._receiver.ended:
                     raise_if(self._receiver.error)
                     raise StopAsyncIteration
-                await self._receiver.pull()
+                await self._receiver.wait(self._wanted)
             return call
         finally:
             del self
+
+    @property
+    def _wanted(self) -> Wanted:
+        """What may bring a call: the beginning of one, then anything at all."""
+        state = self._receiver.log.choices.get(self._index)
+        if state is not None and self._at < len(state.calls):
+            return None
+        first = KINDS * self._index
+        return range(first + BREAK, first + KINDS)
 
     def _next(self) -> ToolCall | None:
         log = self._receiver.log

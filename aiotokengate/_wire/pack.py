@@ -35,6 +35,11 @@ class Packed:
         self.kinds = array("H", kinds)
         self.others = {place: item for place, item in enumerate(items) if type(item) is not str}
 
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+        return len(self._text.encode())
+
     def item(self, place: int) -> Any:  # noqa: ANN401 - a text or a delta
         """Return one entry."""
         if place in self.others:

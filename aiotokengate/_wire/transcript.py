@@ -396,6 +396,14 @@ class Transcript:
         choice, kind = divmod(self.kind(at), KINDS)
         return TEXTS[kind](item, choice)
 
+    def size_from(self, at: int) -> int:
+        """Return about how many bytes of text stand from an entry on, by whole blocks."""
+        start = max(at, self.first)
+        packed = self._packed[(start - self.first) // BLOCK :]
+        newest = self.items[max(start - self.base, 0) :]
+        texts = (item for item in newest if isinstance(item, str))
+        return sum(block.size for block in packed) + sum(len(text.encode()) for text in texts)
+
     def texts(self) -> Mapping[int, str]:
         """Join all text of each kind that has any, in one pass, for replies of many choices."""
         pieces: dict[int, list[str]] = {}

@@ -1,8 +1,8 @@
 """A body without a socket: the very pieces that a network might have cut it into.
 
-Whatever takes a :class:`aiotokengate._stream.receiver.Body` takes a :class:`ScriptedBody` in its
-place, and so a whole reply is decoded from a list of bytes, at any cut, with breaks and silences
-where a test wants them, and with no server.
+Whatever takes the body of an answer takes a :class:`ScriptedBody` in its place, and so a whole
+reply is decoded from a list of bytes, at any cut, with breaks and silences where a test wants
+them, and with no server.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from aiotokengate._http.feeds import TaskFeed
 from aiotokengate.clock import RealClock
 from aiotokengate.errors import TokenGateError, TransportError
 from aiotokengate.testing._script import Pause
@@ -19,6 +20,7 @@ from aiotokengate.testing._script import Pause
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from aiotokengate._http.feeds import Feed, Sink
     from aiotokengate.clock import Clock
 
 __all__ = ["ScriptedBody", "Step"]
@@ -61,11 +63,23 @@ class ScriptedBody:
         self._clock: Clock = clock or RealClock()
         self._closing: asyncio.Future[None] | None = None
         self._resumes: float | None = None
+        self._feed: TaskFeed | None = None
 
     @property
     def read(self) -> Callable[[], Awaitable[bytes]]:
         """Await the next bytes, b"" at the end; being cancelled loses nothing."""
         return self._next
+
+    def feed(self, sink: Sink) -> Feed:
+        """Feed a sink with it, a step at each turn of the loop."""
+        self._feed = TaskFeed(self._one, self.salvage)
+        self._feed.start(sink)
+        return self._feed
+
+    async def _one(self) -> bytes:
+        data = await self._next()
+        await asyncio.sleep(0)
+        return data
 
     def at_end(self) -> bool:
         """Return whether every step was taken."""
@@ -92,12 +106,16 @@ class ScriptedBody:
     def close(self) -> None:
         """Drop the connection: a pending read raises, and every later one."""
         self.state = "closed"
+        if self._feed is not None:
+            self._feed.stop()
         if self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
 
     def release(self) -> None:
         """Take note that the reader is content with what came."""
         self.state = "released"
+        if self._feed is not None:
+            self._feed.stop()
 
     async def _next(self) -> bytes:
         self.reads += 1

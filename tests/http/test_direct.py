@@ -23,7 +23,7 @@ from aiotokengate import (
     Unanswered,
     WireError,
 )
-from aiotokengate._http import direct, transport
+from aiotokengate._http import direct, feeds, transport
 from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply
 from tests.support.common import sockets
 
@@ -38,6 +38,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "ours":
         monkeypatch.setattr(transport, "is_known", lambda: False)
         monkeypatch.setattr(direct, "_BUFFER_KNOWN", False)
+        monkeypatch.setattr(feeds, "_is_known", lambda: False)
     return str(request.param)
 
 

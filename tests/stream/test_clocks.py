@@ -247,7 +247,7 @@ async def test_waiting_in_short_turns_is_waiting() -> None:
     clock = VirtualClock()
     receiver = receiver_over([CHUNK, Pause(10 * STALL), CHUNK], clock=clock)
     Watch(clock).add(receiver)
-    await receiver.pull()
+    await receiver.wait()
     for _ in range(int(STALL) + 2):
         turn = asyncio.ensure_future(receiver.pull_for(1.0))
         await clock.run_for(1.0)
@@ -281,9 +281,9 @@ async def test_a_reader_that_is_busy_does_not_stall() -> None:
     clock = VirtualClock()
     receiver = receiver_over([CHUNK, Pause(STALL - 10), CHUNK, CHUNK], clock=clock)
     Watch(clock).add(receiver)
-    await receiver.pull()
+    await receiver.wait()
     await clock.run_for(10 * STALL)
-    turn = asyncio.ensure_future(receiver.pull())
+    turn = asyncio.ensure_future(receiver.wait())
     await clock.run_for(STALL - 9)
     await turn
     await clock.run_for(10 * STALL)

@@ -35,8 +35,8 @@ async def test_a_parked_reader_can_be_cancelled() -> None:
     """Of two readers one pulls and one waits; the one that waits may go without harm."""
     clock = VirtualClock()
     receiver = receiver_over([Pause(1), CHUNK, FINISH, DONE], clock=clock)
-    pulling = asyncio.ensure_future(receiver.pull())
-    parked = asyncio.ensure_future(receiver.pull())
+    pulling = asyncio.ensure_future(receiver.wait())
+    parked = asyncio.ensure_future(receiver.wait())
     await clock.run_for(0)
     parked.cancel()
     await clock.run_for(2)
@@ -125,8 +125,8 @@ async def test_stopped_while_somebody_reads() -> None:
     """A reader that waits for the network comes back when the stream is stopped."""
     clock = VirtualClock()
     receiver = receiver_over([CHUNK, Pause(1000)], clock=clock)
-    await receiver.pull()
-    reader = asyncio.ensure_future(receiver.pull())
+    await receiver.wait()
+    reader = asyncio.ensure_future(receiver.wait())
     await clock.run_for(0)
     receiver.stop()
     await reader
@@ -138,7 +138,7 @@ async def test_stopped_after_the_finish_is_complete() -> None:
     """Whoever leaves between the finish and the usage has a whole reply."""
     clock = VirtualClock()
     receiver = receiver_over([CHUNK + FINISH, Pause(1000)], clock=clock)
-    await receiver.pull()
+    await receiver.wait()
     receiver.stop()
     assert (receiver.status, receiver.reply().finish_reason) == ("complete", "stop")
 
@@ -147,8 +147,8 @@ async def test_stopped_where_every_chunk_claims_to_be_the_last() -> None:
     """Claims that were followed by text say nothing of what is still to come."""
     claim = CHUNK.replace(b'"}}]}', b'"},"finish_reason":"stop"}]}')
     receiver = receiver_over([claim, claim, Pause(1000)], clock=VirtualClock())
-    await receiver.pull()
-    await receiver.pull()
+    await receiver.wait()
+    await receiver.wait()
     receiver.stop()
     reply = receiver.reply()
     assert (receiver.status, reply.answer, reply.finish_reason) == ("stopped", "好好", None)
@@ -159,8 +159,8 @@ async def test_bytes_after_the_end_are_nobodys() -> None:
     """What a read brings after the stream was stopped changes nothing."""
     clock = VirtualClock()
     receiver = receiver_over([CHUNK, CHUNK], clock=clock)
-    await receiver.pull()
-    reader = asyncio.ensure_future(receiver.pull())
+    await receiver.wait()
+    reader = asyncio.ensure_future(receiver.wait())
     receiver.stop()
     await reader
     assert receiver.reply().answer == "好"
@@ -175,12 +175,12 @@ async def test_nothing_at_all_and_a_break() -> None:
 
 async def test_streams_that_began_together_do_not_pack_together() -> None:
     """Else a thousand of them, one text after the other, would make each other wait."""
-    receivers = [receiver_over([CHUNK] * 4 * BLOCK) for _ in range(BLOCK)]
+    receivers = [receiver_over([Pause(inf)]) for _ in range(BLOCK)]
     packed = [0] * BLOCK
     most = 0
     for _ in range(4 * BLOCK):
         for receiver in receivers:
-            await receiver.pull()
+            receiver.data(CHUNK)
         before, packed = packed, [receiver.log.base for receiver in receivers]
         most = max(most, sum(now > then for then, now in zip(before, packed, strict=True)))
     assert most == 1
@@ -199,22 +199,15 @@ class Reader:
 
 async def test_what_all_have_read_is_dropped() -> None:
     """Where nothing is to be retained; the slowest reader decides."""
-    receiver = receiver_over([CHUNK] * 8 * BLOCK)
+    receiver = receiver_over([Pause(inf)])
     receiver.log.retain = False
-    forgetful = Receiver(
-        ScriptedBody([CHUNK] * 8 * BLOCK),
-        ChatCompletionsDecoder(DIALECTS["qwen"], receiver.log),
-        DIALECTS["qwen"],
-        ReceiverSettings(receiver.clock, Timeout(), 0.0, None, 1 << 20, int),
-        Timeline(),
-    )
     fast, slow = Reader(), Reader()
-    forgetful.follow(fast)
-    forgetful.follow(slow)
+    receiver.follow(fast)
+    receiver.follow(slow)
     fast.at, slow.at = 6 * BLOCK, 2 * BLOCK
-    while len(forgetful.log) < 6 * BLOCK:
-        await forgetful.pull()
-    assert forgetful.log.first == 2 * BLOCK
+    while len(receiver.log) < 6 * BLOCK:
+        receiver.data(CHUNK)
+    assert receiver.log.first == 2 * BLOCK
 
 
 async def test_prime_waits_for_the_first_entry() -> None:
@@ -242,7 +235,7 @@ MADE = (Attempt("m", 0.0, 1.0),)
 async def test_the_last_guard_stops_it() -> None:
     receiver = receiver_over([CHUNK, CHUNK])
     guards = [Guard(receiver)] * 2
-    await receiver.pull()
+    await receiver.wait()
     del guards[0]
     assert not receiver.ended
     guards.clear()
@@ -261,7 +254,7 @@ async def test_the_last_guard_goes_in_another_thread() -> None:
 async def test_another_loop() -> None:
     receiver = receiver_over([CHUNK])
     with pytest.raises(CallerError, match="in the event loop that opened it"):
-        await asyncio.to_thread(asyncio.run, receiver.pull())
+        await asyncio.to_thread(asyncio.run, receiver.wait())
 
 
 async def test_a_limit_of_the_whole_call() -> None:
@@ -283,11 +276,11 @@ async def test_a_limit_of_the_whole_call() -> None:
 async def test_pulling_for_some_time() -> None:
     clock = VirtualClock()
     receiver = receiver_over([Pause(10), CHUNK], clock=clock)
-    turn = asyncio.ensure_future(receiver.pull_for(1.0))
+    turn = asyncio.ensure_future(receiver.wait(None, 1.0))
     await clock.run_for(2)
     await turn
     assert len(receiver.log) == 0
-    turn = asyncio.ensure_future(receiver.pull_for(60.0))
+    turn = asyncio.ensure_future(receiver.wait(None, 60.0))
     await clock.run_for(10)
     await turn
     assert len(receiver.log) == 1
@@ -300,11 +293,18 @@ async def test_the_value_of_an_answer() -> None:
     assert (receiver.reply().parsed, receiver.error) == (1, None)
 
 
-async def test_a_mistake_of_ours_ends_nothing() -> None:
+async def test_a_mistake_of_ours_is_no_break_of_the_network() -> None:
+    """It meets whoever reads as it is, wherever it was made."""
     receiver = receiver_over([KeyError("x"), CHUNK])
     with pytest.raises(KeyError):
-        await receiver.pull()
-    assert not receiver.ended
+        await receiver.prime()
+    assert receiver.status == "interrupted"
+    receiver = receiver_over([CHUNK, Pause(inf)])
+    await receiver.prime()
+    receiver._framing.feed = None  # type: ignore[assignment, method-assign]
+    receiver.data(CHUNK)
+    with pytest.raises(TypeError):
+        raise_if(receiver.error)
 
 
 async def test_when_the_first_thinking_and_answer_came() -> None:
@@ -334,14 +334,14 @@ async def test_its_place_learns_that_it_is_read() -> None:
     receiver = receiver_over([CHUNK])
     receiver.hold = place
     receiver.follow(place)
-    await receiver.pull()
+    await receiver.wait()
     assert place.touched == 2
 
 
 async def test_another_thread() -> None:
     receiver = receiver_over([CHUNK])
     with pytest.raises(CallerError, match="read in the event loop that opened it"):
-        await asyncio.to_thread(asyncio.run, receiver.pull())
+        await asyncio.to_thread(asyncio.run, receiver.wait())
 
 
 def test_another_loop_of_the_same_thread() -> None:
@@ -349,12 +349,12 @@ def test_another_loop_of_the_same_thread() -> None:
 
     async def opened() -> tuple[Receiver, asyncio.Future[None]]:
         receiver = receiver_over([Pause(inf)])
-        pulling = asyncio.ensure_future(receiver.pull())
+        pulling = asyncio.ensure_future(receiver.wait())
         await asyncio.sleep(0)
         return receiver, pulling
 
     with asyncio.Runner() as first, asyncio.Runner() as second:
         receiver, pulling = first.run(opened())
         with pytest.raises(CallerError, match="read in the event loop that opened it"):
-            second.run(receiver.pull())
+            second.run(receiver.wait())
         assert not pulling.done()

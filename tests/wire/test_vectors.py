@@ -135,7 +135,7 @@ async def outcome(recorded: Exchange, steps: Iterable[Step]) -> Outcome:
         return Outcome([], None, error)
     receiver = receiver_for(recorded, body, VirtualClock())
     while not receiver.ended:
-        await receiver.pull()
+        await receiver.wait()
     return Outcome(deltas_of(receiver.log), receiver.reply(), receiver.error)
 
 
