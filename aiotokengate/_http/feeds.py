@@ -67,7 +67,7 @@ def feed_of(content: aiohttp.StreamReader, *, packed: bool) -> Feed:
 class TaskFeed:
     """Reads in a task, in any way of reading."""
 
-    __slots__ = ("_read", "_resumed", "_salvage", "_task")
+    __slots__ = ("_read", "_resumed", "_salvage", "_sink", "_task")
 
     def __init__(self, read: Callable[[], Awaitable[bytes]], salvage: Callable[[], bytes]) -> None:
         """Note how to read.
@@ -78,14 +78,15 @@ class TaskFeed:
         """
         self._read = read
         self._salvage = salvage
+        self._sink: Sink | None = None
         self._resumed = asyncio.Event()
         self._resumed.set()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]
 
     def start(self, sink: Sink) -> None:
         """Begin with the next turn of the loop."""
-        reading = _read_on(self._read, self._salvage, sink, self._resumed)
-        self._task = asyncio.get_running_loop().create_task(reading)
+        self._sink = sink
+        self._task = asyncio.get_running_loop().create_task(self._read_on())
 
     def pause(self) -> None:
         """Read nothing more for now."""
@@ -97,29 +98,30 @@ class TaskFeed:
 
     def stop(self) -> None:
         """End the task, unless it is what stops it, and so about to end."""
-        task, self._task = self._task, None
-        if task is None or (loop := task.get_loop()).is_closed():
+        self._sink = None
+        loop = self._task.get_loop()
+        if not loop.is_closed() and self._task is not asyncio.current_task(loop):
+            self._task.cancel()
+
+    async def _read_on(self) -> None:
+        error: Exception | None = None
+        try:
+            while data := await self._read():
+                self._hand_on(data)
+                await self._resumed.wait()
+        except Exception as found:  # noqa: BLE001 - every way a transport can break
+            error = found
+            self._hand_on(self._salvage())
+        if self._sink is None:
             return
-        if task is not asyncio.current_task(loop):
-            task.cancel()
+        if error is None:
+            self._sink.end()
+        else:
+            self._sink.failed(error)
 
-
-async def _read_on(
-    read: Callable[[], Awaitable[bytes]],
-    salvage: Callable[[], bytes],
-    sink: Sink,
-    resumed: asyncio.Event,
-) -> None:
-    try:
-        while data := await read():
-            sink.data(data)
-            await resumed.wait()
-    except Exception as error:  # noqa: BLE001 - every way a transport can break
-        if rest := salvage():
-            sink.data(rest)
-        sink.failed(error)
-    else:
-        sink.end()
+    def _hand_on(self, data: bytes) -> None:
+        if data and self._sink is not None:
+            self._sink.data(data)
 
 
 # --- without a task -----------------------------------------------------------------------------

@@ -35,10 +35,10 @@ class Packed:
         self.kinds = array("H", kinds)
         self.others = {place: item for place, item in enumerate(items) if type(item) is not str}
 
-    @property
-    def size(self) -> int:
-        """Bytes of its text."""
-        return len(self._text.encode())
+    def size(self, place: int = 0) -> int:
+        """Return the bytes of its text, from a place on."""
+        start = self._ends[place - 1] if place else 0
+        return len(self._text[start:].encode())
 
     def item(self, place: int) -> Any:  # noqa: ANN401 - a text or a delta
         """Return one entry."""

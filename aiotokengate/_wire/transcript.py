@@ -397,12 +397,12 @@ class Transcript:
         return TEXTS[kind](item, choice)
 
     def size_from(self, at: int) -> int:
-        """Return about how many bytes of text stand from an entry on, by whole blocks."""
-        start = max(at, self.first)
-        packed = self._packed[(start - self.first) // BLOCK :]
-        newest = self.items[max(start - self.base, 0) :]
-        texts = (item for item in newest if isinstance(item, str))
-        return sum(block.size for block in packed) + sum(len(text.encode()) for text in texts)
+        """Return how many bytes of text stand from an entry on."""
+        block, place = divmod(max(at - self.first, 0), BLOCK)
+        sizes = [packed.size() for packed in self._packed[block + 1 :]]
+        sizes += [packed.size(place) for packed in self._packed[block : block + 1]]
+        newest = self.items[max(at - self.base, 0) :]
+        return sum(sizes) + sum(len(text.encode()) for text in newest if isinstance(text, str))
 
     def texts(self) -> Mapping[int, str]:
         """Join all text of each kind that has any, in one pass, for replies of many choices."""

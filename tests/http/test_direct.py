@@ -109,13 +109,14 @@ async def test_a_read_asks_for_no_more_than_malloc_has_at_hand(
 ) -> None:
     """Over TLS, that is the read of what was decrypted."""
     found: list[Any] = []
-    plain = direct._read_less
+    plain = direct.read_less
 
     def noted(transport: Any) -> None:
         plain(transport)
         found.append(transport)
 
-    monkeypatch.setattr(direct, "_read_less", noted)
+    for module in (direct, feeds):
+        monkeypatch.setattr(module, "read_less", noted)
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(server)

@@ -249,7 +249,7 @@ async def test_waiting_in_short_turns_is_waiting() -> None:
     Watch(clock).add(receiver)
     await receiver.wait()
     for _ in range(int(STALL) + 2):
-        turn = asyncio.ensure_future(receiver.pull_for(1.0))
+        turn = asyncio.ensure_future(receiver.wait(None, 1.0))
         await clock.run_for(1.0)
         await turn
     assert receiver.ended
@@ -279,12 +279,40 @@ async def test_a_download_in_short_turns_stalls_as_well() -> None:
 async def test_a_reader_that_is_busy_does_not_stall() -> None:
     """What the caller takes its time with is not the gateway's silence."""
     clock = VirtualClock()
-    receiver = receiver_over([CHUNK, Pause(STALL - 10), CHUNK, CHUNK], clock=clock)
+    silence = Pause(STALL - 10)
+    end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    receiver = receiver_over([CHUNK, silence, CHUNK, silence, CHUNK, end], clock=clock)
+    watch = Watch(clock)
+    watch.add(receiver)
+    receiver.on_end = watch.discard
+    await receiver.prime()
+    await clock.run_for(10 * STALL)
+    assert (receiver.status, receiver.reply().answer) == ("complete", 3 * "好")
+
+
+async def test_a_paused_connection_does_not_stall() -> None:
+    """What stands still because too much waits for the reader is nobody's silence."""
+    clock = VirtualClock()
+    receiver = receiver_over([Pause(1), *[CHUNK] * 5, Pause(STALL - 10), CHUNK], clock=clock)
+    receiver._settings.read_ahead = 8  # three characters of three bytes are more
     Watch(clock).add(receiver)
-    await receiver.wait()
+    reader = Reader()
+    receiver.follow(reader)
     await clock.run_for(10 * STALL)
+    assert (receiver.ended, len(receiver.log)) == (False, 3)
+    reader.at = 3
     turn = asyncio.ensure_future(receiver.wait())
-    await clock.run_for(STALL - 9)
+    await clock.run_for(1)
     await turn
-    await clock.run_for(10 * STALL)
-    assert (receiver.ended, len(receiver.log)) == (False, 2)
+    reader.at = 5
+    assert (receiver.ended, len(receiver.log)) == (False, 5)
+    await clock.run_for(STALL - 12)
+    assert not receiver.ended
+    await clock.run_for(STALL + 2)
+    assert (receiver.ended, len(receiver.log)) == (True, 6)
+
+
+class Reader:
+    """A position in the transcript, of somebody who is busy."""
+
+    at = 0

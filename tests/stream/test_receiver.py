@@ -1,4 +1,4 @@
-"""How a body is pulled: who waits, what ends it, and what an end leaves."""
+"""How a body is taken: who waits, what ends it, and what an end leaves."""
 
 import asyncio
 from math import inf
@@ -11,18 +11,17 @@ from aiotokengate import (
     ServerFailed,
     StreamInterrupted,
     TimedOut,
+    TokenGate,
     TransportError,
 )
-from aiotokengate._policy.timeouts import Timeout
-from aiotokengate._stream.receiver import HELD_OPEN, Guard, Receiver, ReceiverSettings
-from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
-from aiotokengate._wire.dialects import DIALECTS
+from aiotokengate._stream.receiver import HELD_OPEN, Guard, Receiver, raise_if
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Pause
 from aiotokengate.testing._scripted_body import ScriptedBody, Step
-from aiotokengate.types import Attempt, Timeline
+from aiotokengate.types import Attempt
 from tests.support.common import receiver_over
+from tests.support.raw_server import Wire, serving
 
 CHUNK = 'data: {"choices":[{"index":0,"delta":{"content":"好"}}]}\n\n'.encode()
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -210,6 +209,72 @@ async def test_what_all_have_read_is_dropped() -> None:
     assert receiver.log.first == 2 * BLOCK
 
 
+# --- how far it reads ahead ---------------------------------------------------------------------
+
+MANY = 1000
+
+
+async def ahead_of(*readers: Reader, wait: bool = False, entries: int = MANY) -> Receiver:
+    """Return a receiver that may read 300 bytes ahead, once it has come as far as it does."""
+    receiver = receiver_over([*[CHUNK] * entries, Pause(inf)])
+    receiver._settings.read_ahead = 300
+    for reader in readers:
+        receiver.follow(reader)
+    waiting = asyncio.ensure_future(receiver.drain()) if wait else None
+    for _ in range(10 * entries):
+        await asyncio.sleep(0)
+    receiver.stop()
+    if waiting is not None:
+        await waiting
+    return receiver
+
+
+async def test_a_slow_reader_holds_the_sender_up() -> None:
+    """Of several the one that is furthest counts; a look is not taken at every read."""
+    behind, further = Reader(), Reader()
+    assert 100 < len((await ahead_of(behind)).log) < 130
+    further.at = 500
+    assert 600 < len((await ahead_of(behind, further)).log) < 640
+
+
+async def test_who_waits_for_all_is_no_slow_reader() -> None:
+    assert len((await ahead_of(Reader(), wait=True)).log) == MANY
+
+
+async def test_a_view_that_nobody_opened_counts_for_nothing() -> None:
+    assert len((await ahead_of()).log) == MANY
+
+
+async def test_a_server_can_send_no_more_than_somebody_reads() -> None:
+    """But for what kernels keep; and once it is read, all of it comes."""
+    text, count, sent = "🙂" * 4_000, 4_000, 0
+    event = f'data: {{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}\n\n'.encode()
+
+    async def reply(wire: Wire) -> bytes:
+        nonlocal sent
+        wire.writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        for sent in range(1, count + 1):  # noqa: B007 - read by the test
+            wire.writer.write(event)
+            await wire.writer.drain()
+        wire.later(wire.close)
+        return FINISH + DONE
+
+    async with (
+        serving(reply) as server,
+        TokenGate(api_key="sk-test", base_url=f"{server.root}/v1", read_ahead=1 << 16) as gate,
+        gate.chat("qwen3.6-max-preview", "写一部长篇小说 📖") as stream,
+    ):
+        answer = aiter(stream.answer)
+        assert await anext(answer) == text
+        before = -1
+        while before != sent:  # until nothing moves any more
+            before = sent
+            for _ in range(1000):
+                await asyncio.sleep(0)
+        assert sent < count // 2
+        assert sum([len(piece) async for piece in answer]) == (count - 1) * len(text)
+
+
 async def test_prime_waits_for_the_first_entry() -> None:
     receiver = receiver_over([b": PING\n\n", CHUNK, FINISH, DONE])
     await receiver.prime()
@@ -295,15 +360,15 @@ async def test_the_value_of_an_answer() -> None:
 
 async def test_a_mistake_of_ours_is_no_break_of_the_network() -> None:
     """It meets whoever reads as it is, wherever it was made."""
-    receiver = receiver_over([KeyError("x"), CHUNK])
+    receiver = receiver_over([KeyError("x")])
     with pytest.raises(KeyError):
         await receiver.prime()
     assert receiver.status == "interrupted"
     receiver = receiver_over([CHUNK, Pause(inf)])
     await receiver.prime()
-    receiver._framing.feed = None  # type: ignore[assignment, method-assign]
+    receiver._framing = None  # type: ignore[assignment]
     receiver.data(CHUNK)
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         raise_if(receiver.error)
 
 
