@@ -526,14 +526,14 @@ async def test_a_stalled_stream(
 async def test_a_busy_caller_does_not_stall(
     gateway: FakeGateway, timed: TokenGate, clock: VirtualClock
 ) -> None:
-    """The clock of a stall stands still while nobody waits for the network."""
+    """What comes is taken as it comes; how long its reader sleeps is nobody's silence."""
     turn = Gate()
     gateway.script(ScriptedReply(answer=["一", turn, "二"]))
     async with timed.chat(MODEL, "嗨") as stream:
         tokens = aiter(stream.answer)
         assert await anext(tokens) == "一"
-        await clock.run_for(1000)
         turn.open()
+        await clock.run_for(1000)
         assert await anext(tokens) == "二"
         assert (await stream.reply()).status == "complete"
 
