@@ -11,6 +11,7 @@ address:
     go.GROUP.TEXTS.RATE  write so many texts to each open reply of the group, one reply after the
                          other, so many a second in all, each one a write; the text is the time of
                          the write, nanoseconds of the machine's monotonic clock
+    until.GROUP.TEXTS.RATE  the same, and answer when all is written
     end.GROUP            end them all
 
 It keeps to the core that its argument says, prints its port, and ends when its standard input
@@ -122,6 +123,7 @@ class Group:
 
     def __init__(self) -> None:
         self.replies: list[tuple[Connection, str]] = []
+        self.waiting: Connection | None = None
 
     def go(self, texts: int, rate: int) -> None:
         """Begin to write."""
@@ -143,6 +145,9 @@ class Group:
         self._written = due
         if due < self._total:
             loop.call_later(TICK, self._tick)
+        elif self.waiting is not None:
+            self.waiting.write(_NOTED)
+            self.waiting = None
 
     def end(self) -> None:
         """End every reply."""
@@ -218,6 +223,11 @@ class Connection(asyncio.Protocol):
     def _go(self, group: str, texts: str, rate: str) -> list[bytes]:
         self._groups[group].go(int(texts), int(rate))
         return [_NOTED]
+
+    def _until(self, group: str, texts: str, rate: str) -> list[bytes]:
+        self._groups[group].go(int(texts), int(rate))
+        self._groups[group].waiting = self
+        return []
 
     def _end(self, group: str) -> list[bytes]:
         self._groups[group].end()

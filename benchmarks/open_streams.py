@@ -29,8 +29,12 @@ _BOTH = ("bare", "ours")
 
 _PACED = (
     *_BOTH,
+    "ours await",
+    "ours answer",
+    "ours bursts",
     "bare uvloop",
     "ours uvloop",
+    "ours await uvloop",
     "hand",
     "httpx-sse",
     "openai aiohttp",
@@ -72,8 +76,9 @@ def _reads(found: Mapping[str, float]) -> float:
 
 
 def _open(worker: Worker, group: str, streams: int) -> None:
+    shape = "thinking" if group == "ours answer" else "qwen"
     group = group.replace(" ", "-")
-    worker.ask("open", answer="paced.qwen", group=group, streams=streams, warm=WARM_TEXTS)
+    worker.ask("open", answer=f"paced.{shape}", group=group, streams=streams, warm=WARM_TEXTS)
 
 
 def _cost(found: Mapping[str, float]) -> float:

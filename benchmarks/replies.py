@@ -46,6 +46,7 @@ def _messages(exchange: Exchange) -> Dialect:
 
 SHAPES = {
     "qwen": Shape(vendors.Qwen, "qwen3.6-max-preview"),
+    "thinking": Shape(vendors.Qwen, "qwen3.6-max-preview"),
     "responses": Shape(_responses, "gpt-5.3-codex"),
     "messages": Shape(_messages, "claude-opus-4-6"),
 }
@@ -69,6 +70,7 @@ class Writer:
         known = SHAPES[shape]
         exchange = Exchange(serial=7, created=_CREATED, model=known.model, padded=False)
         self._dialect = known.make(exchange)
+        self._paces = self._thoughts if shape == "thinking" else self._texts
 
     def events(self, texts: int) -> Iterator[bytes]:
         """Yield a whole reply, event by event."""
@@ -86,8 +88,8 @@ class Writer:
         return self._thoughts(thoughts_of(BLOCK * 2)[:BLOCK])
 
     def around(self) -> tuple[bytes, bytes]:
-        """Return what stands before and after the text of a piece of answer."""
-        (written,) = self._texts([_MARK])
+        """Return what stands before and after the text of a piece, of thinking for that shape."""
+        (written,) = self._paces([_MARK])
         head, tail = written.split(_MARK.encode())
         return head, tail
 

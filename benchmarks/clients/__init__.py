@@ -77,6 +77,16 @@ CLIENTS = {
     "ours uvloop": Client(
         "**aiotokengate** on uvloop", "ours", "Ours", "aiotokengate", uvloop=True
     ),
+    "ours await": Client("**aiotokengate**, `await`", "ours", "OursAwait", "aiotokengate"),
+    "ours answer": Client(
+        "**aiotokengate**, `.answer` while it thinks", "ours", "OursAnswer", "aiotokengate"
+    ),
+    "ours bursts": Client(
+        "**aiotokengate**, `.bursts(0.8)`", "ours", "OursBursts", "aiotokengate"
+    ),
+    "ours await uvloop": Client(
+        "**aiotokengate**, `await`, on uvloop", "ours", "OursAwait", "aiotokengate", uvloop=True
+    ),
     "hand": Client("aiohttp, `async for line`, `json`", "handwritten", "Handwritten", "aiohttp"),
     "httpx-sse": Client(
         "httpx-sse, `json`", "httpx_sse_json", "HttpxSse", "httpx_sse", "httpx-sse"

@@ -12,7 +12,7 @@ from clients import MODEL, PROMPT
 if TYPE_CHECKING:
     from meter import Tap
 
-__all__ = ["Ours", "OursLimited"]
+__all__ = ["Ours", "OursAnswer", "OursAwait", "OursBursts", "OursLimited"]
 
 _TEXTS = (ReasoningDelta, AnswerDelta)
 _MODELS = {"responses": "gpt-5.3-codex", "messages": "claude-opus-4-6"}
@@ -104,6 +104,43 @@ class Ours:
     def knows(option: str) -> bool:
         """Return whether a call has such an option."""
         return option in inspect.signature(TokenGate.chat).parameters
+
+
+class OursAwait(Ours):
+    """A program that wants the whole reply."""
+
+    blind = True
+
+    async def follow(self, answer: str, tap: Tap) -> None:
+        """Await a call."""
+        del tap
+        await self._gate(answer).chat(MODEL, PROMPT)
+
+
+class OursAnswer(Ours):
+    """A program that shows the answer, and no thinking."""
+
+    blind = True
+
+    async def follow(self, answer: str, tap: Tap) -> None:
+        """Iterate over the answer."""
+        del tap
+        async with self._gate(answer).chat(MODEL, PROMPT) as stream:
+            async for _ in stream.answer:
+                pass
+
+
+class OursBursts(Ours):
+    """A bot that edits a message."""
+
+    blind = True
+
+    async def follow(self, answer: str, tap: Tap) -> None:
+        """Iterate over what came in 0.8 seconds each."""
+        del tap
+        async with self._gate(answer).chat(MODEL, PROMPT) as stream:
+            async for _ in stream.answer.bursts(0.8):
+                pass
 
 
 class OursLimited(Ours):
