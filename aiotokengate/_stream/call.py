@@ -29,7 +29,7 @@ from aiotokengate._base.sealing import sealed
 from aiotokengate._base.single_use import SingleUse
 from aiotokengate._stream.receiver import Guard, Receiver, raise_if
 from aiotokengate._stream.text import ChoiceView, Phase, TextStream, partial_objects
-from aiotokengate._wire.transcript import BREAK, TEXTS, Transcript
+from aiotokengate._wire.transcript import BREAK, COMMENTARY, TEXTS, Transcript
 from aiotokengate.errors import CallerError, TokenGateError
 from aiotokengate.types import Delta, Json, Parsed_co, Reply, ToolCall
 
@@ -318,18 +318,26 @@ _DONE: Final = b"data: [DONE]\n\n"
 class _Relay(AsyncIterator[bytes]):
     """The stream as events; the last one is ``[DONE]``, or an error which then is raised."""
 
-    __slots__ = ("_closed", "_deltas", "_relay")
+    __slots__ = ("_closed", "_deltas", "_log", "_relay")
 
     def __init__(self, receiver: Receiver, guard: Guard) -> None:
         from aiotokengate._wire.relay import Relay
 
+        self._log = receiver.log
         self._relay = Relay(receiver.log)
         self._deltas = _Deltas(receiver, guard)
         self._closed = False
 
     async def __anext__(self) -> bytes:
         try:
-            return await self._next_event()
+            deltas, log = self._deltas, self._log
+            place = deltas.at - log.base
+            if 0 <= place < len(log.items) and log.kinds[place] < COMMENTARY:
+                deltas.at += 1
+                return self._relay.write_text(log.kinds[place], log.items[place])
+            event = b""
+            while not event:
+                event = self._relay.write(await deltas.__anext__())
         except StopAsyncIteration:
             if self._closed:
                 raise
@@ -340,14 +348,10 @@ class _Relay(AsyncIterator[bytes]):
                 raise
             self._closed = True
             return _error_event(error)
+        else:
+            return event
         finally:
             del self
-
-    async def _next_event(self) -> bytes:
-        event = b""
-        while not event:
-            event = self._relay.write(await self._deltas.__anext__())
-        return event
 
 
 def _error_event(error: TokenGateError) -> bytes:

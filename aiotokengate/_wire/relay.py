@@ -4,6 +4,9 @@ Strategy.  The plainest dialect: reasoning goes out as ``reasoning_content``, wh
 or block it came in.  What a later turn needs goes along: the signatures of calls with the calls,
 ``reasoning_details``, thinking blocks and logprobs with the next frame of their choice.
 
+Nearly all events differ from the one before in their text alone; so what stands around a text is
+written once, and again when the reply's head or the choice is another.
+
 A call has one id, and it is told with the first piece, because that is where clients look for it.
 So the pieces of a call whose id is not certain yet wait for it.
 
@@ -20,7 +23,7 @@ import orjson
 
 from aiotokengate._wire.jsontext import written
 from aiotokengate._wire.question import dicts_in
-from aiotokengate._wire.transcript import ChoiceState, Transcript
+from aiotokengate._wire.transcript import TEXTS, ChoiceState, Transcript
 from aiotokengate.types import (
     THINKING_BLOCKS,
     AnswerDelta,
@@ -59,7 +62,7 @@ class _Call:
 class Relay:
     """Writes the deltas of one reply as events."""
 
-    __slots__ = ("_begun", "_calls", "_log", "_logprobs")
+    __slots__ = ("_around", "_begun", "_calls", "_log", "_logprobs")
 
     def __init__(self, log: Transcript) -> None:
         """Begin before the first delta of a transcript."""
@@ -67,6 +70,7 @@ class Relay:
         self._begun: set[int] = set()
         self._calls: dict[int, dict[int, _Call]] = {}
         self._logprobs: dict[int, int] = {}
+        self._around: dict[int, tuple[str, object, str, bytes, bytes]] = {}
 
     def write(self, delta: Delta) -> bytes:
         """Return a delta as events of a Chat Completions stream, b"" for one that has none."""
@@ -79,6 +83,16 @@ class Relay:
         if isinstance(delta, FinishDelta):
             return self._finish(delta)
         return self._frame(delta.choice, _fields(delta))
+
+    def write_text(self, kind: int, text: str) -> bytes:
+        """Return a text of the first choice as an event, by what stands around each of its kind."""
+        log, state, found = self._log, self._log.choices.get(0), self._around.get(kind)
+        if not self._begun or (state is not None and state.logprobs):
+            return self.write(TEXTS[kind](text))
+        if found is None or log.id != found[0] or log.model != found[2] or log.created != found[1]:
+            head, tail = self.write(TEXTS[kind]("")).rsplit(b'""', 1)
+            found = self._around[kind] = log.id, log.created, log.model, head, tail
+        return b"%b%b%b" % (found[3], orjson.dumps(text), found[4])
 
     def _event(self, choices: list[Any], **more: object) -> bytes:
         log = self._log

@@ -5,12 +5,12 @@ from typing import Any
 
 import orjson
 
-from aiotokengate import CommentaryDelta, FinishDelta, UnknownDelta
+from aiotokengate import AnswerDelta, CommentaryDelta, FinishDelta, UnknownDelta
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.messages_reply import MessagesDecoder
 from aiotokengate._wire.relay import Relay
-from aiotokengate._wire.transcript import Transcript
+from aiotokengate._wire.transcript import ANSWER, REASONING, TEXTS, Transcript
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
@@ -216,3 +216,23 @@ def test_a_finish_of_a_choice_that_said_nothing() -> None:
     assert event["choices"] == [
         {"index": 3, "delta": {"role": "assistant"}, "finish_reason": "stop"}
     ]
+
+
+def test_a_text_alone_is_written_as_its_delta_is() -> None:
+    """Whatever the reply's head says by then, and whatever else is news with a text."""
+    log = Transcript()
+    for step in ("", "id", "model", "created", "logprobs"):
+        if step == "logprobs":
+            log.choice(0).logprobs.append({"token": "好"})
+        elif step:
+            setattr(log, step, 7 if step == "created" else f"another {step}")
+        for kind, text in ((REASONING, '想"\n🙂'), (ANSWER, "好"), (ANSWER, "")):
+            short, long = Relay(log), Relay(log)
+            for begun in range(3):
+                got = short.write_text(kind, text)
+                assert got == long.write(TEXTS[kind](text)), (step, begun)
+    kept, other = Relay(log), Relay(log)
+    log.choice(0).logprobs.clear()
+    for place, step in enumerate(("id", "id", "model", "id")):
+        setattr(log, step, f"{step} {place}")
+        assert kept.write_text(ANSWER, "好") == other.write(AnswerDelta("好"))
