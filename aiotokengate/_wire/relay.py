@@ -85,7 +85,7 @@ class Relay:
         return self._frame(delta.choice, _fields(delta))
 
     def write_text(self, kind: int, text: str) -> bytes:
-        """Return a text of the first choice as an event, by what stands around each of its kind."""
+        """Return a text of the first choice as an event, by what stands around all of its kind."""
         log, state, found = self._log, self._log.choices.get(0), self._around.get(kind)
         if not self._begun or (state is not None and state.logprobs):
             return self.write(TEXTS[kind](text))
