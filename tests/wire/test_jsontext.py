@@ -267,3 +267,15 @@ def test_what_is_nested_too_deeply_is_known() -> None:
 )
 def test_an_index_may_be_written_as_text(value: object, index: int | None) -> None:
     assert index_of(value) == index
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("items", [1, 400, 2_000])
+def test_a_number_that_json_lacks_is_found_in_a_long_request(number: float, items: int) -> None:
+    """Wherever it stands, behind whatever text, and however many values there are."""
+    for place in {0, items // 2, items - 1}:
+        values: list[object] = [{"text": "天气 🌤" * 30, "n": None, "t": 0.5}] * items
+        values[place] = {"text": "长" * 20_000, "deep": ({"t": number},)}
+        with pytest.raises(CallerError, match=rf"x\[{place}\]\.deep\[0\]\.t is (nan|-?inf), exp"):
+            dumps(values, path="x")
+    assert dumps([{"text": "null" * 9_000, "t": 0.5, "n": None}] * items)
