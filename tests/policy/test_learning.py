@@ -730,9 +730,7 @@ def test_another_one_goes_ahead_where_nobody_knows_what_became_of_the_first() ->
         (False, True, [1, 3, 8, 8, 8, 8]),
     ],
 )
-def test_holds_grow_while_nothing_is_let_in(
-    alone: bool, final: bool, holds: list[float]
-) -> None:
+def test_holds_grow_while_nothing_is_let_in(alone: bool, final: bool, holds: list[float]) -> None:
     """A call that was let in, and not refused inside its answer, begins anew."""
     one = learner()
     assert [one.hold(alone=alone, final=final) for _ in holds] == holds
@@ -758,9 +756,7 @@ def test_holds_differ_by_chance() -> None:
         *((8, 30, 9), (8, 60, 8 * 2.89), (40, -5, 40)),
     ],
 )
-def test_what_may_be_in_flight_after_some_time(
-    peak: int, seconds: float, ceiling: float
-) -> None:
+def test_what_may_be_in_flight_after_some_time(peak: int, seconds: float, ceiling: float) -> None:
     """By the curve, and by one in each plateau at least."""
     one = learner(1e6)
     assert one.ceiling(NOW + seconds) == math.inf
