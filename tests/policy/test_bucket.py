@@ -131,7 +131,7 @@ def test_a_refund_of_a_bucket_that_counts_no_more() -> None:
 
 
 def test_a_bucket_that_holds_less_than_a_minute() -> None:
-    """It refills at the limit's rate; another limit makes it as much larger, and what is used stays."""
+    """It refills at the limit's rate; another limit makes it as much larger."""
     bucket = Bucket(120, 0.0, 10)
     bucket.add(0, 8)
     assert (bucket.room(0), bucket.room(2), bucket.room(1)) == (2, 6, 6)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from aiotokengate._policy.queue import Place, Queue
 
-
 SLOW = (("甲", 1e-4), ("甲", 1e-4), ("乙", 1e-4), ("丙", 1.0))
 """Users in the order of their calls, and their weights."""
 
