@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from aiotokengate._policy.lanes import Ticket
 from aiotokengate._policy.limits import Limits
+from aiotokengate._policy.statistics import LaneStatistics
 from aiotokengate._pool.holding import Hold
 from aiotokengate._pool.pool import Pool
 from aiotokengate._redis.lane import RedisLane
@@ -28,7 +31,7 @@ from tests.support.redis_pools import (
     until,
     until_lane,
 )
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 
 async def test_two_processes_share_the_number_in_flight(
@@ -401,3 +404,274 @@ async def test_a_pause_longer_than_the_lease_is_no_loss(shared: RedisServer, pre
         await one_call(pool)
     await backend.aclose()
     assert (await lane_of(shared.url, prefix)).admitted == 3
+
+
+# --- ends ---------------------------------------------------------------------------------------
+
+
+async def going(lane: RedisLane, **settings: Any) -> Ticket:
+    """Return a call that was let in."""
+    ticket = Ticket(**settings)
+    ticket.wake = (woken := asyncio.Event()).set
+    if not lane.enter(ticket):
+        await woken.wait()
+    assert ticket.stage == "admitted"
+    return ticket
+
+
+@pytest.fixture(params=["redis", "share"])
+async def lane(
+    request: pytest.FixtureRequest, shared: RedisServer, prefix: str
+) -> AsyncIterator[RedisLane]:
+    """Return a lane in Redis, or one that goes on without it."""
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    where = shared.url if request.param == "redis" else nowhere
+    backend = RedisBackend(where, prefix=prefix, share=1.0, chance=lambda: 0.0)
+    limits = Limits(concurrency=2, tokens_per_minute=6_000, charge="usage", learn=False)
+    yield RedisLane(backend, "qwen*", "", limits)
+    await backend.aclose()
+
+
+async def until_known(lane: RedisLane, **expected: int) -> None:
+    """Wait until a lane's own statistics say so."""
+    await until(lambda: all(getattr(lane.statistics(), k) == v for k, v in expected.items()))
+
+
+@pytest.mark.parametrize("way", ["settle", "refund", "crowd", "refuse"])
+async def test_every_end_gives_the_place_back_once(lane: RedisLane, way: str) -> None:
+    """Whatever is said of a call that is over changes nothing."""
+    calls = [await going(lane, tokens=10, late=True) for _ in range(2)]
+    await until_known(lane, in_flight=2)
+    waiting = Ticket(tokens=10, late=True)
+    waiting.wake = (woken := asyncio.Event()).set
+    assert not lane.enter(waiting)
+    await until_known(lane, waiting=1)
+    assert lane.blocked_by(waiting) == 2
+    assert (lane.queued(), lane.waiting(waiting).position) == (1, 1)
+    if way == "refuse":
+        assert lane.refuse(calls[0], 0.01, crowded=False, hinted=True) == pytest.approx(0.01)
+    else:
+        getattr(lane, way)(calls[0])
+    await woken.wait()
+    for over in (calls[0], Ticket()):
+        lane.settle(over)
+        lane.refund(over)
+        lane.crowd(over)
+        lane.leave(over)
+        lane.answered(over)
+        lane.true_up(over, 5_000)
+        assert lane.refuse(over, 2.0, crowded=False) == 2
+        assert lane.refuse(over, None, crowded=False) == 0
+    assert (calls[0].stage, waiting.stage) == ("settled", "admitted")
+    lane.settle(calls[1])
+    lane.settle(waiting)
+    await until_known(lane, in_flight=0, waiting=0, admitted=3, refused=int(way == "refuse"))
+    left = lane.statistics().tokens_left
+    assert left is not None
+    assert 5_960 < left <= 6_000
+
+
+async def test_a_lane_that_learns_holds_for_a_second_at_least(
+    shared: RedisServer, prefix: str
+) -> None:
+    """But for a wait that the gateway named."""
+    backend = RedisBackend(shared.url, prefix=prefix)
+    lane = RedisLane(backend, "*", "", Limits(concurrency=9))
+    holds = [
+        lane.refuse(await going(lane), None, crowded=False),
+        lane.refuse(Ticket(), 3.0, crowded=False),
+        lane.refuse(Ticket(), 0.5, crowded=False),
+        lane.refuse(Ticket(), 0.5, crowded=False, hinted=True),
+    ]
+    assert holds == [1, 3, 1, 0.5]
+    await backend.aclose()
+
+
+async def test_who_was_refused_comes_again(lane: RedisLane) -> None:
+    first, second = [await going(lane) for _ in range(2)]
+    others = [Ticket() for _ in range(3)]
+    for other in others:
+        assert not lane.enter(other)
+    await until_known(lane, waiting=3)
+    lane.refuse(first, 0.01, crowded=False, hinted=True)
+    assert not lane.enter(first)
+    lane.settle(second)
+    left = {first, *others}
+    while left:
+        await until(lambda: "admitted" in {one.stage for one in left})
+        for ticket in [one for one in left if one.stage == "admitted"]:
+            lane.settle(ticket)
+            left.remove(ticket)
+    await until_known(lane, in_flight=0, waiting=0, refused=1)
+
+
+async def test_who_leaves_is_not_let_in(lane: RedisLane) -> None:
+    first, second = [await going(lane) for _ in range(2)]
+    gone, next_one = Ticket(), Ticket()
+    for ticket in (gone, next_one):
+        assert not lane.enter(ticket)
+    await until_known(lane, waiting=2)
+    lane.leave(gone)
+    lane.settle(first)
+    await until(lambda: next_one.stage == "admitted")
+    assert gone.stage == "settled"
+    lane.settle(second)
+    lane.settle(next_one)
+    await until_known(lane, in_flight=0, waiting=0)
+
+
+async def test_what_was_not_used_of_the_tokens_lets_others_in(lane: RedisLane) -> None:
+    """At once, where somebody waits for it."""
+    large = await going(lane, tokens=6_000, late=True)
+    lane.answered(large)
+    assert lane.wait(Ticket(tokens=600)) == pytest.approx(6, abs=1)
+    other = Ticket(tokens=3_000, late=True)
+    other.wake = (woken := asyncio.Event()).set
+    assert not lane.enter(other)
+    await until_known(lane, waiting=1)
+    lane.settle(large, 100)
+    await woken.wait()
+    lane.settle(other)
+    await until_known(lane, in_flight=0)
+
+
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "cancelled"])
+async def test_a_call_that_was_told_ahead_when_it_may_start(
+    shared: RedisServer, prefix: str, close: bool
+) -> None:
+    """Until then it is let in and does not go; it can be given up like any other."""
+    backend = RedisBackend(shared.url, prefix=prefix, ahead=5.0)
+    lane = RedisLane(backend, "*", "", Limits(tokens_per_minute=60_000, learn=False))
+    first = await going(lane, tokens=60_000)
+    lane.answered(first)
+    lane.settle(first)
+    ahead = Ticket(tokens=4_000)
+    assert not lane.enter(ahead)
+    await until_lane(shared.url, prefix, in_flight=1, waiting=0, admitted=2)
+    assert ahead.stage == "waiting"
+    if close:
+        lane.stop()
+        await backend.aclose()
+        await until_lane(shared.url, prefix, in_flight=0, waiting=0)
+    else:
+        lane.leave(ahead)
+        await until_lane(shared.url, prefix, in_flight=0, waiting=0)
+        assert ((await lane_of(shared.url, prefix)).tokens_left or -1) >= 0
+        await backend.aclose()
+    assert ahead.stage == ("waiting" if close else "settled")
+
+
+# --- pauses, loops and messages -----------------------------------------------------------------
+
+
+async def test_after_a_pause_what_goes_on_is_known(shared: RedisServer, prefix: str) -> None:
+    """And who leaves as soon as it has come leaves nothing behind."""
+    clock = VirtualClock()
+    backend = RedisBackend(shared.url, prefix=prefix, clock=clock)
+    lane = RedisLane(backend, "*", "", Limits(concurrency=9))
+    first = await going(lane)
+    clock.advance(20)
+    second = await going(lane)
+    await until_lane(shared.url, prefix, in_flight=2, admitted=2)
+    for ticket in (first, second):
+        lane.settle(ticket)
+    clock.advance(1)
+    await until_lane(shared.url, prefix, in_flight=0)
+    clock.advance(60)
+    third = Ticket()
+    assert not lane.enter(third)
+    lane.leave(third)
+    assert lane.queued() == 0
+    await going(lane)
+    await until_lane(shared.url, prefix, in_flight=1, waiting=0)
+    await backend.aclose()
+    await until_lane(shared.url, prefix, in_flight=0, waiting=0)
+
+
+async def test_messages_for_others_change_nothing(shared: RedisServer, prefix: str) -> None:
+    """Nor do those for a name that the lane had before."""
+    backend = RedisBackend(shared.url, prefix=prefix)
+    lane = RedisLane(backend, "*", "", Limits(concurrency=1))
+    lane.heard(["nobody.1.0", "-1", "1 0 0"])
+    await going(lane)
+    second = Ticket()
+    assert not lane.enter(second)
+    await until_known(lane, waiting=1)
+    lane.heard(["nobody.1.0", "-1", "2 0 0"])
+    assert second.stage == "waiting"
+    name = lane._outbox.name(backend.connection())
+    lane.heard([name, "-1", "77 0 0"])
+    lane.heard([name, "-1", "2 0 0.5"])
+    assert (second.stage, second.start) == ("admitted", 0.5)
+    lane.heard([name, "-1", "2 0 9"])
+    assert second.start == 0.5
+    await backend.aclose()
+
+
+def test_the_next_loop_has_what_is_known_and_none_of_the_calls(
+    shared: RedisServer, prefix: str
+) -> None:
+    """What the last one had in flight is given up, not waited for until its lease is over."""
+    backend = RedisBackend(shared.url, prefix=prefix)
+    lane = RedisLane(backend, "*", "k", Limits(concurrency=1))
+    unused = lane.successor()
+    assert (unused.pattern, unused.key, unused.limits) == ("*", "k", lane.limits)
+
+    async def begin(one: RedisLane) -> LaneStatistics:
+        await going(one)
+        await until_lane(shared.url, prefix, in_flight=1)
+        return one.statistics()
+
+    first = asyncio.run(begin(lane))
+    after = lane.successor()
+    assert (first.in_flight, after.statistics().in_flight) == (1, 0)
+    assert asyncio.run(begin(after)).admitted == 2
+
+
+# --- away, and back -----------------------------------------------------------------------------
+
+
+async def test_redis_is_tried_until_it_is_back(
+    server: RedisServer, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All lanes are lost with one word, and come back with one; what they used is told then."""
+    caplog.set_level(logging.INFO)
+    server.kill()
+    backend = RedisBackend(server.url, prefix=prefix, lease=SHORT, share=1.0)
+    limits = Limits(tokens_per_minute=1_000, learn=False)
+    lanes = [RedisLane(backend, pattern, "", limits) for pattern in ("a", "b")]
+    for lane in lanes:
+        lane.settle(await going(lane, tokens=300), 250)
+    await until(lambda: backend.round_trips >= 6)
+    server.start()
+    await until_lane(server.url, prefix, pattern="b", admitted=1)
+    await until_lane(server.url, prefix, pattern="a", admitted=1)
+    for found in await statistics(server.url, prefix=prefix):
+        assert (found.tokens_left or 1_000) < 800
+    await until(lambda: "is back" in caplog.text)
+    said = [record.getMessage() for record in caplog.records if "Redis at" in record.msg]
+    assert [each.split(" is ")[1][:4] for each in said] == ["away", "back"]
+    for lane in lanes:
+        lane.settle(await going(lane, tokens=10))
+    await until_lane(server.url, prefix, pattern="a", admitted=2)
+    await backend.aclose()
+
+
+async def test_a_redis_that_comes_back_with_another_layout(
+    server: RedisServer, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The share goes on; whoever comes is told."""
+    assert b"+OK" in server.say(f"SET {prefix}:{{a|}}:state other".encode())
+    server.pause()
+    backend = RedisBackend(server.url, prefix=prefix, lease=0.2, timeout=0.1, share=1.0)
+    lane = RedisLane(backend, "a", "", Limits(concurrency=2))
+    held = await going(lane)
+    server.resume()
+    await until(lambda: "expected layout" in caplog.text)
+    assert "going on with a local share" in caplog.text
+    lane.settle(held)
+    assert lane.statistics().in_flight == 0
+    with pytest.raises(CallerError, match="expected layout"):
+        lane.enter(Ticket())
+    assert await lane.come_back()
+    await backend.aclose()
