@@ -684,6 +684,38 @@ def test_calls_in_flight_when_a_limit_of_tokens_is_told_count_once(
         lane.settle(ticket, NOW + 1, cost)
         found.append(lane.statistics(NOW + 1, "*").tokens_left)
     assert found == lefts
+    assert lane.tokens is not None
+    assert lane.tokens.reserved == 0
+
+
+def test_calls_in_flight_when_a_window_of_tokens_is_told_count_from_their_answer_on() -> None:
+    """Those that were answered, from now on."""
+    lane = lane_of(kind="window")
+    first, second = (enter(lane, NOW, 100) for _ in range(2))
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(None, 59_800))
+    lane.answered(second, NOW + 30)
+    lefts = [lane.statistics(NOW + second, "*").tokens_left for second in (59, 60, 89, 90)]
+    assert lefts == [59_700, 59_900, 59_900, 60_000]
+
+
+def test_a_call_that_cost_less_counts_as_sent_in_full() -> None:
+    """And not more than that, or others would be seen in the next header."""
+    lane = lane_of(tokens_per_minute=50, learn=False)
+    one, other = (enter(lane, NOW, 10) for _ in range(2))
+    for ticket in (one, other):
+        lane.answered(ticket, NOW)
+    lane.settle(one, NOW, 10)
+    lane.sync(other, NOW, Remaining(tokens=28.5, tokens_limit=50))
+    assert lane.statistics(NOW, "*").tokens_left == 28.5
+
+
+def test_only_those_before_it_may_be_in_the_way() -> None:
+    """Where all gates are open, and nobody has looked yet."""
+    lane = lane_of(concurrency=1, learn=False)
+    first, second = enter_many(lane, NOW, 2)
+    lane.settle(first, NOW)
+    assert lane.waiting(second, NOW) == Waiting(1, 0.0, "queue")
 
 
 @pytest.mark.parametrize(

@@ -306,3 +306,41 @@ async def test_a_lane_that_can_not_be_asked(pool: Pool) -> None:
     held.settle()
     with pytest.raises(CallerError, match="no such lane"):
         await waiting
+
+
+async def test_nothing_is_left_of_a_wait(pool: Pool, clock: VirtualClock) -> None:
+    """No timer, and no future that the pool would end."""
+    held = await hold(pool)
+    waiting = asyncio.ensure_future(pool.slot(MODEL, deadline=5).__aenter__())
+    await clock.settle()
+    assert (clock.pending, len(pool.waiting)) == (2, 1)  # a deadline, and a look
+    held.settle()
+    (await waiting).settle()
+    assert (clock.pending, pool.waiting, pool.holds) == (0, set(), {})
+
+
+async def test_a_pool_that_closes_ends_the_wait(pool: Pool, clock: VirtualClock) -> None:
+    await hold(pool)
+    waiting = asyncio.ensure_future(pool.slot(MODEL, deadline=5).__aenter__())
+    await clock.settle()
+    pool.close()
+    await clock.settle()
+    assert waiting.done()
+    with pytest.raises(CallerError, match="this Pool is closed"):
+        await waiting
+    assert (clock.pending, pool.waiting) == (0, set())
+
+
+async def test_each_end_of_a_slot_lets_go_of_its_hold(pool: Pool) -> None:
+    """Once, so that no wait is taken for one for itself."""
+    for end in ("settle", "refund", "refuse", "nothing"):
+        async with pool.slot(MODEL) as slot:
+            ((held,),) = pool.holds.values()
+            assert not held.stream
+            if end == "refuse":
+                assert slot.refuse(0) == 0
+            elif end != "nothing":
+                getattr(slot, end)()
+            assert (len(pool.holds), slot.waiting) == (int(end == "nothing"), None)
+        assert pool.holds == {}
+    assert (lane(pool).admitted, lane(pool).refused, lane(pool).in_flight) == (4, 1, 0)

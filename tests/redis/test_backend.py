@@ -167,7 +167,7 @@ def test_what_a_backend_is_given() -> None:
     given = RedisBackend(
         *("redis://h",),
         prefix="p",
-        lease=0.3,
+        lease=0.75,
         share=1,
         timeout=5,
         ahead=0,
@@ -175,7 +175,7 @@ def test_what_a_backend_is_given() -> None:
         chance=lambda: 0.25,
     )
     assert (given.prefix, given.lease, given.share, given.timeout, given.ahead, given.retry) == (
-        *("p", 0.3, 1.0, 5.0, 0.0, pytest.approx(0.1)),
+        *("p", 0.75, 1.0, 5.0, 0.0, 0.25),
     )
     assert (given.clock, given.chance()) == (clock, 0.25)
 

@@ -46,7 +46,7 @@ async def lane_of(url: str, prefix: str) -> LaneStatistics:
     return lane
 
 
-async def until_lane(url: str, prefix: str, **expected: int) -> None:
+async def until_lane(url: str, prefix: str, **expected: object) -> None:
     """Wait until a lane of a Redis is doing what is expected."""
 
     async def is_so() -> bool:
