@@ -98,21 +98,21 @@ async def test_a_deadline_in_the_turn_of_admission(pool: Pool, clock: VirtualClo
     assert clock.pending == 0
 
 
-async def test_thousands_cancelled_while_thousands_go(pool: Pool) -> None:
+async def test_hundreds_cancelled_while_hundreds_go(pool: Pool) -> None:
     """Every third one leaves; all others have their turn, in order."""
     held = await hold(pool)
     done: list[int] = []
-    tasks = [asyncio.ensure_future(use(pool, done, number)) for number in range(3_000)]
+    tasks = [asyncio.ensure_future(use(pool, done, number)) for number in range(600)]
     await asyncio.sleep(0)
     for task in tasks[::3]:
         task.cancel()
     held.settle()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert done == [number for number in range(3_000) if number % 3]
+    assert done == [number for number in range(600) if number % 3]
     assert (lane(pool).in_flight, lane(pool).waiting) == (0, 0)
 
 
-async def test_ten_thousand_slots(clock: VirtualClock) -> None:
+async def test_a_thousand_slots(clock: VirtualClock) -> None:
     """On a virtual clock, at exactly the pace that is allowed."""
     pool = Pool(Limits(requests_per_minute=600), clock=clock)
 
@@ -120,11 +120,11 @@ async def test_ten_thousand_slots(clock: VirtualClock) -> None:
         async with pool.slot(MODEL) as slot:
             slot.answered()
 
-    tasks = asyncio.gather(*[one() for _ in range(2_000)])
+    tasks = asyncio.gather(*[one() for _ in range(1_000)])
     while not tasks.done():
         await clock.run_for(1)
-    assert 140 <= clock.now() <= 142
-    assert lane(pool).admitted == 2_000
+    assert 40 <= clock.now() <= 42
+    assert lane(pool).admitted == 1_000
 
 
 async def test_who_waits_can_be_asked(pool: Pool, clock: VirtualClock) -> None:
