@@ -794,3 +794,33 @@ def test_what_a_successor_takes_over() -> None:
     after.sync(later, NOW + 3, Remaining(requests=250, requests_limit=300))
     assert after.statistics(NOW + 3, "*").requests_per_minute == 300
     assert lane.statistics(NOW, "m").requests_left is None
+
+
+@pytest.mark.parametrize("way", ["refuse", "refund", "crowd"])
+def test_what_was_not_let_in_is_not_measured(way: str) -> None:
+    """From one refusal to the next, the calls that the gateway let in make the pace."""
+    lane = lane_of(requests_per_minute=6_000)
+    lane.refuse(enter(lane, NOW), NOW, 0.0, hinted=True)
+    for number in range(10):
+        now = NOW + 0.5 + number / 4
+        lane.settle(enter(lane, now), now)
+    others = [enter(lane, NOW + 4), enter(lane, NOW + 4.5)]
+    assert admitted(others) == others
+    if way == "refuse":
+        lane.refuse(others[0], NOW + 5, 0.0, hinted=True)
+        lane.refund(others[1], NOW + 5)
+    else:
+        getattr(lane, way)(others[0], NOW + 5)
+        lane.refuse(others[1], NOW + 5, 0.0, hinted=True)
+    pace = lane.statistics(NOW + 5, "*").requests_per_minute
+    assert pace == pytest.approx((10 + (way == "refuse")) / 5 * 0.93 * 60)
+
+
+def test_where_both_limits_are_as_tight_a_refusal_is_for_the_number_of_requests() -> None:
+    lane = lane_of()
+    first = enter(lane, NOW, 100)
+    lane.answered(first, NOW)
+    lane.sync(first, NOW, told(20, 2_000))
+    lane.refuse(enter(lane, NOW, 100), NOW)
+    now = lane.statistics(NOW, "*")
+    assert (now.requests_left, now.tokens_left) == (0, 2_000)

@@ -230,12 +230,14 @@ async def test_the_timer_is_set_for_what_comes_first(
 ) -> None:
     """One that is later stays; one that is sooner takes its place."""
     lane = backend.lane("m", "", Limits(tokens_per_minute=60, learn=False))
-    assert lane.enter(ticket([], "first", 60))
+    first = ticket([], "first", 60)
+    assert lane.enter(first)
     large, small = ticket([], "large", 30), ticket([], "small", 10)
     assert not lane.enter(large)
     lane.settle(Ticket())
     assert clock.pending == 0  # the call in flight has to end
-    lane.answered(next(iter(lane._lane._going)))
+    lane.answered(first)
+    assert clock.pending == 1  # from now on, time lets them in
     assert not lane.enter(small)
     assert clock.pending == 1
     await clock.run_for(10)
