@@ -150,3 +150,13 @@ def test_how_much_less_is_somebody_elses(limit: float, less: float, taken: float
     mark = account.sends(NOW, 1.0, bucket.room(NOW), late=False)
     account.lower(bucket, NOW, mark, limit - 1 - less)
     assert (bucket.room(NOW), account.moved) == (limit - 1 - taken, taken)
+
+
+def test_what_a_call_has_seen() -> None:
+    """What was left, with all that was sent and taken off until then; a call before has nothing."""
+    account, bucket = Account(), Bucket(600, NOW)
+    first = account.sends(NOW, 1.0, 599.0, late=False)
+    account.lower(bucket, NOW, first, 499.0)
+    assert (first.seen, account.moved, bucket.room(NOW)) == (600, 100, 500)
+    assert account.sends(NOW, 2.0, 498.0, late=False) == (NOW, 3.0, 0.0, 498 + 3 + 100)
+    assert tuple(NOTHING) == (inf, 0.0, -inf, -inf)
