@@ -153,7 +153,7 @@ def test_how_much_less_is_somebody_elses(limit: float, less: float, taken: float
 
 
 def test_what_a_call_has_seen() -> None:
-    """What was left, with all that was sent and taken off until then; a call before has nothing."""
+    """What was left, with all that was sent and taken off until then."""
     account, bucket = Account(), Bucket(600, NOW)
     first = account.sends(NOW, 1.0, 599.0, late=False)
     account.lower(bucket, NOW, first, 499.0)
