@@ -128,7 +128,6 @@ class LocalBackend:
         """Stop the timers."""
         for lane in self._lanes:
             lane.stop()
-        self._lanes.clear()
 
 
 class LocalLane:

@@ -415,6 +415,7 @@ def test_what_is_over_is_over() -> None:
     lane.answered(ticket, NOW)
     lane.answered(ticket, NOW)
     lane.settle(ticket, NOW)
+    assert ticket.stage == "settled"
     before = lane.statistics(NOW, "*")
     lane.settle(ticket, NOW)
     lane.refund(ticket, NOW)
