@@ -297,6 +297,7 @@ class GeminiNative(Dialect):
     """The chunks of ``streamGenerateContent``: parts, usage on every chunk, no end mark."""
 
     done = b""
+    first = None
 
     def __init__(self, exchange: Exchange, *, named: bool = False) -> None:
         """Begin a reply; ``named`` is whether its calls have ids of their own."""
@@ -317,11 +318,6 @@ class GeminiNative(Dialect):
     def _part(self, index: int, part: Frame) -> list[Frame]:
         content = {"role": "model", "parts": [part]}
         return [self.frame([{"content": content, "index": index}])]
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return nothing: the first part is the first chunk."""
-        del index
-        return []
 
     def thought(self, index: int, text: str) -> list[Frame]:
         """Return a piece of thinking, if it was asked to be shown."""
