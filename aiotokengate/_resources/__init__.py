@@ -42,23 +42,19 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "Audio": "aiotokengate._resources.audio",
-    "Conversation": "aiotokengate._resources.conversation",
-    "ImagesMaker": "aiotokengate._resources.images",
-    "Music": "aiotokengate._resources.music",
-    "Outcomes": "aiotokengate._calls.many",
-    "Pollers": "aiotokengate._resources.jobs",
-    "Split": "aiotokengate._resources.embeddings",
-    "ToolCalls": "aiotokengate._resources.tools",
-    "Videos": "aiotokengate._resources.videos",
-    "checked_bounds": "aiotokengate._resources.tools",
-    "checked_tools": "aiotokengate._resources.tools",
-    "embed": "aiotokengate._resources.embeddings",
-    "list_models": "aiotokengate._resources.models",
-    "make_raw_call": "aiotokengate._resources.raw",
-    "unfit": "aiotokengate._calls.many",
+    ".._calls.many": ("Outcomes", "unfit"),
+    ".audio": ("Audio",),
+    ".conversation": ("Conversation",),
+    ".embeddings": ("Split", "embed"),
+    ".images": ("ImagesMaker",),
+    ".jobs": ("Pollers",),
+    ".models": ("list_models",),
+    ".music": ("Music",),
+    ".raw": ("make_raw_call",),
+    ".tools": ("ToolCalls", "checked_bounds", "checked_tools"),
+    ".videos": ("Videos",),
 }
-"""Where each name is."""
+"""The names in each module."""
 
 if not TYPE_CHECKING:
     __getattr__ = late_names(__name__, _MODULES)
