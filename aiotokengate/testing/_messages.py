@@ -21,6 +21,7 @@ from aiotokengate.testing._dialects import (
 from aiotokengate.testing._features import features_of_messages, plain_name
 from aiotokengate.testing._field_types import MESSAGES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Threads
+from aiotokengate.testing._payloads import Payloads, function, schema_format, told
 from aiotokengate.testing._refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
@@ -29,7 +30,6 @@ from aiotokengate.types import Json
 __all__ = ["MessagesNative", "MessagesPayloads"]
 
 
-_PATH = "/v1/messages"
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 _TYPES = {
     400: "invalid_request_error",
@@ -49,45 +49,33 @@ _LEAST_REPLY, _BUDGET_SHARE = 1280, 0.8
 _SIGNED = ("thinking", "redacted_thinking")
 
 
-class MessagesPayloads:
+class MessagesPayloads(Payloads):
     """The protocol under ``/v1/messages``."""
+
+    path = "/v1/messages"
+    counting = "/v1/messages/count_tokens"
 
     def __init__(self) -> None:
         """Begin without any thread."""
         self._threads = Threads()
-
-    def takes(self, record: GatewayRequest) -> bool:
-        """Return whether a request is of this protocol."""
-        return record.path == _PATH
-
-    def counts(self, record: GatewayRequest) -> bool:
-        """Return whether a request of this protocol only asks for the number of its tokens."""
-        return record.path == f"{_PATH}/count_tokens"
-
-    def counted(self, tokens: int) -> Json:
-        """Return the answer that tells a number of tokens."""
-        return {"input_tokens": tokens}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body in the form of Chat Completions."""
         body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
-        common = {
-            "model": body.get("model"),
-            "messages": [
+        return told(
+            messages=[
                 *(_system(body) if turns else ()),
                 *(message for turn in turns for message in _messages(turn)),
             ],
-            "stream": body.get("stream"),
-            "max_tokens": body.get("max_tokens"),
-            "stop": body.get("stop_sequences"),
-            "tools": [_tool(tool) for tool in body.get("tools") or ()],
-            "tool_choice": _choice(body.get("tool_choice") or {}),
-            "response_format": _format(body),
+            stop=body.get("stop_sequences"),
+            tools=[_tool(tool) for tool in body.get("tools") or ()],
+            tool_choice=_choice(body.get("tool_choice") or {}),
+            response_format=_format(body),
+            **{name: body.get(name) for name in ("model", "stream", "max_tokens")},
             **_effort(body),
-        }
-        return {name: value for name, value in common.items() if value not in (None, [])}
+        )
 
     def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Anthropic refuses."""
@@ -95,7 +83,7 @@ class MessagesPayloads:
         version = record.headers.get("anthropic-version", _OLD_VERSION)
         problems = (_version_problems(body, version), _problems(body), _history_problems(body))
         for problem in chain.from_iterable(problems):
-            raise _refusal(problem)
+            raise Refusal(400, problem, vendor=True)
         refuse(features_of_messages(chat, body))
         return chat
 
@@ -134,10 +122,6 @@ def _system(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     return [{"role": "system", "content": body["system"]}] if body.get("system") else []
 
 
-def _refusal(message: str) -> Refusal:
-    return Refusal(400, message, vendor=True)
-
-
 def _messages(turn: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
     """Yield a turn as messages of Chat Completions."""
     content = turn.get("content")
@@ -151,13 +135,12 @@ def _messages(turn: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
 
 
 def _tool(tool: Mapping[str, Json]) -> Mapping[str, Json]:
-    function = {"name": tool.get("name"), "parameters": tool.get("input_schema")}
-    return {"type": "function", "function": function}
+    return function(name=tool.get("name"), parameters=tool.get("input_schema"))
 
 
 def _choice(choice: Mapping[str, Json]) -> Json:
     if choice.get("type") == "tool":
-        return {"type": "function", "function": {"name": choice.get("name")}}
+        return function(name=choice.get("name"))
     return _CHOICES.get(choice.get("type", ""))
 
 
@@ -187,7 +170,7 @@ def _format(body: Mapping[str, Json]) -> Json:
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     if wanted.get("type") != "json_schema":
         return None
-    return {"type": "json_schema", "json_schema": {"schema": wanted.get("schema")}}
+    return schema_format(wanted.get("schema"))
 
 
 def _version_problems(body: Mapping[str, Json], version: str) -> Iterator[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import attrs
+import orjson
 from aiohttp import web
 
 from aiotokengate.testing._connection import Connection
@@ -14,13 +15,32 @@ from aiotokengate.testing._render import Beat, Step
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import KeepAlive, Pace, Pause
 from aiotokengate.testing._signals import Gate
+from aiotokengate.types import Json
 
-__all__ = ["REQUEST_ID", "BareOutput", "Output", "Player", "Sleep", "sign"]
+__all__ = [
+    "JSON",
+    "REQUEST_ID",
+    "BareOutput",
+    "Handler",
+    "Output",
+    "Player",
+    "Sleep",
+    "answer_json",
+    "sign",
+]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
+Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
+
+JSON: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
 
 REQUEST_ID = "X-Oneapi-Request-Id"
 _VERSION = "v0.9.0-fake"
+
+
+def answer_json(value: Json, status: int = 200) -> web.Response:
+    """Return a whole answer."""
+    return web.Response(status=status, body=orjson.dumps(value), headers=JSON)
 
 
 def sign(response: web.StreamResponse, record: GatewayRequest) -> None:

@@ -18,6 +18,7 @@ from aiotokengate.testing._dialects import (
 from aiotokengate.testing._features import features_of_chat
 from aiotokengate.testing._field_types import RESPONSES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Responses
+from aiotokengate.testing._payloads import Payloads, function, schema_format, told
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
@@ -26,25 +27,20 @@ from aiotokengate.types import Json
 __all__ = ["ResponsesNative", "ResponsesPayloads"]
 
 
-_PATH = "/v1/responses"
 _ENCRYPTED = "reasoning.encrypted_content"
+_SAME = ("model", "stream", "stream_options", "temperature", "top_p", "top_logprobs")
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-class ResponsesPayloads:
+class ResponsesPayloads(Payloads):
     """The protocol under ``/v1/responses``."""
+
+    path = "/v1/responses"
+    counting = "/v1/responses/input_tokens"
 
     def __init__(self) -> None:
         """Begin with nothing stored."""
         self._stored = Responses()
-
-    def takes(self, record: GatewayRequest) -> bool:
-        """Return whether a request is of this protocol."""
-        return record.path == _PATH
-
-    def counts(self, record: GatewayRequest) -> bool:
-        """Return whether a request of this protocol only asks for the number of its tokens."""
-        return record.path == f"{_PATH}/input_tokens"
 
     def counted(self, tokens: int) -> Json:
         """Return the answer that tells a number of tokens."""
@@ -56,22 +52,18 @@ class ResponsesPayloads:
         check_types(body, RESPONSES_TYPES)
         said = body.get("instructions")
         items = self._stored.filled(body)
-        common = {
-            "model": body.get("model"),
-            "messages": [
+        return told(
+            messages=[
                 *([{"role": "system", "content": said}] if said else ()),
                 *(message for item in items for message in _messages(item)),
             ],
-            "stream": body.get("stream"),
-            "max_tokens": body.get("max_output_tokens"),
-            "tools": [_tool(tool) for tool in body.get("tools") or ()],
-            "tool_choice": _choice(body.get("tool_choice")),
-            "reasoning_effort": (body.get("reasoning") or {}).get("effort"),
-            "response_format": _format((body.get("text") or {}).get("format") or {}),
-            "stream_options": body.get("stream_options"),
-            **{name: body.get(name) for name in ("temperature", "top_p", "top_logprobs")},
-        }
-        return {name: value for name, value in common.items() if value not in (None, [])}
+            max_tokens=body.get("max_output_tokens"),
+            tools=[_tool(tool) for tool in body.get("tools") or ()],
+            tool_choice=_choice(body.get("tool_choice")),
+            reasoning_effort=(body.get("reasoning") or {}).get("effort"),
+            response_format=_format((body.get("text") or {}).get("format") or {}),
+            **{name: body.get(name) for name in _SAME},
+        )
 
     def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what OpenAI refuses."""
@@ -95,10 +87,6 @@ class ResponsesPayloads:
             encrypted=_ENCRYPTED in (body.get("include") or ()),
         )
 
-    def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Return an error as new-api does, which is OpenAI's form."""
-        return refusal.body(request_id)
-
     def memory(self, record: GatewayRequest) -> Keep | None:
         """Return what stores an answer, unless nothing is to be stored."""
         body = read_body(record.body)
@@ -111,7 +99,7 @@ def _format(wanted: Mapping[str, Json]) -> Json:
     """Return the form that the answer is to have, as Chat Completions has it."""
     if wanted.get("type") != "json_schema":
         return wanted or None
-    return {"type": "json_schema", "json_schema": {"schema": wanted.get("schema")}}
+    return schema_format(wanted.get("schema"))
 
 
 def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
@@ -126,14 +114,11 @@ def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
 
 
 def _tool(tool: Mapping[str, Json]) -> Mapping[str, Json]:
-    function = {"name": tool.get("name"), "parameters": tool.get("parameters")}
-    return {"type": "function", "function": function}
+    return function(name=tool.get("name"), parameters=tool.get("parameters"))
 
 
 def _choice(choice: Json) -> Json:
-    if isinstance(choice, dict):
-        return {"type": "function", "function": {"name": choice.get("name")}}
-    return choice
+    return function(name=choice.get("name")) if isinstance(choice, dict) else choice
 
 
 def _problems(items: Sequence[Mapping[str, Json]]) -> Iterator[str]:
