@@ -75,12 +75,10 @@ app = typer.Typer(
 )
 
 Key = Annotated[
-    str | None,
-    typer.Option(help="API key; else TOKENGATE_API_KEY / 密钥", show_default=False),
+    str | None, typer.Option(help="API key; else TOKENGATE_API_KEY / 密钥", show_default=False)
 ]
 Address = Annotated[
-    str | None,
-    typer.Option(help="Address ending in /v1; else TOKENGATE_BASE_URL / 网关地址"),
+    str | None, typer.Option(help="Address ending in /v1; else TOKENGATE_BASE_URL / 网关地址")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON 行")]
 

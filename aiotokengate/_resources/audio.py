@@ -235,12 +235,7 @@ class Audio(Shared):
         self._defaults = defaults
 
     def speak(
-        self,
-        model: str,
-        text: str,
-        *,
-        voice: str | None = None,
-        **params: Unpack[SpeechParams],
+        self, model: str, text: str, *, voice: str | None = None, **params: Unpack[SpeechParams]
     ) -> SpeechCall:
         """Describe speech to be made.
 

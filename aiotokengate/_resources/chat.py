@@ -10,12 +10,7 @@ import attrs
 
 from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
 from aiotokengate._policy.estimate import CallSize
-from aiotokengate._resources.options import (
-    CallOptions,
-    Options,
-    check_names,
-    keyed,
-)
+from aiotokengate._resources.options import CallOptions, Options, check_names, keyed
 from aiotokengate._stream.call import ChatCall
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.protocols import checked_protocol, find_protocol
@@ -203,11 +198,7 @@ def check_call(
     listed = message_list(messages)
     question = Question(model, listed, params, reasoning=reasoning, row=row)
     fit = fitted(question, protocol)
-    return (
-        *check_history(listed, row, protocol, reasoning),
-        *fit.notes,
-        *unheeded(fit, protocol),
-    )
+    return (*check_history(listed, row, protocol, reasoning), *fit.notes, *unheeded(fit, protocol))
 
 
 def _sent(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> HttpRequest:

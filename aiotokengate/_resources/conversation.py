@@ -145,9 +145,7 @@ class Conversation(Unique):
         return self._call([{"role": "user", "content": content}], options)
 
     def answer_tools(
-        self,
-        results: Mapping[str, str],
-        **options: Unpack[TurnOptions[Parsed]],
+        self, results: Mapping[str, str], **options: Unpack[TurnOptions[Parsed]]
     ) -> ChatCall[Parsed]:
         """Return the results of the tool calls of the last turn, by their ids.
 
@@ -200,11 +198,7 @@ class Conversation(Unique):
 
     @classmethod
     def from_json(
-        cls,
-        ask: Ask,
-        stored: str,
-        options: Mapping[str, Any] | None = None,
-        **given: Json,
+        cls, ask: Ask, stored: str, options: Mapping[str, Any] | None = None, **given: Json
     ) -> Self:
         """Go on with what :meth:`to_json` gave.
 

@@ -19,12 +19,7 @@ from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form, Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
 from aiotokengate._resources.files import write_file
-from aiotokengate._resources.options import (
-    OF_A_SESSION,
-    CallOptions,
-    Options,
-    parted_options,
-)
+from aiotokengate._resources.options import OF_A_SESSION, CallOptions, Options, parted_options
 from aiotokengate._resources.single_use import AwaitedCall
 from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps
@@ -358,12 +353,7 @@ class ImagesMaker(Shared):
         self._defaults = defaults
 
     def generate(
-        self,
-        model: str,
-        prompt: str,
-        *,
-        face: Face = "openai",
-        **params: Unpack[ImageParams],
+        self, model: str, prompt: str, *, face: Face = "openai", **params: Unpack[ImageParams]
     ) -> ImageCall:
         """Describe images to be made.
 

@@ -18,12 +18,7 @@ from aiotokengate._base.sealing import sealed_class
 from aiotokengate._base.settings import EXTRA_BODY, checked
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._resources.jobs import Job
-from aiotokengate._resources.options import (
-    OF_A_SESSION,
-    Options,
-    check_names,
-    refuse,
-)
+from aiotokengate._resources.options import OF_A_SESSION, Options, check_names, refuse
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,

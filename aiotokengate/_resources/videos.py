@@ -17,13 +17,7 @@ from aiotokengate._base.sealing import sealed_class
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import FilePart, Form, Source, file_part
 from aiotokengate._resources.jobs import Job
-from aiotokengate._resources.options import (
-    OF_A_SESSION,
-    CallOptions,
-    Options,
-    check_names,
-    refuse,
-)
+from aiotokengate._resources.options import OF_A_SESSION, CallOptions, Options, check_names, refuse
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,

@@ -36,15 +36,7 @@ from aiotokengate.testing._limits import RateLimit
 from aiotokengate.testing._media import media_route
 from aiotokengate.testing._messages import MessagesPayloads
 from aiotokengate.testing._model_list import model_list_route, unknown_path
-from aiotokengate.testing._output import (
-    JSON,
-    BareOutput,
-    Output,
-    Player,
-    Sleep,
-    answer_json,
-    sign,
-)
+from aiotokengate.testing._output import JSON, BareOutput, Output, Player, Sleep, answer_json, sign
 from aiotokengate.testing._payloads import ChatPayloads, Payloads, read, read_scripted
 from aiotokengate.testing._random_faults import RandomFaults
 from aiotokengate.testing._recording import Recording, Replay

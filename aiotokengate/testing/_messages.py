@@ -362,10 +362,7 @@ class MessagesNative(Dialect):
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
         """Return the plain answer."""
         content, reason = messages[0]
-        return {
-            **self._message(content["content"], _REASONS.get(reason, reason)),
-            "usage": usage,
-        }
+        return {**self._message(content["content"], _REASONS.get(reason, reason)), "usage": usage}
 
     def usage(self, counts: Counts) -> Frame:
         """Return Anthropic's counts."""

@@ -204,10 +204,7 @@ class ResponsesNative(Dialect):
     def _ended(self, reason: str, output: Sequence[Frame], usage: Json) -> Frame:
         if reason in _INCOMPLETE:
             details = {"reason": _INCOMPLETE[reason]}
-            return {
-                **self._response("incomplete", output, usage),
-                "incomplete_details": details,
-            }
+            return {**self._response("incomplete", output, usage), "incomplete_details": details}
         return self._response("completed", output, usage)
 
     def opening(self, index: int) -> list[Frame]:
