@@ -594,7 +594,7 @@ class FakeGateway:
         self._gate_limits.answered(record, raw.status)
         output = Output(request, response, record, self._idempotency_keys.pieces(record))
         if raw.status is None:
-            output = BareOutput(request, response, record, connection)
+            output = BareOutput(request, response, record, connection=connection)
         await self._player.play(output, (Pause(raw.wait),))
         await output.begin()
         await self._write_raw(output, connection, raw)

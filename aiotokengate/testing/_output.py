@@ -50,26 +50,20 @@ def sign(response: web.StreamResponse, record: GatewayRequest) -> None:
         response.headers.setdefault("X-New-Api-Version", _VERSION)
 
 
+@attrs.define(eq=False)
 class Output:
     """The body of a response on its way out, one piece behind.
 
     The last piece leaves together with the end of the body: a client that closes when it sees
-    ``[DONE]`` must not look like one that left before the end.
+    ``[DONE]`` must not look like one that left before the end.  What is sent goes into ``copy``,
+    too, if there is one.
     """
 
-    def __init__(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        record: GatewayRequest,
-        copy: list[bytes] | None = None,
-    ) -> None:
-        """Write ``response`` to the client of ``request``, and what it sends to ``copy``."""
-        self.response = response
-        self._copy = copy
-        self._request = request
-        self._record = record
-        self._held = b""
+    _request: web.Request
+    response: web.StreamResponse
+    _record: GatewayRequest
+    _copy: list[bytes] | None = None
+    _held: bytes = attrs.field(default=b"", init=False)
 
     async def begin(self) -> None:
         """Send the head, if it isn't sent."""
@@ -106,19 +100,11 @@ class Output:
             self._copy.append(data)
 
 
+@attrs.define(eq=False)
 class BareOutput(Output):
     """Bytes without HTTP around them."""
 
-    def __init__(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        record: GatewayRequest,
-        connection: Connection,
-    ) -> None:
-        """Write to the connection itself."""
-        super().__init__(request, response, record)
-        self._connection = connection
+    _connection: Connection = attrs.field(kw_only=True)
 
     async def begin(self) -> None:
         """Send no head."""
