@@ -19,7 +19,7 @@ Because = Literal["concurrency", "burst", "requests", "tokens", "oversized"]
 QuotaKey: TypeAlias = tuple[str, ...]
 
 
-Validator: TypeAlias = Callable[[object, attrs.Attribute[Any], Any], None]
+Validator: TypeAlias = "Callable[[object, attrs.Attribute[Any], Any], None]"
 
 
 def _check(expected: str, fits: Callable[[Any], bool]) -> Validator:
