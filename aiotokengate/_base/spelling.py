@@ -75,19 +75,10 @@ _ELSEWHERE: Final[Mapping[str, Collection[str]]] = {
 """What other clients and vendors call it; the first of ours that there is."""
 
 _SETTINGS: Final = frozenset(
-    {
-        "api_key",
-        "base_url",
-        "catalogue",
-        "clock",
-        "endpoints",
-        "hooks",
-        "max_reply_bytes",
-        "paths",
-        "pool",
-        "proxy",
-        "ssl",
-    }
+    (
+        *("api_key", "base_url", "catalogue", "clock", "endpoints", "hooks", "max_reply_bytes"),
+        *("paths", "pool", "proxy", "ssl"),
+    )
 )
 """Settings of the session, which no call has."""
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from aiotokengate._resources.models import list_models
     from aiotokengate._resources.music import Music
     from aiotokengate._resources.raw import make_raw_call
-    from aiotokengate._resources.tools import ToolCalls, checked_bounds, checked_tools
+    from aiotokengate._resources.tools import Bounds, ToolCalls, checked_tools
     from aiotokengate._resources.videos import Videos
 
 __all__ = [
     "Audio",
+    "Bounds",
     "Conversation",
     "ImagesMaker",
     "Music",
@@ -33,7 +34,6 @@ __all__ = [
     "Split",
     "ToolCalls",
     "Videos",
-    "checked_bounds",
     "checked_tools",
     "embed",
     "list_models",
@@ -51,7 +51,7 @@ _MODULES: Final = {
     ".models": ("list_models",),
     ".music": ("Music",),
     ".raw": ("make_raw_call",),
-    ".tools": ("ToolCalls", "checked_bounds", "checked_tools"),
+    ".tools": ("Bounds", "ToolCalls", "checked_tools"),
     ".videos": ("Videos",),
 }
 """The names in each module."""

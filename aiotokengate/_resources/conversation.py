@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack
 
 import attrs
 import orjson
+from attrs.validators import optional
 
 from aiotokengate._base.copying import Unique
 from aiotokengate._base.sealing import sealed, sealed_class
+from aiotokengate._base.settings import FROM_ONE, checked
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._resources.chat import TURN_OPTIONS, TurnOptions, check_turn
@@ -44,6 +46,8 @@ __all__ = ["Conversation"]
 
 Ask: TypeAlias = Callable[..., ChatCall]
 Content: TypeAlias = "str | Sequence[Mapping[str, Any]]"
+
+_BUDGET: Final = optional(FROM_ONE)
 
 VERSION = 1
 """Of what is stored.  Texts of before options were stored are read as well."""
@@ -102,7 +106,7 @@ class Conversation(Unique):
         self.model = model
         self.system = system
         self.messages: list[Mapping[str, Any]] = []
-        self.max_tokens_kept: int | None = _checked_budget(max_tokens_kept)
+        self.max_tokens_kept: int | None = checked(max_tokens_kept, _BUDGET, "max_tokens_kept")
         self.keep_partial = keep_partial
         self._ask = ask
         self._options = dict(options or {})
@@ -173,8 +177,7 @@ class Conversation(Unique):
         Raises:
             CallerError: ``tokens`` is no such number.
         """
-        if _checked_budget(tokens, "tokens") is not None:
-            self._forget(tokens, keep=1)
+        self._forget(checked(tokens, FROM_ONE, "tokens"), keep=1)
 
     def to_json(self) -> str:
         """Return all of it as text, to be stored; there is no key in it.
@@ -380,12 +383,3 @@ def _shown(value: object) -> str:
     """Name what was given, never what it says."""
     empty = isinstance(value, str | list | tuple) and not value
     return f"an empty {type(value).__name__}" if empty else type(value).__name__
-
-
-def _checked_budget(tokens: object, name: str = "max_tokens_kept") -> int | None:
-    if tokens is None:
-        return None
-    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
-        message = f"expected {name} as a whole number from 1 up, got {tokens!r}"
-        raise CallerError(message)
-    return tokens

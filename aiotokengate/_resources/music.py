@@ -18,7 +18,7 @@ from aiotokengate._base.sealing import sealed_class
 from aiotokengate._base.settings import EXTRA_BODY, checked
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._resources.jobs import Job
-from aiotokengate._resources.options import OF_A_SESSION, Options, check_names, refuse
+from aiotokengate._resources.options import OF_A_SESSION, Options, SendOptions, check_names, refuse
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,
@@ -42,9 +42,6 @@ from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Request, Requester
-    from aiotokengate._policy.queue import Priority
-    from aiotokengate._policy.retry import Retry
-    from aiotokengate._policy.timeouts import Timeout
     from aiotokengate._resources.jobs import Pollers
     from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
@@ -107,20 +104,8 @@ class SongParams(TypedDict, total=False):
     extra_body: Mapping[str, Any]
 
 
-class MusicOptions(TypedDict, total=False):
-    """The options of :meth:`Music.using`; see :meth:`aiotokengate.TokenGate.chat`."""
-
-    timeout: Timeout | None
-    retry: Retry | None
-    deadline: float | None
-    priority: Priority
-    fair_key: str | None
-    extra_headers: Mapping[str, str] | None
-    idempotency_key: str | bool | None
-
-
 _PARAMS = frozenset(SongParams.__annotations__)
-_OPTIONS = frozenset(MusicOptions.__annotations__)
+_OPTIONS = frozenset(SendOptions.__annotations__)
 
 
 @attrs.frozen
@@ -274,7 +259,7 @@ class Music(Shared):
         self._pollers = pollers
         self._options = options or Options()
 
-    def using(self, dialect: str | None = None, **options: Unpack[MusicOptions]) -> Music:
+    def using(self, dialect: str | None = None, **options: Unpack[SendOptions]) -> Music:
         """Return the same with other settings.
 
         Args:

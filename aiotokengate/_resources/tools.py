@@ -16,7 +16,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
 
 import attrs
+from attrs.validators import optional
 
+from aiotokengate._base.settings import ABOVE_ZERO, FROM_ONE, expected
 from aiotokengate._base.single_use import SingleUse
 from aiotokengate._resources.structured import Tool, result_text, tool_of
 from aiotokengate.errors import CallerError, ResponseInvalid
@@ -25,7 +27,7 @@ from aiotokengate.types import Delta, Json, Parsed_co, Reply, ToolCall
 if TYPE_CHECKING:
     from aiotokengate._stream.call import ChatCall, ChatStream
 
-__all__ = ["ToolCalls", "ToolOutcome", "ToolRun", "checked_bounds", "checked_tools"]
+__all__ = ["Bounds", "ToolCalls", "ToolOutcome", "ToolRun", "checked_tools"]
 
 Ask: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], "ChatCall"]
 
@@ -77,13 +79,16 @@ class ToolRun(Generic[Parsed_co]):
         return tuple(note for reply in self.replies for note in reply.notes)
 
 
+_SECONDS = expected("tool_timeout in seconds above 0, got {got}", optional(ABOVE_ZERO))
+
+
 @attrs.frozen
 class Bounds:
     """How far a run may go: turns with calls, functions at a time, seconds for each."""
 
-    rounds: int
-    at_once: int
-    seconds: float | None
+    rounds: int = attrs.field(validator=FROM_ONE)
+    at_once: int = attrs.field(validator=FROM_ONE)
+    seconds: float | None = attrs.field(validator=_SECONDS)
 
 
 class ToolCalls(
@@ -281,20 +286,3 @@ def checked_tools(tools: object) -> dict[str, Tool]:
             raise CallerError(message)
         named[tool.name] = tool
     return named
-
-
-def checked_bounds(rounds: object, at_once: object, seconds: object) -> Bounds:
-    """Return how far a run may go.
-
-    Raises:
-        CallerError: an argument is wrong.
-    """
-    for name, value in (("rounds", rounds), ("at_once", at_once)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            message = f"expected {name} as a whole number from 1 up, got {value!r}"
-            raise CallerError(message)
-    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
-    if seconds is not None and not good:
-        message = f"expected tool_timeout in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    return Bounds(rounds, at_once, seconds)  # type: ignore[arg-type]
