@@ -342,10 +342,13 @@ class ToolCall:
         Raises:
             CallerError: the call is incomplete, or its arguments are not JSON.
         """
+        if not self.complete:
+            message = f"the tool call {self.name!r} was cut short and must not be run"
+            raise CallerError(message)
+        if self.kind in FREE_TEXT:
+            return self.arguments
         try:
-            if self.complete and self.kind in FREE_TEXT:
-                return self.arguments
-            return orjson.loads(self.arguments or "{}") if self.complete else _incomplete(self)
+            return orjson.loads(self.arguments or "{}")
         except orjson.JSONDecodeError as error:
             message = f"expected JSON as arguments of {self.name!r}, got {error.msg}"
             raise CallerError(message) from error
@@ -362,11 +365,6 @@ class ToolCall:
 
 FREE_TEXT = frozenset(("custom", "custom_tool_call"))
 """The kinds of calls whose input is no JSON."""
-
-
-def _incomplete(call: ToolCall) -> Json:
-    message = f"the tool call {call.name!r} was cut short and must not be run"
-    raise CallerError(message)
 
 
 @attrs.frozen

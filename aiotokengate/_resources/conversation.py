@@ -325,7 +325,8 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, Timeout | Retry):
-            stored[name] = {key: _finite(part) for key, part in attrs.asdict(value).items()}
+            fields = attrs.asdict(value).items()
+            stored[name] = {key: "inf" if part == inf else part for key, part in fields}
         elif name in _SECRETS and isinstance(value, Mapping):
             part = {key: it for key, it in value.items() if not _is_secret(name, key, it)}
             with suppress(CallerError):
@@ -339,10 +340,6 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _is_secret(option: str, name: str, value: object) -> bool:
     is_secret = isinstance(value, str) and _SECRET_VALUE.match(value)
     return bool(is_secret or _SECRETS[option].search(name))
-
-
-def _finite(value: object) -> object:
-    return str(value) if value == inf else value
 
 
 def _endless(fields: object) -> dict[str, Any]:

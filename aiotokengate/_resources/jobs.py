@@ -709,13 +709,9 @@ def _fail(job: _Tracked, error: BaseException | None) -> None:
     if isinstance(error, TokenGateError):
         job.missed(error)
     else:
-        job.break_off(_unforeseen(error))
-
-
-def _unforeseen(error: BaseException) -> TokenGateError:
-    wrapped = WireError(f"the job could not be asked after: {type(error).__name__}")
-    wrapped.__cause__ = error
-    return wrapped
+        wrapped = WireError(f"the job could not be asked after: {type(error).__name__}")
+        wrapped.__cause__ = error
+        job.break_off(wrapped)
 
 
 # --- files --------------------------------------------------------------------------------------

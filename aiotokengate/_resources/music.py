@@ -6,7 +6,6 @@ The names of the actions in Chinese are those of TokenGate's page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
@@ -495,13 +494,11 @@ class Music(Shared):
         async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
             return await system.send(request.within(left))
 
+        def secrets() -> tuple[str, ...]:
+            return (*system.requester.keys(), *request.texts())
+
         deadline = options.deadline
-        secrets = partial(_secrets, system.requester, request)
         return Job(system, self._pollers, submit=send, deadline=deadline, secrets=secrets)
-
-
-def _secrets(requester: Requester, request: Request) -> tuple[str, ...]:
-    return (*requester.keys(), *request.texts())
 
 
 def _refuse(unknown: Mapping[str, Any], method: Callable[..., object]) -> None:

@@ -219,17 +219,13 @@ class _Run(Generic[Parsed_co]):
             self._pauses += 1
             return
         if not calls or len(self._replies) - self._pauses > self._bounds.rounds:
-            self._finish(reply)
+            rest = tuple(self._replies), tuple(self._outcomes), tuple(self._messages)
+            self.result = ToolRun(reply, *rest)
             return
         outcomes = await self._run_all(calls)
         self._outcomes += outcomes
         self._waiting.extend(outcomes)
         self._messages += [outcome.message() for outcome in outcomes]
-
-    def _finish(self, reply: Reply) -> None:
-        self.result = ToolRun(
-            reply, tuple(self._replies), tuple(self._outcomes), tuple(self._messages)
-        )
 
     async def _run_all(self, calls: Sequence[ToolCall]) -> list[ToolOutcome]:
         room = asyncio.Semaphore(self._bounds.at_once)

@@ -213,7 +213,7 @@ class FakeGateway:
         self._runner, new_handler = await self._set_up()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: self._new_connection(new_handler()),
+                lambda: Connection(next(self._numbers), new_handler(), self._made, self._lost),
                 self._host,
                 self._port,
                 ssl=self._ssl,
@@ -376,9 +376,6 @@ class FakeGateway:
         return key.startswith("sk-") if self._any_key else key in self.api_keys
 
     # --- connections ----------------------------------------------------------------------------
-
-    def _new_connection(self, handler: web.RequestHandler) -> Connection:
-        return Connection(next(self._numbers), handler, self._made, self._lost)
 
     def _made(self, connection: Connection) -> None:
         self._connections[connection.handler] = connection

@@ -98,9 +98,11 @@ class GeminiPayloads(Payloads):
         contents = body.get("contents")
         if not isinstance(contents, list) or not contents:
             raise Refusal(400, "contents is not specified", vendor=True)
+        instructions = _texts(get(body, "systemInstruction"))
+        system = [{"role": "system", "content": text} for text in instructions]
         return told(
             model=place["model"],
-            messages=[*_system(body), *(turn for each in contents for turn in _messages(each))],
+            messages=[*system, *(turn for each in contents for turn in _messages(each))],
             stream=place["method"].startswith("stream"),
             max_tokens=get(config, "maxOutputTokens"),
             n=get(config, "candidateCount"),
@@ -231,11 +233,6 @@ def _thinking(config: Json) -> Json:
         return None
     shown = {"include_thoughts": get(config, "includeThoughts") is True}
     return {"google": {"thinking_config": shown}}
-
-
-def _system(body: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    for text in _texts(get(body, "systemInstruction")):
-        yield {"role": "system", "content": text}
 
 
 def _texts(content: Json) -> list[str]:

@@ -59,17 +59,10 @@ def render_stream(
     for turn in zip_longest(*(track.steps() for track in tracks), fillvalue=()):
         for steps in turn:
             yield from steps
-    yield from map(dialect.event, _last_frames(tracks, dialect, usage, swallow=swallow))
+    last = [*(frame for track in tracks for frame in track.finish()), *dialect.closing(usage)]
+    yield from map(dialect.event, last[:-1] if swallow else last)
     if replies[0].done and dialect.done:
         yield dialect.done
-
-
-def _last_frames(
-    tracks: Sequence[_Track], dialect: Dialect, usage: Json, *, swallow: bool
-) -> list[Frame]:
-    frames = [frame for track in tracks for frame in track.finish()]
-    frames += dialect.closing(usage)
-    return frames[:-1] if swallow else frames
 
 
 def render_plain(
@@ -118,10 +111,10 @@ class _Track:
 
     def finish(self) -> list[Frame]:
         """Return the frames that end the choice."""
-        return [*self._turn(thought=False), *self._dialect.finish(self.index, self._why())]
-
-    def _why(self) -> str:
-        return self._reply.ending()
+        return [
+            *self._turn(thought=False),
+            *self._dialect.finish(self.index, self._reply.ending()),
+        ]
 
     def _frames(self, item: _Piece | Call) -> list[Frame]:
         thought = isinstance(item, _Piece) and item.thought
@@ -143,7 +136,7 @@ class _Track:
         if item.thought:
             return self._dialect.thought(self.index, item.text)
         last = item is self._spoken[-1]
-        return self._dialect.text(self.index, item.text, self._why() if last else None)
+        return self._dialect.text(self.index, item.text, self._reply.ending() if last else None)
 
 
 def _items(reply: ScriptedReply) -> list[_Item]:

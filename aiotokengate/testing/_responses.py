@@ -215,8 +215,11 @@ class ResponsesNative(Dialect):
 
     # --- items ----------------------------------------------------------------------------------
 
-    def _place(self) -> Frame:
-        return {"item_id": self._open["id"], "output_index": len(self._items)}
+    def _about(self, kind: str, within: str = "", /, **fields: Json) -> Frame:
+        """Return an event about the open item, or about the only part ``within`` it."""
+        place = {"item_id": self._open["id"], "output_index": len(self._items)}
+        where = {f"{within}_index": 0} if within else {}
+        return {"type": f"response.{kind}", **place, **where, **fields}
 
     def _begin(self, item: Frame) -> list[Frame]:
         ended = self._end()
@@ -234,27 +237,25 @@ class ResponsesNative(Dialect):
         return frames
 
     def _finished(self, item: Frame, text: str) -> list[Frame]:
-        place, frames = self._place(), []
+        frames = []
         if item["type"] == "reasoning" and text:
             part: Frame = {"type": "summary_text", "text": text}
             item["summary"] = [part]
-            where = {**place, "summary_index": 0}
             frames = [
-                {"type": "response.reasoning_summary_text.done", **where, "text": text},
-                {"type": "response.reasoning_summary_part.done", **where, "part": part},
+                self._about("reasoning_summary_text.done", "summary", text=text),
+                self._about("reasoning_summary_part.done", "summary", part=part),
             ]
         elif item["type"] == "message":
             part = _text_part(text)
             item |= {"content": [part], "status": "completed"}
-            where = {**place, "content_index": 0}
             frames = [
-                {"type": "response.output_text.done", **where, "text": text, "logprobs": []},
-                {"type": "response.content_part.done", **where, "part": part},
+                self._about("output_text.done", "content", text=text, logprobs=[]),
+                self._about("content_part.done", "content", part=part),
             ]
         elif item["type"] == "function_call":
             item |= {"arguments": text, "status": "completed"}
-            named = {**place, "name": item["name"], "arguments": text}
-            frames = [{"type": "response.function_call_arguments.done", **named}]
+            done = "function_call_arguments.done"
+            frames = [self._about(done, name=item["name"], arguments=text)]
         where = {"output_index": len(self._items)}
         return [*frames, {"type": "response.output_item.done", **where, "item": item}]
 
@@ -276,16 +277,10 @@ class ResponsesNative(Dialect):
             frames = self._begin(self._reasoning_item())
             if self._summary:
                 part = {"type": "summary_text", "text": ""}
-                where = {**self._place(), "summary_index": 0}
-                frames.append(
-                    {"type": "response.reasoning_summary_part.added", **where, "part": part}
-                )
+                frames.append(self._about("reasoning_summary_part.added", "summary", part=part))
         if self._summary:
             self._text.append(text)
-            where = {**self._place(), "summary_index": 0}
-            frames.append(
-                {"type": "response.reasoning_summary_text.delta", **where, "delta": text}
-            )
+            frames.append(self._about("reasoning_summary_text.delta", "summary", delta=text))
         return frames
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
@@ -302,12 +297,9 @@ class ResponsesNative(Dialect):
                     "content": [],
                 }
             )
-            part = _text_part("")
-            where = {**self._place(), "content_index": 0}
-            frames.append({"type": "response.content_part.added", **where, "part": part})
+            frames.append(self._about("content_part.added", "content", part=_text_part("")))
         self._text.append(text)
-        where = {**self._place(), "content_index": 0, "logprobs": []}
-        return [*frames, {"type": "response.output_text.delta", **where, "delta": text}]
+        return [*frames, self._about("output_text.delta", "content", logprobs=[], delta=text)]
 
     def _call_item(self, call: Call, number: int) -> Frame:
         call_id = call.id or f"call_{self.exchange.hex(20)}{number:02d}"
@@ -326,8 +318,7 @@ class ResponsesNative(Dialect):
         frames = self._begin(self._call_item(call, number))
         for piece in fragments(arguments_text(call)):
             self._text.append(piece)
-            delta = {"type": "response.function_call_arguments.delta", "delta": piece}
-            frames.append({**delta, **self._place()})
+            frames.append(self._about("function_call_arguments.delta", delta=piece))
         return frames
 
     def finish(self, index: int, reason: str) -> list[Frame]:
