@@ -206,9 +206,8 @@ class Dialect:
         delta = self.thought_delta(text)
         return self.one(index, delta) if delta else []
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Return a piece of answer; ``finish`` is the reason if it is the last of its choice."""
-        del finish
+    def text(self, index: int, text: str, _finish: str | None) -> list[Frame]:
+        """Return a piece of answer; with it comes the finish reason if it is the last."""
         return self.one(index, self.text_delta(text))
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:

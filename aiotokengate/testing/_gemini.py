@@ -124,9 +124,8 @@ class GeminiPayloads(Payloads):
         refuse(_features(record, chat))
         return attrs.evolve(chat, model=attrs.evolve(chat.model, blurs=False))
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Dialect:
         """Return the shape of the answer."""
-        del record
         return GeminiNative(exchange, named=_SIGNED.match(chat.model.id) is not None)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
@@ -295,9 +294,8 @@ class GeminiNative(Dialect):
         self._named = named
         self._finished: dict[int, str] = {}
 
-    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = "") -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, _kind: str = "") -> Frame:
         """Return a chunk; a plain answer has the same form."""
-        del kind
         return {
             "candidates": choices,
             "usageMetadata": usage or {"promptTokenCount": 1, "totalTokenCount": 1},
@@ -313,9 +311,8 @@ class GeminiNative(Dialect):
         """Return a piece of thinking, if it was asked to be shown."""
         return self._part(index, {"text": text, "thought": True}) if self.exchange.thinks else []
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
+    def text(self, index: int, text: str, _finish: str | None) -> list[Frame]:
         """Return a piece of answer."""
-        del finish
         return self._part(index, {"text": text})
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:

@@ -262,9 +262,8 @@ class MessagesNative(Dialect):
 
     # --- events ---------------------------------------------------------------------------------
 
-    def opening(self, index: int) -> list[Frame]:
+    def opening(self, _index: int) -> list[Frame]:
         """Return the message without its content, and a ping."""
-        del index
         usage = {**self.usage(Counts(self._prompt_tokens)), "output_tokens": 1}
         message = {**self._message([], None), "usage": usage}
         return [{"type": "message_start", "message": message}, {"type": "ping"}]
@@ -303,23 +302,20 @@ class MessagesNative(Dialect):
     def _delta(self, delta: Frame) -> list[Frame]:
         return [{"type": "content_block_delta", "index": self._blocks, "delta": delta}]
 
-    def thought(self, index: int, text: str) -> list[Frame]:
+    def thought(self, _index: int, text: str) -> list[Frame]:
         """Return a piece of thinking; its block if it is the first."""
-        del index
         empty = {"type": "thinking", "thinking": "", "signature": ""}
         begun = [] if self._open == "thinking" else self._begin("thinking", empty)
         shown = self._delta({"type": "thinking_delta", "thinking": text}) if self._shown else []
         return [*begun, *shown]
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
+    def text(self, _index: int, text: str, _finish: str | None) -> list[Frame]:
         """Return a piece of answer; its block if it is the first."""
-        del index, finish
         begun = [] if self._open == "text" else self._begin("text", {"type": "text", "text": ""})
         return [*begun, *self._delta({"type": "text_delta", "text": text})]
 
-    def call(self, index: int, number: int, call: Call) -> list[Frame]:
+    def call(self, _index: int, number: int, call: Call) -> list[Frame]:
         """Return a tool call, its arguments in fragments."""
-        del index
         begun = self._begin("tool_use", {**self._use(call, number), "input": {}})
         pieces = ("", *fragments(arguments_text(call)))
         parts = ({"type": "input_json_delta", "partial_json": piece} for piece in pieces)
@@ -332,9 +328,8 @@ class MessagesNative(Dialect):
             "name": call.name,
         }
 
-    def finish(self, index: int, reason: str) -> list[Frame]:
+    def finish(self, _index: int, reason: str) -> list[Frame]:
         """End the last block, and keep the reason for the usage."""
-        del index
         self._reason = _REASONS.get(reason, reason)
         return self._end()
 

@@ -89,9 +89,8 @@ class Payloads(ABC):
         """Return the body of an error, as new-api does unless a vendor has a form of its own."""
         return refusal.body(request_id)
 
-    def memory(self, record: GatewayRequest) -> Keep | None:
+    def memory(self, _record: GatewayRequest) -> Keep | None:
         """Return what keeps the answer to a request, if it is to be kept."""
-        del record
         return None
 
 
@@ -139,9 +138,8 @@ class ChatPayloads(Payloads):
         check_types(body, CHAT_TYPES)
         return body
 
-    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
+    def checked(self, _record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what a vendor behind it refuses (the docs of DeepSeek and of Google)."""
-        del record
         calling = [turn for turn in chat.body["messages"] if turn.get("tool_calls")]
         missing = ""
         if chat.model.owner == "deepseek" and chat.thinks:
@@ -158,9 +156,8 @@ class ChatPayloads(Payloads):
         refuse(features_of_chat(chat))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Dialect:
         """Return the dialect of the model."""
-        del record
         return chat.model.dialect(exchange)
 
 

@@ -77,9 +77,8 @@ class ResponsesPayloads(Payloads):
         refuse(features_of_chat(chat, "responses"))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, _chat: ChatRequest, record: GatewayRequest) -> Dialect:
         """Return the shape of the answer."""
-        del chat
         body = read_body(record.body)
         return ResponsesNative(
             exchange,
@@ -207,9 +206,8 @@ class ResponsesNative(Dialect):
             return {**self._response("incomplete", output, usage), "incomplete_details": details}
         return self._response("completed", output, usage)
 
-    def opening(self, index: int) -> list[Frame]:
+    def opening(self, _index: int) -> list[Frame]:
         """Return the response before its first item."""
-        del index
         response = self._response("in_progress", ())
         return [{"type": f"response.{name}", "response": response} for name in _BEGINNINGS]
 
@@ -269,9 +267,8 @@ class ResponsesNative(Dialect):
         ended = len(self._items) + bool(self._open)
         return f"{prefix}_{self.exchange.hex(22)}{ended:02d}"
 
-    def thought(self, index: int, text: str) -> list[Frame]:
+    def thought(self, _index: int, text: str) -> list[Frame]:
         """Return a piece of the summary, if one was asked for."""
-        del index
         frames: list[Frame] = []
         if self._open.get("type") != "reasoning":
             frames = self._begin(self._reasoning_item())
@@ -283,9 +280,8 @@ class ResponsesNative(Dialect):
             frames.append(self._about("reasoning_summary_text.delta", "summary", delta=text))
         return frames
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
+    def text(self, _index: int, text: str, _finish: str | None) -> list[Frame]:
         """Return a piece of answer."""
-        del index, finish
         frames: list[Frame] = []
         if self._open.get("type") != "message":
             frames = self._begin(
@@ -312,18 +308,16 @@ class ResponsesNative(Dialect):
             "name": call.name,
         }
 
-    def call(self, index: int, number: int, call: Call) -> list[Frame]:
+    def call(self, _index: int, number: int, call: Call) -> list[Frame]:
         """Return a tool call, its arguments in fragments."""
-        del index
         frames = self._begin(self._call_item(call, number))
         for piece in fragments(arguments_text(call)):
             self._text.append(piece)
             frames.append(self._about("function_call_arguments.delta", delta=piece))
         return frames
 
-    def finish(self, index: int, reason: str) -> list[Frame]:
+    def finish(self, _index: int, reason: str) -> list[Frame]:
         """End the last item, and keep the reason for the end."""
-        del index
         self._reason = reason
         return self._end()
 
