@@ -16,8 +16,8 @@ from aiotokengate._base.sealing import sealed, sealed_class
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.awaited import AwaitedCall, FetchedCall
 from aiotokengate._resources.options import OF_A_SESSION, CallOptions, parted_options
-from aiotokengate._resources.single_use import AwaitedCall, FetchedCall
 from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads

@@ -18,9 +18,9 @@ from aiotokengate._base.sealing import sealed, sealed_class
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form, Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.awaited import AwaitedCall
 from aiotokengate._resources.files import write_file
 from aiotokengate._resources.options import OF_A_SESSION, CallOptions, Options, parted_options
-from aiotokengate._resources.single_use import AwaitedCall
 from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps

@@ -9,7 +9,7 @@ from typing import NoReturn
 import attrs
 import orjson
 
-from aiotokengate.testing._dialects import Dialect
+from aiotokengate.testing._dialects import Producer
 from aiotokengate.testing._models import Model, find
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._tokens import count_tokens
@@ -171,7 +171,7 @@ def read_anyhow(body: Mapping[str, Json], name: str | None) -> ChatRequest:
     """
     _check_fields(body)
     name = name or str(body.get("model"))
-    return ChatRequest(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
+    return ChatRequest(find(name, body) or Model(name, Producer, "aiotokengate"), body, "")
 
 
 def weigh(raw: bytes) -> Weight:

@@ -26,10 +26,10 @@ __all__ = [
     "CHUNK",
     "DONE",
     "Counts",
-    "Dialect",
     "Exchange",
     "Frame",
     "Json",
+    "Producer",
     "Slot",
     "arguments_text",
     "event",
@@ -125,7 +125,7 @@ def whole_call(exchange: Exchange, call: Call, number: int) -> Frame:
     return {"id": call_id, "type": "function", "function": function}
 
 
-class Dialect:
+class Producer:
     """OpenAI's own form, and what the others differ from (recorded: gpt-5).
 
     Attributes:

@@ -16,7 +16,7 @@ import attrs
 import orjson
 
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
-from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
+from aiotokengate.testing._dialects import Counts, Exchange, Frame, Producer
 from aiotokengate.testing._features import Features, features_of_gemini
 from aiotokengate.testing._field_types import GEMINI_TYPES, check_types
 from aiotokengate.testing._payloads import Payloads, function, schema_format, told
@@ -124,7 +124,7 @@ class GeminiPayloads(Payloads):
         refuse(_features(record, chat))
         return attrs.evolve(chat, model=attrs.evolve(chat.model, blurs=False))
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
         return GeminiNative(exchange, named=_SIGNED.match(chat.model.id) is not None)
 
@@ -282,7 +282,7 @@ def _format(config: Mapping[str, Json]) -> Json:
     return schema_format(schema)
 
 
-class GeminiNative(Dialect):
+class GeminiNative(Producer):
     """The chunks of ``streamGenerateContent``: parts, usage on every chunk, no end mark."""
 
     done = b""

@@ -11,9 +11,9 @@ import orjson
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
-    Dialect,
     Exchange,
     Frame,
+    Producer,
     arguments_text,
     event,
     fragments,
@@ -87,7 +87,7 @@ class MessagesPayloads(Payloads):
         refuse(features_of_messages(chat, body))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
         thinking = _thinking(read_body(record.body))
         hidden = HIDES_THOUGHTS.fullmatch(plain_name(chat.model.id))
@@ -242,7 +242,7 @@ def _is_signed(block: Mapping[str, Json]) -> bool:
     return block.get("type") in _SIGNED and bool(block.get("signature") or block.get("data"))
 
 
-class MessagesNative(Dialect):
+class MessagesNative(Producer):
     """The events of a message: blocks begun, filled and ended; thinking is signed at its end."""
 
     done = b""

@@ -16,7 +16,7 @@ import attrs
 
 from aiotokengate.testing import _server_dialects as servers
 from aiotokengate.testing import _vendor_dialects as vendors
-from aiotokengate.testing._dialects import Dialect
+from aiotokengate.testing._dialects import Producer
 from aiotokengate.types import Json
 
 __all__ = ["JOB_MODELS", "LATER", "MODELS", "Model", "find"]
@@ -71,7 +71,7 @@ class Model:
     """
 
     id: str
-    dialect: type[Dialect]
+    dialect: type[Producer]
     owner: str
     thinks: bool = True
     switches: tuple[Switch, ...] = ()
@@ -97,7 +97,7 @@ _deepseek = partial(_switched, dialect=vendors.DeepSeek, owner="deepseek")
 _minimax = partial(_switched, dialect=vendors.MiniMaxCloud, owner="minimax", context=1_000_000)
 _glm = partial(_switched, dialect=vendors.Glm, owner="zhipu_4v", context=204_800)
 _grok = partial(Model, dialect=vendors.Grok, owner="xai", switches=(_EFFORT,), context=500_000)
-_gpt = partial(Model, dialect=Dialect, owner="openai", switches=(_EFFORT,), context=400_000)
+_gpt = partial(Model, dialect=Producer, owner="openai", switches=(_EFFORT,), context=400_000)
 _claude = partial(
     Model,
     dialect=servers.ClaudeBridge,

@@ -2,7 +2,7 @@
 
 Strategy.  A request of any protocol is read into the form of Chat Completions, so that one
 composer answers all of them and one set of limits counts them; the answer is shaped by a
-:class:`Dialect <aiotokengate.testing._dialects.Dialect>` of that protocol.
+:class:`Producer <aiotokengate.testing._dialects.Producer>` of that protocol.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aiotokengate.testing._chat_request import (
     read_body,
     read_chat,
 )
-from aiotokengate.testing._dialects import Dialect, Exchange
+from aiotokengate.testing._dialects import Exchange, Producer
 from aiotokengate.testing._features import features_of_chat
 from aiotokengate.testing._field_types import CHAT_TYPES, check_types
 from aiotokengate.testing._memory import Keep
@@ -82,7 +82,7 @@ class Payloads(ABC):
         """
 
     @abstractmethod
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
@@ -156,7 +156,7 @@ class ChatPayloads(Payloads):
         refuse(features_of_chat(chat))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Producer:
         """Return the dialect of the model."""
         return chat.model.dialect(exchange)
 

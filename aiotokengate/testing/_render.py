@@ -15,7 +15,7 @@ from typing import TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing._dialects import DONE, Dialect, Frame, event
+from aiotokengate.testing._dialects import DONE, Frame, Producer, event
 from aiotokengate.testing._script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing._signals import Gate
 from aiotokengate.testing._tokens import split_tokens
@@ -44,7 +44,7 @@ _Item: TypeAlias = _Piece | Call | Pause | Gate
 
 
 def render_stream(
-    dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
+    dialect: Producer, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
 ) -> Iterator[Step]:
     """Yield a streamed reply.
 
@@ -66,7 +66,7 @@ def render_stream(
 
 
 def render_plain(
-    dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json
+    dialect: Producer, replies: Sequence[ScriptedReply], usage: Json
 ) -> Iterator[Step]:
     """Yield a plain reply: the same waits, then everything at once."""
     for reply in replies:
@@ -75,13 +75,13 @@ def render_plain(
     yield orjson.dumps(render_whole(dialect, replies, usage))
 
 
-def render_whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
+def render_whole(dialect: Producer, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
     """Return a reply in its plain form, whether or not it is streamed."""
     messages = [(_message(dialect, reply), reply.ending()) for reply in replies]
     return dialect.completion(messages, usage)
 
 
-def _message(dialect: Dialect, reply: ScriptedReply) -> Frame:
+def _message(dialect: Producer, reply: ScriptedReply) -> Frame:
     items = _items(reply)
     pieces = [item for item in items if isinstance(item, _Piece)]
     thoughts = "".join(piece.text for piece in pieces if piece.thought)
@@ -92,7 +92,7 @@ def _message(dialect: Dialect, reply: ScriptedReply) -> Frame:
 class _Track:
     """One choice on its way out."""
 
-    def __init__(self, dialect: Dialect, index: int, reply: ScriptedReply) -> None:
+    def __init__(self, dialect: Producer, index: int, reply: ScriptedReply) -> None:
         self.index = index
         self._dialect = dialect
         self._reply = reply

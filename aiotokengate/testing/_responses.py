@@ -8,9 +8,9 @@ from functools import partial
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
-    Dialect,
     Exchange,
     Frame,
+    Producer,
     arguments_text,
     event,
     fragments,
@@ -77,7 +77,7 @@ class ResponsesPayloads(Payloads):
         refuse(features_of_chat(chat, "responses"))
         return chat
 
-    def dialect(self, exchange: Exchange, _chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, _chat: ChatRequest, record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
         body = read_body(record.body)
         return ResponsesNative(
@@ -150,7 +150,7 @@ def _unreadable(items: Sequence[Mapping[str, Json]]) -> Iterator[str]:
             )
 
 
-class ResponsesNative(Dialect):
+class ResponsesNative(Producer):
     """The events of a response: items added, filled, repeated whole, and the response at last."""
 
     done = b""

@@ -13,10 +13,10 @@ import attrs
 from aiotokengate.testing._dialects import (
     CHUNK,
     Counts,
-    Dialect,
     Exchange,
     Frame,
     Json,
+    Producer,
     Slot,
     arguments_text,
     fragments,
@@ -43,7 +43,7 @@ __all__ = [
 _EMPTY_TEXT: Frame = {"role": "assistant", "content": ""}
 
 
-class Vllm(Dialect):
+class Vllm(Producer):
     """vLLM of today: ``reasoning``, and the finish reason on the last text (source)."""
 
     reasoning_fields: ClassVar[tuple[str, ...]] = ("reasoning",)
@@ -116,7 +116,7 @@ class VllmPlain(Vllm):
     reasoning_fields = ()
 
 
-class Sglang(Dialect):
+class Sglang(Producer):
     """SGLang of today: null keys left out, ``matched_stop`` at the finish (source)."""
 
     reasoning_fields = ("reasoning_content",)
@@ -182,7 +182,7 @@ class SglangNulls(Sglang):
         return {**super().usage(counts), "reasoning_tokens": 0}
 
 
-class _NewApi(Dialect):
+class _NewApi(Producer):
     """The form of new-api where it converts another protocol to Chat Completions (source)."""
 
     reasoning_fields = ("reasoning_content",)
@@ -266,7 +266,7 @@ class GeminiBridge(_NewApi):
         return [head, {"index": number, "id": "", "type": None, "function": function}]
 
 
-class OpenRouter(Dialect):
+class OpenRouter(Producer):
     """OpenRouter: reasoning twice in every delta, a usage chunk with a dummy choice (recorded)."""
 
     reasoning_fields = ("reasoning",)
@@ -339,7 +339,7 @@ class OpenRouter(Dialect):
         }
 
 
-class InlineThink(Dialect):
+class InlineThink(Producer):
     """new-api told to put the thinking into the content: each tag a chunk of its own (source)."""
 
     opener: ClassVar[tuple[str, ...]] = ("<think>\n",)

@@ -11,10 +11,10 @@ from typing import ClassVar
 from aiotokengate.testing._dialects import (
     CHUNK,
     Counts,
-    Dialect,
     Exchange,
     Frame,
     Json,
+    Producer,
     Slot,
     whole_call,
 )
@@ -31,7 +31,7 @@ def _usage_with_details(counts: Counts) -> Frame:
     }
 
 
-class _FinishWithUsage(Dialect):
+class _FinishWithUsage(Producer):
     """The vendors whose last chunk holds both the finish reason and the usage."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -50,7 +50,7 @@ class _FinishWithUsage(Dialect):
         return [*(self.frame([other]) for other in others), self.frame([last], usage)]
 
 
-class _BothKeys(Dialect):
+class _BothKeys(Producer):
     """The vendors whose deltas always hold both keys, the idle one null, while they think."""
 
     reasoning_fields = ("reasoning_content",)
@@ -195,7 +195,7 @@ class Glm(_FinishWithUsage):
         return _usage_with_details(counts)
 
 
-class Grok(Dialect):
+class Grok(Producer):
     """xAI: the role rides on the first delta, and reasoning is beside completion (recorded).
 
     The grok-4 models think without showing it; grok-code-fast-1 shows it.
@@ -256,7 +256,7 @@ class GrokShown(Grok):
     reasoning_fields = ("reasoning_content",)
 
 
-class MiniMaxCloud(Dialect):
+class MiniMaxCloud(Producer):
     """MiniMax's cloud: inline tags cut anywhere, and the whole message once more at the end."""
 
     opener: ClassVar[tuple[str, ...]] = ("<th", "ink>\n")
@@ -321,7 +321,10 @@ class MiniMaxCloud(Dialect):
     def closing(self, usage: Json) -> list[Frame]:
         """Return everything again in one frame, which alone has the true usage (user reports)."""
         messages = [
-            (Dialect.message(self, "", self._said.get(index, ""), self._calls.get(index, ())), why)
+            (
+                Producer.message(self, "", self._said.get(index, ""), self._calls.get(index, ())),
+                why,
+            )
             for index, why in sorted(self._reasons.items())
         ]
         return [self.completion(messages, usage)]
