@@ -110,11 +110,7 @@ class Message:
     def to_dict(self) -> dict[str, Json]:
         """Return the message in the API's own form, without what is not set."""
         own = {"role": self.role, "content": self.content}
-        optional = {
-            "name": self.name,
-            "tool_calls": self.tool_calls,
-            "tool_call_id": self.tool_call_id,
-        }
+        optional = {key: getattr(self, key) for key in ("name", "tool_calls", "tool_call_id")}
         own.update({key: value for key, value in optional.items() if value is not None})
         return {**own, **self.extra}
 

@@ -51,7 +51,15 @@ Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
 _PARAMS = frozenset(ChatParams.__annotations__)
 
 
-class ChatOptions(TypedDict):
+class CheckOptions(TypedDict):
+    """The options of a check; None takes the model's own way."""
+
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    tools: Tools | None
+
+
+class ChatOptions(CheckOptions):
     """The options of one call; None takes the session's.
 
     A dict, because making one costs a tenth of what an object with as many keywords does.
@@ -60,9 +68,6 @@ class ChatOptions(TypedDict):
     stream: bool
     retain: bool
     strict: bool | None
-    reasoning: Reasoning
-    protocol: ProtocolName | None
-    tools: Tools | None
     response_type: Any
     retry: Retry | None
     timeout: Timeout | None
@@ -95,14 +100,6 @@ class TurnOptions(RunOptions[Parsed], total=False):
 
 RUN_OPTIONS = frozenset(RunOptions.__annotations__)
 TURN_OPTIONS = frozenset(TurnOptions.__annotations__)
-
-
-class CheckOptions(TypedDict):
-    """The options of a check; None takes the model's own way."""
-
-    reasoning: Reasoning
-    protocol: ProtocolName | None
-    tools: Tools | None
 
 
 def make_call(

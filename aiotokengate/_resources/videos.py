@@ -291,18 +291,6 @@ Content: TypeAlias = tuple[bytes | None, Form | None]
 """A body, or a form."""
 
 
-def _sora_fields(
-    row: Model, model: str, prompt: str, given: Mapping[str, Json]
-) -> dict[str, Json]:
-    return video_fields(model, prompt, given, frames=row.video_form == "frames")
-
-
-def _unified_fields(
-    _: Model, model: str, prompt: str, given: Mapping[str, Json]
-) -> dict[str, Json]:
-    return unified_body(model, prompt, given)
-
-
 async def _fill_form(fields: Mapping[str, Json], image: Source | None) -> Content:
     """Send a form, with the picture as a file; or JSON, where the picture has an address."""
     if _is_address(image) and not str(image).startswith("data:"):
@@ -344,13 +332,21 @@ class _Dialect:
 
 
 _SORA = _Dialect(
-    *("sora", "videos", "/videos", _sora_fields, _fill_form),
+    "sora",
+    "videos",
+    "/videos",
+    lambda row, *asked: video_fields(*asked, frames=row.video_form == "frames"),
+    _fill_form,
     deletes=True,
     has_content=True,
     takes_streams=True,
 )
 _UNIFIED = _Dialect(
-    *("unified", "video_generations", "/video/generations", _unified_fields, _fill_json)
+    "unified",
+    "video_generations",
+    "/video/generations",
+    lambda _, *asked: unified_body(*asked),
+    _fill_json,
 )
 _DIALECTS: Mapping[str, _Dialect] = {row.name: row for row in (_SORA, _UNIFIED)}
 

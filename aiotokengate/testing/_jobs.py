@@ -420,14 +420,9 @@ _NEEDS: Mapping[str, Sequence[str]] = {
     "upload_cover": (*_CREATE, "audioUrl"),
     "replace_section": ("taskId", "clipId", "infillLyrics", "rangeStartS", "rangeEndS"),
     "replace_merge": ("clipId", "editSessionId"),
-    "gen_stem_two": ("clipId",),
-    "gen_stem_all": ("clipId",),
-    "lyrics": ("prompt",),
-    "mp4": ("clipId",),
-    "wav": ("clipId",),
-    "timeline": ("clipId",),
-    "downbeats": ("clipId",),
-    "upsample_tags": ("prompt",),
+    **dict.fromkeys(("gen_stem_two", "gen_stem_all", "mp4", "wav"), ("clipId",)),
+    **dict.fromkeys(("timeline", "downbeats"), ("clipId",)),
+    **dict.fromkeys(("lyrics", "upsample_tags"), ("prompt",)),
 }
 
 

@@ -59,11 +59,7 @@ _BEGAN = 1_767_225_600
 _TTS_LIMIT = 4_096
 _FORMATS = {
     "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "opus": "audio/opus",
-    "aac": "audio/aac",
-    "flac": "audio/flac",
-    "pcm": "audio/pcm",
+    **{name: f"audio/{name}" for name in ("wav", "opus", "aac", "flac", "pcm")},
 }
 
 

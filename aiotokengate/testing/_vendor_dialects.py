@@ -320,13 +320,10 @@ class MiniMaxCloud(Producer):
 
     def closing(self, usage: Json) -> list[Frame]:
         """Return everything again in one frame, which alone has the true usage (user reports)."""
-        messages = [
-            (
-                Producer.message(self, "", self._said.get(index, ""), self._calls.get(index, ())),
-                why,
-            )
-            for index, why in sorted(self._reasons.items())
-        ]
+        messages = []
+        for index, why in sorted(self._reasons.items()):
+            said, calls = self._said.get(index, ""), self._calls.get(index, ())
+            messages.append((Producer.message(self, "", said, calls), why))
         return [self.completion(messages, usage)]
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
