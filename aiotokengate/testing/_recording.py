@@ -170,7 +170,8 @@ def _written(exchange: Exchange) -> Json:
 
 def _read(fields: Mapping[str, Json]) -> Exchange:
     writes = [(seconds, _bytes(data)) for seconds, data in fields["writes"]]
-    return Exchange(**{**fields, "request": _bytes(fields["request"]), "writes": writes})
+    known = {name: fields[name] for name in attrs.fields_dict(Exchange) if name in fields}
+    return Exchange(**{**known, "request": _bytes(fields["request"]), "writes": writes})
 
 
 _CONTINUING = bytes(range(0x80, 0xC0))
