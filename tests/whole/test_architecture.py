@@ -32,7 +32,6 @@ ENTRY_POINTS = {
     "_cli/app.py:chat",
     "errors.py:StatusError.__init__",
     "_session.py:TokenGate.__init__",
-    "_resources/videos.py:Videos.create",
     "_session.py:TokenGate.chat",
     "_session.py:TokenGate.request",
     "testing/_gateway.py:FakeGateway.__init__",
