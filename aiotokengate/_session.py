@@ -383,7 +383,7 @@ class TokenGate(Shared):
         check_turn("run_tools", options, RUN_OPTIONS, "rounds", "at_once", "tool_timeout")
         check_several("run_tools", options.get("idempotency_key"))
         named = _resources.checked_tools(tools)
-        bounds = _resources.checked_bounds(rounds, at_once, tool_timeout)
+        bounds = _resources.Bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
 
         @sealed
