@@ -167,19 +167,6 @@ async def test_without_a_look_at_them_none_is_kept(monkeypatch: pytest.MonkeyPat
 # --- fresh connections --------------------------------------------------------------------------
 
 
-async def test_a_fresh_one_is_asked_for() -> None:
-    """It serves once, whatever is kept beside it."""
-    async with serving(chat("好")) as server:
-        sender = transport.Transport(server.root, headers={}, proxy="", ssl=True)
-        for fresh in (False, True, True, False):
-            answer = await sender.send("POST", f"{server.root}/x", data=b"{}", fresh=fresh)
-            await answer.whole(1000)
-        assert [wire.count for wire in server.wires] == [2, 1, 1]
-        assert server.lines(1)["connection"] == ["close"]
-        assert "connection" not in server.lines(3)
-        await sender.close()
-
-
 async def test_a_kept_one_that_dies_is_replaced_by_a_fresh_one() -> None:
     """Not by another kept one, which may be dying, too."""
 
