@@ -170,16 +170,15 @@ async def test_no_more_is_read_than_is_wanted() -> None:
         answer = await sender.send("GET", f"{server.root}/v1/x")
         assert await answer.whole(3) == b"abc"
         parts.more()
-        reading = asyncio.ensure_future(answer.whole(5))
-        assert await reading == b"defgh"
+        assert await answer.whole(5) == b"defgh"
     parts = Parts(head(100) + b"abc", b"defgh")
     async with serving(parts) as server, sending(server.root) as sender:
         answer = await sender.send("GET", f"{server.root}/v1/x")
-        reading = asyncio.ensure_future(answer.whole(5))
+        reading = asyncio.ensure_future(answer.whole(4))
         await carried()
         assert not reading.done()
         parts.more()
-        assert await reading == b"abcde"
+        assert await reading == b"abcd"
 
 
 @both_ways
@@ -493,6 +492,21 @@ async def test_a_proxy_that_can_not_be_used_is_told_by_the_first_call() -> None:
     async with sending("http://gateway.test", proxy="http://a@b:c") as sender:
         with pytest.raises(CallerError, match="expected proxy as an address"):
             await sender.send("POST", "http://gateway.test/v1/x")
+
+
+async def test_a_download_from_inside_is_refused_unless_it_is_allowed() -> None:
+    """Where the session itself stands outside, or where nobody knows."""
+    async with serving(plain(b"png")) as server:
+        url = f"{server.root}/cat.png"
+        for more, allowed in (({}, False), ({"allow_private": True}, True)):
+            async with sending("http://[2001:4860::1]", **more) as sender:
+                if allowed:
+                    assert await (await sender.send("GET", url)).whole(9) == b"png"
+                    continue
+                with pytest.raises(CallerError, match="which is loopback"):
+                    await sender.send("GET", url)
+                assert await status(sender, url) == 200  # to which something is given
+        assert [head.split(" ")[0] for head in server.heads] == ["POST", "GET"]
 
 
 async def test_the_secrets_of_a_sessions_proxy_are_known_at_once() -> None:
