@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import select
 import socket
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiotokengate import CallerError, Retry, TokenGate, Unanswered
 from aiotokengate._http import connections, direct, transport
 from aiotokengate._http.connections import (
+    GuardedConnector,
     Progress,
     _has_begun,
     has_answered,
@@ -401,6 +404,24 @@ async def test_progress_as_aiohttp_tells_it() -> None:
             await tell(again)
     await tell(traces.on_request_redirect)
     assert not progress.sent
+
+
+@pytest.mark.parametrize("disowned", [True, False])
+async def test_who_is_told_of_connections_that_were_left_open(*, disowned: bool) -> None:
+    """Their owner, and nobody else."""
+    async with serving(plain(b"ok")) as server:
+        connector = GuardedConnector()
+        session = aiohttp.ClientSession(connector=connector)
+        async with session.get(server.root) as response:
+            assert await response.read() == b"ok"
+        session.detach()
+        connector.disowned = disowned
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            del connector, session, response
+            gc.collect()
+        assert [one.category for one in told] == ([] if disowned else [ResourceWarning])
 
 
 def test_a_system_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:

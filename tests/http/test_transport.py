@@ -605,8 +605,10 @@ async def test_a_child_has_none_of_its_parents_connections() -> None:
         for fresh in (False, True):
             await (await sender.send("GET", url, fresh=fresh)).whole(1000)
         await (await sender.send("GET", url.replace("127.0.0.1", "localhost"))).whole(1000)
+        keeper = weakref.ref(sender._open[asyncio.get_running_loop()]._keeper)
         transport._after_fork()  # as the system calls it, in a child
         gc.collect()
+        assert keeper() is not None  # whose end would be told to the parent's loop
         await carried()
         assert [wire.reader.at_eof() for wire in server.wires] == [False, True, False]
         await (await sender.send("GET", url)).whole(1000)
