@@ -190,10 +190,13 @@ def test_a_connection_that_takes_too_long(limit: float | None) -> None:
     assert (type(told), str(told)) == (TimedOut, str(expected))
 
 
-@pytest.mark.parametrize("error", [aiohttp.ClientResponseError, BadStatusLine])
-def test_a_proxy_that_speaks_no_http(error: type[Exception]) -> None:
-    made = error(*RESPONSE, message="odd:") if error is not BadStatusLine else error("", "odd:")
-    told = failed(made, Progress(), None)
+@pytest.mark.parametrize(
+    "error",
+    [aiohttp.ClientResponseError(*RESPONSE, message="odd:"), BadStatusLine("", "odd:")],
+    ids=["response", "status line"],
+)
+def test_a_proxy_that_speaks_no_http(error: Exception) -> None:
+    told = failed(error, Progress(), None)
     assert (type(told), str(told)) == (WireError, "the proxy's answer was not HTTP: odd")
     assert told.__cause__ is None  # it would quote what came
 
