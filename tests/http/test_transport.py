@@ -400,7 +400,7 @@ async def test_a_form_is_sent_as_it_stands(tmp_path: Path) -> None:
 
 @both_ways
 async def test_a_large_body_makes_no_noise() -> None:
-    """Aiohttp warns of one that it would have to write at once."""
+    """Where it would be written at once, aiohttp warns."""
     async with serving(chat("好")) as server, sending(server.root) as sender:
         answer = await sender.send("POST", f"{server.root}/v1/x", data=b"x" * 2_000_000)
         assert await answer.whole(1000)
