@@ -270,6 +270,28 @@ def test_a_small_body_leaves_together_with_its_head(
     assert direct._write(protocol, b"head", body) is False
 
 
+@pytest.mark.parametrize(
+    ("told", "is_over"), [("an end", True), ("a word", False), ("nothing", False)]
+)
+async def test_a_new_connection_that_has_ended_is_seen(told: str, *, is_over: bool) -> None:
+    """What was certainly never sent may be sent again; a word before the end is worth hearing."""
+    loop = asyncio.get_running_loop()
+    mine, other = socket.socketpair()
+    link, handler = await loop.create_connection(lambda: ResponseHandler(loop), sock=mine)
+    handler.set_response_params()
+    if told == "an end":
+        other.close()
+    elif told == "a word":
+        other.send(plain(b"", status="503 Service Unavailable"))
+    assert direct._is_over(handler) is is_over
+    handler.force_close()  # as where it has said a whole answer, and that it ends with that
+    assert direct._is_over(handler) is False
+    link.abort()
+    other.close()
+    handler.transport = None
+    assert direct._is_over(handler) is True
+
+
 # --- one request --------------------------------------------------------------------------------
 
 Spoil = Callable[[Connection], object]
