@@ -228,6 +228,41 @@ async def test_the_kernel_is_asked_before_a_kept_one_is_used(told: bytes | None)
     theirs.close()
 
 
+async def test_one_that_is_closing_or_closed_is_not_fit() -> None:
+    """Nor is one whose last answer said that it was the last."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    link, handler = await loop.create_connection(lambda: ResponseHandler(loop), sock=ours)
+    assert connections.is_fit(handler)
+    handler.force_close()
+    assert not connections.is_fit(handler)
+    link.abort()
+    handler._should_close = False
+    assert not connections.is_fit(handler)
+    handler.transport = None
+    assert not connections.is_fit(handler)
+    theirs.close()
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_whether_a_connection_has_served(
+    monkeypatch: pytest.MonkeyPatch, *, guarded: bool
+) -> None:
+    """Nothing is said of it where it can't be looked at."""
+    monkeypatch.setattr(connections, "GUARDED", guarded)
+    loop = asyncio.get_running_loop()
+    found = []
+    async with serving(plain(b"")) as server:
+        connector = GuardedConnector()
+        request: Any = aiohttp.ClientRequest("GET", parsed(server.root), loop=loop)
+        for _ in range(2):
+            link, kept = await connector.usable(request, aiohttp.ClientTimeout(), [])
+            found.append(kept)
+            link.release()
+        await connector.close()
+    assert found == [False, guarded]
+
+
 @pytest.mark.parametrize("ends", [True, False])
 async def test_a_new_one_that_has_ended_is_seen_before_a_byte_is_written(*, ends: bool) -> None:
     """What was certainly never sent may be sent again; so the kernel is asked first."""
