@@ -38,8 +38,6 @@ SHORT: dict[str, int] = {
     "_calls/retries.py": 25,
     "_calls/sending.py": 17,
     "_cli/app.py": 95,
-    "_http/direct.py": 85,
-    "_http/transport.py": 64,
     "_resources/__init__.py": 55,
     "_resources/chat.py": 88,
     "_resources/jobs.py": 93,
