@@ -32,12 +32,6 @@ QUESTIONS = ("一", "二 🎹", "三")
 pytestmark = pytest.mark.filterwarnings("ignore:a stream was still open:ResourceWarning")
 
 
-@pytest.fixture
-def clock() -> VirtualClock:
-    """Return a clock that the test moves."""
-    return VirtualClock()
-
-
 def opened(gateway: FakeGateway, **settings: Any) -> TokenGate:
     return TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, **settings)
 

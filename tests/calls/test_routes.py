@@ -17,26 +17,11 @@ from aiotokengate import (
     QuotaExhausted,
     TokenGateError,
 )
-from aiotokengate._calls.routes import ASIDE, Route, Routes
+from aiotokengate._calls.routes import ASIDE, Routes
 from aiotokengate._http.keys import KeySource
-from aiotokengate._http.transport import Transport
 from aiotokengate._policy.lanes import Ticket
 from aiotokengate.testing import VirtualClock
-
-MODEL = "qwen3.6-plus"
-ADDRESS = "https://gateway.test/v1"
-
-
-def route(key: str, weight: float = 1.0, source: KeySource | None = None, **headers: str) -> Route:
-    """Return a route that opens no connection."""
-    transport = Transport(ADDRESS, headers=headers, proxy="", ssl=True)
-    return Route(ADDRESS, key, transport, weight, source=source)
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    """Return a clock that the test moves."""
-    return VirtualClock()
+from tests.support.turns import MODEL, route
 
 
 @pytest.fixture

@@ -32,10 +32,8 @@ OTHERWISE = {
 
 SHORT: dict[str, int] = {
     "__init__.py": 63,
-    "_calls/admission.py": 18,
     "_calls/attempt_clock.py": 18,
     "_calls/closing.py": 94,
-    "_calls/retries.py": 25,
     "_calls/sending.py": 17,
     "_cli/app.py": 95,
     "_http/direct.py": 85,
