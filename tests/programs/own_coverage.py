@@ -32,7 +32,6 @@ OTHERWISE = {
 
 SHORT: dict[str, int] = {
     "__init__.py": 63,
-    "_calls/attempt_clock.py": 18,
     "_calls/closing.py": 94,
     "_calls/sending.py": 17,
     "_cli/app.py": 95,
