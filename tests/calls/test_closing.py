@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aiotokengate import CallerError, Limits, Pool, Reply, Retry, ServerFailed, TokenGate
-from aiotokengate._calls.request import CallPolicy, HttpRequest, Request
+from aiotokengate import CallerError, Limits, Pool, Reply
 from aiotokengate.testing import (
     FakeGateway,
     Gate,
     JobPlan,
     Raw,
-    ScriptedReply,
     VirtualClock,
     faults,
 )
+from tests.support.ending import (
+    CLOSED,
+    ONE,
+    all_refused,
+    begun,
+    half,
+    opened,
+    outcomes,
+    turns,
+    until,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 MODEL = "qwen3.6-plus"
-ONE = Limits(concurrency=1, learn=False)
-CLOSED = "this TokenGate is closed"
 QUESTIONS = ("一", "二 🎹", "三")
 
 pytestmark = pytest.mark.filterwarnings("ignore:a stream was still open:ResourceWarning")
-
-
-def opened(gateway: FakeGateway, **settings: Any) -> TokenGate:
-    return TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, **settings)
 
 
 SOUND = "/v1/files/1"
@@ -44,39 +44,8 @@ def sound(turnstile: Gate) -> Raw:
     return Raw(body=[b"ID3", turnstile, b"sound"], headers={"Content-Type": "audio/mpeg"})
 
 
-def half(turnstile: Gate) -> ScriptedReply:
-    """Return a reply that waits in its middle."""
-    return ScriptedReply(answer=["好", turnstile, "的"])
-
-
-def begun(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
-    return [asyncio.ensure_future(call) for call in calls]
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Return once something is so; pytest's time limit ends what never is."""
-    while True:
-        if is_so():
-            return
-        await asyncio.sleep(0)
-
-
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-async def turns(number: int = 20) -> None:
-    """Let the loop turn some times."""
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
-async def outcomes(tasks: list[asyncio.Future[Any]]) -> list[Any]:
-    return await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def all_refused(found: list[Any]) -> bool:
-    return all(isinstance(each, CallerError) and CLOSED in str(each) for each in found)
 
 
 # --- who waits ----------------------------------------------------------------------------------
@@ -122,88 +91,7 @@ async def test_others_of_a_shared_pool_go_on(gateway: FakeGateway) -> None:
     await other.close()
 
 
-async def test_one_that_was_let_in_this_moment(gateway: FakeGateway) -> None:
-    """It has its place, and has not gone on yet: it is not sent either."""
-    gate = opened(gateway, pool=Pool(ONE))
-    gateway.script(half(Gate()))
-    async with gate.chat(MODEL, "一") as stream:
-        (waiting,) = begun(gate.chat(MODEL, "二"))
-        await turns()
-        stream.stop()
-        assert gate.pool.statistics().waiting == 0
-        await gate.close()
-    assert all_refused(await outcomes([waiting]))
-    assert (len(gateway.requests), gate.pool.statistics().in_flight) == (1, 0)
-
-
-async def test_a_wait_for_the_next_attempt_is_ended(
-    gateway: FakeGateway, clock: VirtualClock
-) -> None:
-    """Who waits to be sent again is told at once, with what was tried."""
-    gateway.script(faults.html_502())
-    gate = opened(gateway, clock=clock)
-    (waiting,) = begun(gate.chat(MODEL, "你好"))
-    await gateway.wait_requests()
-    await until(lambda: clock.pending and not gate.pool.statistics().in_flight)
-    await gate.close()
-    (error,) = await outcomes([waiting])
-    assert all_refused([error])
-    assert [attempt.error for attempt in error.attempts] == ["ServerFailed"]
-    assert not hasattr(error, "__notes__")
-    assert len(gateway.requests) == 1
-
-
-async def test_a_call_made_before_and_used_after(gateway: FakeGateway) -> None:
-    """It is refused as one of its session, whatever the pool has to say."""
-    gate = opened(gateway)
-    sending = gate._sender.ask(pooled_request(gate))
-    await gate.close()
-    with pytest.raises(CallerError, match=CLOSED):
-        await sending
-    assert gateway.requests == []
-
-
-def pooled_request(gate: TokenGate) -> Any:
-    return Request(
-        HttpRequest("POST", "/rerank"), CallPolicy(gate.timeout, gate.retry, pooled=True)
-    )
-
-
 # --- what is on its way -------------------------------------------------------------------------
-
-
-async def test_a_call_before_its_first_delta(gateway: FakeGateway) -> None:
-    """It is ended, says that it may have been begun, and leaves its task as it was."""
-    gateway.script(faults.silence())
-    gate = opened(gateway, pool=Pool(ONE))
-
-    async def ask() -> tuple[CallerError, int]:
-        with pytest.raises(CallerError, match=CLOSED) as caught:
-            await gate.chat(MODEL, "你好")
-        task = asyncio.current_task()
-        assert task is not None
-        return caught.value, task.cancelling()
-
-    asking = asyncio.create_task(ask())
-    await gateway.wait_requests()
-    await gate.close()
-    error, cancelling = await asking
-    assert cancelling == 0
-    assert "may have been begun" in error.__notes__[0]
-    assert gate.pool.statistics().in_flight == 0
-    await gateway.wait_connections(0)
-
-
-async def test_a_cancellation_in_the_same_moment_is_kept(gateway: FakeGateway) -> None:
-    """The end of the session takes back its own cancellation, and no other."""
-    gateway.script(faults.silence())
-    gate = opened(gateway)
-    (asking,) = begun(gate.chat(MODEL, "你好"))
-    await gateway.wait_requests()
-    asking.cancel()
-    await gate.close()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
 
 
 async def test_downloads_are_ended_with_an_error(gateway: FakeGateway, tmp_path: Path) -> None:
@@ -240,51 +128,6 @@ async def test_jobs_are_not_waited_for_any_more(clock: VirtualClock) -> None:
         with pytest.raises(CallerError, match=CLOSED):
             await jobs[1]
         assert len(gateway.requests) == sent
-
-
-def test_who_waits_in_another_loop_is_refused_there(fake_gateway: FakeGateway) -> None:
-    """One session in two threads: what streams in the other goes on, and sends nothing more."""
-    turnstile, told = Gate(), threading.Event()
-    fake_gateway.script(half(turnstile))
-    gate = opened(fake_gateway, pool=Pool(ONE))
-    found: list[Any] = []
-
-    async def use() -> None:
-        async with gate.chat(MODEL, "一") as stream:
-            (waiting,) = begun(gate.chat(MODEL, "二"))
-            await turns()
-            told.set()
-            found.extend(await outcomes([waiting]))
-            turnstile.open()
-            found.append(await stream.answer.text())
-
-    thread = threading.Thread(target=asyncio.run, args=(use(),))
-    thread.start()
-    assert told.wait(20)
-    asyncio.run(gate.close())
-    thread.join(20)
-    assert all_refused(found[:1])
-    assert found[1:] == ["好的"]
-    assert len(fake_gateway.requests) == 1
-
-
-def test_one_let_in_while_another_loop_closes(fake_gateway: FakeGateway) -> None:
-    """It has its place and goes on before it can be told: it is not sent either."""
-    fake_gateway.script(half(Gate()))
-    gate = opened(fake_gateway, pool=Pool(ONE))
-
-    async def use() -> None:
-        async with gate.chat(MODEL, "一") as stream:
-            (waiting,) = begun(gate.chat(MODEL, "二"))
-            await turns()
-            stream.stop()
-            closing = threading.Thread(target=asyncio.run, args=(gate.close(),))
-            closing.start()
-            closing.join()
-            assert all_refused(await outcomes([waiting]))
-
-    asyncio.run(use())
-    assert len(fake_gateway.requests) == 1
 
 
 # --- drain --------------------------------------------------------------------------------------
@@ -345,24 +188,6 @@ async def test_downloads_may_end_as_well(gateway: FakeGateway, tmp_path: Path) -
         await closing
 
 
-async def test_nothing_is_tried_again_while_what_runs_ends(
-    gateway: FakeGateway, clock: VirtualClock
-) -> None:
-    """A call that fails meanwhile ends with its own error."""
-    turnstile = Gate()
-    gateway.script(Raw(500, [turnstile, b"no"]))
-    gate = opened(gateway, clock=clock, retry=Retry(attempts=3))
-    (running,) = begun(gate.chat(MODEL, "一"))
-    await gateway.wait_requests()
-    (closing,) = begun(gate.close(drain=30))
-    await turns()
-    turnstile.open()
-    (error,) = await outcomes([running])
-    assert isinstance(error, ServerFailed)
-    await closing
-    assert len(gateway.requests) == 1
-
-
 async def test_closing_twice_ends_the_waiting(gateway: FakeGateway, clock: VirtualClock) -> None:
     """Who has no more patience closes again; who is cancelled leaves nothing open."""
     for how in ("close", "cancel"):
@@ -414,20 +239,3 @@ async def test_a_closed_pool_ends_the_waiting_of_its_sessions(gateway: FakeGatew
             async with slot:
                 pass
         stream.stop()
-
-
-async def test_nothing_is_left_of_many_calls(gateway: FakeGateway) -> None:
-    """However calls end, the session remembers none of them."""
-    async with opened(gateway) as gate:
-        gateway.script(ScriptedReply(answer="好"), faults.reset(), faults.status_error(400))
-        for question in QUESTIONS:
-            await outcomes(begun(gate.chat(MODEL, question, retry=Retry(attempts=1))))
-        async for _ in gate.chat(MODEL, "四"):
-            break
-        await gate.models()
-        left = asyncio.ensure_future(gate.chat(MODEL, "五"))
-        await turns(2)
-        left.cancel()
-        await outcomes([left])
-        _, calls = gate._sender.here()
-        assert not calls.busy

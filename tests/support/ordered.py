@@ -55,6 +55,7 @@ class Server:
         self.requests: list[Sent] = []
         self._connections = 0
         self._server: asyncio.Server | None = None
+        self._next = asyncio.Event()
 
     async def start(self) -> str:
         """Listen; return the address."""
@@ -66,6 +67,12 @@ class Server:
         if self._server is not None:
             self._server.close()
 
+    async def came(self, number: int) -> None:
+        """Wait until so many requests have come."""
+        while len(self.requests) < number:
+            self._next.clear()
+            await self._next.wait()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
         number = self._connections
@@ -74,6 +81,7 @@ class Server:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 await _read_body(reader, head)
                 self.requests.append(Sent(number, head))
+                self._next.set()
                 answers = self.answers
                 said = answers.pop(0) if len(answers) > 1 else answers[0]
                 if said == CLOSE:
