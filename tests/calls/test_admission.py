@@ -118,6 +118,7 @@ async def test_what_is_no_call_of_a_model_takes_no_place(clock: VirtualClock) ->
     ADMITTED.set(lambda: told.append("in"))
     turn = turn_of(admission, pooled=False)
     assert turn.take()
+    assert turn.queued == 0.0
     turn.answered({"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "2"})
     turn.true_up(receiver_over([]))
     assert not turn.watches_tokens
@@ -323,6 +324,10 @@ async def test_a_reply_that_is_longer_than_expected_takes_more_while_it_comes(
     turn.true_up(receiver)
     assert used(admission) == 10 + len(receiver.log)
     assert len(receiver.log) > 5
+    assert not turn.failed(ConnectFailed("m"))
+    assert used(admission) == 0
+    assert turn.take()
+    assert used(admission) == 15  # what is expected of another attempt
 
 
 @pytest.mark.parametrize(("tokens", "cost"), [(None, 510), (7.0, 7)])
@@ -370,6 +375,10 @@ async def test_what_a_failure_has_cost(
         turn.progress = Progress()
         turn.progress.sent = sent
     assert turn.failed(error) is False
+    turn.answered({"x-ratelimit-limit-requests": "7", "x-ratelimit-remaining-requests": "2"})
+    turn.true_up(receiver_over([]))
+    assert turn.hand_over() is None
+    assert not turn.watches_tokens
     lane = lane_of(admission)
     assert (lane.requests_left, used(admission)) == (60 - requests, tokens)
     assert busy(admission, turn) == (0, 0, 1)
@@ -622,6 +631,30 @@ async def test_who_holds_the_place_of_one_key_waits_for_another(clock: VirtualCl
         await moving
         assert turn.route is other
         assert (first.in_flight, other.in_flight) == (1, 1)
+
+
+async def test_who_goes_over_to_another_key_stands_behind_all_who_wait_there(
+    clock: VirtualClock,
+) -> None:
+    admission, order = admission_of(clock, Limits(concurrency=1, learn=False), KEYS), list[str]()
+    theirs = turn_of(admission)
+    other = admission.routes.all[1]
+    await held(turn_of(admission))
+    assert theirs.take()
+    assert theirs.route is other
+
+    async def wait(name: str) -> None:
+        async with admission.pool.slot(MODEL, key=KEYS[1]):
+            order.append(name)
+
+    turn = turn_of(admission)
+    assert not turn.take()
+    waiting = [asyncio.ensure_future(wait(name)) for name in ("一", "二")]
+    moving = asyncio.ensure_future(clock.run_for(6))
+    moving.add_done_callback(partial(give_back, theirs))
+    await turn.wait(1, None)
+    assert order == ["一", "二"]
+    await asyncio.gather(moving, *waiting)
 
 
 async def test_who_holds_the_places_of_all_keys_is_told(clock: VirtualClock) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aiotokengate import CallerError, Limits, Pool, Reply
+from aiotokengate._calls.closing import Calls, end_all
+from aiotokengate._stream.clocks import Watch
 from aiotokengate.testing import (
     FakeGateway,
     Gate,
@@ -15,6 +18,7 @@ from aiotokengate.testing import (
     VirtualClock,
     faults,
 )
+from tests.support.common import receiver_over
 from tests.support.ending import (
     CLOSED,
     ONE,
@@ -201,6 +205,98 @@ async def test_closing_twice_ends_the_waiting(gateway: FakeGateway, clock: Virtu
             assert repr(stream).startswith("<ChatStream qwen3.6-plus stopped")
     await gateway.wait_connections(0)
     assert clock.pending == 0
+
+
+async def test_where_nothing_runs_nothing_is_waited_for(
+    gateway: FakeGateway, clock: VirtualClock
+) -> None:
+    gate = opened(gateway, clock=clock)
+    await gate.chat(MODEL, "一")
+    await gate.close(drain=30)
+    assert clock.now() == 0
+
+
+async def test_two_may_wait_for_the_same_end(gateway: FakeGateway, clock: VirtualClock) -> None:
+    """Each for as long as it has patience; after that it is the end for both."""
+    turnstile = Gate()
+    gateway.script(half(turnstile))
+    gate = opened(gateway, clock=clock)
+    (running,) = begun(gate.chat(MODEL, "一"))
+    await gateway.wait_requests()
+    patient, other = begun(gate.close(drain=30), gate.close(drain=40))
+    await clock.run_for(29)
+    assert not patient.done()
+    turnstile.open()
+    await asyncio.gather(patient, other)
+    assert (await running).answer == "好的"
+    assert clock.pending == 0
+    calls = Calls()
+    assert not calls.busy
+    call = Held()
+    calls.begin(call)
+    for seconds in (2, 3):  # and once more after the first has run out
+        (draining,) = begun(calls.drain(clock, seconds))
+        await clock.run_for(seconds - 0.1)
+        assert not draining.done()
+        await clock.run_for(0.1)
+        await draining
+        assert calls.busy
+    calls.call_off(waiting_only=True)
+    calls.call_off(waiting_only=False)
+    assert call.called_off == [True, False]
+    calls.end(call)
+    calls.end(call)
+    assert not calls.busy
+
+
+class Held:
+    """A call that runs on, whatever it is told."""
+
+    def __init__(self) -> None:
+        self.called_off: list[bool] = []
+
+    def call_off(self, *, waiting_only: bool) -> None:
+        """Note how it was called off."""
+        self.called_off.append(waiting_only)
+
+
+async def test_what_streams_is_warned_of_where_it_was_opened(clock: VirtualClock) -> None:
+    """Where that is known; what is downloaded is ended with an error; no clock runs on."""
+    watch = Watch(clock)
+    known, other, waiting = receiver_over([]), receiver_over([]), Fetched()
+    known.opened_at = "bot.py, line 7"
+    for each in (known, other, waiting, Looked()):
+        watch.add(each)
+    error = CallerError("m")
+    with pytest.warns(ResourceWarning) as found:
+        end_all(watch, error)
+    said = "a stream was still open when its TokenGate was closed"
+    assert sorted(str(each.message) for each in found) == [
+        said,
+        f"{said}; it was opened at:\nbot.py, line 7",
+    ]
+    assert (known.status, other.status, waiting.error) == ("stopped", "stopped", error)
+    assert clock.pending == 0
+
+
+class Looked:
+    """Something with clocks alone."""
+
+    due_tick = 0
+
+    def tick(self, now: float) -> float:
+        """Have time."""
+        return now + 1
+
+
+class Fetched(Looked):
+    """Something that is told how it ends."""
+
+    error: Any = None
+
+    def end(self, error: Any = None) -> None:
+        """End."""
+        self.error = error
 
 
 async def test_leaving_the_block_drains_nothing(gateway: FakeGateway) -> None:

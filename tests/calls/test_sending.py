@@ -497,6 +497,19 @@ async def test_an_empty_reply_is_asked_for_again_where_that_is_wished(
     assert reply.answer == ("好" if empty else "")
 
 
+async def test_thoughts_alone_are_no_answer_yet(gateway: FakeGateway) -> None:
+    """Before a whole reply is judged, it is waited for."""
+    turnstile = Gate()
+    gateway.script(ScriptedReply(reasoning=["想", turnstile, "好了"], answer="好"))
+    async with opened(gateway, retry=Retry(empty=True)) as gate:
+        (asking,) = begun(gate.chat(MODEL, PROMPT))
+        await turnstile.reached()
+        assert not asking.done()
+        turnstile.open()
+        reply = await asking
+    assert (reply.reasoning, reply.answer, len(reply.attempts)) == ("想好了", "好", 1)
+
+
 async def test_of_a_stream_thoughts_are_shown_and_so_it_is_not_empty(
     server: Server, gate: TokenGate, clock: VirtualClock
 ) -> None:
