@@ -18,6 +18,7 @@ from aiotokengate import (
     RateLimited,
     Retry,
     ServerFailed,
+    StatusError,
     TimedOut,
     Timeout,
     TokenGate,
@@ -369,3 +370,24 @@ async def test_failures_that_storm(server: Server, gate: TokenGate, clock: Virtu
     assert {type(error) for error in errors} == {ServerFailed}
     assert len(server.requests) == 60
     assert [STORM] in [notes(error) for error in errors]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(429, b'{"error":{"message":"arrears","code":"1113"}}'),
+        answer(400, b'{"error":{"message":"sensitive","code":"1301"}}'),
+        answer(501, b'{"error":{"message":"not implemented"}}'),
+        answer(503, b"{}", "x-should-retry: false"),
+        answer(429, b"{}", "Retry-After: 121"),
+    ],
+    ids=["quota", "content", "not implemented", "the gateway's verdict", "too long a wait"],
+)
+async def test_what_is_never_tried_again(server: Server, gate: TokenGate, said: bytes) -> None:
+    """Quota, refused content and what does not exist would be the same again."""
+    server.answers = [said]
+    with pytest.raises(StatusError) as raised:
+        await gate.chat(MODEL, "嗨")
+    assert len(server.requests) == len(raised.value.attempts) == 1
+    assert raised.value.attempts[0].wait is None
+    assert raised.value.retryable is isinstance(raised.value, RateLimited)

@@ -129,6 +129,8 @@ async def test_each_step_of_a_chat_is_told(
     usage = reply.usage
     assert finished == RequestFinished(first, MODEL, "complete", timeline, usage)
     assert usage.completion_tokens == 1
+    assert PROMPT not in repr(events)
+    assert KEY not in repr(events)
     assert reply.timeline == timeline
     assert reply.attempts == (
         Attempt(MODEL, 0.0, 0.0, "Overloaded", 503, "overloaded", "r-1", 0.25, 0.0, None, False),
