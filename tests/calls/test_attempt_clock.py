@@ -227,7 +227,7 @@ async def test_who_is_at_work_may_be_silent_where_no_clock_says_how_long(
     made = Attempt(clock, first_event=10.0)
     receiver = made.attempt_clock.priming = receiver_over([SIGN, Pause(9_000)], clock=clock)
     task = made.begin(receiver.prime)
-    await clock.run_for(5_000)
+    await clock.run_for(150)
     assert not task.done()
     assert [*made.watch.watched()] == [made.attempt_clock]
     task.cancel()
@@ -315,4 +315,29 @@ async def test_what_it_comes_to_is_passed_on(clock: VirtualClock) -> None:
     with pytest.raises(ZeroDivisionError):
         await failing
     assert [*made.watch.watched()] == []
-    assert made.attempt_clock.tick(10_000.0) == BEGAN + 20  # too late: there is nothing to end
+
+
+async def test_when_it_is_over_no_clock_ends_anything(clock: VirtualClock) -> None:
+    made = Attempt(clock, first_event=10.0)
+    assert await made.attempt_clock.bound(lambda: later(clock, 0), 0.0) == "好"
+    assert made.attempt_clock.tick(10_000.0) == BEGAN + 10
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_the_moment_at_which_a_clock_runs_out(clock: VirtualClock) -> None:
+    """At its second and not before; of two in the same one, it is that of the whole reply."""
+    for limits, phase in (({"total": 10.0}, "total"), ({}, "first_event")):
+        made = Attempt(clock, first_event=10.0, **limits)
+        task = made.begin()
+        await clock.settle()
+        assert made.attempt_clock.tick(BEGAN + 9.999) == BEGAN + 10
+        await clock.settle()
+        assert not task.done()
+        made.attempt_clock.tick(BEGAN + 10)
+        await asyncio.wait([task])
+        error = task.exception()
+        assert isinstance(error, TimedOut)
+        assert (error.phase, error.seconds) == (phase, 10.0)
+        made.watch.stop()

@@ -340,6 +340,7 @@ async def test_an_answer_that_is_too_large(server: Server) -> None:
         (302, "https://127.0.0.1/x?sig=geheim", r"would carry the key away to \S+ \(302\)", None),
         (399, "https://127.0.0.1/x?sig=geheim", r"would carry the key away to \S+ \(399\)", None),
         (400, "https://127.0.0.1/x?sig=geheim", "busy", None),
+        (300, "https://127.0.0.1/x?sig=geheim", r"would carry the key away to \S+ \(300\)", None),
         (302, None, "busy", None),
     ],
 )
@@ -355,6 +356,17 @@ async def test_a_redirect_is_not_followed(
     assert error.status == status
     assert "geheim" not in f"{error} {error.body}"
     assert (error.body == "") == ("busy" not in message)
+
+
+async def test_a_redirect_to_https_says_what_to_do(server: Server, gate: TokenGate) -> None:
+    """And anything below 300 is an answer."""
+    server.answers = [answer(307, b"{}", "Location: https://127.0.0.1/v1/things")]
+    with pytest.raises(StatusError, match="this address moved to") as raised:
+        await gate._sender.ask(request_of(method="POST"))
+    assert raised.value.hint is not None
+    assert "begin base_url with https://" in raised.value.hint
+    server.answers = [answer(299)]
+    assert await gate._sender.ask(request_of()) == {}
 
 
 async def test_neither_key_nor_prompt_is_echoed(server: Server, clock: VirtualClock) -> None:
@@ -380,9 +392,9 @@ async def test_tool_calls_without_an_id_get_one(server: Server, gate: TokenGate)
     """Of a whole history each has another."""
     call = '{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}}]}'
     server.answers = [events_frames(chat_frame(call, '"tool_calls"'), "[DONE]")]
-    found = [(await gate.chat(MODEL, PROMPT)).tool_calls[0].id for _ in range(2)]
+    found = [(await gate.chat(MODEL, PROMPT)).tool_calls[0].id for _ in range(8)]
     assert all(re.fullmatch("call_[0-9a-f]{16}", each) for each in found)
-    assert len({*found}) == 2
+    assert len({*found}) == 8
 
 
 async def test_how_the_reply_is_read_is_as_it_was_asked(server: Server, gate: TokenGate) -> None:
@@ -567,6 +579,37 @@ async def test_where_no_lane_holds_a_refused_call_waits_by_itself(
     assert 8 <= clock.now() <= 10.25
 
 
+async def test_successes_give_back_what_retries_take(
+    server: Server, gate: TokenGate, clock: VirtualClock
+) -> None:
+    """Five for one."""
+    while gate._sender.budget.take():
+        pass
+    for successes, sent in ((4, 1), (1, 2)):
+        server.answers = [GOOD]
+        for _ in range(successes):
+            await gate._sender.ask(request_of())
+        before = len(server.requests)
+        server.answers = [answer(503)]
+        await ended(clock, gate._sender.ask(request_of(retry=Retry(attempts=2))))
+        assert len(server.requests) - before == sent
+
+
+async def test_a_reply_that_is_awaited_is_held_by_nobody(server: Server, gate: TokenGate) -> None:
+    """Its place comes free without its caller; that of a stream does not."""
+    server.answers = [held_open(chat_frame('{"content":"a"}'))]
+    async with gate.chat(MODEL, PROMPT) as stream:
+        assert len(gate.pool.holds) == 1
+        stream.stop()
+    asking = asyncio.ensure_future(gate.chat(MODEL, PROMPT))
+    await server.came(2)
+    watch, _ = gate._sender.here()
+    await until(lambda: any(isinstance(each, Receiver) for each in watch.watched()))
+    assert gate.pool.holds == {}
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
 # --- the rest of a download ---------------------------------------------------------------------
 
 
@@ -605,6 +648,94 @@ async def test_what_is_no_plain_read_is_not_asked_for_twice(
     with pytest.raises(TransportError):
         await download.save(tmp_path / "猫.png")
     assert len(server.requests) == 1
+
+
+# --- the settings of a download -----------------------------------------------------------------
+
+
+def broken_off(body: bytes, *headers: str, status: int = 200) -> bytes:
+    """Return the beginning of an answer that stays open."""
+    said = answer(status, body, *headers)
+    return said.replace(b"Content-Length: %d\r" % len(body), b"Content-Length: 99999\r")
+
+
+@pytest.mark.parametrize(
+    ("policy", "found", "at"),
+    [
+        ({"timeout": Timeout(stall=20.0)}, ("stall", 20.0), 27.0),
+        ({"timeout": Timeout(total=15.0)}, ("total", 15.0), 15.0),
+        ({"deadline": 12.0}, ("deadline", 12.0), 12.0),
+    ],
+)
+async def test_the_clocks_of_a_download(
+    server: Server,
+    gate: TokenGate,
+    clock: VirtualClock,
+    policy: dict[str, Any],
+    found: tuple[str, float],
+    at: float,
+) -> None:
+    """Silence while it is read; and what bounds the whole call, since that began."""
+    clock.advance(100.0)
+    server.answers = [broken_off(b"half")]
+    download = await gate._sender.fetch(request_of(**policy))
+    clock.advance(7.0)
+    error = await ended(clock, download.read())
+    assert isinstance(error, TimedOut)
+    assert (error.phase, error.seconds) == found
+    assert 0 <= clock.now() - 100.0 - at <= 0.75
+
+
+async def test_a_download_that_is_too_large(server: Server) -> None:
+    """As large as it may be it is read."""
+    server.answers = [answer(200, b"12345678")]
+    for most in (8, 7):
+        async with TokenGate(
+            api_key=KEY, base_url=await server.start(), max_reply_bytes=most
+        ) as gate:
+            download = await gate._sender.fetch(request_of())
+            if most == 8:
+                assert await download.read() == b"12345678"
+            else:
+                with pytest.raises(WireError, match="expected at most 7 bytes"):
+                    await download.read()
+        server.stop()
+
+
+async def test_an_error_inside_a_download(server: Server, gate: TokenGate) -> None:
+    """It has the id of the request, and echoes no key."""
+    body = f'{{"error":{{"message":"bad key {KEY}","code":"invalid_api_key"}}}}'.encode()
+    server.answers = [answer(200, body, "X-Request-Id: r-5")]
+    download = await gate._sender.fetch(request_of())
+    with pytest.raises(StatusError) as raised:
+        await download.json()
+    error = raised.value
+    assert (error.request_id, error.code, len(error.attempts)) == ("r-5", "invalid_api_key", 1)
+    assert KEY not in f"{error} {error.body}"
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 4])
+async def test_a_download_that_always_breaks_at_the_same_place(
+    server: Server, gate: TokenGate, clock: VirtualClock, tmp_path: Any, attempts: int
+) -> None:
+    """It is asked for as often as a call may be sent."""
+    server.answers = [part(8, b"abc", status=200), part(5, b"", "Content-Range: bytes 3-7/8")]
+    download = await gate._sender.fetch(request_of(retry=Retry(attempts=attempts)))
+    error = await ended(clock, download.save(tmp_path / "猫.png"))
+    assert isinstance(error, TransportError)
+    assert len(server.requests) == attempts
+
+
+async def test_the_rest_is_asked_for_in_what_is_left_of_the_time(
+    server: Server, gate: TokenGate, clock: VirtualClock, tmp_path: Any
+) -> None:
+    server.answers = [part(8, b"abc", status=200), b"HTTP/1.1 206 X\r\n"]
+    download = await gate._sender.fetch(request_of(deadline=30.0))
+    clock.advance(20.0)
+    error = await ended(clock, download.save(tmp_path / "猫.png"))
+    assert isinstance(error, TimedOut)
+    assert (error.phase, error.seconds) == ("deadline", 10.0)
+    assert 30 <= clock.now() <= 30.75
 
 
 # --- a kept connection that died ----------------------------------------------------------------
@@ -916,3 +1047,42 @@ def test_loops_that_are_gone_are_forgotten() -> None:
     first = asyncio.run(here())
     assert asyncio.run(here()) is not first
     assert len(gate._sender._here) == 1
+
+
+@pytest.mark.parametrize("before", ["queue", "retry"])
+async def test_one_that_has_waited_and_was_sent_may_have_been_begun(
+    gateway: FakeGateway, clock: VirtualClock, before: str
+) -> None:
+    """It waits no more, and so it is not ended with those who wait; but with all others."""
+    turnstile = Gate()
+    gateway.script(half(turnstile) if before == "queue" else Raw(503), faults.silence())
+    gate = opened(gateway, pool=Pool(ONE, clock=clock), clock=clock)
+    tasks = begun(*(gate.chat(MODEL, text) for text in ("一二" if before == "queue" else "一")))
+    await gateway.wait_requests(1)
+    turnstile.open()
+    await clock.run_for(1)
+    await gateway.wait_requests(2)
+    (closing,) = begun(gate.close(drain=5))
+    await clock.run_for(4)
+    assert not tasks[-1].done()
+    await clock.run_for(2)
+    error = (await outcomes(tasks))[-1]
+    assert all_refused([error])
+    assert error.__notes__ == [
+        "the request was on its way: what was asked for may have been begun"
+    ]
+    await closing
+    assert gate._sender._here == {}
+
+
+async def test_who_reads_a_stream_is_not_cancelled(gateway: FakeGateway) -> None:
+    """The stream is stopped, and its reader goes on."""
+    gateway.script(half(Gate()))
+    gate = opened(gateway)
+    with pytest.warns(ResourceWarning, match="a stream was still open"):
+        async with gate.chat(MODEL, "一") as stream:
+            await gate.close()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    assert (await stream.reply()).status == "stopped"
