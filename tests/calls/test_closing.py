@@ -279,6 +279,16 @@ async def test_what_streams_is_warned_of_where_it_was_opened(clock: VirtualClock
     assert clock.pending == 0
 
 
+async def test_the_warning_names_the_line_that_closed_the_session(gateway: FakeGateway) -> None:
+    gateway.script(half(Gate()))
+    gate = opened(gateway)
+    async with gate.chat(MODEL, "一") as stream:
+        with pytest.warns(ResourceWarning, match="a stream was still open") as found:
+            await gate.close()
+        assert [each.filename for each in found] == [__file__]
+        assert (await stream.reply()).status == "stopped"
+
+
 class Looked:
     """Something with clocks alone."""
 
