@@ -1090,3 +1090,23 @@ async def test_who_reads_a_stream_is_not_cancelled(gateway: FakeGateway) -> None
     assert task is not None
     assert task.cancelling() == 0
     assert (await stream.reply()).status == "stopped"
+
+
+async def test_one_that_was_cancelled_before_is_still_told(gateway: FakeGateway) -> None:
+    """A cancellation that its task has swallowed is none of the session's."""
+    gateway.script(faults.silence())
+    gate = opened(gateway)
+
+    async def ask() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            with pytest.raises(CallerError, match=CLOSED):
+                await gate.chat(MODEL, "你好")
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    asking.cancel()
+    await gateway.wait_requests()
+    await gate.close()
+    await asking
