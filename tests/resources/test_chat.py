@@ -101,9 +101,9 @@ async def test_a_tokenizer_is_given_the_texts_of_the_prompt(gateway: FakeGateway
     pool = Pool(Limits(tokens_per_minute=60_000), count_tokens=count)
     key, address = gateway.api_key, gateway.base_url
     async with TokenGate(api_key=key, base_url=address, pool=pool) as gate:
-        messages = [{"role": "system", "content": "简短"}, {"role": "user", "content": PARTS}]
-        await gate.chat("qwen3.6-plus", [*messages, {**USER, "weight": 1}])
-    text = "简短\n你好 👋\nhttps://a.test/b.png\nlow\n你好 👋"
+        messages: list[Any] = [{"role": "system", "content": "简短"}, {**USER, "weight": 1}]
+        await gate.chat("qwen3.6-plus", [*messages, {"role": "user", "content": PARTS}])
+    text = "简短\n你好 👋\n你好 👋\nhttps://a.test/b.png\nlow"
     assert seen == [("qwen3.6-plus", text)]
 
 
@@ -124,12 +124,14 @@ async def test_without_a_tokenizer_the_prompt_is_estimated(
     clock = VirtualClock()
     pool = Pool(Limits(tokens_per_minute=60_000, charge="max_tokens"), clock=clock)
     key, address = gateway.api_key, gateway.base_url
-    async with TokenGate(api_key=key, base_url=address, pool=pool, clock=clock) as gate:
-        async with gate.chat("gpt-5.2", [USER], **params):
-            (lane,) = pool.statistics().lanes
-            assert lane.tokens_left is not None
-            assert most < 60_000 - lane.tokens_left < most + 50
-            turn.open()
+    async with (
+        TokenGate(api_key=key, base_url=address, pool=pool, clock=clock) as gate,
+        gate.chat("gpt-5.2", [USER], **params),
+    ):
+        (lane,) = pool.statistics().lanes
+        assert lane.tokens_left is not None
+        assert most < 60_000 - lane.tokens_left < most + 50
+        turn.open()
 
 
 async def test_headers_and_keys_go_along(gateway: FakeGateway, gate: TokenGate) -> None:
