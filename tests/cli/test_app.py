@@ -1,5 +1,6 @@
 """The command line, as a person and as a program run it; the last ones as true processes."""
 
+import asyncio
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from aiotokengate._cli import app
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
@@ -414,6 +416,23 @@ def test_the_doctor_in_process(
     assert json.loads(capsys.readouterr().out)
     assert app.run(["doctor", MODEL, "--json", "--api-key", "sk-wrong-key-1", *address]) == 1
     assert "error / 错误:" in capsys.readouterr().err
+    nobody = ["doctor", "nobody-knows-it", "--json", "--api-key", fake_gateway.api_key]
+    assert app.run([*nobody, *address]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["found"]
+    assert "error / 错误:" in err
+
+
+def test_an_interrupt_in_process(fake_gateway: FakeGateway) -> None:
+    """Wherever it comes, the status is 130, and nothing is said."""
+
+    async def interrupt(_: web.Request) -> web.StreamResponse:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    fake_gateway.script(interrupt, path="/v1/models")
+    assert run(fake_gateway, "models") == (130, "", "")
 
 
 # --- true processes -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import os
 import pty
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO, TextIOWrapper
 from threading import Thread
@@ -104,9 +104,7 @@ def _status(arguments: tuple[str, ...]) -> int:
 
 
 @contextmanager
-def _streams(
-    gateway: FakeGateway | None, streams: list[IO[str]] | list[TextIOWrapper]
-) -> Iterator[None]:
+def _streams(gateway: FakeGateway | None, streams: Sequence[IO[str]]) -> Iterator[None]:
     """Have the standard streams replaced, and the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "environ", environment(gateway))
