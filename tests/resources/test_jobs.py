@@ -3,10 +3,9 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import pytest
@@ -36,12 +35,11 @@ from aiotokengate._resources.jobs import (
 from aiotokengate._stream.download import Download
 from aiotokengate.testing import FakeGateway, Gate, JobPlan, Raw, VirtualClock
 from aiotokengate.testing._files import mp4
+from tests.support.waiting import soon
 
 PROMPT = "一只猫在弹钢琴 🎹"
 JSON = {"Content-Type": "application/json"}
 HOUR = 3_600
-
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -66,20 +64,6 @@ async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[Token
 
 def opened(gateway: FakeGateway, clock: VirtualClock) -> TokenGate:
     return TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, clock=clock)
-
-
-async def soon(clock: VirtualClock, work: Awaitable[_T]) -> _T:
-    """Await something while virtual time runs, which stands still when it is done."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        moving = asyncio.ensure_future(clock.run_for(HOUR if clock.pending else 0.25))
-        task.add_done_callback(partial(stop, moving))
-        await asyncio.wait([moving])
-    return task.result()
-
-
-def stop(moving: asyncio.Future[None], _: object) -> None:
-    moving.cancel()
 
 
 def asked(gateway: FakeGateway) -> list[str]:

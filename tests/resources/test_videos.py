@@ -3,9 +3,9 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import openai
 import pytest
@@ -24,6 +24,7 @@ from aiotokengate import (
 )
 from aiotokengate.testing import FakeGateway, JobPlan, Raw, VirtualClock
 from aiotokengate.testing._files import mp4, png
+from tests.support.waiting import soon
 
 PROMPT = "一只猫在弹钢琴 🎹"
 VIDEO = mp4().whole()
@@ -32,8 +33,6 @@ PNG = png().whole()
 PICTURE = PNG + bytes(range(256)) + b"\r\n--\r\n\r\r\n\n"
 JSON = {"Content-Type": "application/json"}
 DIALECTS = ["sora", "unified"]
-
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -52,14 +51,6 @@ async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[Token
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-async def soon(clock: VirtualClock, work: Awaitable[_T]) -> _T:
-    """Await something while virtual time runs."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        await clock.run_for(0.25)
-    return task.result()
 
 
 # --- a job --------------------------------------------------------------------------------------
