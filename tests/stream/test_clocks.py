@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,7 @@ async def test_what_was_called_off_is_not_looked_at() -> None:
     short, long = Watched(100.0), Watched(100.0)
     watch.add(short)
     watch.discard(short)
+    assert [*watch.watched()] == []
     watch.add(long)
     await clock.run_for(1)
     watch.discard(long)
@@ -178,10 +180,8 @@ async def test_a_clock_that_begins_anywhere() -> None:
 
 async def test_a_look_that_fails_is_told_and_harms_no_other() -> None:
     """Else nobody's clock would run out any more."""
-    told: list[BaseException] = []
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _, found: told.append(found["exception"])
-    )
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, found: told.append(found))
     clock = VirtualClock()
     watch = Watch(clock)
 
@@ -193,7 +193,9 @@ async def test_a_look_that_fails_is_told_and_harms_no_other() -> None:
     watch.add(bad)
     watch.add(good)
     await clock.run_for(4 * TICK)
-    assert [type(error) for error in told] == [KeyError]
+    assert [(found["message"], repr(found["exception"])) for found in told] == [
+        ("the end of a call failed", "KeyError(1)")
+    ]
     assert bad.due_tick == 0
     assert (len(bad.looks), len(good.looks)) == (1, 4)
     assert [*watch.watched()] == [good]
@@ -213,6 +215,8 @@ async def test_it_stops_when_nothing_is_left() -> None:
     assert clock.pending == 1
     watch.stop()
     assert clock.pending == 0
+    watch.add(Watched(5.0))
+    assert clock.pending == 1
 
 
 @pytest.mark.parametrize(
