@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -394,6 +395,15 @@ def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_version_in_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("aiotokengate ")
+
+
+def test_a_mistake_of_ours_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not told as if the arguments were wrong."""
+    closed = StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    with pytest.raises(ValueError, match="closed file"):
+        app.run(["--version"])
 
 
 def test_top_in_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

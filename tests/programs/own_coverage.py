@@ -37,7 +37,6 @@ SHORT: dict[str, int] = {
     "_calls/closing.py": 94,
     "_calls/retries.py": 25,
     "_calls/sending.py": 17,
-    "_cli/app.py": 95,
     "_http/direct.py": 85,
     "_http/transport.py": 64,
     "_redis/backend.py": 94,
