@@ -46,6 +46,18 @@ async def test_a_parked_reader_can_be_cancelled() -> None:
     assert receiver.reply().answer == "好"
 
 
+async def test_who_waits_for_another_reader_is_woken() -> None:
+    """As soon as something came, whatever it is."""
+    clock = VirtualClock()
+    receiver = receiver_over([Pause(1), b": PING\n\n", Pause(1), CHUNK], clock=clock)
+    readers = [asyncio.ensure_future(receiver.pull()) for _ in range(3)]
+    await clock.run_for(0.5)
+    assert not any(reader.done() for reader in readers)
+    await clock.run_for(0.5)
+    assert all(reader.done() for reader in readers)
+    assert len(receiver.log) == 0
+
+
 @pytest.mark.parametrize("lines", [ERROR, ERROR + b"\n" + ERROR], ids=["one", "two"])
 async def test_bare_error_lines(lines: bytes) -> None:
     """An error without ``data:`` in mid-stream interrupts, however often it is said."""
