@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate import Usage
-from aiotokengate._wire.dialects import DIALECTS
-from aiotokengate._wire.fold import fold
-from aiotokengate._wire.transcript import ANSWER, Transcript
 from aiotokengate._wire.usage import MOST_KEYS, has_counts, merged_counts, usage_of
-from tests.support.common import About
 
 
 def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:
@@ -232,32 +227,6 @@ def test_a_zero_never_replaces_a_count(case: str) -> None:
     before = repr(old), repr(new)
     assert merged_counts(old, new) == merged
     assert (repr(old), repr(new)) == before
-
-
-def test_the_last_usage_that_counts_stands() -> None:
-    """Running totals are not added up, and a placeholder at the end takes nothing away."""
-    log = Transcript()
-    for total in (0, 3, 7, 0):
-        log.count({"total_tokens": total})
-    log.seal()
-    log.seal()
-    assert log.usage == Usage(total_tokens=7, extra={"total_tokens": 7})
-    assert len(log) == 1
-
-
-def test_a_reply_that_is_not_over_has_its_counts() -> None:
-    """A running total is worth more than an estimate."""
-    log = Transcript()
-    log.count({"total_tokens": 7})
-    assert fold(log, DIALECTS["qwen"], About("interrupted")).usage.total_tokens == 7
-
-
-def test_an_estimate_of_half_a_character() -> None:
-    """A lone half of a character is a character."""
-    log = Transcript()
-    log.put(log.choice(0).index, ANSWER, "\ud83d")
-    usage = fold(log, DIALECTS["qwen"], About("interrupted")).usage
-    assert (usage.completion_tokens, usage.estimated) == (1, True)
 
 
 names = st.sampled_from(["reasoning_tokens", "cached_tokens"])
