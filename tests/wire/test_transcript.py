@@ -1,8 +1,8 @@
 """The log of one reply: its entries in order, who has claimed to be finished, and its calls."""
 
 from collections.abc import Callable
-from itertools import count
-from typing import Any
+from itertools import count, product
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -183,13 +183,13 @@ def test_the_text_of_a_kind(log: Transcript) -> None:
     assert log.text(1, REASONING) == log.text(7, ANSWER) == ""
 
 
-@pytest.mark.parametrize("start", [0, 1, BLOCK - 1, BLOCK, BLOCK + 3, 3 * BLOCK, 3 * BLOCK + 2])
-@pytest.mark.parametrize("size", [0, 1, 9, BLOCK, 2 * BLOCK + 1, LENGTH])
-def test_the_text_of_a_kind_between_two_places(log: Transcript, start: int, size: int) -> None:
+def test_the_text_of_a_kind_between_two_places(log: Transcript) -> None:
     """As far as it was kept."""
-    end = min(start + size, LENGTH)
-    for kind in (REASONING, ANSWER, KINDS + ANSWER):
-        assert log.text_between(kind, start, end) == joined(kind, max(start, log.first), end)
+    starts = (0, 1, BLOCK - 1, BLOCK, BLOCK + 3, 3 * BLOCK, 3 * BLOCK + 2)
+    for start, size in product(starts, (0, 1, 9, BLOCK, 2 * BLOCK + 1, LENGTH)):
+        end = min(start + size, LENGTH)
+        for kind in (REASONING, ANSWER, KINDS + ANSWER):
+            assert log.text_between(kind, start, end) == joined(kind, max(start, log.first), end)
 
 
 def test_what_is_no_text_is_kept_in_order(log: Transcript) -> None:
@@ -427,7 +427,11 @@ def test_details_that_hold_all_so_far_replace_what_was() -> None:
 def test_whether_a_field_of_the_details_has_changed() -> None:
     """A text grows, and says nothing new of the rest."""
     state = ChoiceState(0)
-    entries = [{"a": 1, "b": 2, "text": "想"}, {"a": 1, "text": "好"}, {"a": 2, "b": 2}]
+    entries: list[dict[str, Any]] = [
+        {"a": 1, "b": 2, "text": "想"},
+        {"a": 1, "text": "好"},
+        {"a": 2, "b": 2},
+    ]
     entries += [{"a": 2, "b": 2}, {"a": 2, "b": None, "c": 3}, {"a": 2.0, "c": 3}]
     changed = [state.keep_detail(one, replace=False) for one in entries]
     assert changed == [False, False, True, False, False, True]
@@ -537,12 +541,15 @@ def test_halves_that_are_left_at_the_end() -> None:
 # --- the end ------------------------------------------------------------------------------------
 
 
-def claimed(*steps: object, expected: int = 1) -> tuple[Transcript, ChoiceState]:
+Step: TypeAlias = str | tuple[str, Ending] | None
+
+
+def claimed(*steps: Step) -> tuple[Transcript, ChoiceState]:
     """Return a log in which the first choice speaks, and claims to be finished, in turn.
 
-    A step is a text, or the word and the class of a claim.
+    A step is a text, the word and the class of a claim, or None for a tool of the server's.
     """
-    log = Transcript(expected)
+    log = Transcript()
     state = log.choice(0)
     for step in steps:
         if isinstance(step, str):
@@ -550,12 +557,11 @@ def claimed(*steps: object, expected: int = 1) -> tuple[Transcript, ChoiceState]
         elif step is None:
             log.worked(state)
         else:
-            word, ending = step  # type: ignore[misc]
-            log.finish(state, word, ending)
+            log.finish(state, *step)
     return log, state
 
 
-STOP = ("stop", "finished")
+STOP: tuple[str, Ending] = ("stop", "finished")
 ENDINGS: list[tuple[Ending, bool, bool]] = [
     # the class, whether it is worth anything before something was said, whether it is a finish
     ("finished", True, True),
@@ -612,7 +618,7 @@ def test_a_spoken_answer_counts_for_a_claim() -> None:
     assert not state.bare
 
 
-BREAK_WORD = ("error", "broken")
+BREAK_WORD: tuple[str, Ending] = ("error", "broken")
 
 
 @pytest.mark.parametrize(
@@ -682,11 +688,12 @@ def test_claims_are_taken_back() -> None:
 def test_a_log_is_sealed_once() -> None:
     """The finish of each choice in order, but for those that broke off, and the usage."""
     log = Transcript(4)
-    for index, ending in [(2, "finished"), (0, "length"), (1, "broken"), (3, None)]:
+    endings: dict[int, Ending | None] = {2: "finished", 0: "length", 1: "broken", 3: None}
+    for index, ending in endings.items():
         state = log.choice(index)
         log.put(index, ANSWER, f"{index}")
         if ending is not None:
-            log.finish(state, f"{ending} word", ending)  # type: ignore[arg-type]
+            log.finish(state, f"{ending} word", ending)
     log.count({"total_tokens": 7})
     log.count({"total_tokens": 0})
     for _ in range(2):
