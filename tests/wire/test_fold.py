@@ -294,6 +294,10 @@ LINKS = {
     "a link within an address": ("[a](data:a[b](data:b)", ["data:a[b](data:b"]),
     "the bracket of a link is used once": ("[a](data:a)](data:b)", ["data:a"]),
     "the same bracket twice": ("[](data:](data:x)", ["data:](data:x"]),
+    "among other brackets": (
+        "](data:a) ![图](data:b) [a](data:c d) [x](y) [z [q](data:e)(data:f) [](data:) [](data:g",
+        ["data:b", "data:e"],
+    ),
     "at the end of a bracket": ("[a](data:a)b](data:b) [c](data:c)", ["data:a", "data:c"]),
 }
 

@@ -299,3 +299,12 @@ READ = [
 def test_what_is_read_is_kept_however_late_it_comes(name: str) -> None:
     assert merged_counts(odd_counts(64), {name: 7, "another": 1}) == {**odd_counts(64), name: 7}
     assert merged_counts(None, {**odd_counts(64), name: 7}) == {**odd_counts(63), name: 7}
+
+
+def test_names_that_a_peer_makes_up_find_an_end() -> None:
+    """However many chunks they come in; what is known is among what is kept."""
+    usage = merged_counts(None, odd_counts(1000) | {"total_tokens": 7})
+    for at in range(1000):
+        usage = merged_counts(usage, {f"d{at}": 1, "prompt_tokens": 3, "completion_tokens": 4})
+    assert len(usage) == 64
+    assert (usage_of(usage).total_tokens, usage_of(usage).prompt_tokens) == (7, 3)
