@@ -608,6 +608,23 @@ def test_halves_in_everything_else(where: str) -> None:
     assert orjson.dumps(reply.message())
 
 
+HALVES_OF: dict[str, Callable[[str], dict[str, Any]]] = {
+    "refusal": lambda half: {"refusal": half},
+    "text": lambda half: {"reasoning_details": [{"text": half}]},
+    "thinking": lambda half: {"thinking_blocks": [{"type": "thinking", "thinking": half}]},
+    "part": lambda half: {"content": [{"type": "text", "text": half}]},
+}
+
+
+@pytest.mark.parametrize("name", HALVES_OF)
+def test_halves_of_every_text(name: str) -> None:
+    """A pair over two chunks is joined, wherever text comes in pieces."""
+    frames = [chunk(HALVES_OF[name](half)) for half in ("一\ud83d", "\udc4b二")]
+    reply = reply_of(*[json.dumps(frame).encode() for frame in frames], chunk({}, "stop"))
+    (choice,) = reply.choices
+    assert choice.answer + choice.reasoning + choice.refusal == "一👋二"
+
+
 def test_halves_in_arguments() -> None:
     """Arguments are text that comes in tokens, too: a pair over two pieces is joined."""
     pieces = [piece('"\ud83d', "a", "f", index=0), piece('\udc4b"', index=0)]
@@ -743,6 +760,8 @@ def test_thoughts_as_parts_of_the_content() -> None:
         {**part, "thinking": [{"type": "text", "text": "想一想"}]},
         {"type": "text", "text": "答"},
     ]
+    alone = reply_of(chunk({"content": [{"thinking": "想", "signature": "S"}]})).choices[0]
+    assert alone.extra == {"thinking_part": {"type": "thinking", "signature": "S"}}
     odd = reply_of(chunk({"thinking_part": 7}), *frames).choices[0]
     assert (odd.reasoning, odd.extra["thinking_part"]) == ("想一想", 7)
 
