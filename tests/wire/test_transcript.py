@@ -431,9 +431,6 @@ def test_whether_a_field_of_the_details_has_changed() -> None:
         {"a": 1, "b": 2, "text": "想"},
         {"a": 1, "text": "好"},
         {"a": 2, "b": 2},
-    ]
-    entries += [
-        {"a": 2, "b": 2},
         {"a": 2, "b": 2},
         {"a": 2, "b": None, "c": 3},
         {"a": 2.0, "c": 3},
