@@ -208,7 +208,7 @@ class ChatCompletionsDecoder(FrameDecoder):
                 append.through = partial(
                     ChatCompletionsDecoder._content_through, proxy(self), choice
                 )
-        elif found and choice.cumulative:
+        elif details and found and choice.cumulative:
             more = ChatCompletionsDecoder._detail_through
             append.through = partial(more, proxy(self), choice, details[0], found[0])
         elif found:
