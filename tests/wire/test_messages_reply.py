@@ -165,6 +165,20 @@ def test_a_thought_without_text_or_signature_does_not_go_back() -> None:
 def test_a_block_ours_does_not_hide_the_end_of_a_call() -> None:
     reply = reply_of(tool(), piece("{}"), text("同时"), stop(), *CALLED)
     assert [(call.arguments, call.complete) for call in reply.tool_calls] == [("{}", True)]
+    cut = reply_of(tool(), piece("{}"), text("同时"), stop())
+    assert [(call.arguments, call.complete) for call in cut.tool_calls] == [("{}", True)]
+
+
+def test_a_delta_without_an_index_is_of_the_newest_block() -> None:
+    events = [
+        start("text", text=""),
+        text("甲"),
+        start("text", 1, text=""),
+        text("乙", None),
+        *END,
+    ]
+    blocks = [{"type": "text", "text": "甲"}, {"type": "text", "text": "乙"}]
+    assert native_of(*events, *END) == blocks
 
 
 # --- what a call is -----------------------------------------------------------------------------
@@ -943,9 +957,10 @@ def test_fields_that_come_again_are_told_where_they_differ() -> None:
 def test_a_field_that_changes_between_spliced_events_has_its_last_value() -> None:
     first, other = {**text("一"), "mood": 1}, {**text("二"), "mood": 2}
     decoder = MessagesDecoder(Transcript())
-    decoder.feed_from([orjson.dumps(one) for one in (first, first, other, first, first)], 0)
+    decoder.feed_from([orjson.dumps(one) for one in (*[first] * 4, other, first)], 0)
+    assert decoder.splicer.hits == 1
     assert decoder.transcript.extra == {"mood": 1}
-    assert decoder.transcript.text(0, 1) == "一一二一一"
+    assert decoder.transcript.text(0, 1) == "一一一一二一"
 
 
 @pytest.mark.parametrize(

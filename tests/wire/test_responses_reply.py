@@ -664,9 +664,10 @@ def test_a_new_field_is_told_where_its_value_is_new(event: dict[str, Any]) -> No
 def test_a_field_that_changes_between_spliced_events_has_its_last_value() -> None:
     first, other = {**words("一"), "mood": 1}, {**words("二"), "mood": 2}
     decoder = ResponsesDecoder(Transcript())
-    decoder.feed_from([orjson.dumps(one) for one in (first, first, other, first, first)], 0)
+    decoder.feed_from([orjson.dumps(one) for one in (*[first] * 4, other, first)], 0)
+    assert decoder.splicer.hits == 1
     assert decoder.transcript.choices[0].extra == {"mood": 1}
-    assert decoder.transcript.text(0, 1) == "一一二一一"
+    assert decoder.transcript.text(0, 1) == "一一一一二一"
 
 
 def test_what_a_response_says_of_itself() -> None:
