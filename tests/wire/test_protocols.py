@@ -27,7 +27,7 @@ def test_a_protocol_encodes_and_decodes(name: ProtocolName) -> None:
     log = Transcript()
     decoder = codec.decoder(DIALECTS["openai-compatible"], log)
     assert decoder.transcript is log
-    assert decoder.TYPED == typed
+    assert typed == decoder.TYPED
     assert find_protocol(name) is find_protocol(name)
 
 

@@ -159,7 +159,7 @@ def test_the_same_cut_anywhere() -> None:
         f"event: {event['type']}\ndata: ".encode() + orjson.dumps(event) + b"\n\n"
         for event in EVENTS
     )
-    for cut in range(1, len(body), 3):
+    for cut in range(1, len(body), 31):
         sse, decoder = SSEDecoder(), ResponsesDecoder(Transcript())
         for part in (body[:cut], body[cut:]):
             for event in sse.feed(part):
@@ -711,6 +711,14 @@ def test_items_of_the_vendor_go_back_and_nobody_answers_them(kind: str) -> None:
     assert decoder.transcript.choices[0].spoke_from == len(decoder.transcript) == 1
     reply = reply_to(done(item), END)
     assert (native_of(reply), reply.tool_calls, reply.choices[0].unknown) == ([item], (), ())
+
+
+def test_a_call_that_the_vendor_answers_is_work_of_its_own() -> None:
+    search = {"type": "tool_search_call", "id": "ts", "arguments": {}}
+    for execution, place in (("server", 1), ("client", 0)):
+        item = {**search, "execution": execution}
+        decoder = read(words("我查查", 0), done(item, output_index=1))
+        assert decoder.transcript.choices[0].spoke_from == place
 
 
 def test_an_item_that_nobody_knows_goes_back_under_its_type() -> None:
