@@ -496,7 +496,7 @@ def test_annotations_of_parts_that_begin_and_end() -> None:
 
 
 def test_a_source_has_all_its_fields() -> None:
-    source = {
+    source: dict[str, Any] = {
         "type": "url_citation",
         "url": "http://127.0.0.1/甲",
         "title": "甲",

@@ -807,8 +807,8 @@ def test_a_picture_that_is_not_done_yet() -> None:
 
 def test_pieces_of_commands_are_told_apart_by_their_numbers() -> None:
     where = {"item_id": "sh", "output_index": 0}
-    item = {"type": "shell_call", "id": "sh", "call_id": "c1", "status": "in_progress"}
-    item["action"] = {"commands": [], "timeout_ms": 5}
+    action = {"commands": [], "timeout_ms": 5}
+    item = {"type": "shell_call", "id": "sh", "call_id": "c1", "action": action}
     kind = "shell_call_command"
     events = [
         ev("output_item.added", item=item, output_index=0),
