@@ -1359,3 +1359,23 @@ def test_a_call_begins_with_its_id_and_name() -> None:
         ToolCallDelta(0, 0, "", "", "1}"),
         FinishDelta(0, "tool_calls"),
     ]
+
+
+def test_texts_that_are_no_deltas_are_not_spliced() -> None:
+    """Whatever type their event has, or none."""
+    assert reply_of(thought("想"), {"role": "assistant", "content": "好"}).answer == "好"
+    assert reply_of(*[start("text", text="好")] * 4).answer == "好好好好"
+
+
+def test_characters_are_joined_in_thoughts_and_inputs() -> None:
+    thoughts = [
+        rb'{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"a\ud83c"}}',
+        rb'{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"\udf38"}}',
+    ]
+    assert reply_of(*thoughts, *END).reasoning == "a🌸"
+    piece_of = (
+        rb'{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":%s}}'
+    )
+    inputs = [piece_of % rb'"{\"n\":\"\ud83c"', piece_of % rb'"\udf38\"}"']
+    (call,) = reply_of(tool(), *inputs, stop(), *CALLED).tool_calls
+    assert call.parse() == {"n": "🌸"}
