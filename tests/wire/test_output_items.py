@@ -350,6 +350,14 @@ def test_an_item_that_is_added_again() -> None:
     assert items.added(at(0), whole("", "c")) in (call, items.all[1])
 
 
+def test_an_id_says_more_than_a_place() -> None:
+    items = Items()
+    call, unnamed = items.added(at(0), whole("a")), items.of_event(at(1), ("call",))
+    assert items.added(at(1), whole("a")) is call
+    assert items.added(at(None), whole("b")) not in (call, unnamed)
+    assert items.added(at(1), whole("c")) is unnamed
+
+
 def test_an_item_whose_pieces_came_first_is_added_where_they_stand() -> None:
     """Unless anything says that these were of another one."""
     for change in ("", "type", "first", "id", "call_id", "final", "place"):
@@ -460,6 +468,12 @@ def test_a_listed_item_takes_over_the_call_id() -> None:
     assert call.call_id == "c"
 
 
+def test_a_call_id_tells_where_the_id_is_taken() -> None:
+    items = Items()
+    one, two = items.added(at(0), whole("a")), items.added(at(1), whole("b", "d"))
+    assert paired(items, whole("a"), whole("a", "d")) == [one, two]
+
+
 def test_calls_at_one_place_are_one_unless_their_ids_differ() -> None:
     def same(first: dict[str, Any], last: dict[str, Any]) -> bool:
         items = Items()
@@ -560,6 +574,14 @@ def test_what_was_only_listed_goes_before_what_follows_it() -> None:
     spoke.part(TEXTS, 0)
     found = paired(items, whole("x"), whole("early"), whole("y"), whole("z"), whole("spoke"))
     assert items.in_order() == [found[0], early, late, found[2], found[3], spoke]
+
+
+def test_what_was_over_and_is_not_listed_goes_back_all_the_same() -> None:
+    items = Items()
+    unlisted = items.done(at(1), whole("x"))
+    both = items.done(at(0), whole("y"))
+    (_, new) = paired(items, whole("y"), whole("z", kind="text"))
+    assert items.in_order() == [unlisted, both, new]
 
 
 # --- parts --------------------------------------------------------------------------------------
