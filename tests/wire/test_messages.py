@@ -355,6 +355,10 @@ def test_parameters_that_stay_as_they_are(name: str, value: object) -> None:
         ),
         ({"parallel_tool_calls": True}, {}),
         (
+            {"tool_choice": "required", "parallel_tool_calls": False},
+            {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
+        ),
+        (
             {"parallel_tool_calls": False, "tool_choice": "required"},
             {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
         ),
