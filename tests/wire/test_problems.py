@@ -1033,7 +1033,7 @@ def test_every_word_that_decides(place: str) -> None:
 
 def test_every_word_that_is_asked_last() -> None:
     """The code is asked before the type."""
-    other = {ServerFailed: "invalid_argument"}
+    other: dict[type[StatusError], str] = {ServerFailed: "invalid_argument"}
     for kind, words in VAGUE_WORDS.items():
         for word in words.split():
             told = {"message": "m", "code": word, "type": other.get(kind, "aborted")}
