@@ -208,7 +208,8 @@ ASKED: list[dict[str, Any]] = [{"role": "user", "content": "嗨"}]
 )
 def test_every_parameter_that_keeps_its_value(name: str, sent: str) -> None:
     contents = [{"role": "user", "parts": [{"text": "嗨"}]}]
-    assert body(ASKED, **{name: 3}) == {"contents": contents, "generationConfig": {sent: 3}}
+    given: dict[str, Any] = {name: 3}
+    assert body(ASKED, **given) == {"contents": contents, "generationConfig": {sent: 3}}
 
 
 def test_what_need_not_be_said() -> None:

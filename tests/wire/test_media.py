@@ -240,7 +240,7 @@ def test_the_number_of_a_partial_image(number: object, read: int) -> None:
 
 
 def test_all_that_a_transcription_says() -> None:
-    body = {
+    body: Any = {
         "text": "你好",
         "language": "zh",
         "duration": 0,
@@ -258,9 +258,9 @@ def test_all_that_a_transcription_says() -> None:
     )
     for odd in ({"text": "a", "usage": 3}, {"text": "a", "duration": True, "language": 5}):
         assert transcription_of(odd) == Transcription("a", extra=odd)
-    for none in ([], {"text": 5}, None):
+    for body in ([], {"text": 5}, None):
         with pytest.raises(WireError, match="expected a transcription with 'text'"):
-            transcription_of(none)
+            transcription_of(body)
 
 
 def test_what_an_answer_cost_that_does_not_say() -> None:
