@@ -915,3 +915,14 @@ def test_a_finish_of_several_words() -> None:
         (choice,) = reply_of(*chunks).choices
         found = (choice.finish_reason, choice.status, choice.extra["finish_reason"])
         assert found == expected
+
+
+def test_a_character_of_an_argument_cut_over_two_chunks() -> None:
+    cut = [
+        rb'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","willContinue":true,'
+        rb'"partialArgs":[{"jsonPath":"$.a","stringValue":"\ud83c","willContinue":true}]}}]}}]}',
+        rb'{"candidates":[{"content":{"parts":[{"functionCall":{"willContinue":false,'
+        rb'"partialArgs":[{"jsonPath":"$.a","stringValue":"\udf38"}]}}]}}]}',
+    ]
+    (one,) = reply_of(*cut, STOP).tool_calls
+    assert one.parse() == {"a": "🌸"}
