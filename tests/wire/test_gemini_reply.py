@@ -918,11 +918,11 @@ def test_a_finish_of_several_words() -> None:
 
 
 def test_a_character_of_an_argument_cut_over_two_chunks() -> None:
+    begun = call(name="f", partialArgs=[arg("$.a", stringValue="上", willContinue=True)])
+    ended = call(partialArgs=[arg("$.a", stringValue="下")], willContinue=False)
     cut = [
-        rb'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","willContinue":true,'
-        rb'"partialArgs":[{"jsonPath":"$.a","stringValue":"\ud83c","willContinue":true}]}}]}}]}',
-        rb'{"candidates":[{"content":{"parts":[{"functionCall":{"willContinue":false,'
-        rb'"partialArgs":[{"jsonPath":"$.a","stringValue":"\udf38"}]}}]}}]}',
+        orjson.dumps(said(begun)).replace("上".encode(), rb"\ud83c"),
+        orjson.dumps(said(ended)).replace("下".encode(), rb"\udf38"),
     ]
     (one,) = reply_of(*cut, STOP).tool_calls
     assert one.parse() == {"a": "🌸"}
