@@ -816,3 +816,9 @@ def test_reading_never_raises(body: object) -> None:
 def test_no_value_shows_a_whole_song() -> None:
     report = one(read_music(orjson.loads(orjson.dumps(cqtai(status="complete", result=[CLIP])))))
     assert "春风又绿" not in repr(report)
+    clip = Clip("c1", lyrics="春", extra={"a": 1})
+    assert "lyrics" not in repr(clip)
+    assert "extra" not in repr(clip)
+    assert repr(JobResult(extra={"a": 1})) == "JobResult(files=(), clips=())"
+    assert repr(JobFile("audio", data=b"AB")) == "JobFile(kind='audio', url='', mime='')"
+    assert repr(SunoAPIRequest("p", {"a": 1})) == "SunoAPIRequest(path='p')"

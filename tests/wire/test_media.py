@@ -266,3 +266,11 @@ def test_all_that_a_transcription_says() -> None:
 def test_what_an_answer_cost_that_does_not_say() -> None:
     assert usage_in({"usage": [1]}) == usage_in({}) == Usage(estimated=True)
     assert not usage_in({"usage": {"prompt_tokens": 3}}).estimated
+
+
+def test_no_value_shows_what_would_fill_a_page() -> None:
+    image = ImageData(b"AB", "https://e.cn", "image/png", "猫")
+    assert repr(image) == "ImageData(mime='image/png', revised_prompt='猫')"
+    segment = Segment("好", 0.0, 1.0, {"id": 7})
+    assert repr(segment) == "Segment(text='好', start=0.0, end=1.0)"
+    assert "extra" not in repr(Transcription("好", extra={"text": "好"}))
