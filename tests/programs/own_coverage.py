@@ -52,7 +52,6 @@ SHORT: dict[str, int] = {
     "_session.py": 65,
     "_wire/chat_completions.py": 93,
     "_wire/fold.py": 25,
-    "_wire/gemini.py": 95,
     "_wire/transcript.py": 18,
     "redis.py": 56,
     "testing/__init__.py": 94,
