@@ -581,6 +581,7 @@ def test_the_wrapping_of_music() -> None:
     assert one(read_music({"result": {"data": job}}, "result.data")).id == "a1"
     assert one(read_music(job, "")).id == "a1"
     assert one(read_music(job, "data")).id == "a1"
+    assert one(read_music({"data": job}, "result.data")).id == ""
 
 
 @pytest.mark.parametrize("body", [None, 5, [], "", {"code": 200, "data": None}, {"data": []}, {}])
