@@ -30,8 +30,7 @@ OTHERWISE = {
 }
 """Modules that are not covered by tests of their own, and why."""
 
-SHORT: dict[str, int] = {
-}
+SHORT: dict[str, int] = {}
 """Modules whose own tests are to be brought up, and what they cover at least today."""
 
 

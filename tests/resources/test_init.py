@@ -12,11 +12,12 @@ from aiotokengate._resources.jobs import Pollers
 from aiotokengate._resources.models import list_models
 from aiotokengate._resources.music import Music
 from aiotokengate._resources.raw import make_raw_call
-from aiotokengate._resources.tools import ToolCalls, checked_bounds, checked_tools
+from aiotokengate._resources.tools import Bounds, ToolCalls, checked_tools
 from aiotokengate._resources.videos import Videos
 
 NAMES = {
     "Audio": Audio,
+    "Bounds": Bounds,
     "Conversation": Conversation,
     "ImagesMaker": ImagesMaker,
     "Music": Music,
@@ -25,7 +26,6 @@ NAMES = {
     "Split": Split,
     "ToolCalls": ToolCalls,
     "Videos": Videos,
-    "checked_bounds": checked_bounds,
     "checked_tools": checked_tools,
     "embed": embed,
     "list_models": list_models,
