@@ -122,8 +122,8 @@ __all__ = [
 ]
 
 _LATE = {
-    "Conversation": "aiotokengate._resources.conversation",
-    "RawCall": "aiotokengate._resources.raw",
+    "._resources.conversation": ("Conversation",),
+    "._resources.raw": ("RawCall",),
 }
 """Where those names stand that a plain chat need not wait for."""
 

@@ -319,10 +319,10 @@ class TokenGate(Shared):
         Raises:
             CallerError: an argument is wrong, or an option is not built yet.
         """
-        unbuilt = (fallback, resume)
-        if unbuilt != _NOT_GIVEN:
-            names = ("fallback", "resume")
-            _refuse_unbuilt(**dict(zip(names, unbuilt, strict=True)))
+        if (fallback, resume) != _NOT_GIVEN:
+            name = "resume" if fallback is None else "fallback"
+            message = f"the option {name!r} is not built yet, leave it out"
+            raise CallerError(message)
         self._sender.check_open()
         if reasoning is not None or protocol is not None:
             check_way(reasoning, protocol)
@@ -387,7 +387,7 @@ class TokenGate(Shared):
         check_turn("run_tools", options, RUN_OPTIONS, "rounds", "at_once", "tool_timeout")
         check_several("run_tools", options.get("idempotency_key"))
         named = _resources.checked_tools(tools)
-        bounds = _resources.checked_bounds(rounds, at_once, tool_timeout)
+        bounds = _resources.Bounds(rounds, at_once, tool_timeout)
         listed = list(named.values())
 
         @sealed
@@ -764,10 +764,3 @@ def _network(
         return Ways.of(proxy), Trust(ssl)
     finally:
         del proxy
-
-
-def _refuse_unbuilt(**options: object) -> None:
-    for name, value in options.items():
-        if value is not None:
-            message = f"the option {name!r} is not built yet, leave it out"
-            raise CallerError(message)

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -255,7 +255,7 @@ _FOUR = ("minimal", *_TO_HIGH)
 _PLAIN = ("sampling", "penalties", "logprobs", "stop")
 """What OpenAI's models refuse while they think."""
 
-_AS_OF = "2026-11-30"
+_row = partial(Model, as_of="2026-11-30")
 
 
 def _media(
@@ -266,7 +266,7 @@ def _media(
     notes: str = "",
     video_form: Literal["size", "frames"] = "size",
 ) -> Model:
-    return Model(
+    return _row(
         pattern,
         family,
         thinking="none",
@@ -276,14 +276,13 @@ def _media(
         video_form=video_form,
         notes=notes,
         source="TokenGate's page of models",
-        as_of=_AS_OF,
     )
 
 
 # --- OpenAI -------------------------------------------------------------------------------------
 
 _gpt = partial(
-    Model,
+    _row,
     family="OpenAI",
     dialect="openai",
     thinking="effort",
@@ -296,7 +295,6 @@ _gpt = partial(
     output_limit=128_000,
     length="max_completion_tokens",
     source="openai 3.57.0 (names), pydantic-ai-slim 2.68.0 (efforts), litellm 1.110.2 (windows)",
-    as_of=_AS_OF,
 )
 _long_gpt = partial(_gpt, context=1_050_000)
 _tools_apart = partial(
@@ -309,6 +307,12 @@ _researcher = partial(
 _no_thinker = partial(
     _gpt, thinking="none", native_thinking="none", refuses_thinking=(), length=""
 )
+_O_SERIES: Mapping[str, Any] = {
+    "efforts": _TO_HIGH,
+    "off": "no",
+    "context": 200_000,
+    "output_limit": 100_000,
+}
 
 _OPENAI = (
     _media("gpt-image-*", "OpenAI", "text image", "image"),
@@ -328,10 +332,8 @@ _OPENAI = (
         )
     ),
     _only_responses("gpt-5.3-codex*", efforts=("none", *_TO_XHIGH), unasked="none"),
-    *(
-        _researcher(pattern, efforts=_TO_HIGH, off="no", context=200_000, output_limit=100_000)
-        for pattern in ("o3-deep-research*", "o4-mini-deep-research*")
-    ),
+    _researcher("o3-deep-research*", **_O_SERIES),
+    _researcher("o4-mini-deep-research*", **_O_SERIES),
     _researcher("gpt-*deep-research*", efforts=_TO_MAX, off="no"),
     *(
         _only_responses(pattern, efforts=_TO_MAX, off="no", context=1_050_000)
@@ -341,25 +343,11 @@ _OPENAI = (
         )
     ),
     *(
-        _only_responses(
-            pattern,
-            efforts=_TO_HIGH,
-            unasked="medium",
-            off="no",
-            context=200_000,
-            output_limit=100_000,
-        )
+        _only_responses(pattern, unasked="medium", **_O_SERIES)
         for pattern in ("o1-pro*", "o3-pro*", "codex-mini*", "computer-use*")
     ),
     *(
-        _gpt(
-            pattern,
-            efforts=_TO_HIGH,
-            unasked="medium",
-            off="no",
-            context=200_000,
-            output_limit=100_000,
-        )
+        _gpt(pattern, unasked="medium", **_O_SERIES)
         for pattern in ("o1", "o1-*", "o3", "o3-*", "o4-*")
     ),
     _no_thinker("gpt-5-chat*", context=128_000, output_limit=16_384),
@@ -398,7 +386,7 @@ _OPENAI = (
         _no_thinker(pattern, context=128_000, output_limit=None)
         for pattern in ("gpt-4*", "gpt-3*", "chatgpt-*", "gpt-audio*", "gpt-realtime*")
     ),
-    Model(
+    _row(
         "gpt-oss*",
         "OpenAI",
         thinking="effort",
@@ -407,7 +395,6 @@ _OPENAI = (
         off="no",
         context=131_072,
         source="the model card of gpt-oss",
-        as_of=_AS_OF,
     ),
     # Among them gpt-6-astra, gpt-6.1-sol, gpt-6.2-*: no "none", functions over Responses alone.
     _tools_apart("gpt-*", efforts=_TO_MAX, unasked="medium", off="no"),
@@ -416,7 +403,7 @@ _OPENAI = (
 # --- Anthropic ----------------------------------------------------------------------------------
 
 _claude = partial(
-    Model,
+    _row,
     family="Anthropic",
     dialect="claude",
     protocol="messages",
@@ -431,7 +418,6 @@ _claude = partial(
     output_limit=128_000,
     most_tokens=32_000,
     source="anthropic 2.14.0, pydantic-ai-slim 2.68.0, litellm 1.110.2, Anthropic's pages",
-    as_of=_AS_OF,
 )
 _old_claude = partial(
     _claude,
@@ -495,7 +481,7 @@ _ANTHROPIC = (
 # --- Google -------------------------------------------------------------------------------------
 
 _gemini = partial(
-    Model,
+    _row,
     family="Google",
     dialect="gemini",
     thinking="gemini_chat",
@@ -506,7 +492,6 @@ _gemini = partial(
     context=1_048_576,
     output_limit=65_536,
     source="google-genai 3.6.1, pydantic-ai-slim 2.68.0, litellm 1.110.2",
-    as_of=_AS_OF,
 )
 _by_level = partial(_gemini, unasked="high", off="no")
 _cool = partial(_by_level, refuses=("sampling",))
@@ -548,30 +533,23 @@ _GOOGLE = (
 # --- DeepSeek, GLM, Qwen, MiniMax ---------------------------------------------------------------
 
 _open_thinking = partial(
-    Model,
+    _row,
     dialect="open-thinking",
     thinking="always",
     unasked="on",
     off="no",
     notes="its chat template swallows the opening tag",
     source="the chat templates of the open weights",
-    as_of=_AS_OF,
 )
 _OPERATOR = "TokenGate's page of models: its operator's own servers"
-_deepseek = partial(
-    Model,
-    family="DeepSeek",
-    dialect="deepseek",
-    wants_back="tool_reasoning",
-)
+_deepseek = partial(_row, family="DeepSeek", dialect="deepseek", wants_back="tool_reasoning")
 _glm = partial(
-    Model,
+    _row,
     family="GLM",
     dialect="glm",
     refuses=("stops", "schema"),
     output_limit=128_000,
     source="docs.z.ai, pydantic-ai-slim 2.68.0, litellm 1.110.2",
-    as_of=_AS_OF,
 )
 _newest_glm = partial(
     _glm,
@@ -583,7 +561,7 @@ _newest_glm = partial(
     notes="schemas with $ref come back as text",
 )
 _qwen = partial(
-    Model,
+    _row,
     family="Qwen",
     dialect="qwen",
     thinking="enable_thinking",
@@ -593,34 +571,31 @@ _qwen = partial(
     notes="send top_p: some gateways turn a missing one into 0.001; several choices (n) are "
     "for answers without thinking",
     source="TokenGate's page of models, @ai-sdk/alibaba, litellm 1.110.2",
-    as_of=_AS_OF,
 )
 _minimax = partial(
-    Model,
+    _row,
     family="MiniMax",
     dialect="minimax",
     source="Model Studio's page of MiniMax-M3.1-Flash, pydantic-ai-slim 2.68.0, reports of users",
-    as_of=_AS_OF,
 )
 
 _CHINA = (
     # The operator's own vLLM, which wants back the field that it sent.
-    Model(
+    _row(
         "WanWu/Deepseek*",
         "WanWu",
         thinking="template_effort",
         efforts=("low", "high", "max"),
         source=_OPERATOR,
-        as_of=_AS_OF,
     ),
-    Model("WanWu/*", "WanWu", thinking="template_enable", source=_OPERATOR, as_of=_AS_OF),
+    _row("WanWu/*", "WanWu", thinking="template_enable", source=_OPERATOR),
     _open_thinking("*deepseek-r1*", family="DeepSeek"),
     _open_thinking("*qwen3*-thinking*", family="Qwen"),
     _open_thinking("*qwq*", family="Qwen"),
     _media("Qwen3-TTS*", "Qwen", "text", "audio", "voices vivian, ryan, serena and others"),
     _media("qwen-image-edit*", "Qwen", "text image", "image"),
     _media("qwen-image*", "Qwen", "text", "image"),
-    Model(
+    _row(
         "Qwen3-VL*",
         "Qwen",
         "qwen",
@@ -630,7 +605,6 @@ _CHINA = (
         tools=False,
         notes="at most two images a request, none smaller than 28 by 28 pixels",
         source=_OPERATOR,
-        as_of=_AS_OF,
     ),
     _qwen("qwen3.5-plus*", unasked="on", context=992_000),
     *(_qwen(pattern, unasked="on") for pattern in ("qwen3.5*", "qwen3.6*")),
@@ -646,7 +620,6 @@ _CHINA = (
         context=65_536,
         notes="thinks only when asked",
         source=_OPERATOR,
-        as_of=_AS_OF,
     ),
     _deepseek(
         "deepseek*",
@@ -662,7 +635,6 @@ _CHINA = (
         output_limit=384_000,
         length="max_tokens",
         source="api-docs.deepseek.com, pydantic-ai-slim 2.68.0, litellm 1.110.2",
-        as_of=_AS_OF,
     ),
     _glm(
         "glm-5.2*",
@@ -710,7 +682,7 @@ _CHINA = (
 # --- xAI ----------------------------------------------------------------------------------------
 
 _grok = partial(
-    Model,
+    _row,
     family="xAI",
     dialect="grok",
     thinking="effort",
@@ -720,7 +692,6 @@ _grok = partial(
     inputs=_SEES,
     context=500_000,
     source="docs.x.ai, pydantic-ai-slim 2.68.0, litellm 1.110.2",
-    as_of=_AS_OF,
 )
 _named_grok = partial(
     _grok, thinking="by_name", native_thinking="by_name", unasked="on", off="no", context=2_000_000
@@ -758,12 +729,11 @@ _XAI = (
 # --- Mistral ------------------------------------------------------------------------------------
 
 _mistral = partial(
-    Model,
+    _row,
     family="Mistral",
     call_ids="short",
     prefix="prefix",
     source="docs.mistral.ai, pydantic-ai-slim 2.68.0",
-    as_of=_AS_OF,
 )
 
 _MISTRAL = tuple(

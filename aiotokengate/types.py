@@ -110,11 +110,7 @@ class Message:
     def to_dict(self) -> dict[str, Json]:
         """Return the message in the API's own form, without what is not set."""
         own = {"role": self.role, "content": self.content}
-        optional = {
-            "name": self.name,
-            "tool_calls": self.tool_calls,
-            "tool_call_id": self.tool_call_id,
-        }
+        optional = {key: getattr(self, key) for key in ("name", "tool_calls", "tool_call_id")}
         own.update({key: value for key, value in optional.items() if value is not None})
         return {**own, **self.extra}
 
@@ -342,10 +338,13 @@ class ToolCall:
         Raises:
             CallerError: the call is incomplete, or its arguments are not JSON.
         """
+        if not self.complete:
+            message = f"the tool call {self.name!r} was cut short and must not be run"
+            raise CallerError(message)
+        if self.kind in FREE_TEXT:
+            return self.arguments
         try:
-            if self.complete and self.kind in FREE_TEXT:
-                return self.arguments
-            return orjson.loads(self.arguments or "{}") if self.complete else _incomplete(self)
+            return orjson.loads(self.arguments or "{}")
         except orjson.JSONDecodeError as error:
             message = f"expected JSON as arguments of {self.name!r}, got {error.msg}"
             raise CallerError(message) from error
@@ -362,11 +361,6 @@ class ToolCall:
 
 FREE_TEXT = frozenset(("custom", "custom_tool_call"))
 """The kinds of calls whose input is no JSON."""
-
-
-def _incomplete(call: ToolCall) -> Json:
-    message = f"the tool call {call.name!r} was cut short and must not be run"
-    raise CallerError(message)
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ import attrs
 import orjson
 
 from aiotokengate.testing import _vendor_dialects as vendors
-from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
+from aiotokengate.testing._dialects import Counts, Exchange, Frame, Producer
 from aiotokengate.testing._messages import MessagesNative
 from aiotokengate.testing._responses import ResponsesNative
 
@@ -32,15 +32,15 @@ _CREATED = 1779700000
 class Shape:
     """One way to write a reply, and a model that is known to speak so."""
 
-    make: Callable[[Exchange], Dialect]
+    make: Callable[[Exchange], Producer]
     model: str
 
 
-def _responses(exchange: Exchange) -> Dialect:
+def _responses(exchange: Exchange) -> Producer:
     return ResponsesNative(exchange, summary=True, encrypted=False)
 
 
-def _messages(exchange: Exchange) -> Dialect:
+def _messages(exchange: Exchange) -> Producer:
     return MessagesNative(exchange, 11, shown=True)
 
 

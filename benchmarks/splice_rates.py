@@ -25,7 +25,7 @@ from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import Transcript
 from aiotokengate.testing import _server_dialects as servers
 from aiotokengate.testing import _vendor_dialects as vendors
-from aiotokengate.testing._dialects import Dialect, Exchange, Frame, Json, Slot
+from aiotokengate.testing._dialects import Exchange, Frame, Json, Producer, Slot
 from aiotokengate.testing._messages import MessagesNative
 from aiotokengate.testing._render import Step, render_stream
 from aiotokengate.testing._responses import ResponsesNative
@@ -43,7 +43,7 @@ Said: TypeAlias = Sequence[tuple[bool, str]]
 # --- shapes that the fake gateway has no model for ----------------------------------------------
 
 
-class PaddedOpenAi(Dialect):
+class PaddedOpenAi(Producer):
     """OpenAI, with padding whose length is drawn, too, so that chunks have any size."""
 
     def frame(
@@ -131,7 +131,7 @@ class Shape:
         thinks: whether its thoughts are shown at all.
     """
 
-    write: Callable[[Exchange], Dialect]
+    write: Callable[[Exchange], Producer]
     reads: Callable[[], Decoder]
     thinks: bool = True
 
@@ -151,7 +151,7 @@ def _parts(said: Said) -> Iterator[Part]:
 
 
 def _chat(
-    write: Callable[[Exchange], Dialect],
+    write: Callable[[Exchange], Producer],
     dialect: str = "openai-compatible",
     *,
     thinks: bool = True,
@@ -159,11 +159,11 @@ def _chat(
     return Shape(write, lambda: ChatCompletionsDecoder(DIALECTS[dialect], Transcript()), thinks)
 
 
-def _responses(exchange: Exchange) -> Dialect:
+def _responses(exchange: Exchange) -> Producer:
     return ResponsesNative(exchange, summary=True, encrypted=True)
 
 
-def _messages(exchange: Exchange) -> Dialect:
+def _messages(exchange: Exchange) -> Producer:
     return MessagesNative(exchange, 9, shown=True)
 
 

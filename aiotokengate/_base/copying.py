@@ -16,6 +16,7 @@ class Unique:
 
     __slots__ = ()
 
+    _refuses: ClassVar[str] = "copied or pickled"
     _instead: ClassVar[str] = ""
     """What to do instead, for the error."""
 
@@ -25,7 +26,7 @@ class Unique:
         Raises:
             TypeError: always; it says what to do instead.
         """
-        message = f"{type(self).__name__} can't be copied or pickled: {self._instead}"
+        message = f"{type(self).__name__} can't be {self._refuses}: {self._instead}"
         raise TypeError(message)
 
 
@@ -34,6 +35,8 @@ class Shared(Unique):
 
     __slots__ = ()
 
+    _refuses = "pickled"
+
     def __copy__(self) -> Self:
         """Return the same object."""
         return self
@@ -41,12 +44,3 @@ class Shared(Unique):
     def __deepcopy__(self, memo: object) -> Self:
         """Return the same object."""
         return self
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse.
-
-        Raises:
-            TypeError: always; it says what to do instead.
-        """
-        message = f"{type(self).__name__} can't be pickled: {self._instead}"
-        raise TypeError(message)

@@ -25,6 +25,7 @@ __all__ = [
     "EXTRA_BODY",
     "FAIR_KEY",
     "FINITE",
+    "FROM_ONE",
     "FROM_ZERO",
     "NUMBER",
     "PRIORITY",
@@ -64,17 +65,13 @@ def expected(words: str, *rules: Validator, shown: Callable[[object], str] = rep
     return check
 
 
-_ARGUMENT: Final = SimpleNamespace(name="argument")
-"""In place of the field of a class, of which validators read the name."""
-
-
-def checked(value: _T, validator: Validator) -> _T:
+def checked(value: _T, validator: Validator, name: str = "argument") -> _T:
     """Return an argument that is no part of a class of settings.
 
     Raises:
         CallerError: the validator refuses it.
     """
-    validator(None, _ARGUMENT, value)
+    validator(None, SimpleNamespace(name=name), value)  # in place of the field of a class
     return value
 
 
@@ -85,6 +82,7 @@ FROM_ZERO: Final = and_(NUMBER, ge(0))
 FINITE: Final = lt(inf)
 
 COUNT: Final = expected("a number from 0 up, got {got}", FROM_ZERO, FINITE)
+FROM_ONE: Final = expected("{name} as a whole number from 1 up, got {got}", WHOLE, ge(1))
 DEADLINE: Final = expected("deadline in seconds above 0, got {got}", optional(ABOVE_ZERO))
 EXTRA_BODY: Final = expected(
     "extra_body as a dict, got {got}", optional(instance_of(Mapping)), shown=kind

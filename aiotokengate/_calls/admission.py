@@ -119,7 +119,7 @@ class Turn:
         self._admission = admission
         self._model = model
         self._policy = policy
-        self._pool = admission.pool
+        self._pool: Pool
         self._avoid: Route | None = None
         self._lane: BackendLane | None = None
         self._ticket: Ticket | None = None

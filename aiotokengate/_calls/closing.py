@@ -96,5 +96,5 @@ def _warn_held(receiver: Receiver) -> None:
     warnings.warn(
         f"a stream was still open when its TokenGate was closed{place}",
         ResourceWarning,
-        stacklevel=5,
+        stacklevel=6,
     )

@@ -165,7 +165,7 @@ class Routes:
             return False
         now = self._clock.now()
         route.set_aside(scope, now)
-        pool.note_aside(route.name, model if scope else "", type(error).__name__)
+        pool.note_aside(route.name, scope, type(error).__name__)
         return any(other is not route and not other.is_aside(model, now) for other in self.all)
 
     def worked(self, pool: Pool, route: Route, model: str) -> None:

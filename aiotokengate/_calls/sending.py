@@ -325,7 +325,11 @@ class _Sending:
     async def ask_once(self) -> Json:
         """Send once, and read the whole JSON."""
         answer = await self._send()
-        body = await answer.whole(self._sender.max_reply_bytes)
+        most = self._sender.max_reply_bytes
+        body = await answer.whole(most + 1)
+        if len(body) > most:
+            message = f"expected at most {most} bytes (max_reply_bytes), got more"
+            raise WireError(message, request_id=answer.request_id)
         try:
             parsed = loads(body)
         except (ValueError, RecursionError):

@@ -75,12 +75,10 @@ app = typer.Typer(
 )
 
 Key = Annotated[
-    str | None,
-    typer.Option(help="API key; else TOKENGATE_API_KEY / 密钥", show_default=False),
+    str | None, typer.Option(help="API key; else TOKENGATE_API_KEY / 密钥", show_default=False)
 ]
 Address = Annotated[
-    str | None,
-    typer.Option(help="Address ending in /v1; else TOKENGATE_BASE_URL / 网关地址"),
+    str | None, typer.Option(help="Address ending in /v1; else TOKENGATE_BASE_URL / 网关地址")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines / 输出 JSON 行")]
 
@@ -105,23 +103,25 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _tell(error: TokenGateError) -> None:
-    text = f" {printable(str(error))}"
-    errors.print(Text.assemble(("error / 错误:", "red"), text), soft_wrap=True)
+    _say("error / 错误:", "red", printable(str(error)))
 
 
 def _warn(skipped: int) -> None:
     """Say that frames of a reply could not be read, also to who reads JSON lines alone."""
     text = (
-        f" {skipped} damaged frame(s) of the reply could not be read, so something may be missing"
+        f"{skipped} damaged frame(s) of the reply could not be read, so something may be missing"
         f"\n      回复中有 {skipped} 帧已损坏、无法读取，内容可能不完整"
     )
-    errors.print(Text.assemble(("warning / 注意:", "yellow"), text), soft_wrap=True)
+    _say("warning / 注意:", "yellow", text)
 
 
 def _tell_file(error: OSError) -> None:
-    place = f" {printable(str(error.filename))}:" if error.filename else ""
-    text = f"{place} {error.strerror or type(error).__name__}"
-    errors.print(Text.assemble(("error / 错误:", "red"), text), soft_wrap=True)
+    place = f"{printable(str(error.filename))}: " if error.filename else ""
+    _say("error / 错误:", "red", f"{place}{error.strerror or type(error).__name__}")
+
+
+def _say(label: str, style: str, text: str) -> None:
+    errors.print(Text.assemble((label, style), f" {text}"), soft_wrap=True)
 
 
 def _wrong_use(error: Exception) -> int:

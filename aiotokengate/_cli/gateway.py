@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Callable, Sequence
+from typing import TypeVar, get_args
 
 import attrs
 
@@ -23,6 +24,8 @@ from aiotokengate.testing._recorder import Recorder
 from aiotokengate.testing._script import KeepAlive, Pace
 
 __all__ = ["main"]
+
+_N = TypeVar("_N", int, float)
 
 _PACES = {"fast": Pace(), "real": Pace.real()}
 _LAST_PORT = 65_535
@@ -134,28 +137,26 @@ _HEADERS_HELP = "send x-ratelimit-* with every answer / 每个响应都带 x-rat
 _RETRY_AFTER_HELP = "send Retry-After with refusals / 拒绝时带 Retry-After 头"
 
 
-def _amount(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    message = f"expected a number above 0, got {text!r}"
-    raise argparse.ArgumentTypeError(message)
+def _number(
+    expected: str, fits: Callable[[float], bool], made: Callable[[str], _N]
+) -> Callable[[str], _N]:
+    """Return what reads an option: a number that fits."""
+
+    def read(text: str) -> _N:
+        with contextlib.suppress(ValueError):
+            if text.isascii() and fits(number := made(text)):
+                return number
+        message = f"expected {expected}, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
+
+    return read
 
 
-def _share(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) <= 1:
-            return float(text)
-    message = f"expected a share from 0 to 1, got {text!r}"
-    raise argparse.ArgumentTypeError(message)
-
-
-def _whole(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text):
-        return int(text)
-    message = f"expected an integer from 1, got {text!r}"
-    raise argparse.ArgumentTypeError(message)
-
+_amount = _number("a number above 0", lambda number: 0 < number < math.inf, float)
+_seconds = _number("seconds above 0", lambda number: 0 < number < math.inf, float)
+_share = _number("a share from 0 to 1", lambda number: 0 <= number <= 1, float)
+_whole = _number("an integer from 1", lambda number: number > 0, int)
+_port = _number(f"a port from 0 to {_LAST_PORT}", lambda number: 0 <= number <= _LAST_PORT, int)
 
 _PERS = {name.replace(" ", "-"): name for name in get_args(Per)}
 _NUMBERS = (
@@ -172,13 +173,6 @@ _CHOICES = (
 )
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > _LAST_PORT:
-        message = f"expected a port from 0 to {_LAST_PORT}, got {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
-
-
 def _key(text: str) -> str:
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         message = "expected printable ASCII characters without spaces"  # as a client would
@@ -192,14 +186,6 @@ def _address(text: str) -> str:
         message = f"expected an address that begins with http:// or https://, got {text!r}"
         raise argparse.ArgumentTypeError(message)
     return text
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    message = f"expected seconds above 0, got {text!r}"
-    raise argparse.ArgumentTypeError(message)
 
 
 def _gateway(options: argparse.Namespace) -> FakeGateway:

@@ -53,11 +53,11 @@ def screen_for(*, as_json: bool, reasoning: bool) -> Screen:
     return Plain(sys.stdout, sys.stderr, reasoning=reasoning)
 
 
+@attrs.frozen
 class JsonLines:
     """Each delta as one line of JSON, for programs."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    _out: TextIO
 
     def question(self, text: str) -> None:
         """Programs know what they asked."""
@@ -87,14 +87,14 @@ def _fields(value: attrs.AttrsInstance) -> dict[str, Any]:
     return {key: _fields(one) if attrs.has(type(one)) else one for key, one in named.items()}
 
 
+@attrs.define
 class Plain:
     """The answer to standard output as it is, all else to standard error."""
 
-    def __init__(self, out: TextIO, rest: TextIO, *, reasoning: bool) -> None:
-        self._out = out
-        self._rest = rest
-        self._reasoning = reasoning
-        self._last: type[Delta] | None = None
+    _out: TextIO
+    _rest: TextIO
+    _reasoning: bool = attrs.field(kw_only=True)
+    _last: type[Delta] | None = None
 
     def question(self, text: str) -> None:
         """Say what is asked."""
@@ -102,16 +102,14 @@ class Plain:
 
     async def show(self, stream: ChatStream) -> None:
         """Write each piece the moment it is there."""
+        told = (CommentaryDelta, ReasoningDelta) if self._reasoning else CommentaryDelta
         async for delta in stream:
             if isinstance(delta, AnswerDelta):
                 self._turn_to(AnswerDelta)
                 self._out.write(delta.text)
                 self._out.flush()
-            elif isinstance(delta, CommentaryDelta):
-                self._turn_to(CommentaryDelta)
-                self._tell(printable(delta.text))
-            elif isinstance(delta, ReasoningDelta) and self._reasoning:
-                self._turn_to(ReasoningDelta)
+            elif isinstance(delta, told):
+                self._turn_to(type(delta))
                 self._tell(printable(delta.text))
 
     def finish(self, reply: Reply) -> None:
@@ -137,13 +135,13 @@ class Plain:
         self._rest.flush()
 
 
+@attrs.frozen
 class Terminal:
     """Thinking and commentary dimmed, the answer as Markdown while it grows."""
 
-    def __init__(self, console: Console, rest: Console, *, reasoning: bool) -> None:
-        self._console = console
-        self._rest = rest
-        self._reasoning = reasoning
+    _console: Console
+    _rest: Console
+    _reasoning: bool = attrs.field(kw_only=True)
 
     def question(self, text: str) -> None:
         """Show what is asked as a person would have typed it."""

@@ -257,7 +257,7 @@ def _place(place: str, default: int) -> tuple[str, int]:
     if not host or not host.isprintable() or any(mark in host for mark in " \\%<>\"'"):
         message = f"{_FORM} without a host"
         raise ValueError(message)
-    number = int(port[:6]) if port else default
+    number = int(port.lstrip("0")[:6] or 0) if port else default
     if not 0 < number <= _LAST_PORT:
         message = f"{_FORM} whose port is not a number from 1 to {_LAST_PORT}"
         raise ValueError(message)

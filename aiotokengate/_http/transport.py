@@ -306,7 +306,7 @@ class Transport:
                 raise _failed(failure, progress, connect, "" if ours else url)
             finally:
                 del failure  # whose frames hold this one
-        moved = response.status in _MOVED and isinstance(data, bytes | None)
+        moved = response.status in _ELSEWHERE and isinstance(data, bytes | None)
         target = _leads_on(method, url, response, ours=ours) if moved else None
         if target is None:
             self._check_proxy(response, url, ours=ours)
@@ -342,7 +342,7 @@ class Transport:
         self, headers: Mapping[str, str] | None, own: Mapping[str, str] | None, *, ours: bool
     ) -> Headers:
         """Return the headers of a request, later ones over earlier ones."""
-        first = self._first if ours else (*_FOREIGN_HEADERS.items(),)
+        first = self._first if ours else _FOREIGN_HEADERS
         if not headers and not own:
             return first
         known = own.items() if ours and own else ()
@@ -571,9 +571,9 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return session
 
 
-_FOREIGN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "aiotokengate"}
+_FOREIGN_HEADERS = (("Accept-Encoding", "identity"), ("User-Agent", "aiotokengate"))
 _NO_CREDENTIALS = 407
-_MOVED = frozenset((301, 302, 303, 307, 308))
+_ELSEWHERE = range(300, 400)
 MOST_REDIRECTS = 10
 
 

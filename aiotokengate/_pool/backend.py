@@ -128,7 +128,6 @@ class LocalBackend:
         """Stop the timers."""
         for lane in self._lanes:
             lane.stop()
-        self._lanes.clear()
 
 
 class LocalLane:
@@ -259,7 +258,7 @@ class LocalLane:
         """Let in whoever may go, and look again when the next gate opens."""
         now = self._clock.now()
         going, at = self._lane.admit(now)
-        if at < self._due or (self._timer is None and at < inf):
+        if at < self._due:
             self.stop()
             self._timer, self._due = self._clock.call_later(at - now, self._ring), at
         for ticket in going:

@@ -98,14 +98,13 @@ class Hold:
         stream: whether it is read; a slot may be given back by whoever has it.
     """
 
-    __slots__ = ("_here", "_holds", "_lane", "_opener", "_reader", "_readers", "stream")
+    __slots__ = ("_here", "_holds", "_lane", "_opener", "_readers", "stream")
 
     def __init__(self, holds: Holds, lane: BackendLane, *, stream: bool) -> None:
         self.stream: bool = stream
         self._holds = holds
         self._lane = lane
         self._opener = _reference()
-        self._reader: ref[Task] | None = None
         self._readers: list[ref[Task]] = []
         self._here = _here()
         self._here.holds += 1
@@ -114,11 +113,9 @@ class Hold:
     def touch(self) -> None:
         """Note that the running task reads, or uses it."""
         reader = _reference()
-        if reader is not self._reader and reader is not None:
-            self._reader = reader
-            if reader not in self._readers:
-                self._readers = [one for one in self._readers if _is_alive(one)]
-                self._readers.append(reader)
+        if reader is not None and reader not in self._readers:
+            self._readers = [one for one in self._readers if _is_alive(one)]
+            self._readers.append(reader)
 
     def release(self) -> None:
         """Note that the place is free; harmless when that was done."""

@@ -190,10 +190,7 @@ class Connection:
         channel = client.pubsub()
         try:
             await channel.subscribe(f"{self._backend.prefix}:{self.name}")
-            while True:
-                message = await channel.get_message(timeout=None)
-                if message is None:
-                    continue
+            async for message in channel.listen():
                 if text(message["type"]) == "subscribe":
                     # What was told before that was not heard.
                     self._note_subscribed(None)
@@ -286,6 +283,7 @@ class Connection:
             await self._farewell(self._stop())
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self._client.aclose()  # where it was closed while its loop stood still
 
     def _stop(self) -> list[Member]:
         self._closed = True
@@ -295,7 +293,7 @@ class Connection:
         members = [member for member in self.members.values() if member not in self._away]
         for member in self.members.values():
             member.stop()
-        for task in self._tasks - {asyncio.current_task()}:
+        for task in self._tasks - {asyncio.current_task(self.loop)}:
             task.cancel()
         return members
 

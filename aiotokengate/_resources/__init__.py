@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from aiotokengate._resources.models import list_models
     from aiotokengate._resources.music import Music
     from aiotokengate._resources.raw import make_raw_call
-    from aiotokengate._resources.tools import ToolCalls, checked_bounds, checked_tools
+    from aiotokengate._resources.tools import Bounds, ToolCalls, checked_tools
     from aiotokengate._resources.videos import Videos
 
 __all__ = [
     "Audio",
+    "Bounds",
     "Conversation",
     "ImagesMaker",
     "Music",
@@ -33,7 +34,6 @@ __all__ = [
     "Split",
     "ToolCalls",
     "Videos",
-    "checked_bounds",
     "checked_tools",
     "embed",
     "list_models",
@@ -42,23 +42,19 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "Audio": "aiotokengate._resources.audio",
-    "Conversation": "aiotokengate._resources.conversation",
-    "ImagesMaker": "aiotokengate._resources.images",
-    "Music": "aiotokengate._resources.music",
-    "Outcomes": "aiotokengate._calls.many",
-    "Pollers": "aiotokengate._resources.jobs",
-    "Split": "aiotokengate._resources.embeddings",
-    "ToolCalls": "aiotokengate._resources.tools",
-    "Videos": "aiotokengate._resources.videos",
-    "checked_bounds": "aiotokengate._resources.tools",
-    "checked_tools": "aiotokengate._resources.tools",
-    "embed": "aiotokengate._resources.embeddings",
-    "list_models": "aiotokengate._resources.models",
-    "make_raw_call": "aiotokengate._resources.raw",
-    "unfit": "aiotokengate._calls.many",
+    ".._calls.many": ("Outcomes", "unfit"),
+    ".audio": ("Audio",),
+    ".conversation": ("Conversation",),
+    ".embeddings": ("Split", "embed"),
+    ".images": ("ImagesMaker",),
+    ".jobs": ("Pollers",),
+    ".models": ("list_models",),
+    ".music": ("Music",),
+    ".raw": ("make_raw_call",),
+    ".tools": ("Bounds", "ToolCalls", "checked_tools"),
+    ".videos": ("Videos",),
 }
-"""Where each name is."""
+"""The names in each module."""
 
 if not TYPE_CHECKING:
     __getattr__ = late_names(__name__, _MODULES)

@@ -8,15 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack
 
+import attrs
 import orjson
 
 from aiotokengate._base.copying import Shared
-from aiotokengate._base.sealing import bare, sealed, sealed_class
+from aiotokengate._base.sealing import sealed, sealed_class
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.awaited import AwaitedCall, FetchedCall
 from aiotokengate._resources.options import OF_A_SESSION, CallOptions, parted_options
-from aiotokengate._resources.single_use import AwaitedCall, FetchedCall
 from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import Download, make_room, write_whole
 from aiotokengate._wire.jsontext import dumps, loads
@@ -150,27 +151,20 @@ def _is_stream(download: Download) -> bool:
     return download.content_type == "text/event-stream"
 
 
+@attrs.define(eq=False, repr=False)
 class _Pieces(AsyncIterator[bytes]):
     """The sound as it comes, opened by the first step."""
 
-    __slots__ = ("_fetch", "_pieces")
+    _fetch: Callable[[], Awaitable[Download]]
+    _pieces: AsyncIterator[bytes] | None = None
 
-    def __init__(self, fetch: Callable[[], Awaitable[Download]]) -> None:
-        self._fetch = fetch
-        self._pieces: AsyncIterator[bytes] | None = None
-
+    @sealed
     async def __anext__(self) -> bytes:
-        try:
-            if self._pieces is None:
-                download = await self._fetch()
-                await download.expect(_SOUND)
-                self._pieces = _Sounds(download) if _is_stream(download) else aiter(download)
-            return await anext(self._pieces)
-        except TokenGateError as error:
-            bare(error)
-            raise
-        finally:
-            del self
+        if self._pieces is None:
+            download = await self._fetch()
+            await download.expect(_SOUND)
+            self._pieces = _Sounds(download) if _is_stream(download) else aiter(download)
+        return await anext(self._pieces)
 
 
 class _Sounds(AsyncIterator[bytes]):
@@ -183,23 +177,20 @@ class _Sounds(AsyncIterator[bytes]):
         self._events = download.events()
         self._is_whole = False
 
+    @sealed
     async def __anext__(self) -> bytes:
         try:
             while (event := await anext(self._events, None)) is not None:
-                sound = self._sound(event.data)
-                if sound:
+                if sound := self._sound(event.data):
                     return sound
-            if self._is_whole:
-                raise StopAsyncIteration
-            message = "the stream ended before the sound was whole"
-            raise TransportError(message, request_id=self._download.request_id)
-        except TokenGateError as error:
+        except TokenGateError:
             self._download.close()
-            bare(error)
-            event = None
             raise
-        finally:
-            del self
+        if self._is_whole:
+            raise StopAsyncIteration
+        self._download.close()
+        message = "the stream ended before the sound was whole"
+        raise TransportError(message, request_id=self._download.request_id)
 
     def _sound(self, data: bytes) -> bytes:
         """Read an event: ``speech.audio.delta`` holds sound in base64, ``.done`` ends it."""
@@ -235,12 +226,7 @@ class Audio(Shared):
         self._defaults = defaults
 
     def speak(
-        self,
-        model: str,
-        text: str,
-        *,
-        voice: str | None = None,
-        **params: Unpack[SpeechParams],
+        self, model: str, text: str, *, voice: str | None = None, **params: Unpack[SpeechParams]
     ) -> SpeechCall:
         """Describe speech to be made.
 

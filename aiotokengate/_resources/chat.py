@@ -10,12 +10,7 @@ import attrs
 
 from aiotokengate._calls.request import CallPolicy, ChatRequest, HttpRequest, ReplyReading
 from aiotokengate._policy.estimate import CallSize
-from aiotokengate._resources.options import (
-    CallOptions,
-    Options,
-    check_names,
-    keyed,
-)
+from aiotokengate._resources.options import CallOptions, Options, check_names, keyed
 from aiotokengate._stream.call import ChatCall
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.protocols import checked_protocol, find_protocol
@@ -56,7 +51,15 @@ Tools: TypeAlias = "Sequence[Mapping[str, Any] | Callable[..., Any] | Tool]"
 _PARAMS = frozenset(ChatParams.__annotations__)
 
 
-class ChatOptions(TypedDict):
+class CheckOptions(TypedDict):
+    """The options of a check; None takes the model's own way."""
+
+    reasoning: Reasoning
+    protocol: ProtocolName | None
+    tools: Tools | None
+
+
+class ChatOptions(CheckOptions):
     """The options of one call; None takes the session's.
 
     A dict, because making one costs a tenth of what an object with as many keywords does.
@@ -65,9 +68,6 @@ class ChatOptions(TypedDict):
     stream: bool
     retain: bool
     strict: bool | None
-    reasoning: Reasoning
-    protocol: ProtocolName | None
-    tools: Tools | None
     response_type: Any
     retry: Retry | None
     timeout: Timeout | None
@@ -100,14 +100,6 @@ class TurnOptions(RunOptions[Parsed], total=False):
 
 RUN_OPTIONS = frozenset(RunOptions.__annotations__)
 TURN_OPTIONS = frozenset(TurnOptions.__annotations__)
-
-
-class CheckOptions(TypedDict):
-    """The options of a check; None takes the model's own way."""
-
-    reasoning: Reasoning
-    protocol: ProtocolName | None
-    tools: Tools | None
 
 
 def make_call(
@@ -203,11 +195,7 @@ def check_call(
     listed = message_list(messages)
     question = Question(model, listed, params, reasoning=reasoning, row=row)
     fit = fitted(question, protocol)
-    return (
-        *check_history(listed, row, protocol, reasoning),
-        *fit.notes,
-        *unheeded(fit, protocol),
-    )
+    return (*check_history(listed, row, protocol, reasoning), *fit.notes, *unheeded(fit, protocol))
 
 
 def _sent(encoded: Encoded, options: ChatOptions, defaults: Defaults) -> HttpRequest:

@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack
 
 import attrs
 import orjson
+from attrs.validators import optional
 
 from aiotokengate._base.copying import Unique
 from aiotokengate._base.sealing import sealed, sealed_class
+from aiotokengate._base.settings import FROM_ONE, checked
 from aiotokengate._policy.retry import Retry
 from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._resources.chat import TURN_OPTIONS, TurnOptions, check_turn
@@ -44,6 +46,8 @@ __all__ = ["Conversation"]
 
 Ask: TypeAlias = Callable[..., ChatCall]
 Content: TypeAlias = "str | Sequence[Mapping[str, Any]]"
+
+_BUDGET: Final = optional(FROM_ONE)
 
 VERSION = 1
 """Of what is stored.  Texts of before options were stored are read as well."""
@@ -102,7 +106,7 @@ class Conversation(Unique):
         self.model = model
         self.system = system
         self.messages: list[Mapping[str, Any]] = []
-        self.max_tokens_kept: int | None = _checked_budget(max_tokens_kept)
+        self.max_tokens_kept: int | None = checked(max_tokens_kept, _BUDGET, "max_tokens_kept")
         self.keep_partial = keep_partial
         self._ask = ask
         self._options = dict(options or {})
@@ -145,9 +149,7 @@ class Conversation(Unique):
         return self._call([{"role": "user", "content": content}], options)
 
     def answer_tools(
-        self,
-        results: Mapping[str, str],
-        **options: Unpack[TurnOptions[Parsed]],
+        self, results: Mapping[str, str], **options: Unpack[TurnOptions[Parsed]]
     ) -> ChatCall[Parsed]:
         """Return the results of the tool calls of the last turn, by their ids.
 
@@ -175,8 +177,7 @@ class Conversation(Unique):
         Raises:
             CallerError: ``tokens`` is no such number.
         """
-        if _checked_budget(tokens, "tokens") is not None:
-            self._forget(tokens, keep=1)
+        self._forget(checked(tokens, FROM_ONE, "tokens"), keep=1)
 
     def to_json(self) -> str:
         """Return all of it as text, to be stored; there is no key in it.
@@ -200,11 +201,7 @@ class Conversation(Unique):
 
     @classmethod
     def from_json(
-        cls,
-        ask: Ask,
-        stored: str,
-        options: Mapping[str, Any] | None = None,
-        **given: Json,
+        cls, ask: Ask, stored: str, options: Mapping[str, Any] | None = None, **given: Json
     ) -> Self:
         """Go on with what :meth:`to_json` gave.
 
@@ -328,7 +325,8 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, Timeout | Retry):
-            stored[name] = {key: _finite(part) for key, part in attrs.asdict(value).items()}
+            fields = attrs.asdict(value).items()
+            stored[name] = {key: "inf" if part == inf else part for key, part in fields}
         elif name in _SECRETS and isinstance(value, Mapping):
             part = {key: it for key, it in value.items() if not _is_secret(name, key, it)}
             with suppress(CallerError):
@@ -342,10 +340,6 @@ def _stored_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _is_secret(option: str, name: str, value: object) -> bool:
     is_secret = isinstance(value, str) and _SECRET_VALUE.match(value)
     return bool(is_secret or _SECRETS[option].search(name))
-
-
-def _finite(value: object) -> object:
-    return str(value) if value == inf else value
 
 
 def _endless(fields: object) -> dict[str, Any]:
@@ -386,12 +380,3 @@ def _shown(value: object) -> str:
     """Name what was given, never what it says."""
     empty = isinstance(value, str | list | tuple) and not value
     return f"an empty {type(value).__name__}" if empty else type(value).__name__
-
-
-def _checked_budget(tokens: object, name: str = "max_tokens_kept") -> int | None:
-    if tokens is None:
-        return None
-    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
-        message = f"expected {name} as a whole number from 1 up, got {tokens!r}"
-        raise CallerError(message)
-    return tokens

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import attrs
+from attrs.validators import ge, instance_of
 
+from aiotokengate._base.settings import WHOLE, checked, expected, kind
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._policy.estimate import CallSize, estimate_tokens
 from aiotokengate._resources.options import CallOptions, parted_options
@@ -86,10 +88,7 @@ class Embeddings(Sequence["array[float]"]):
         return np.array([np.frombuffer(vector, dtype=np.float32) for vector in self.vectors])
 
 
-def _from_one(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int) or value < 1:
-        message = f"expected Split({field.name}=...) of 1 or more, got {value!r}"
-        raise CallerError(message)
+_from_one = expected("Split({name}=...) of 1 or more, got {got}", WHOLE, ge(1))
 
 
 @attrs.frozen
@@ -99,6 +98,9 @@ class Split:
     inputs: int = attrs.field(default=2_048, validator=_from_one)
     tokens: int = attrs.field(default=200_000, validator=_from_one)
     at_once: int = attrs.field(default=16, validator=_from_one)
+
+
+_SPLIT = expected("split=Split(inputs=...), got {got}", instance_of(Split), shown=kind)
 
 
 async def embed(
@@ -118,9 +120,7 @@ async def embed(
     options, fields, extra = parted_options(params, _PARAMS, "inputs", "split")
     fields = {**fields, **extra}
     listed = _listed(inputs)
-    if not isinstance(split, Split):
-        message = f"expected split=Split(inputs=...), got {type(split).__name__}"
-        raise CallerError(message)
+    checked(split, _SPLIT)
     room = asyncio.Semaphore(split.at_once)
 
     async def part(start: int, stop: int) -> tuple[list[array[float]], str, Usage]:
@@ -220,10 +220,9 @@ def _spans(inputs: Sequence[EmbeddingInput], split: Split) -> Iterator[tuple[int
 
 
 def _sum(usages: Iterable[Usage]) -> Usage:
-    prompt = total = 0
-    estimated = False
-    for usage in usages:
-        prompt += usage.prompt_tokens
-        total += usage.total_tokens
-        estimated = estimated or usage.estimated
-    return Usage(prompt_tokens=prompt, total_tokens=total, estimated=estimated)
+    listed = tuple(usages)
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in listed),
+        total_tokens=sum(usage.total_tokens for usage in listed),
+        estimated=any(usage.estimated for usage in listed),
+    )

@@ -14,18 +14,14 @@ import attrs
 import orjson
 
 from aiotokengate._base.copying import Shared
-from aiotokengate._base.sealing import bare, sealed, sealed_class
+from aiotokengate._base.sealing import sealed, sealed_class
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form, Source, file_part, form_of
 from aiotokengate._policy.estimate import CallSize
+from aiotokengate._resources.awaited import AwaitedCall
 from aiotokengate._resources.files import write_file
-from aiotokengate._resources.options import (
-    OF_A_SESSION,
-    CallOptions,
-    Options,
-    parted_options,
-)
-from aiotokengate._resources.single_use import AwaitedCall
+from aiotokengate._resources.options import OF_A_SESSION, CallOptions, Options, parted_options
+from aiotokengate._resources.tasks import check_text
 from aiotokengate._stream.download import make_room
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate._wire.media import ImageData, image_event, images_of, usage_in
@@ -224,16 +220,15 @@ class ImageCall(AwaitedCall[Images]):
         return _Sketches(self._maker, self._streamed)
 
 
+@attrs.define(eq=False, repr=False)
 class _Sketches(AsyncIterator[Sketch]):
     """The images as they come; the request is sent at the first step."""
 
-    __slots__ = ("_answer", "_maker", "_request")
+    _maker: ImagesMaker
+    _request: Request
+    _answer: _Answer | None = None
 
-    def __init__(self, maker: ImagesMaker, request: Request) -> None:
-        self._maker = maker
-        self._request = request
-        self._answer: _Answer | None = None
-
+    @sealed
     async def __anext__(self) -> Sketch:
         try:
             if self._answer is None:
@@ -241,26 +236,21 @@ class _Sketches(AsyncIterator[Sketch]):
                 self._answer = _Answer(self._maker.image, download)
                 await self._answer.begin()
             return await self._answer.next()
-        except TokenGateError as error:
+        except TokenGateError:
             if self._answer is not None:
                 self._answer.download.close()
-            bare(error)
             raise
-        finally:
-            del self
 
 
+@attrs.define(eq=False, repr=False)
 class _Answer:
     """The answer of a gateway: a stream of events with images, or all of them at once."""
 
-    __slots__ = ("_events", "_found", "_image", "_is_whole", "download")
-
-    def __init__(self, image: Callable[[ImageData], Image], download: Download) -> None:
-        self.download = download
-        self._image = image
-        self._events: AsyncIterator[ServerSentEvent] | None = None
-        self._found: deque[Sketch] = deque()
-        self._is_whole = False
+    _image: Callable[[ImageData], Image]
+    download: Download
+    _events: AsyncIterator[ServerSentEvent] | None = None
+    _found: deque[Sketch] = attrs.field(factory=deque)
+    _is_whole: bool = False
 
     async def begin(self) -> None:
         """Look at what it is; a gateway, or a model, may not stream."""
@@ -358,12 +348,7 @@ class ImagesMaker(Shared):
         self._defaults = defaults
 
     def generate(
-        self,
-        model: str,
-        prompt: str,
-        *,
-        face: Face = "openai",
-        **params: Unpack[ImageParams],
+        self, model: str, prompt: str, *, face: Face = "openai", **params: Unpack[ImageParams]
     ) -> ImageCall:
         """Describe images to be made.
 
@@ -378,7 +363,8 @@ class ImagesMaker(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        _check(model, prompt)
+        check_text("model", model)
+        check_text("prompt", prompt)
         options, fields, extra = parted_options(params, _PARAMS, "face", "prompt")
         row = _FACES.get(face)
         if row is None:
@@ -411,7 +397,8 @@ class ImagesMaker(Shared):
         Raises:
             CallerError: an argument is wrong.
         """
-        _check(model, prompt)
+        check_text("model", model)
+        check_text("prompt", prompt)
         if "face" in params:
             message = "expected no face= here, only generate() has it"
             raise CallerError(message)
@@ -465,13 +452,6 @@ class ImagesMaker(Shared):
         size = CallSize(texts=lambda: (prompt,))
         http = HttpRequest("POST", path, body, form)
         return options.request(self._defaults, http, model, size=size)
-
-
-def _check(model: object, prompt: object) -> None:
-    for name, text in (("model", model), ("prompt", prompt)):
-        if not isinstance(text, str) or not text:
-            message = f"expected {name} as a text, got {text!r}"[:100]
-            raise CallerError(message)
 
 
 def _named(source: object) -> str | None:

@@ -14,21 +14,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import wraps
 from heapq import heappop, heappush
 from inspect import CORO_CLOSED, getcoroutinestate
 from itertools import count
 from math import ceil, inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -52,7 +45,7 @@ from aiotokengate.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Generator
 
     from aiotokengate._stream.download import Download
     from aiotokengate.clock import Clock, Timer
@@ -80,6 +73,7 @@ GRID = 2.0
 """Seconds: jobs that can share a request are due at whole multiples, so that they meet."""
 
 _Error = TypeVar("_Error", bound=TokenGateError)
+_Method = TypeVar("_Method", bound="Callable[..., Coroutine[Any, Any, Any]]")
 
 Submit: TypeAlias = "Callable[[float | None], Awaitable[tuple[JobSystem, JobReport]]]"
 """Sends a job, within so many seconds or without limit; returns its system and first report."""
@@ -112,6 +106,20 @@ class JobSystem(Protocol):
 
     async def fetch(self, file: JobFile) -> Download:
         """Start to fetch a file."""
+
+
+def _uses(method: _Method) -> _Method:
+    """Have a job be used once a method is called.
+
+    And not from its first step on, which may be cancelled before it is made.
+    """
+
+    @wraps(method)
+    def call(job: Job, *args: object, **kwargs: object) -> Coroutine[Any, Any, Any]:
+        job.hand_over()
+        return method(job, *args, **kwargs)
+
+    return cast("_Method", call)
 
 
 class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
@@ -157,9 +165,8 @@ class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
             secrets: returns the texts to be blanked in an error, or a status, that echoes them.
         """
         super().__init__()
-        tracked = _Tracked(system, pollers, deadline, secrets)
-        tracked.task, tracked.submit = task, submit
-        self._tracked = tracked
+        seconds = inf if deadline is None else deadline
+        self._tracked = _Tracked(system, pollers, secrets, task, submit, seconds)
         self._unused = submit is not None
         self._runs: dict[asyncio.Task[Any] | None, Coroutine[Any, Any, JobResult]] = {}
 
@@ -240,9 +247,8 @@ class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
         self._unused = False
         return _Statuses(self._tracked)
 
-    # Used from here on, and not from a first step on that may be cancelled before it is made.
-
-    def result(self) -> Coroutine[Any, Any, JobResult]:
+    @_uses
+    async def result(self) -> JobResult:
         """Submit the job if that was not done, and return its result once it is there.
 
         Raises:
@@ -250,10 +256,6 @@ class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
             TimedOut: the deadline passed; the job goes on at the gateway.
             TokenGateError: it could not be submitted, or polled.
         """
-        self._unused = False
-        return self._result()
-
-    async def _result(self) -> JobResult:
         tracked = self._tracked
         await tracked.submitted()
         while not tracked.ended:
@@ -261,30 +263,24 @@ class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
         tracked.raise_failure()
         return self.so_far
 
-    def submit(self) -> Coroutine[Any, Any, Self]:
+    @_uses
+    async def submit(self) -> Self:
         """Submit the job, if that was not done; then it has an ``id`` to come back with.
 
         Raises:
             TokenGateError: the gateway did not take it.
         """
-        self._unused = False
-        return self._submit()
-
-    async def _submit(self) -> Self:
         await self._tracked.submitted()
         return self
 
-    def cancel(self) -> Coroutine[Any, Any, None]:
+    @_uses
+    async def cancel(self) -> None:
         """Cancel the job at the gateway; harmless when it has ended.
 
         Raises:
             CallerError: it has no id yet, or its system has no way to.
             TokenGateError: the gateway refused.
         """
-        self._unused = False
-        return self._cancel()
-
-    async def _cancel(self) -> None:
         if self.ended:
             return
         _ = self.id
@@ -292,9 +288,10 @@ class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
         self._tracked.heard(JobReport(self.task, _CANCELLED))
 
     @sealed
-    def save(
+    @_uses
+    async def save(
         self, path: str | os.PathLike[str], *, kind: FileKind | None = None
-    ) -> Coroutine[Any, Any, tuple[Path, ...]]:
+    ) -> tuple[Path, ...]:
         """Wait for the result, and write its files; each appears when it is whole, never before.
 
         A download that is cut goes on where it was.
@@ -309,10 +306,6 @@ class Job(WarnsUnused, Shared, CoroutineObject[JobResult]):
             TokenGateError: as :meth:`result`, or a file could not be fetched.
             OSError: a file can't be written.
         """
-        self._unused = False
-        return self._save(path, kind)
-
-    async def _save(self, path: str | os.PathLike[str], kind: FileKind | None) -> tuple[Path, ...]:
         result = await self.result()
         files = [file for file in result.files if kind in (None, file.kind)]
         if not files:
@@ -342,6 +335,7 @@ def _current_task() -> asyncio.Task[Any] | None:
         return None
 
 
+@attrs.define(eq=False, repr=False)
 class _Tracked:
     """The state of a job: who waits for it, and when it is polled next.
 
@@ -354,49 +348,22 @@ class _Tracked:
         alone: whether its id may spoil a request that it shares.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_began",
-        "_deadline",
-        "_failed",
-        "_failures",
-        "_parked",
-        "_plan",
-        "_pollers",
-        "_secrets",
-        "_submitting",
-        "alone",
-        "changes",
-        "due",
-        "report",
-        "submit",
-        "system",
-        "task",
-    )
-
-    def __init__(
-        self,
-        system: JobSystem,
-        pollers: Pollers,
-        deadline: float | None,
-        secrets: Callable[[], Iterable[str]],
-    ) -> None:
-        self.system: JobSystem = system
-        self.task: str = ""
-        self.submit: Submit | None = None
-        self.report: JobReport | None = None
-        self.changes: int = 0
-        self.due: float = 0.0
-        self.alone: bool = False
-        self._pollers = pollers
-        self._deadline = inf if deadline is None else deadline
-        self._secrets = secrets
-        self._plan = PollPlan()
-        self._failures = 0
-        self._failed: TokenGateError | None = None
-        self._began: float | None = None
-        self._parked: set[asyncio.Future[None]] = set()
-        self._submitting = asyncio.Lock()
+    system: JobSystem
+    _pollers: Pollers
+    _secrets: Callable[[], Iterable[str]]
+    task: str = ""
+    submit: Submit | None = None
+    _deadline: float = inf
+    report: JobReport | None = None
+    changes: int = 0
+    due: float = 0.0
+    alone: bool = False
+    _plan: PollPlan = attrs.field(factory=PollPlan)
+    _failures: int = 0
+    _failed: TokenGateError | None = None
+    _began: float | None = None
+    _parked: set[asyncio.Future[None]] = attrs.field(factory=set)
+    _submitting: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
     @property
     def name(self) -> str:
@@ -742,13 +709,9 @@ def _fail(job: _Tracked, error: BaseException | None) -> None:
     if isinstance(error, TokenGateError):
         job.missed(error)
     else:
-        job.break_off(_unforeseen(error))
-
-
-def _unforeseen(error: BaseException) -> TokenGateError:
-    wrapped = WireError(f"the job could not be asked after: {type(error).__name__}")
-    wrapped.__cause__ = error
-    return wrapped
+        wrapped = WireError(f"the job could not be asked after: {type(error).__name__}")
+        wrapped.__cause__ = error
+        job.break_off(wrapped)
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ The names of the actions in Chinese are those of TokenGate's page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, urlencode
@@ -18,12 +17,7 @@ from aiotokengate._base.sealing import sealed_class
 from aiotokengate._base.settings import EXTRA_BODY, checked
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._resources.jobs import Job
-from aiotokengate._resources.options import (
-    OF_A_SESSION,
-    Options,
-    check_names,
-    refuse,
-)
+from aiotokengate._resources.options import OF_A_SESSION, Options, SendOptions, check_names, refuse
 from aiotokengate._resources.tasks import (
     check_numbers,
     check_text,
@@ -47,9 +41,6 @@ from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Request, Requester
-    from aiotokengate._policy.queue import Priority
-    from aiotokengate._policy.retry import Retry
-    from aiotokengate._policy.timeouts import Timeout
     from aiotokengate._resources.jobs import Pollers
     from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
@@ -112,20 +103,8 @@ class SongParams(TypedDict, total=False):
     extra_body: Mapping[str, Any]
 
 
-class MusicOptions(TypedDict, total=False):
-    """The options of :meth:`Music.using`; see :meth:`aiotokengate.TokenGate.chat`."""
-
-    timeout: Timeout | None
-    retry: Retry | None
-    deadline: float | None
-    priority: Priority
-    fair_key: str | None
-    extra_headers: Mapping[str, str] | None
-    idempotency_key: str | bool | None
-
-
 _PARAMS = frozenset(SongParams.__annotations__)
-_OPTIONS = frozenset(MusicOptions.__annotations__)
+_OPTIONS = frozenset(SendOptions.__annotations__)
 
 
 @attrs.frozen
@@ -279,7 +258,7 @@ class Music(Shared):
         self._pollers = pollers
         self._options = options or Options()
 
-    def using(self, dialect: str | None = None, **options: Unpack[MusicOptions]) -> Music:
+    def using(self, dialect: str | None = None, **options: Unpack[SendOptions]) -> Music:
         """Return the same with other settings.
 
         Args:
@@ -515,13 +494,11 @@ class Music(Shared):
         async def send(left: float | None) -> tuple[MusicSystem, JobReport]:
             return await system.send(request.within(left))
 
+        def secrets() -> tuple[str, ...]:
+            return (*system.requester.keys(), *request.texts())
+
         deadline = options.deadline
-        secrets = partial(_secrets, system.requester, request)
         return Job(system, self._pollers, submit=send, deadline=deadline, secrets=secrets)
-
-
-def _secrets(requester: Requester, request: Request) -> tuple[str, ...]:
-    return (*requester.keys(), *request.texts())
 
 
 def _refuse(unknown: Mapping[str, Any], method: Callable[..., object]) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "CallOptions",
     "Defaults",
     "Options",
+    "SendOptions",
     "check_names",
     "check_several",
     "fit_headers",
@@ -41,17 +42,10 @@ __all__ = [
 ]
 
 PATH_NAMES = (
-    "audio_speech",
-    "audio_transcriptions",
-    "images_dashscope",
-    "images_edits",
-    "images_generations",
-    "suno_api",
-    "suno_generator",
-    "suno_info",
-    "suno_unwrap",
-    "video_generations",
-    "videos",
+    *("audio_speech", "audio_transcriptions"),
+    *("images_dashscope", "images_edits", "images_generations"),
+    *("suno_api", "suno_generator", "suno_info", "suno_unwrap"),
+    *("video_generations", "videos"),
 )
 """What the session's ``paths`` can set; each resource says where it stands by default."""
 
@@ -192,8 +186,8 @@ class Options:
 _OPTIONS = frozenset(attrs.fields_dict(Options))
 
 
-class CallOptions(TypedDict, total=False):
-    """The options of every call, for type checkers; see :meth:`aiotokengate.TokenGate.chat`."""
+class SendOptions(TypedDict, total=False):
+    """How every call is sent, for type checkers; see :meth:`aiotokengate.TokenGate.chat`."""
 
     timeout: Timeout | None
     retry: Retry | None
@@ -201,8 +195,13 @@ class CallOptions(TypedDict, total=False):
     priority: Priority
     fair_key: str | None
     extra_headers: Mapping[str, str] | None
-    extra_body: Mapping[str, Any] | None
     idempotency_key: str | bool | None
+
+
+class CallOptions(SendOptions, total=False):
+    """The options of every call, for type checkers; see :meth:`aiotokengate.TokenGate.chat`."""
+
+    extra_body: Mapping[str, Any] | None
 
 
 def parted_options(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiotokengate._calls.request import HttpRequest
 from aiotokengate._http.uploads import Form
-from aiotokengate._resources.single_use import FetchedCall
+from aiotokengate._resources.awaited import FetchedCall
 from aiotokengate._wire.jsontext import dumps
 from aiotokengate.errors import CallerError
 from aiotokengate.types import Json

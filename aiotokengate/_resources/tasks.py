@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
@@ -67,7 +67,7 @@ async def reports(
             message = f"expected JSON or a file, got {len(body)} bytes that are neither"
             raise download.unfit(message) from None
         found = read(parsed)
-        if not _tells_of_a_failure(found):
+        if not any(report.id and report.status.state == "failed" for report in found):
             download.raise_error_in(parsed, body)
         return found, download.endpoint
 
@@ -84,10 +84,6 @@ async def one_report(requester: Requester, request: Request, read: Read) -> tupl
         message = "expected a job or its result, the answer is neither"
         raise WireError(message)
     return found[0], endpoint
-
-
-def _tells_of_a_failure(found: Sequence[JobReport]) -> bool:
-    return any(report.id and report.status.state == "failed" for report in found)
 
 
 def _file_itself(mime: str, data: bytes) -> JobReport:

@@ -16,7 +16,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias
 
 import attrs
+from attrs.validators import optional
 
+from aiotokengate._base.settings import ABOVE_ZERO, FROM_ONE, expected
 from aiotokengate._base.single_use import SingleUse
 from aiotokengate._resources.structured import Tool, result_text, tool_of
 from aiotokengate.errors import CallerError, ResponseInvalid
@@ -25,7 +27,7 @@ from aiotokengate.types import Delta, Json, Parsed_co, Reply, ToolCall
 if TYPE_CHECKING:
     from aiotokengate._stream.call import ChatCall, ChatStream
 
-__all__ = ["ToolCalls", "ToolOutcome", "ToolRun", "checked_bounds", "checked_tools"]
+__all__ = ["Bounds", "ToolCalls", "ToolOutcome", "ToolRun", "checked_tools"]
 
 Ask: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], "ChatCall"]
 
@@ -77,13 +79,16 @@ class ToolRun(Generic[Parsed_co]):
         return tuple(note for reply in self.replies for note in reply.notes)
 
 
+_SECONDS = expected("tool_timeout in seconds above 0, got {got}", optional(ABOVE_ZERO))
+
+
 @attrs.frozen
 class Bounds:
     """How far a run may go: turns with calls, functions at a time, seconds for each."""
 
-    rounds: int
-    at_once: int
-    seconds: float | None
+    rounds: int = attrs.field(validator=FROM_ONE)
+    at_once: int = attrs.field(validator=FROM_ONE)
+    seconds: float | None = attrs.field(validator=_SECONDS)
 
 
 class ToolCalls(
@@ -112,7 +117,7 @@ class ToolCalls(
         bounds: Bounds,
     ) -> None:
         """Keep what to ask; nothing is sent."""
-        self._run: _Run[Parsed_co] = _Run(ask, messages, tools, bounds)
+        self._run: _Run[Parsed_co] = _Run(ask, list(messages), tools, bounds)
         super().__init__(self._run, "run_tools()")
 
     def _label(self) -> str:
@@ -149,26 +154,20 @@ class _Turn:
     deltas: AsyncIterator[Delta]
 
 
+@attrs.define(eq=False, repr=False)
 class _Run(Generic[Parsed_co]):
     """The turns of a run, one after the other."""
 
-    def __init__(
-        self,
-        ask: Ask,
-        messages: Sequence[Mapping[str, Json]],
-        tools: Mapping[str, Tool],
-        bounds: Bounds,
-    ) -> None:
-        self.result: ToolRun[Parsed_co] | None = None
-        self._ask = ask
-        self._messages = list(messages)
-        self._tools = tools
-        self._bounds = bounds
-        self._replies: list[Reply] = []
-        self._pauses = 0
-        self._outcomes: list[ToolOutcome] = []
-        self._waiting: deque[ToolOutcome] = deque()
-        self._turn: _Turn | None = None
+    _ask: Ask
+    _messages: list[Mapping[str, Json]]
+    _tools: Mapping[str, Tool]
+    _bounds: Bounds
+    result: ToolRun[Parsed_co] | None = None
+    _replies: list[Reply] = attrs.field(factory=list)
+    _pauses: int = 0
+    _outcomes: list[ToolOutcome] = attrs.field(factory=list)
+    _waiting: deque[ToolOutcome] = attrs.field(factory=deque)
+    _turn: _Turn | None = None
 
     async def finished(self) -> ToolRun[Parsed_co]:
         """Run to the end."""
@@ -214,17 +213,13 @@ class _Run(Generic[Parsed_co]):
             self._pauses += 1
             return
         if not calls or len(self._replies) - self._pauses > self._bounds.rounds:
-            self._finish(reply)
+            rest = tuple(self._replies), tuple(self._outcomes), tuple(self._messages)
+            self.result = ToolRun(reply, *rest)
             return
         outcomes = await self._run_all(calls)
         self._outcomes += outcomes
         self._waiting.extend(outcomes)
         self._messages += [outcome.message() for outcome in outcomes]
-
-    def _finish(self, reply: Reply) -> None:
-        self.result = ToolRun(
-            reply, tuple(self._replies), tuple(self._outcomes), tuple(self._messages)
-        )
 
     async def _run_all(self, calls: Sequence[ToolCall]) -> list[ToolOutcome]:
         room = asyncio.Semaphore(self._bounds.at_once)
@@ -281,20 +276,3 @@ def checked_tools(tools: object) -> dict[str, Tool]:
             raise CallerError(message)
         named[tool.name] = tool
     return named
-
-
-def checked_bounds(rounds: object, at_once: object, seconds: object) -> Bounds:
-    """Return how far a run may go.
-
-    Raises:
-        CallerError: an argument is wrong.
-    """
-    for name, value in (("rounds", rounds), ("at_once", at_once)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            message = f"expected {name} as a whole number from 1 up, got {value!r}"
-            raise CallerError(message)
-    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
-    if seconds is not None and not good:
-        message = f"expected tool_timeout in seconds above 0, got {seconds!r}"
-        raise CallerError(message)
-    return Bounds(rounds, at_once, seconds)  # type: ignore[arg-type]

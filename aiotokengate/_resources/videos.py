@@ -7,7 +7,7 @@ import os
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, Unpack, cast
 from urllib.parse import quote
 
 import attrs
@@ -21,7 +21,7 @@ from aiotokengate._resources.options import (
     OF_A_SESSION,
     CallOptions,
     Options,
-    check_names,
+    parted_options,
     refuse,
 )
 from aiotokengate._resources.tasks import (
@@ -48,9 +48,6 @@ from aiotokengate.errors import CallerError
 
 if TYPE_CHECKING:
     from aiotokengate._calls.request import Request, Requester
-    from aiotokengate._policy.queue import Priority
-    from aiotokengate._policy.retry import Retry
-    from aiotokengate._policy.timeouts import Timeout
     from aiotokengate._resources.jobs import Pollers
     from aiotokengate._resources.options import Defaults
     from aiotokengate._stream.download import Download
@@ -62,8 +59,10 @@ __all__ = ["VideoDialect", "VideoParams", "Videos"]
 VideoDialect: TypeAlias = Literal["sora", "unified"]
 
 
-class VideoParams(TypedDict, total=False):
-    """What else a video may be asked with; whatever the model does not take, leave out.
+class VideoParams(CallOptions, total=False):
+    """What else a video may be asked with, and the options of every call.
+
+    Whatever the model does not take, leave out.
 
     Attributes:
         size: width and height in pixels, as in "832x480".
@@ -93,19 +92,9 @@ class VideoParams(TypedDict, total=False):
 
 
 _PARAMS = frozenset(VideoParams.__annotations__)
-_OPTIONS = (*CallOptions.__annotations__, "image", "dialect", "prompt")
-"""What else :meth:`Videos.create` takes, for who misspells it."""
 _NUMBERS = (
-    "seconds",
-    "width",
-    "height",
-    "num_frames",
-    "fps",
-    "num_inference_steps",
-    "guidance_scale",
-    "guidance_scale_2",
-    "boundary_ratio",
-    "flow_shift",
+    *("seconds", "width", "height", "num_frames", "fps", "num_inference_steps"),
+    *("guidance_scale", "guidance_scale_2", "boundary_ratio", "flow_shift"),
 )
 
 
@@ -187,21 +176,13 @@ class Videos(Shared):
         self._defaults = defaults
         self._pollers = pollers
 
-    def create(  # noqa: PLR0913 - an entry point
+    def create(
         self,
         model: str,
         prompt: str,
         *,
         image: Source | None = None,
         dialect: VideoDialect = "sora",
-        retry: Retry | None = None,
-        timeout: Timeout | None = None,
-        deadline: float | None = None,
-        priority: Priority = "interactive",
-        fair_key: str | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        idempotency_key: str | bool | None = None,
         **params: Unpack[VideoParams],
     ) -> Job:
         """Describe a video to be made; await the job, iterate it, or submit it.
@@ -222,41 +203,28 @@ class Videos(Shared):
             dialect: "sora" is ``/v1/videos`` (OpenAI's, and that of the Wan models' own server),
                 sent as a form, or as JSON where the image is an address; "unified" is new-api's
                 ``/v1/video/generations``.
-            retry: of the request that submits it.
-            timeout: of the request that submits it.
-            deadline: seconds for everything together, from the first use of the job on.
-            priority: as for chat.
-            fair_key: as for chat.
-            extra_headers: sent along with that request.
-            extra_body: fields that are sent as they are.
-            idempotency_key: by which the gateway knows that request again; one is made by
-                default, False sends none.
-            params: see :class:`VideoParams`.
+            params: the API's own, see :class:`VideoParams`; and ``timeout``, ``retry``,
+                ``priority``, ``fair_key``, ``extra_headers``, ``extra_body`` as for
+                :meth:`TokenGate.chat`, for the request that submits it; ``deadline``, seconds for
+                everything together, from the first use of the job on; and ``idempotency_key``,
+                which is made by default.
 
         Raises:
             CallerError: an argument is wrong.
         """
-        _check(model, prompt, params)
+        check_text("model", model)
+        check_text("prompt", prompt)
+        options, given, extra = parted_options(params, _PARAMS, "image", "dialect", "prompt")
+        check_numbers(given, _NUMBERS)
         system, way = self._system(dialect), _DIALECTS[dialect]
-        given = {name: value for name, value in params.items() if value is not None}
         fields = way.fields(self._defaults.catalogue.find(model), model, prompt, given)
-        options = Options(
-            timeout=patient(timeout, self._defaults),
-            retry=retry,
-            deadline=deadline,
-            priority=priority,
-            fair_key=fair_key,
-            extra_headers=extra_headers,
-            extra_body=extra_body,
-            idempotency_key=idempotency_key,
-        )
+        options = attrs.evolve(options, timeout=patient(options.timeout, self._defaults))
         http = HttpRequest("POST", system.path)
         request = submission(options, self._defaults, http, model, prompt)
         picture = _checked(image, dialect)
-        order = _Order(system, request, {**fields, **(extra_body or {})}, picture)
-        return Job(
-            system, self._pollers, submit=order.send, deadline=deadline, secrets=order.secrets
-        )
+        order = _Order(system, request, {**fields, **extra}, picture)
+        deadline, secrets = options.deadline, order.secrets
+        return Job(system, self._pollers, submit=order.send, deadline=deadline, secrets=secrets)
 
     def job(
         self,
@@ -323,18 +291,6 @@ Content: TypeAlias = tuple[bytes | None, Form | None]
 """A body, or a form."""
 
 
-def _sora_fields(
-    row: Model, model: str, prompt: str, given: Mapping[str, Json]
-) -> dict[str, Json]:
-    return video_fields(model, prompt, given, frames=row.video_form == "frames")
-
-
-def _unified_fields(
-    _: Model, model: str, prompt: str, given: Mapping[str, Json]
-) -> dict[str, Json]:
-    return unified_body(model, prompt, given)
-
-
 async def _fill_form(fields: Mapping[str, Json], image: Source | None) -> Content:
     """Send a form, with the picture as a file; or JSON, where the picture has an address."""
     if _is_address(image) and not str(image).startswith("data:"):
@@ -376,13 +332,21 @@ class _Dialect:
 
 
 _SORA = _Dialect(
-    *("sora", "videos", "/videos", _sora_fields, _fill_form),
+    "sora",
+    "videos",
+    "/videos",
+    lambda row, *asked: video_fields(*asked, frames=row.video_form == "frames"),
+    _fill_form,
     deletes=True,
     has_content=True,
     takes_streams=True,
 )
 _UNIFIED = _Dialect(
-    *("unified", "video_generations", "/video/generations", _unified_fields, _fill_json)
+    "unified",
+    "video_generations",
+    "/video/generations",
+    lambda _, *asked: unified_body(*asked),
+    _fill_json,
 )
 _DIALECTS: Mapping[str, _Dialect] = {row.name: row for row in (_SORA, _UNIFIED)}
 
@@ -430,10 +394,3 @@ async def _base64(image: Source) -> str:
         image = await asyncio.to_thread(Path(image).read_bytes)
     # Streams are refused when the video is described.
     return (await asyncio.to_thread(b64encode, cast("bytes", image))).decode()
-
-
-def _check(model: object, prompt: object, params: Mapping[str, Any]) -> None:
-    check_text("model", model)
-    check_text("prompt", prompt)
-    check_names(params, _PARAMS, *_OPTIONS)
-    check_numbers(params, _NUMBERS)

@@ -61,7 +61,7 @@ class Watch:
         self._clock = clock
         self._began = clock.now()
         self._timer: Timer | None = None
-        self._next_at = 0.0
+        self._next_at: float
         self._put_off = False
 
     def watched(self) -> Iterable[Watched]:

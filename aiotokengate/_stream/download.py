@@ -157,9 +157,9 @@ class _Flow:
         self._body = body
         self._read = body.read
         self._reading = False
-        self._since = 0.0  # when the read began that is waited for
+        self._since: float  # when the read began that is waited for
         self._waited = 0.0  # in those before it that were called off
-        self.due_tick = 0
+        self.due_tick: int
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 

@@ -339,11 +339,13 @@ class Receiver:
 
     def reply(self) -> Reply:
         """Return the reply, or what there is of it."""
-        if self._reply is None or not self.ended:
-            self._reply = fold(self.log, self._dialect, self)
+        reply = self._reply
+        if reply is None:
+            reply = fold(self.log, self._dialect, self)
             if self._parsed is not None:
-                self._reply = attrs.evolve(self._reply, parsed=self._parsed)
-        return self._reply
+                reply = attrs.evolve(reply, parsed=self._parsed)
+            self._reply = reply if self.ended else None
+        return reply
 
     @property
     def prompt_tokens(self) -> int:

@@ -120,7 +120,6 @@ _GATHERED = ("annotations", "parts")
 _CHANGING = ("id", "created", "obfuscation")
 """What some gateways change in every chunk, or once a second."""
 _NO_REASON = ("", "null", None)
-_DONE = b"[DONE]"
 
 
 class _Choice:

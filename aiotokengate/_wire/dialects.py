@@ -241,7 +241,6 @@ class TagSplitter:
         text = self._past_openers(text)
         if not text or _may_become(text, self._openers):
             return self._hold(text)
-        self._newlines = 0
         self._state = TagSplitter._thinking
         return text
 
@@ -304,8 +303,7 @@ def _may_become(text: str, tags: tuple[str, ...]) -> bool:
 
 def _overlap(text: str, tags: Mapping[str, bool]) -> int:
     """How many characters at the end of the text may be the beginning of a tag."""
-    longest = max(map(len, tags)) - 1
-    for size in range(min(longest, len(text)), 0, -1):
+    for size in range(min(max(map(len, tags)), len(text)), 0, -1):
         if any(tag.startswith(text[-size:]) for tag in tags):
             return size
     return 0

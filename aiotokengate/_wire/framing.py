@@ -193,13 +193,12 @@ class Framing:
         head = b"".join((*self._whole, data)) if self._whole else data
         self._whole.clear()
         text = head.removeprefix(_BOM).lstrip()
-        if not text:
-            if _BOM.startswith(head):  # cut inside; elsewhere white space at the start is nothing
-                self._whole.append(head)
-        elif text[0] in b"{[<":
+        if _BOM.startswith(head):  # cut inside; elsewhere white space at the start is nothing
+            self._whole.append(head)
+        elif text[:1] in (b"{", b"[", b"<"):
             self._mode = "whole"
             self._whole.append(text)
-        else:
+        elif text:
             self._sse = SSEDecoder(min(self._most, MAX_EVENT_BYTES))
             self._mode = "events"
             self._take_events(self._sse, head)

@@ -9,7 +9,6 @@ Source: ai.google.dev/api/generate-content, recorded exchanges.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -33,8 +32,6 @@ __all__ = ["encode_gemini"]
 PROTOCOL: Final = "gemini"
 
 # --- the request --------------------------------------------------------------------------------
-
-_MODES: Final = MappingProxyType({"auto": "AUTO", "none": "NONE", "required": "ANY"})
 
 
 def encode_gemini(question: Question) -> Encoded:
@@ -86,7 +83,7 @@ def _put_tools(body: Body, tools: Json) -> None:
 
 def _put_choice(body: Body, choice: Json) -> None:
     if isinstance(choice, str):
-        config: dict[str, Any] = {"mode": _MODES.get(choice, choice.upper())}
+        config: dict[str, Any] = {"mode": "ANY" if choice == "required" else choice.upper()}
     else:
         name = choice.get("function", {}).get("name")
         config = {"mode": "ANY", "allowedFunctionNames": [name]}

@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 _SIGNATURES: Final = (
-    (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"RIFF", "image/webp"),
     (b"GIF8", "image/gif"),

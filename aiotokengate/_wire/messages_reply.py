@@ -172,7 +172,7 @@ class MessagesDecoder(FrameDecoder):
 
     def learn(self, data: bytes, frame: dict[str, Any]) -> None:
         """Let the splicer have a piece of text or of thinking."""
-        if frame["type"] != "content_block_delta":
+        if frame.get("type") != "content_block_delta":
             return
         delta = frame["delta"]
         if "estimated_tokens" in delta:

@@ -445,13 +445,9 @@ def _by_contents(items: Sequence[Item], log: Transcript) -> _Find:
             begun = True
             for item in reversed([item for item in items if item in free]):
                 by_content.setdefault((item.type, _said(item, log)), []).append(item)
-        kind, _id, call_id = _signs(whole)
         content = _content(whole)
-        while content and (like := by_content.get((kind, content))):
-            item = like.pop()
-            if item in free and not _differ(item.call_id, call_id):
-                return item
-        return None
+        like = by_content.get((text_of(whole.get("type")), content)) if content else None
+        return like.pop() if like else None
 
     return find
 

@@ -518,8 +518,8 @@ _MESSAGE_KEYS = ("message", "msg", "err", "error_msg", "detail", "status_msg")
 
 _MARKS: Final = frozenset(
     (
-        *("error", "base_resp", "error_code", "object", "type", "success"),
-        *("code", "status", "status_code", *_MESSAGE_KEYS),
+        *("error", "base_resp", "error_code", "object", "type", "success", "code"),
+        *_MESSAGE_KEYS,
     )
 )
 """Keys of which a body has one at least, if it is an error without an ``error`` object."""
@@ -694,16 +694,15 @@ def _plain_text(body: bytes) -> str:
     from html import unescape
 
     lower = body.lower()
-    title = _title(body, lower)
-    text = b"".join(_between_tags(body, lower)) if title is None else title
+    text = _title(body, lower) or b"".join(_between_tags(body, lower))
     # Cut first: a number of thousands of digits is no character that could be unescaped.
     return _clip(unescape(text[:_READ].decode("utf-8", "replace")))
 
 
-def _title(body: bytes, lower: bytes) -> bytes | None:
+def _title(body: bytes, lower: bytes) -> bytes:
     begin = lower.find(b">", lower.find(b"<title")) + 1 if b"<title" in lower else 0
     end = lower.find(b"</title", begin) if begin else -1
-    return None if end < 0 else body[begin:end]
+    return body[begin:end] if end >= 0 else b""
 
 
 def _between_tags(body: bytes, lower: bytes) -> Iterator[bytes]:

@@ -260,7 +260,5 @@ def _vouched_call(message: Message) -> Message:
     calls = message.get("tool_calls")
     if not isinstance(calls, list | tuple) or not calls or not isinstance(calls[0], Mapping):
         return message
-    if _google(calls[0]):
-        return message
     signed = {**calls[0], "extra_content": {"google": {"thought_signature": STAND_IN}}}
     return {**message, "tool_calls": [signed, *calls[1:]]}

@@ -90,8 +90,10 @@ def estimate_text(text: str | bytes) -> int:
     """Return about how many tokens a text has, in UTF-8 or not; at least 1, unless it is empty."""
     size = len(text)
     if size > _SAMPLED:
-        return int(_weight(_pieces(text, size)) * size / (_PIECES * _PIECE))
-    return max(1, int(_weight(text) + _ROUNDING)) if text else 0
+        tokens = _weight(_pieces(text, size)) * size / (_PIECES * _PIECE)
+    else:
+        tokens = _weight(text) + _ROUNDING
+    return max(1, int(tokens)) if text else 0
 
 
 def _pieces(text: str | bytes, size: int) -> str | bytes:
@@ -133,8 +135,7 @@ def estimate_messages(messages: Iterable[Mapping[str, Any]], tools: object = Non
         content = message.get("content")
         total += MESSAGE
         total += estimate_text(content) if isinstance(content, str) else _inside(content, 0)
-        if len(message) > len(("role", "content")):
-            total += _beside(message)
+        total += _beside(message)
     return total
 
 

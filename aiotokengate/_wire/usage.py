@@ -75,19 +75,17 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     xAI counts reasoning beside the completion (288 + 27 + 313 = 628), everybody else inside it.
     """
     get = raw.get
-    prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if type(prompt) is not int or not 0 < prompt <= MOST:
-        prompt = _first(raw, _PROMPT)
-    if type(completion) is not int or not 0 < completion <= MOST:
-        completion = _first(raw, _COMPLETION)
+    prompt, completion = _first(raw, _PROMPT), _first(raw, _COMPLETION)
     total = _count(get("total_tokens"))
     written = get("completion_tokens_details") or get("output_tokens_details")
     read = get("prompt_tokens_details") or get("input_tokens_details")
-    reasoning = _inside(written, "reasoning_tokens") or _count(get("reasoning_tokens"))
-    if not reasoning and written:
-        reasoning = _inside(written, "thinking_tokens")  # Anthropic
+    reasoning = (
+        _inside(written, "reasoning_tokens")
+        or _count(get("reasoning_tokens"))
+        or _inside(written, "thinking_tokens")  # Anthropic
+    )
     cached = _inside(read, "cached_tokens") or _first(raw, _CACHED)
-    if reasoning and prompt + completion != total == prompt + completion + reasoning:
+    if total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(prompt, completion, reasoning, cached, total or prompt + completion, extra=raw)
 
@@ -111,13 +109,13 @@ _KNOWN = frozenset(
 
 def _inside(details: object, key: str) -> int:
     """Return a count out of the details."""
-    return _count(details.get(key)) if details and isinstance(details, dict) else 0
+    return _count(details.get(key)) if isinstance(details, dict) else 0
 
 
 def _first(raw: Mapping[str, Any], keys: tuple[str, ...]) -> int:
     """Return the first count above 0."""
     for key in keys:
-        if (value := raw.get(key)) and (count := _count(value)):
+        if count := _count(raw.get(key)):
             return count
     return 0
 

@@ -134,9 +134,11 @@ def _size(part: Text | Thought | Call) -> int:
 
 def _words(chat: ChatRequest) -> _Words:
     if call := _wanted_call(chat):
-        return _calling(chat, call)
+        thought = _spoken(chat, _TOOL_THOUGHT).format(name=call.name)
+        return _Words(split_tokens(thought), (), (call,), "tool_calls")
     if (said := _wanted_json(chat)) is not None:
-        return _Words(split_tokens(_thought_of_json(chat)), split_tokens(said))
+        thought = str(_spoken(chat, _JSON_THOUGHT)).format(prompt=chat.prompt[:_QUOTED])
+        return _Words(split_tokens(thought), split_tokens(said))
     if chat.prompt.strip() == _GREETING:
         return _Words(
             split_evenly(_GREETING_THOUGHT, _GREETING_THOUGHT_TOKENS),
@@ -214,18 +216,7 @@ def _wanted_json(chat: ChatRequest) -> str | None:
     return orjson.dumps(fit(schema, chat.prompt[:_QUOTED])).decode()
 
 
-def _thought_of_json(chat: ChatRequest) -> str:
-    """Return what is thought before an answer of a form."""
-    quoted = chat.prompt[:_QUOTED]
-    return str(_spoken(chat, _JSON_THOUGHT)).format(prompt=quoted)
-
-
 # --- tools --------------------------------------------------------------------------------------
-
-
-def _calling(chat: ChatRequest, call: Call) -> _Words:
-    thought = _spoken(chat, _TOOL_THOUGHT).format(name=call.name)
-    return _Words(split_tokens(thought), (), (call,), "tool_calls")
 
 
 def _wanted_call(chat: ChatRequest) -> Call | None:
@@ -234,8 +225,9 @@ def _wanted_call(chat: ChatRequest) -> Call | None:
     if choice == "none" or chat.answers_tool:
         return None
     functions = {function["name"]: function for function in _functions(chat)}
-    name = _demanded(choice, functions) or _named(chat.prompt, functions)
-    if name not in functions:
+    named = (name for name in functions if name in chat.prompt)
+    name = _demanded(choice, functions) or next(named, None)
+    if name is None or name not in functions:
         return None
     return Call(name, _arguments(functions[name].get("parameters"), chat.prompt))
 
@@ -252,10 +244,6 @@ def _demanded(choice: Json, functions: Mapping[str, Json]) -> str | None:
         function = choice.get("function")
         return str(function.get("name")) if isinstance(function, dict) else None
     return next(iter(functions), None) if choice == "required" else None
-
-
-def _named(prompt: str, functions: Mapping[str, Json]) -> str:
-    return next((name for name in functions if name in prompt), "")
 
 
 def _arguments(schema: Json, prompt: str) -> dict[str, Json]:

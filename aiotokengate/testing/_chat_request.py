@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from email import message_from_bytes
+from typing import NoReturn
 
 import attrs
 import orjson
 
-from aiotokengate.testing._dialects import Dialect
+from aiotokengate.testing._dialects import Producer
 from aiotokengate.testing._models import Model, find
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._tokens import count_tokens
@@ -87,8 +88,7 @@ class ChatRequest:
     @property
     def limit(self) -> int | None:
         """How many tokens the model may produce for each choice."""
-        limit = self.body.get("max_completion_tokens")
-        return self.body.get("max_tokens") if limit is None else limit
+        return _limit(self.body)
 
     @property
     def stops(self) -> Sequence[str]:
@@ -127,11 +127,9 @@ def read_body(raw: bytes) -> Mapping[str, Json]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        message = f"无效的请求 / invalid request: {error}"
-        raise _invalid(message) from None
+        _refuse(f"无效的请求 / invalid request: {error}")
     if not isinstance(body, dict):
-        message = f"无效的请求 / invalid request: expected an object, got {_name(body)}"
-        raise _invalid(message)
+        _refuse(f"无效的请求 / invalid request: expected an object, got {_name(body)}")
     return body
 
 
@@ -173,7 +171,7 @@ def read_anyhow(body: Mapping[str, Json], name: str | None) -> ChatRequest:
     """
     _check_fields(body)
     name = name or str(body.get("model"))
-    return ChatRequest(find(name, body) or Model(name, Dialect, "aiotokengate"), body, "")
+    return ChatRequest(find(name, body) or Model(name, Producer, "aiotokengate"), body, "")
 
 
 def weigh(raw: bytes) -> Weight:
@@ -211,16 +209,19 @@ def _most_tokens(body: Mapping[str, Json]) -> int | None:
         _check_fields(body)
     except Refusal:
         return None
-    limit = body.get("max_completion_tokens")
-    limit = body.get("max_tokens") if limit is None else limit
+    limit = _limit(body)
     return None if limit is None else limit * (body.get("n") or 1)
+
+
+def _limit(body: Mapping[str, Json]) -> int | None:
+    limit = body.get("max_completion_tokens")
+    return body.get("max_tokens") if limit is None else limit
 
 
 def _model(body: Mapping[str, Json]) -> Model:
     name = body.get("model")
     if not isinstance(name, str) or not name:
-        message = "未指定模型名称，模型名称不能为空 / model name not given"
-        raise _invalid(message)
+        _refuse("未指定模型名称，模型名称不能为空 / model name not given")
     model = find(name, body)
     if model is None:
         message = (
@@ -234,11 +235,9 @@ def _model(body: Mapping[str, Json]) -> Model:
 def _check(body: Mapping[str, Json]) -> None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        message = "field messages is required: expected at least one message"
-        raise _invalid(message)
+        _refuse("field messages is required: expected at least one message")
     if not all(isinstance(message, dict) and message.get("role") for message in messages):
-        message = "field messages: expected objects with a role"
-        raise _invalid(message)
+        _refuse("field messages: expected objects with a role")
     _check_fields(body)
 
 
@@ -248,17 +247,15 @@ def _check_fields(body: Mapping[str, Json]) -> None:
         value = body.get(field)
         if value is not None and not isinstance(value, types):
             wanted = " or ".join(kind.__name__ for kind in types)
-            message = f"field {field}: expected {wanted}, got {_name(value)}"
-            raise _invalid(message)
+            _refuse(f"field {field}: expected {wanted}, got {_name(value)}")
     for field, most in _MOST.items():
         value = body.get(field)
         if value is not None and (type(value) is not int or not 1 <= value <= most):
-            message = f"field {field}: expected an integer from 1 to {most}, got {_name(value)}"
-            raise _invalid(message)
+            _refuse(f"field {field}: expected an integer from 1 to {most}, got {_name(value)}")
 
 
-def _invalid(message: str) -> Refusal:
-    return Refusal(400, message, param="", code="invalid_request")
+def _refuse(message: str) -> NoReturn:
+    raise Refusal(400, message, param="", code="invalid_request")
 
 
 def _too_long(model: Model, size: int) -> Refusal:

@@ -13,6 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+import attrs
+
 if TYPE_CHECKING:
     from aiohttp.web import RequestHandler
 
@@ -21,29 +23,26 @@ __all__ = ["Connection"]
 _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 
+@attrs.define(eq=False)
 class Connection(asyncio.Protocol):
     """A connection: its number, whether it is there, and how to end it.
 
     Attributes:
         number: counted from 1 for each gateway; equal numbers mean a reused connection.
         handler: aiohttp's side of it.
+        on_made: called once when it is there.
         on_lost: called once when the connection is gone, whoever ended it.
     """
 
-    def __init__(
-        self,
-        number: int,
-        handler: RequestHandler,
-        on_made: Callable[[Connection], object],
-        on_lost: Callable[[Connection], object],
-    ) -> None:
-        """Stand before ``handler``."""
-        self.number = number
-        self.handler = handler
-        self.on_made = on_made
-        self.on_lost = on_lost
-        self._transport: asyncio.Transport | None = None
-        self._writable = asyncio.Event()
+    number: int
+    handler: RequestHandler
+    on_made: Callable[[Connection], object]
+    on_lost: Callable[[Connection], object]
+    _transport: asyncio.Transport | None = attrs.field(default=None, init=False)
+    _writable: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with room to write."""
         self._writable.set()
 
     # --- what asyncio calls ---------------------------------------------------------------------

@@ -23,12 +23,13 @@ from aiotokengate.testing._script import Call
 from aiotokengate.types import Json
 
 __all__ = [
+    "CHUNK",
     "DONE",
     "Counts",
-    "Dialect",
     "Exchange",
     "Frame",
     "Json",
+    "Producer",
     "Slot",
     "arguments_text",
     "event",
@@ -39,6 +40,7 @@ __all__ = [
 Frame: TypeAlias = dict[str, Json]
 Slot = Literal["delta", "message"]
 
+CHUNK = "chat.completion.chunk"
 DONE = b"data: [DONE]\n\n"
 
 _FRAGMENT = 7
@@ -123,19 +125,21 @@ def whole_call(exchange: Exchange, call: Call, number: int) -> Frame:
     return {"id": call_id, "type": "function", "function": function}
 
 
-class Dialect:
+class Producer:
     """OpenAI's own form, and what the others differ from (recorded: gpt-5).
 
     Attributes:
         reasoning_fields: the keys that carry reasoning text; none means it is never shown.
         opener: pieces of text before inline thinking.
         closer: pieces of text after it.
+        first: the delta before the first token, None where that token opens the stream.
         done: what ends the stream.
     """
 
     reasoning_fields: ClassVar[tuple[str, ...]] = ()
     opener: ClassVar[tuple[str, ...]] = ()
     closer: ClassVar[tuple[str, ...]] = ()
+    first: ClassVar[Frame | None] = {"role": "assistant", "content": None}
     done: ClassVar[bytes] = DONE
 
     def __init__(self, exchange: Exchange) -> None:
@@ -149,29 +153,27 @@ class Dialect:
         """Return a frame as an event."""
         return event(frame)
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a whole chunk, or with another ``kind`` a whole plain answer."""
         frame = {
-            "id": f"chatcmpl-{self.exchange.hex(28)}",
-            "object": kind,
-            "created": self.exchange.created,
-            "model": self.exchange.model,
+            **self.head(f"chatcmpl-{self.exchange.hex(28)}", kind),
             "service_tier": "default",
             "system_fingerprint": None,
             "usage": usage,
             "choices": choices,
         }
-        if self.exchange.padded and kind.endswith("chunk"):
+        if self.exchange.padded and kind == CHUNK:
             frame["obfuscation"] = f"{self._padding.getrandbits(48):x}"
         return frame
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def head(self, name: str, kind: str) -> Frame:
+        """Return the keys with which most producers begin, ``name`` being the id."""
+        exchange = self.exchange
+        return {"id": name, "object": kind, "created": exchange.created, "model": exchange.model}
+
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return one element of ``choices``."""
-        return {"index": index, slot: content, "finish_reason": finish}
+        return {"index": index, slot: said, "finish_reason": finish}
 
     def one(self, index: int, delta: Frame, finish: str | None = None) -> list[Frame]:
         """Return a chunk that holds one choice."""
@@ -181,7 +183,7 @@ class Dialect:
 
     def opening(self, index: int) -> list[Frame]:
         """Return what comes before the first token."""
-        return self.one(index, {"role": "assistant", "content": None})
+        return [] if self.first is None else self.one(index, self.first)
 
     def thinking_begins(self, index: int) -> list[Frame]:
         """Return what comes before the first thought of a phase."""
@@ -204,9 +206,8 @@ class Dialect:
         delta = self.thought_delta(text)
         return self.one(index, delta) if delta else []
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
-        """Return a piece of answer; ``finish`` is the reason if it is the last of its choice."""
-        del finish
+    def text(self, index: int, text: str, _finish: str | None) -> list[Frame]:
+        """Return a piece of answer; with it comes the finish reason if it is the last."""
         return self.one(index, self.text_delta(text))
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:

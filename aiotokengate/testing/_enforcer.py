@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import attrs
 
-from aiotokengate.testing._gauges import INSTANT, MINUTE, Gauge
+from aiotokengate.testing._gauges import INSTANT, MINUTE
 from aiotokengate.testing._limits import Because, RateLimit
 from aiotokengate.testing._quotas import Account, Rule
 
@@ -305,22 +305,19 @@ def _told(now: float, verdict: Verdict, accounts: Sequence[Account]) -> Verdict:
     """Add the headers, where a limit wants them."""
     telling = [account for account in accounts if account.limit.headers]
     headers = {
-        **_levels(now, "requests", [account.requests for account in telling]),
-        **_levels(now, "tokens", [account.tokens for account in telling]),
+        **_levels(now, "requests", telling),
+        **_levels(now, "tokens", telling),
         **_retry_after(verdict),
     }
     return attrs.evolve(verdict, headers=headers) if headers else verdict
 
 
-def _levels(now: float, measure: str, gauges: Sequence[Gauge | None]) -> dict[str, str]:
+def _levels(now: float, measure: Because, accounts: Sequence[Account]) -> dict[str, str]:
     """Tell of the gauge that has least left."""
-    tightest = min(
-        (gauge for gauge in gauges if gauge is not None),
-        key=lambda gauge: gauge.left(now),
-        default=None,
-    )
-    if tightest is None:
+    gauges = [each.gauges[measure] for each in accounts if measure in each.gauges]
+    if not gauges:
         return {}
+    tightest = min(gauges, key=lambda gauge: gauge.left(now))
     left = tightest.left(now) + tightest.limit * INSTANT / MINUTE
     return {
         f"x-ratelimit-limit-{measure}": str(math.floor(tightest.limit)),

@@ -73,29 +73,25 @@ def plain_name(name: str) -> str:
 
 def features_of_chat(chat: ChatRequest, protocol: str = "chat") -> Features:
     """Read a request in the form of Chat Completions, which that of Responses is turned into."""
-    body = chat.body
+    return _features(chat, protocol, chat.body, chat.body.get("reasoning_effort"))
+
+
+def features_of_messages(chat: ChatRequest, body: Mapping[str, Json]) -> Features:
+    """Read a request of Messages."""
+    effort = _mapping(body.get("output_config")).get("effort")
+    return _features(chat, "messages", body, effort)
+
+
+def _features(
+    chat: ChatRequest, protocol: str, body: Mapping[str, Json], effort: Json
+) -> Features:
     thinking = _mapping(body.get("thinking"))
-    effort = body.get("reasoning_effort")
     return Features(
         **_common(chat, protocol),
         sampling=tuple(_sampling(body)),
         thinking=str(thinking.get("type") or ""),
         budget=thinking.get("budget_tokens"),
         effort=str(effort or "").lower(),
-        configured=bool(thinking or effort),
-    )
-
-
-def features_of_messages(chat: ChatRequest, body: Mapping[str, Json]) -> Features:
-    """Read a request of Messages."""
-    thinking = _mapping(body.get("thinking"))
-    effort = _mapping(body.get("output_config")).get("effort")
-    return Features(
-        **_common(chat, "messages"),
-        sampling=tuple(_sampling(body)),
-        thinking=str(thinking.get("type") or ""),
-        budget=thinking.get("budget_tokens"),
-        effort=str(effort or ""),
         configured=bool(thinking or effort),
     )
 

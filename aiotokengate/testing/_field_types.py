@@ -13,21 +13,12 @@ from typing import TypeAlias
 from aiotokengate.testing._chat_request import Refusal
 from aiotokengate.types import Json
 
-__all__ = [
-    "CHAT_TYPES",
-    "GEMINI_TYPES",
-    "MESSAGES_TYPES",
-    "RESPONSES_TYPES",
-    "check_types",
-]
+__all__ = ["CHAT_TYPES", "GEMINI_TYPES", "MESSAGES_TYPES", "RESPONSES_TYPES", "check_types"]
 
 Kinds: TypeAlias = type | tuple[type, ...]
 Getter: TypeAlias = Callable[[Mapping[str, Json], str], Json]
 
-CHAT_TYPES: Mapping[str, Kinds] = {
-    "response_format": dict,
-    "response_format.json_schema": dict,
-}
+CHAT_TYPES: Mapping[str, Kinds] = {"response_format": dict, "response_format.json_schema": dict}
 RESPONSES_TYPES: Mapping[str, Kinds] = {
     "input": (str, list),
     "input.*": dict,

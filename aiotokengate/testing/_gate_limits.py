@@ -67,7 +67,7 @@ class GateLimits:
             now: the time in seconds.
             keep: how many decisions to keep.
         """
-        self.enforcer = Enforcer(_listed(limits), keep=keep)
+        self.enforcer = Enforcer(limits or (), keep=keep)
         self.limited = bool(self.enforcer.limits)
         self._now = now
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class GateLimits:
     def change(self, limits: Limits) -> None:
         """Let other limits hold from now on."""
         with self._lock:
-            self.enforcer.change(_listed(limits), now=self._now())
+            self.enforcer.change(limits or (), now=self._now())
             self.limited = bool(self.enforcer.limits)
 
     def admit(self, record: GatewayRequest, key: str) -> Raw | None:
@@ -140,10 +140,6 @@ def _metered(meter: _Meter, steps: Iterable[Step], whole: Counts) -> Iterator[St
         if isinstance(step, Beat):
             meter.used = attrs.evolve(meter.used, answer=meter.used.answer + 1)
     meter.used = whole
-
-
-def _listed(limits: Limits) -> RateLimit | Sequence[RateLimit]:
-    return () if limits is None else limits
 
 
 def _turned_away(verdict: Verdict, weight: Weight, request_id: str) -> Raw:

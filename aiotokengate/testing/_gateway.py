@@ -35,8 +35,8 @@ from aiotokengate.testing._jobs import FILES, JobBoard, JobPlan
 from aiotokengate.testing._limits import RateLimit
 from aiotokengate.testing._media import media_route
 from aiotokengate.testing._messages import MessagesPayloads
-from aiotokengate.testing._model_list import JSON, answer_json, model_list_route, unknown_path
-from aiotokengate.testing._output import BareOutput, Output, Player, Sleep, sign
+from aiotokengate.testing._model_list import model_list_route, unknown_path
+from aiotokengate.testing._output import JSON, BareOutput, Output, Player, Sleep, answer_json, sign
 from aiotokengate.testing._payloads import ChatPayloads, Payloads, read, read_scripted
 from aiotokengate.testing._random_faults import RandomFaults
 from aiotokengate.testing._recording import Recording, Replay
@@ -213,7 +213,7 @@ class FakeGateway:
         self._runner, new_handler = await self._set_up()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: self._new_connection(new_handler()),
+                lambda: Connection(next(self._numbers), new_handler(), self._made, self._lost),
                 self._host,
                 self._port,
                 ssl=self._ssl,
@@ -376,9 +376,6 @@ class FakeGateway:
         return key.startswith("sk-") if self._any_key else key in self.api_keys
 
     # --- connections ----------------------------------------------------------------------------
-
-    def _new_connection(self, handler: web.RequestHandler) -> Connection:
-        return Connection(next(self._numbers), handler, self._made, self._lost)
 
     def _made(self, connection: Connection) -> None:
         self._connections[connection.handler] = connection
@@ -594,7 +591,7 @@ class FakeGateway:
         self._gate_limits.answered(record, raw.status)
         output = Output(request, response, record, self._idempotency_keys.pieces(record))
         if raw.status is None:
-            output = BareOutput(request, response, record, connection)
+            output = BareOutput(request, response, record, connection=connection)
         await self._player.play(output, (Pause(raw.wait),))
         await output.begin()
         await self._write_raw(output, connection, raw)

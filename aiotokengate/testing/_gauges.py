@@ -8,55 +8,59 @@ not be refused for the last bit of a float.  Counts are integers and are not rou
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from itertools import accumulate
-from typing import Protocol
 
-from aiotokengate.testing._limits import RateLimit
+from aiotokengate.testing._limits import Because, RateLimit
 
-__all__ = ["INSTANT", "MINUTE", "Gauge", "burst_gauge", "minute_gauge", "resized"]
+__all__ = ["INSTANT", "MINUTE", "Gauge", "gauges"]
 
 MINUTE = 60.0
 SECOND = 1.0
 INSTANT = 1e-6
 
 
-class Gauge(Protocol):
+class Gauge(ABC):
     """How much of a limit is used."""
 
-    limit: float
+    __slots__ = ("limit",)
 
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    @abstractmethod
     def wait(self, now: float, cost: int) -> float:
         """Return the seconds until the cost fits, 0 if it does."""
-        ...
 
+    @abstractmethod
     def charge(self, now: float, cost: int) -> None:
         """Use so much, whether it fits or not."""
-        ...
 
+    @abstractmethod
     def left(self, now: float) -> float:
         """Return what is left; below 0 after what did not fit."""
-        ...
 
+    @abstractmethod
     def reset(self, now: float) -> float:
         """Return the seconds until nothing is used."""
-        ...
 
     def resize(self, now: float, limit: float) -> None:
         """Change the limit, and keep what is used."""
-        ...
+        self.left(now)
+        self.limit = limit
 
 
-class Bucket:
+class Bucket(Gauge):
     """A minute's worth at most, refilled continuously.
 
     What is larger than the limit has to find the bucket full.
     """
 
-    __slots__ = ("_at", "_level", "limit")
+    __slots__ = ("_at", "_level")
 
     def __init__(self, now: float, limit: float) -> None:
-        self.limit = limit
+        super().__init__(limit)
         self._level = limit
         self._at = now
 
@@ -83,13 +87,13 @@ class Bucket:
         self.limit = limit
 
 
-class FixedWindow:
+class FixedWindow(Gauge):
     """At most the limit in each minute, counted anew in the next."""
 
-    __slots__ = ("_end", "_phase", "_used", "limit")
+    __slots__ = ("_end", "_phase", "_used")
 
     def __init__(self, now: float, limit: float, phase: float) -> None:
-        self.limit = limit
+        super().__init__(limit)
         self._phase = phase
         self._used = 0
         self._end = -math.inf
@@ -119,18 +123,14 @@ class FixedWindow:
         self._turn(now)
         return self._end - now
 
-    def resize(self, now: float, limit: float) -> None:
-        self._turn(now)
-        self.limit = limit
 
-
-class SlidingWindow:
+class SlidingWindow(Gauge):
     """At most the limit in any span of so many seconds."""
 
-    __slots__ = ("_log", "_span", "_used", "limit")
+    __slots__ = ("_log", "_span", "_used")
 
     def __init__(self, limit: float, span: float = MINUTE) -> None:
-        self.limit = limit
+        super().__init__(limit)
         self._span = span
         self._used = 0
         self._log: deque[tuple[float, int]] = deque()
@@ -165,15 +165,8 @@ class SlidingWindow:
         self._forget(now)
         return self._log[-1][0] + self._span - now if self._log else 0.0
 
-    def resize(self, now: float, limit: float) -> None:
-        self._forget(now)
-        self.limit = limit
 
-
-def minute_gauge(now: float, limit: RateLimit, per_minute: float | None) -> Gauge | None:
-    """Return the gauge for a limit's kind of minute."""
-    if per_minute is None:
-        return None
+def _minute_gauge(now: float, limit: RateLimit, per_minute: float) -> Gauge:
     if limit.kind == "bucket":
         return Bucket(now, per_minute)
     if limit.kind == "fixed":
@@ -181,13 +174,13 @@ def minute_gauge(now: float, limit: RateLimit, per_minute: float | None) -> Gaug
     return SlidingWindow(per_minute)
 
 
-def burst_gauge(limit: RateLimit) -> Gauge | None:
-    return None if limit.burst_slope is None else SlidingWindow(limit.burst_slope, SECOND)
-
-
-def resized(now: float, gauge: Gauge | None, fresh: Gauge | None) -> Gauge | None:
-    """Return the gauge with the limit of a fresh one, or the fresh one where there is none."""
-    if gauge is None or fresh is None:
-        return fresh
-    gauge.resize(now, fresh.limit)
-    return gauge
+def gauges(now: float, limit: RateLimit) -> dict[Because, Gauge]:
+    """Return the gauges of what a limit limits, by what they refuse because of."""
+    found: dict[Because, Gauge] = {}
+    if limit.burst_slope is not None:
+        found["burst"] = SlidingWindow(limit.burst_slope, SECOND)
+    if limit.requests_per_minute is not None:
+        found["requests"] = _minute_gauge(now, limit, limit.requests_per_minute)
+    if limit.tokens_per_minute is not None:
+        found["tokens"] = _minute_gauge(now, limit, limit.tokens_per_minute)
+    return found

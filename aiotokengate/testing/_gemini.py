@@ -16,10 +16,10 @@ import attrs
 import orjson
 
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
-from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame
+from aiotokengate.testing._dialects import Counts, Exchange, Frame, Producer
 from aiotokengate.testing._features import Features, features_of_gemini
 from aiotokengate.testing._field_types import GEMINI_TYPES, check_types
-from aiotokengate.testing._memory import Keep
+from aiotokengate.testing._payloads import Payloads, function, schema_format, told
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
@@ -72,7 +72,7 @@ def from_base64(text: Json) -> bytes | None:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-class GeminiPayloads:
+class GeminiPayloads(Payloads):
     """The protocol under ``/v1beta/models`` and ``/v1/models``."""
 
     def takes(self, record: GatewayRequest) -> bool:
@@ -97,24 +97,21 @@ class GeminiPayloads:
         config = get(body, "generationConfig") or {}
         contents = body.get("contents")
         if not isinstance(contents, list) or not contents:
-            message = "contents is not specified"
-            raise Refusal(400, message, vendor=True)
-        common = {
-            "model": place["model"],
-            "messages": [*_system(body), *(turn for each in contents for turn in _messages(each))],
-            "stream": place["method"].startswith("stream"),
-            "max_tokens": get(config, "maxOutputTokens"),
-            "n": get(config, "candidateCount"),
-            "stop": get(config, "stopSequences"),
-            "tools": list(_tools(body.get("tools") or ())),
-            "tool_choice": _choice(get(body, "toolConfig") or {}),
-            "response_format": _format(config),
-        }
-        thinking = get(config, "thinkingConfig")
-        if isinstance(thinking, dict):
-            shown = {"include_thoughts": get(thinking, "includeThoughts") is True}
-            common["extra_body"] = {"google": {"thinking_config": shown}}
-        return {name: value for name, value in common.items() if value not in (None, [])}
+            raise Refusal(400, "contents is not specified", vendor=True)
+        instructions = _texts(get(body, "systemInstruction"))
+        system = [{"role": "system", "content": text} for text in instructions]
+        return told(
+            model=place["model"],
+            messages=[*system, *(turn for each in contents for turn in _messages(each))],
+            stream=place["method"].startswith("stream"),
+            max_tokens=get(config, "maxOutputTokens"),
+            n=get(config, "candidateCount"),
+            stop=get(config, "stopSequences"),
+            tools=list(_tools(body.get("tools") or ())),
+            tool_choice=_choice(get(body, "toolConfig") or {}),
+            response_format=_format(config),
+            extra_body=_thinking(get(config, "thinkingConfig")),
+        )
 
     def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Google refuses."""
@@ -127,9 +124,8 @@ class GeminiPayloads:
         refuse(_features(record, chat))
         return attrs.evolve(chat, model=attrs.evolve(chat.model, blurs=False))
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
-        del record
         return GeminiNative(exchange, named=_SIGNED.match(chat.model.id) is not None)
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
@@ -139,11 +135,6 @@ class GeminiPayloads:
         status = _STATUSES.get(refusal.status, "INTERNAL")
         error = {"code": refusal.status, "message": str(refusal), "status": status}
         return orjson.dumps({"error": error})
-
-    def memory(self, record: GatewayRequest) -> Keep | None:
-        """Return None: Gemini has no memory."""
-        del record
-        return None
 
 
 def _whole(record: GatewayRequest) -> Mapping[str, Json]:
@@ -170,10 +161,6 @@ def _features(record: GatewayRequest, chat: ChatRequest) -> Features:
 def _parts(content: Json) -> list[Mapping[str, Json]]:
     parts = get(content, "parts")
     return [part for part in parts or () if isinstance(part, dict)]
-
-
-def _of_kind(content: Json, name: str) -> list[Json]:
-    return [found for part in _parts(content) if (found := get(part, name)) is not None]
 
 
 def _unreadable(contents: Sequence[Json]) -> Iterator[str]:
@@ -239,9 +226,12 @@ def _current(turns: Sequence[_Turn]) -> Sequence[_Turn]:
     return turns
 
 
-def _system(body: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    for text in _texts(get(body, "systemInstruction")):
-        yield {"role": "system", "content": text}
+def _thinking(config: Json) -> Json:
+    """Return whether thoughts are to be shown, where anything is said of thinking."""
+    if not isinstance(config, dict):
+        return None
+    shown = {"include_thoughts": get(config, "includeThoughts") is True}
+    return {"google": {"thinking_config": shown}}
 
 
 def _texts(content: Json) -> list[str]:
@@ -251,7 +241,7 @@ def _texts(content: Json) -> list[str]:
 
 def _messages(content: Json) -> Iterator[Mapping[str, Json]]:
     """Yield a turn as messages of Chat Completions."""
-    results = _of_kind(content, "functionResponse")
+    results = _Turn("", _parts(content)).of_kind("functionResponse")
     for result in results:
         yield {"role": "tool", "content": orjson.dumps(result.get("response")).decode()}
     if not results:
@@ -261,21 +251,20 @@ def _messages(content: Json) -> Iterator[Mapping[str, Json]]:
 
 def _tools(tools: Sequence[Mapping[str, Json]]) -> Iterator[Mapping[str, Json]]:
     for tool in tools:
-        for function in get(tool, "functionDeclarations") or ():
-            schema = get(function, "parametersJsonSchema")
-            own = function.get("parameters")
+        for declared in get(tool, "functionDeclarations") or ():
+            schema = get(declared, "parametersJsonSchema")
+            own = declared.get("parameters")
             if schema is not None and own is not None:
                 message = "parameters_json_schema must not be set when parameters is set"
                 raise Refusal(400, message, vendor=True)
-            named = {"name": function.get("name"), "parameters": schema or own}
-            yield {"type": "function", "function": named}
+            yield function(name=declared.get("name"), parameters=schema or own)
 
 
 def _choice(config: Mapping[str, Json]) -> Json:
     calling = get(config, "functionCallingConfig") or {}
     names = get(calling, "allowedFunctionNames")
     if names:
-        return {"type": "function", "function": {"name": names[0]}}
+        return function(name=names[0])
     return {"ANY": "required", "NONE": "none"}.get(calling.get("mode", ""))
 
 
@@ -290,13 +279,14 @@ def _format(config: Mapping[str, Json]) -> Json:
         return None
     if schema is None:
         return {"type": "json_object"}
-    return {"type": "json_schema", "json_schema": {"schema": schema}}
+    return schema_format(schema)
 
 
-class GeminiNative(Dialect):
+class GeminiNative(Producer):
     """The chunks of ``streamGenerateContent``: parts, usage on every chunk, no end mark."""
 
     done = b""
+    first = None
 
     def __init__(self, exchange: Exchange, *, named: bool = False) -> None:
         """Begin a reply; ``named`` is whether its calls have ids of their own."""
@@ -304,9 +294,8 @@ class GeminiNative(Dialect):
         self._named = named
         self._finished: dict[int, str] = {}
 
-    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = "") -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, _kind: str = "") -> Frame:
         """Return a chunk; a plain answer has the same form."""
-        del kind
         return {
             "candidates": choices,
             "usageMetadata": usage or {"promptTokenCount": 1, "totalTokenCount": 1},
@@ -318,18 +307,12 @@ class GeminiNative(Dialect):
         content = {"role": "model", "parts": [part]}
         return [self.frame([{"content": content, "index": index}])]
 
-    def opening(self, index: int) -> list[Frame]:
-        """Return nothing: the first part is the first chunk."""
-        del index
-        return []
-
     def thought(self, index: int, text: str) -> list[Frame]:
         """Return a piece of thinking, if it was asked to be shown."""
         return self._part(index, {"text": text, "thought": True}) if self.exchange.thinks else []
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
+    def text(self, index: int, text: str, _finish: str | None) -> list[Frame]:
         """Return a piece of answer."""
-        del finish
         return self._part(index, {"text": text})
 
     def call(self, index: int, number: int, call: Call) -> list[Frame]:

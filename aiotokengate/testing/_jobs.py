@@ -13,24 +13,22 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
 import attrs
-import orjson
 from aiohttp import web
 
 from aiotokengate.testing._chat_request import Refusal, read_body, read_fields
 from aiotokengate.testing._files import Blob, midi, mp3, mp4, png, serve, wav
 from aiotokengate.testing._models import JOB_MODELS
-from aiotokengate.testing._output import REQUEST_ID
+from aiotokengate.testing._output import REQUEST_ID, Handler, answer_json
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.types import Json
 
 __all__ = ["FILES", "FakeJob", "JobBoard", "JobPlan"]
 
-Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 Stage: TypeAlias = Literal["queued", "running", "done", "failed"]
 
 FILES = "/files/"
@@ -40,7 +38,6 @@ FAILURE_MARKS = ("[fail]", "[失败]")
 """A prompt with one of these makes a job that fails."""
 
 _SPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
-_JSON = "application/json"
 _REASON = "内容未通过审核 / the content was refused"
 _CODE = "content_policy_violation"
 _BEGAN = 1_767_225_600
@@ -193,9 +190,9 @@ class JobBoard:
         _check_video(fields)
         job = self._new("video_", "video", "generate", fields)
         if job.plan.video == "job":
-            return _json(self._video_object(job))
+            return answer_json(self._video_object(job))
         if job.fails:
-            return _json({"detail": job.fails}, 500)
+            return answer_json({"detail": job.fails}, 500)
         video = mp4(job.plan.size)
         if job.plan.video == "raw":
             return await serve(request, video, {REQUEST_ID: record.request_id})
@@ -203,7 +200,7 @@ class JobBoard:
             entry = {"url": _url(request, job, "0.mp4")}
         else:
             entry = {"b64_json": b64encode(video.whole()).decode()}
-        return _json({"created": _BEGAN, "data": [entry]})
+        return answer_json({"created": _BEGAN, "data": [entry]})
 
     async def _remix(self, _: web.Request, record: GatewayRequest) -> web.StreamResponse:
         first = self._find(_last(record, 2), "video")
@@ -211,11 +208,11 @@ class JobBoard:
             return _no_video()
         prompt = read_body(record.body).get("prompt")
         job = self._new("video_", "video", "remix", {**first.fields, "prompt": prompt})
-        return _json({**self._video_object(job), "remixed_from_video_id": first.id})
+        return answer_json({**self._video_object(job), "remixed_from_video_id": first.id})
 
     async def _video(self, _: web.Request, record: GatewayRequest) -> web.StreamResponse:
         job = self._asked(_last(record), "video")
-        return _no_video() if job is None else _json(self._video_object(job))
+        return _no_video() if job is None else answer_json(self._video_object(job))
 
     async def _videos(self, request: web.Request, _: GatewayRequest) -> web.StreamResponse:
         """List the videos page by page, the newest first; that is no asking after them."""
@@ -233,14 +230,14 @@ class JobBoard:
         edges = {"first_id": page[0] if page else None, "last_id": page[-1] if page else None}
         data = [self._video_object(self.jobs[name]) for name in page]
         more = begin + len(page) < len(ids)
-        return _json({"object": "list", "data": data, **edges, "has_more": more})
+        return answer_json({"object": "list", "data": data, **edges, "has_more": more})
 
     async def _delete(self, _: web.Request, record: GatewayRequest) -> web.StreamResponse:
         job = self._find(_last(record), "video")
         if job is None:
             return _no_video()
         job.deleted = True
-        return _json({"id": job.id, "object": "video.deleted", "deleted": True})
+        return answer_json({"id": job.id, "object": "video.deleted", "deleted": True})
 
     async def _content(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         job = self._find(_last(record, 2), "video")
@@ -248,7 +245,9 @@ class JobBoard:
             return _no_video()
         if job.stage(self._now()) != "done":
             message = "Video is not ready yet, use GET /v1/videos/{video_id} to check status."
-            return _json({"error": {"message": message, "type": "invalid_request_error"}}, 400)
+            return answer_json(
+                {"error": {"message": message, "type": "invalid_request_error"}}, 400
+            )
         return await self._send(request, record, mp4(job.plan.size))
 
     def _video_object(self, job: FakeJob) -> Json:
@@ -278,7 +277,7 @@ class JobBoard:
         _check_video(fields)
         job = self._new("task_", "video", "generate", fields)
         known = {"id": job.id, "task_id": job.id, "object": "video", "model": fields["model"]}
-        return _json({**known, "status": "queued", "progress": 0, "created_at": _BEGAN})
+        return answer_json({**known, "status": "queued", "progress": 0, "created_at": _BEGAN})
 
     async def _generation(
         self, request: web.Request, record: GatewayRequest
@@ -300,7 +299,7 @@ class JobBoard:
             "progress": f"{job.share(now):.0%}",
             "data": {"vendor": "wan", "status": stage},
         }
-        return _json({"code": "success", "message": "", "data": data})
+        return answer_json({"code": "success", "message": "", "data": data})
 
     # --- CQTAI's suno ---------------------------------------------------------------------------
 
@@ -310,17 +309,19 @@ class JobBoard:
         missing = [name for name in _NEEDS.get(action, ()) if fields.get(name) in (None, "")]
         if action not in _NEEDS or missing:
             message = f"参数错误 / invalid: {', '.join(missing) or 'task'}"
-            return _json({"code": 400, "msg": message, "data": None})
+            return answer_json({"code": 400, "msg": message, "data": None})
         job = self._new("", "cqtai", action, fields)
-        return _json({"code": 200, "msg": "操作成功", "data": job.id})
+        return answer_json({"code": 200, "msg": "操作成功", "data": job.id})
 
     async def _music(self, request: web.Request, _: GatewayRequest) -> web.StreamResponse:
         ids = request.query.getall("id", [])
         found = [self._asked(task, "cqtai") for task in ids]
         data = [self._music_object(request, job) for job in found if job is not None]
         if not data:
-            return _json({"code": 404, "msg": "任务不存在 / no such task", "data": None})
-        return _json({"code": 200, "msg": "操作成功", "data": data if len(ids) > 1 else data[0]})
+            return answer_json({"code": 404, "msg": "任务不存在 / no such task", "data": None})
+        return answer_json(
+            {"code": 200, "msg": "操作成功", "data": data if len(ids) > 1 else data[0]}
+        )
 
     def _music_object(self, request: web.Request, job: FakeJob) -> Json:
         stage = job.stage(self._now())
@@ -343,9 +344,9 @@ class JobBoard:
             _last(record)
         )
         if action is None:
-            return _json({"code": "invalid_request", "message": "invalid action"}, 400)
+            return answer_json({"code": "invalid_request", "message": "invalid action"}, 400)
         job = self._new("", "suno-api", action, read_body(record.body))
-        return _json({"code": "success", "message": "", "data": job.id})
+        return answer_json({"code": "success", "message": "", "data": job.id})
 
     async def _act(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         acts = {"stems": "gen_stem_two", "midi": "gen_stem_all", "timing": "timeline"}
@@ -354,19 +355,21 @@ class JobBoard:
         if action not in _NEEDS:
             return _no_task()
         job = self._new("", "suno-api", action, {"clipId": _last(record)})
-        return _json({"code": "success", "data": _result(request, job, "done")})
+        return answer_json({"code": "success", "data": _result(request, job, "done")})
 
     async def _song(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         job = self._asked(_last(record), "suno-api")
         if job is None:
             return _no_task()
-        return _json({"code": "success", "message": "", "data": self._song_object(request, job)})
+        return answer_json(
+            {"code": "success", "message": "", "data": self._song_object(request, job)}
+        )
 
     async def _songs(self, request: web.Request, record: GatewayRequest) -> web.StreamResponse:
         ids = read_body(record.body).get("ids") or []
         found = [self._asked(str(task), "suno-api") for task in ids]
         data = [self._song_object(request, job) for job in found if job is not None]
-        return _json({"code": "success", "message": "", "data": data})
+        return answer_json({"code": "success", "message": "", "data": data})
 
     def _song_object(self, request: web.Request, job: FakeJob) -> Json:
         now = self._now()
@@ -417,14 +420,9 @@ _NEEDS: Mapping[str, Sequence[str]] = {
     "upload_cover": (*_CREATE, "audioUrl"),
     "replace_section": ("taskId", "clipId", "infillLyrics", "rangeStartS", "rangeEndS"),
     "replace_merge": ("clipId", "editSessionId"),
-    "gen_stem_two": ("clipId",),
-    "gen_stem_all": ("clipId",),
-    "lyrics": ("prompt",),
-    "mp4": ("clipId",),
-    "wav": ("clipId",),
-    "timeline": ("clipId",),
-    "downbeats": ("clipId",),
-    "upsample_tags": ("prompt",),
+    **dict.fromkeys(("gen_stem_two", "gen_stem_all", "mp4", "wav"), ("clipId",)),
+    **dict.fromkeys(("timeline", "downbeats"), ("clipId",)),
+    **dict.fromkeys(("lyrics", "upsample_tags"), ("prompt",)),
 }
 
 
@@ -533,14 +531,10 @@ def _check_video(fields: Mapping[str, Json]) -> None:
         raise Refusal(400, message, param="input_reference", code="invalid_request")
 
 
-def _json(value: Json, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), content_type=_JSON)
-
-
 def _no_video() -> web.Response:
     fields = {"type": "invalid_request_error", "param": None, "code": "video_not_found"}
-    return _json({"error": {"message": "Video not found", **fields}}, 404)
+    return answer_json({"error": {"message": "Video not found", **fields}}, 404)
 
 
 def _no_task() -> web.Response:
-    return _json({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
+    return answer_json({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)

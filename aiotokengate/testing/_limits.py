@@ -19,50 +19,42 @@ Because = Literal["concurrency", "burst", "requests", "tokens", "oversized"]
 QuotaKey: TypeAlias = tuple[str, ...]
 
 
-def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept a number above 0, or None."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and 0 < value < math.inf):  # type: ignore[operator]
-        _wrong(attribute, "a number above 0 or None", value)
+Validator: TypeAlias = "Callable[[object, attrs.Attribute[Any], Any], None]"
 
 
-def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept an integer from 1, or None."""
-    if value is not None and (type(value) is not int or value < 1):
-        _wrong(attribute, "an integer from 1 or None", value)
-
-
-def _natural(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept an integer from 0."""
-    if type(value) is not int or value < 0:
-        _wrong(attribute, "an integer from 0", value)
-
-
-def _finite(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept seconds."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        _wrong(attribute, "a finite number of seconds", value)
-
-
-def _word(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Accept a pattern."""
-    if not isinstance(value, str) or not value:
-        _wrong(attribute, "a pattern of model names such as 'qwen*'", value)
-
-
-def _wrong(attribute: attrs.Attribute[Any], expected: str, value: object) -> None:
-    message = f"{attribute.name}: expected {expected}, got {value!r}"
-    raise ValueError(message)
-
-
-def _one_of(names: object) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    allowed = get_args(names)
+def _check(expected: str, fits: Callable[[Any], bool]) -> Validator:
+    """Return a validator that says what was expected."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value not in allowed:
-            _wrong(attribute, f"one of {', '.join(map(repr, allowed))}", value)
+        if not fits(value):
+            message = f"{attribute.name}: expected {expected}, got {value!r}"
+            raise ValueError(message)
 
     return check
+
+
+def _one_of(names: object) -> Validator:
+    allowed = get_args(names)
+    return _check(f"one of {', '.join(map(repr, allowed))}", lambda value: value in allowed)
+
+
+def _is_finite(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]
+
+
+_positive = _check(
+    "a number above 0 or None", lambda value: value is None or (_is_finite(value) and value > 0)
+)
+_count = _check(
+    "an integer from 1 or None", lambda value: value is None or (type(value) is int and value > 0)
+)
+_natural = _check("an integer from 0", lambda value: type(value) is int and value >= 0)
+_finite = _check("a finite number of seconds", _is_finite)
+_word = _check(
+    "a pattern of model names such as 'qwen*'",
+    lambda value: isinstance(value, str) and value != "",
+)
 
 
 @attrs.frozen(kw_only=True)

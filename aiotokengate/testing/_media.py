@@ -12,22 +12,22 @@ import hashlib
 import math
 import struct
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import attrs
 import orjson
 from aiohttp import web
 
 from aiotokengate.testing._chat_request import Refusal, read_body, read_fields
+from aiotokengate.testing._dialects import event
 from aiotokengate.testing._files import mp3, png, wav
+from aiotokengate.testing._output import Handler, answer_json
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._tokens import count_tokens
 from aiotokengate.types import Json
 
 __all__ = ["MEDIA_MODELS", "media_route"]
-
-Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
 
 DIMENSIONS: Mapping[str, int] = {
     "text-embedding-ada-002": 1536,
@@ -59,11 +59,7 @@ _BEGAN = 1_767_225_600
 _TTS_LIMIT = 4_096
 _FORMATS = {
     "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "opus": "audio/opus",
-    "aac": "audio/aac",
-    "flac": "audio/flac",
-    "pcm": "audio/pcm",
+    **{name: f"audio/{name}" for name in ("wav", "opus", "aac", "flac", "pcm")},
 }
 
 
@@ -72,13 +68,9 @@ def media_route(method: str, path: str) -> Handler | None:
     return _ROUTES.get((method, path))
 
 
-def _json(value: Json, status: int = 200) -> web.Response:
-    headers = {"Content-Type": "application/json"}
-    return web.Response(status=status, body=orjson.dumps(value), headers=headers)
-
-
-def _invalid(message: str, param: str = "") -> Refusal:
-    return Refusal(400, message, type="invalid_request_error", param=param, code="invalid_value")
+def _refuse(message: str, param: str) -> NoReturn:
+    kind = "invalid_request_error"
+    raise Refusal(400, message, type=kind, param=param, code="invalid_value")
 
 
 def _check_model(model: Json, known: Sequence[str] | Mapping[str, Json]) -> None:
@@ -97,8 +89,7 @@ async def _embeddings(_: web.Request, record: GatewayRequest) -> web.StreamRespo
     inputs = _inputs(body.get("input"))
     size = body.get("dimensions", DIMENSIONS[str(model)])
     if not isinstance(size, int) or not 0 < size <= DIMENSIONS[str(model)]:
-        message = f"Invalid value for 'dimensions': {size!r}"
-        raise _invalid(message, "dimensions")
+        _refuse(f"Invalid value for 'dimensions': {size!r}", "dimensions")
     as_text = body.get("encoding_format") == "base64"
     rows = [
         {"object": "embedding", "index": place, "embedding": _vector(text, size, as_text=as_text)}
@@ -107,7 +98,7 @@ async def _embeddings(_: web.Request, record: GatewayRequest) -> web.StreamRespo
     count = sum(len(text) if isinstance(text, list) else count_tokens(text) for text in inputs)
     usage = {"prompt_tokens": count, "total_tokens": count}
     # Not in order: whoever reads them has to look at the index.
-    return _json({"object": "list", "data": rows[::-1], "model": model, "usage": usage})
+    return answer_json({"object": "list", "data": rows[::-1], "model": model, "usage": usage})
 
 
 def _inputs(given: Json) -> list[Json]:
@@ -115,11 +106,11 @@ def _inputs(given: Json) -> list[Json]:
     if inputs and all(isinstance(token, int) for token in inputs):
         inputs = [inputs]
     if not inputs or not all(inputs):
-        message = "'$.input' is invalid: expected a text, or several that are not empty"
-        raise _invalid(message, "input")
+        _refuse("'$.input' is invalid: expected a text, or several that are not empty", "input")
     if len(inputs) > _MOST_INPUTS:
-        message = f"'$.input' is too long: at most {_MOST_INPUTS} inputs, got {len(inputs)}"
-        raise _invalid(message, "input")
+        _refuse(
+            f"'$.input' is too long: at most {_MOST_INPUTS} inputs, got {len(inputs)}", "input"
+        )
     return inputs
 
 
@@ -138,8 +129,7 @@ def _vector(text: Json, size: int, *, as_text: bool) -> Json:
 async def _generations(request: web.Request, record: GatewayRequest) -> web.StreamResponse:
     body = read_body(record.body)
     if body.get("model") == "gpt-image-2" and "response_format" in body:
-        message = "Unknown parameter: 'response_format'."
-        raise _invalid(message, "response_format")
+        _refuse("Unknown parameter: 'response_format'.", "response_format")
     return await _make_images(request, body, "image_generation")
 
 
@@ -147,8 +137,7 @@ async def _edits(request: web.Request, record: GatewayRequest) -> web.StreamResp
     fields = read_fields(record)
     pictures = [value for name, value in fields.items() if name.startswith("image")]
     if not any(isinstance(value, bytes) for value in pictures):
-        message = "image is required"
-        raise _invalid(message, "image")
+        _refuse("image is required", "image")
     return await _make_images(request, fields, "image_edit")
 
 
@@ -157,17 +146,15 @@ async def _make_images(
 ) -> web.StreamResponse:
     _check_model(fields.get("model"), IMAGES)
     if not fields.get("prompt"):
-        message = "prompt is required"
-        raise _invalid(message, "prompt")
+        _refuse("prompt is required", "prompt")
     count = int(fields.get("n") or 1)
     if not 1 <= count <= _MOST_IMAGES:
-        message = f"n: expected 1 to {_MOST_IMAGES}, got {count}"
-        raise _invalid(message, "n")
+        _refuse(f"n: expected 1 to {_MOST_IMAGES}, got {count}", "n")
     if fields.get("stream") in (True, "true"):
-        return await _sketches(request, int(fields.get("partial_images") or 0), kind)
+        return await _stream(request, _sketches(int(fields.get("partial_images") or 0), kind))
     prompt = {"revised_prompt": str(fields["prompt"])}
     row = {"b64_json": b64encode(png().whole()).decode(), "url": "", **prompt}
-    return _json({"created": _BEGAN, "data": [row] * count, "usage": _IMAGE_USAGE})
+    return answer_json({"created": _BEGAN, "data": [row] * count, "usage": _IMAGE_USAGE})
 
 
 _IMAGE_USAGE = {
@@ -178,21 +165,22 @@ _IMAGE_USAGE = {
 }
 
 
-async def _sketches(request: web.Request, count: int, kind: str) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
+def _sketches(count: int, kind: str) -> Iterator[Mapping[str, Json]]:
     picture = {"b64_json": b64encode(png().whole()).decode(), "created_at": _BEGAN}
     for number in range(count):
-        sketch = {"type": f"{kind}.partial_image", "partial_image_index": number, **picture}
-        await response.write(_named_event(sketch))
-    whole = {"type": f"{kind}.completed", **picture, "usage": _IMAGE_USAGE}
-    await response.write(_named_event(whole))
+        yield {"type": f"{kind}.partial_image", "partial_image_index": number, **picture}
+    yield {"type": f"{kind}.completed", **picture, "usage": _IMAGE_USAGE}
+
+
+async def _stream(
+    request: web.Request, events: Iterable[Mapping[str, Json]]
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for each in events:
+        await response.write(f"event: {each['type']}\n".encode() + event(each))
     await response.write_eof()
     return response
-
-
-def _named_event(event: Mapping[str, Json]) -> bytes:
-    return f"event: {event['type']}\ndata: ".encode() + orjson.dumps(event) + b"\n\n"
 
 
 async def _dashscope(_: web.Request, record: GatewayRequest) -> web.StreamResponse:
@@ -205,7 +193,7 @@ async def _dashscope(_: web.Request, record: GatewayRequest) -> web.StreamRespon
     metric = {"TOTAL": count, "SUCCEEDED": count, "FAILED": 0}
     usage = {"image_count": count, "width": 1, "height": 1}
     output = {"choices": choices, "task_metric": metric}
-    return _json({"output": output, "usage": usage, "request_id": record.request_id})
+    return answer_json({"output": output, "usage": usage, "request_id": record.request_id})
 
 
 # --- audio --------------------------------------------------------------------------------------
@@ -217,35 +205,30 @@ async def _speech(request: web.Request, record: GatewayRequest) -> web.StreamRes
     _check_model(model, SPEAKERS)
     text = str(body.get("input") or "")
     if not 0 < len(text) <= _TTS_LIMIT:
-        message = f"input: expected 1 to {_TTS_LIMIT} characters, got {len(text)}"
-        raise _invalid(message, "input")
+        _refuse(f"input: expected 1 to {_TTS_LIMIT} characters, got {len(text)}", "input")
     voice = body.get("voice") or ("vivian" if str(model).startswith("Qwen3") else None)
     if voice not in SPEAKERS[str(model)]:
-        return _json({"detail": f"Unsupported speaker: {voice}"}, 422)
+        return answer_json({"detail": f"Unsupported speaker: {voice}"}, 422)
     usual = "wav" if str(model).startswith("Qwen3") else "mp3"
     kind = str(body.get("response_format") or usual)
     size = 400 * len(text)
     blob = wav(size) if kind in ("wav", "pcm") else mp3(size)
     if body.get("stream_format") == "sse":
-        return await _sounds(request, blob.whole())
+        return await _stream(request, _sounds(blob.whole()))
     mime = _FORMATS.get(kind, "application/octet-stream")
     return web.Response(body=blob.whole(), headers={"Content-Type": mime})
 
 
-async def _sounds(request: web.Request, data: bytes) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
+def _sounds(data: bytes) -> Iterator[Mapping[str, Json]]:
     for start in range(0, len(data), 600):
         audio = b64encode(data[start : start + 600]).decode()
-        await response.write(_named_event({"type": "speech.audio.delta", "audio": audio}))
+        yield {"type": "speech.audio.delta", "audio": audio}
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-    await response.write(_named_event({"type": "speech.audio.done", "usage": usage}))
-    await response.write_eof()
-    return response
+    yield {"type": "speech.audio.done", "usage": usage}
 
 
 async def _voices(_: web.Request, __: GatewayRequest) -> web.StreamResponse:
-    return _json({"voices": list(SPEAKERS["Qwen3-TTS-12Hz-1.7B-CustomVoice"])})
+    return answer_json({"voices": list(SPEAKERS["Qwen3-TTS-12Hz-1.7B-CustomVoice"])})
 
 
 @attrs.frozen
@@ -285,10 +268,10 @@ async def _transcriptions(_: web.Request, record: GatewayRequest) -> web.StreamR
     kind = str(fields.get("response_format") or "json")
     if kind == "verbose_json":
         granular = [fields.get("timestamp_granularities[]", "")]
-        return _json(heard.verbose(str(fields.get("language") or "chinese"), granular))
+        return answer_json(heard.verbose(str(fields.get("language") or "chinese"), granular))
     if kind == "json":
         usage = {"type": "duration", "seconds": 2}
-        return _json({"text": heard.text, "usage": usage})
+        return answer_json({"text": heard.text, "usage": usage})
     return _heard_text(heard, kind)
 
 
@@ -298,16 +281,15 @@ async def _translations(_: web.Request, record: GatewayRequest) -> web.StreamRes
     heard = _Heard(f"Heard {_size_of_file(fields)} bytes 🎧", 1.5)
     kind = str(fields.get("response_format") or "json")
     if kind == "verbose_json":
-        return _json({**heard.verbose("english", ()), "task": "translate"})
-    return _json({"text": heard.text}) if kind == "json" else _heard_text(heard, kind)
+        return answer_json({**heard.verbose("english", ()), "task": "translate"})
+    return answer_json({"text": heard.text}) if kind == "json" else _heard_text(heard, kind)
 
 
 def _size_of_file(fields: Mapping[str, Json]) -> int:
     _check_model(fields.get("model"), LISTENERS)
     data = fields.get("file")
     if not isinstance(data, bytes):
-        message = "file is required"
-        raise _invalid(message, "file")
+        _refuse("file is required", "file")
     return len(data)
 
 
@@ -342,15 +324,14 @@ async def _moderations(_: web.Request, record: GatewayRequest) -> web.StreamResp
     model = body.get("model") or MODERATORS[0]
     _check_model(model, MODERATORS)
     results = [_moderation(each) for each in _moderated(body.get("input"))]
-    return _json({"id": f"modr-{record.request_id}", "model": model, "results": results})
+    return answer_json({"id": f"modr-{record.request_id}", "model": model, "results": results})
 
 
 def _moderated(given: Json) -> list[list[Json]]:
     """Return what is judged together: each text by itself, parts of one message as one."""
     inputs = given if isinstance(given, list) else [given]
     if not inputs or not all(inputs):
-        message = "'$.input' is invalid: expected a text, several, or parts of a message"
-        raise _invalid(message, "input")
+        _refuse("'$.input' is invalid: expected a text, several, or parts of a message", "input")
     if all(isinstance(part, dict) for part in inputs):
         return [inputs]
     return [[{"type": "text", "text": text}] for text in inputs]

@@ -134,8 +134,7 @@ class Threads:
         if thread is None:
             return body
         if THREADS_BETA not in betas:
-            message = "thread: Extra inputs are not permitted"
-            raise Refusal(400, message, vendor=True)
+            raise Refusal(400, "thread: Extra inputs are not permitted", vendor=True)
         if thread.get("type") == "create":
             return body
         return self._continued(body, thread.get("previous_message_id"))
@@ -152,8 +151,7 @@ class Threads:
     def _continued(self, body: Mapping[str, Json], name: Json) -> Mapping[str, Json]:
         held = self._threads.get(name)
         if held is None:
-            message = f"thread: no thread for message {name}"
-            raise _lost(404, message, "thread_not_found")
+            raise _lost(404, f"thread: no thread for message {name}", "thread_not_found")
         if held.continued:
             message = f"thread: message {name} was continued already"
             raise _lost(409, message, "thread_already_continued")

@@ -11,9 +11,9 @@ import orjson
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
-    Dialect,
     Exchange,
     Frame,
+    Producer,
     arguments_text,
     event,
     fragments,
@@ -21,6 +21,7 @@ from aiotokengate.testing._dialects import (
 from aiotokengate.testing._features import features_of_messages, plain_name
 from aiotokengate.testing._field_types import MESSAGES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Threads
+from aiotokengate.testing._payloads import Payloads, function, schema_format, told
 from aiotokengate.testing._refusals import HIDES_THOUGHTS, refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
@@ -29,7 +30,6 @@ from aiotokengate.types import Json
 __all__ = ["MessagesNative", "MessagesPayloads"]
 
 
-_PATH = "/v1/messages"
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 _TYPES = {
     400: "invalid_request_error",
@@ -49,45 +49,33 @@ _LEAST_REPLY, _BUDGET_SHARE = 1280, 0.8
 _SIGNED = ("thinking", "redacted_thinking")
 
 
-class MessagesPayloads:
+class MessagesPayloads(Payloads):
     """The protocol under ``/v1/messages``."""
+
+    path = "/v1/messages"
+    counting = "/v1/messages/count_tokens"
 
     def __init__(self) -> None:
         """Begin without any thread."""
         self._threads = Threads()
-
-    def takes(self, record: GatewayRequest) -> bool:
-        """Return whether a request is of this protocol."""
-        return record.path == _PATH
-
-    def counts(self, record: GatewayRequest) -> bool:
-        """Return whether a request of this protocol only asks for the number of its tokens."""
-        return record.path == f"{_PATH}/count_tokens"
-
-    def counted(self, tokens: int) -> Json:
-        """Return the answer that tells a number of tokens."""
-        return {"input_tokens": tokens}
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body in the form of Chat Completions."""
         body = self._whole(record)
         messages = body.get("messages")
         turns = messages if isinstance(messages, list) else []
-        common = {
-            "model": body.get("model"),
-            "messages": [
+        return told(
+            messages=[
                 *(_system(body) if turns else ()),
                 *(message for turn in turns for message in _messages(turn)),
             ],
-            "stream": body.get("stream"),
-            "max_tokens": body.get("max_tokens"),
-            "stop": body.get("stop_sequences"),
-            "tools": [_tool(tool) for tool in body.get("tools") or ()],
-            "tool_choice": _choice(body.get("tool_choice") or {}),
-            "response_format": _format(body),
+            stop=body.get("stop_sequences"),
+            tools=[_tool(tool) for tool in body.get("tools") or ()],
+            tool_choice=_choice(body.get("tool_choice") or {}),
+            response_format=_format(body),
+            **{name: body.get(name) for name in ("model", "stream", "max_tokens")},
             **_effort(body),
-        }
-        return {name: value for name, value in common.items() if value not in (None, [])}
+        )
 
     def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what Anthropic refuses."""
@@ -95,11 +83,11 @@ class MessagesPayloads:
         version = record.headers.get("anthropic-version", _OLD_VERSION)
         problems = (_version_problems(body, version), _problems(body), _history_problems(body))
         for problem in chain.from_iterable(problems):
-            raise _refusal(problem)
+            raise Refusal(400, problem, vendor=True)
         refuse(features_of_messages(chat, body))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
         thinking = _thinking(read_body(record.body))
         hidden = HIDES_THOUGHTS.fullmatch(plain_name(chat.model.id))
@@ -134,10 +122,6 @@ def _system(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     return [{"role": "system", "content": body["system"]}] if body.get("system") else []
 
 
-def _refusal(message: str) -> Refusal:
-    return Refusal(400, message, vendor=True)
-
-
 def _messages(turn: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
     """Yield a turn as messages of Chat Completions."""
     content = turn.get("content")
@@ -151,13 +135,12 @@ def _messages(turn: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
 
 
 def _tool(tool: Mapping[str, Json]) -> Mapping[str, Json]:
-    function = {"name": tool.get("name"), "parameters": tool.get("input_schema")}
-    return {"type": "function", "function": function}
+    return function(name=tool.get("name"), parameters=tool.get("input_schema"))
 
 
 def _choice(choice: Mapping[str, Json]) -> Json:
     if choice.get("type") == "tool":
-        return {"type": "function", "function": {"name": choice.get("name")}}
+        return function(name=choice.get("name"))
     return _CHOICES.get(choice.get("type", ""))
 
 
@@ -187,7 +170,7 @@ def _format(body: Mapping[str, Json]) -> Json:
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     if wanted.get("type") != "json_schema":
         return None
-    return {"type": "json_schema", "json_schema": {"schema": wanted.get("schema")}}
+    return schema_format(wanted.get("schema"))
 
 
 def _version_problems(body: Mapping[str, Json], version: str) -> Iterator[str]:
@@ -259,7 +242,7 @@ def _is_signed(block: Mapping[str, Json]) -> bool:
     return block.get("type") in _SIGNED and bool(block.get("signature") or block.get("data"))
 
 
-class MessagesNative(Dialect):
+class MessagesNative(Producer):
     """The events of a message: blocks begun, filled and ended; thinking is signed at its end."""
 
     done = b""
@@ -279,9 +262,8 @@ class MessagesNative(Dialect):
 
     # --- events ---------------------------------------------------------------------------------
 
-    def opening(self, index: int) -> list[Frame]:
+    def opening(self, _index: int) -> list[Frame]:
         """Return the message without its content, and a ping."""
-        del index
         usage = {**self.usage(Counts(self._prompt_tokens)), "output_tokens": 1}
         message = {**self._message([], None), "usage": usage}
         return [{"type": "message_start", "message": message}, {"type": "ping"}]
@@ -320,23 +302,20 @@ class MessagesNative(Dialect):
     def _delta(self, delta: Frame) -> list[Frame]:
         return [{"type": "content_block_delta", "index": self._blocks, "delta": delta}]
 
-    def thought(self, index: int, text: str) -> list[Frame]:
+    def thought(self, _index: int, text: str) -> list[Frame]:
         """Return a piece of thinking; its block if it is the first."""
-        del index
         empty = {"type": "thinking", "thinking": "", "signature": ""}
         begun = [] if self._open == "thinking" else self._begin("thinking", empty)
         shown = self._delta({"type": "thinking_delta", "thinking": text}) if self._shown else []
         return [*begun, *shown]
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
+    def text(self, _index: int, text: str, _finish: str | None) -> list[Frame]:
         """Return a piece of answer; its block if it is the first."""
-        del index, finish
         begun = [] if self._open == "text" else self._begin("text", {"type": "text", "text": ""})
         return [*begun, *self._delta({"type": "text_delta", "text": text})]
 
-    def call(self, index: int, number: int, call: Call) -> list[Frame]:
+    def call(self, _index: int, number: int, call: Call) -> list[Frame]:
         """Return a tool call, its arguments in fragments."""
-        del index
         begun = self._begin("tool_use", {**self._use(call, number), "input": {}})
         pieces = ("", *fragments(arguments_text(call)))
         parts = ({"type": "input_json_delta", "partial_json": piece} for piece in pieces)
@@ -349,9 +328,8 @@ class MessagesNative(Dialect):
             "name": call.name,
         }
 
-    def finish(self, index: int, reason: str) -> list[Frame]:
+    def finish(self, _index: int, reason: str) -> list[Frame]:
         """End the last block, and keep the reason for the usage."""
-        del index
         self._reason = _REASONS.get(reason, reason)
         return self._end()
 
@@ -379,10 +357,7 @@ class MessagesNative(Dialect):
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:
         """Return the plain answer."""
         content, reason = messages[0]
-        return {
-            **self._message(content["content"], _REASONS.get(reason, reason)),
-            "usage": usage,
-        }
+        return {**self._message(content["content"], _REASONS.get(reason, reason)), "usage": usage}
 
     def usage(self, counts: Counts) -> Frame:
         """Return Anthropic's counts."""

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
-
-import orjson
 from aiohttp import web
 
 from aiotokengate.testing._media import MEDIA_MODELS
 from aiotokengate.testing._models import JOB_MODELS, MODELS
+from aiotokengate.testing._output import Handler, answer_json
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.types import Json
 
-__all__ = ["JSON", "answer_json", "model_list_route", "unknown_path"]
-
-Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
-
-JSON: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
+__all__ = ["model_list_route", "unknown_path"]
 
 _PATH = "/v1/models"
 _RELEASED = 1_767_225_600
@@ -30,11 +23,6 @@ def model_list_route(method: str, path: str) -> Handler | None:
     if path == _PATH:
         return _list_models
     return _one_model if path.startswith(f"{_PATH}/") else None
-
-
-def answer_json(value: Json, status: int = 200) -> web.Response:
-    """Return a whole answer."""
-    return web.Response(status=status, body=orjson.dumps(value), headers=JSON)
 
 
 def unknown_path(record: GatewayRequest) -> web.Response:

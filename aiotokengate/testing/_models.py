@@ -8,35 +8,15 @@ may send for any model, depending on what its operator has set up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
-from aiotokengate.testing._dialects import Dialect
-from aiotokengate.testing._server_dialects import (
-    ClaudeBridge,
-    GeminiBridge,
-    GeminiCompat,
-    InlineThink,
-    OpenRouter,
-    Sglang,
-    SglangNulls,
-    TagSwallowed,
-    Vllm,
-    VllmBoth,
-    VllmOld,
-    VllmPlain,
-)
-from aiotokengate.testing._vendor_dialects import (
-    DeepSeek,
-    Glm,
-    Grok,
-    GrokShown,
-    MiniMaxCloud,
-    MiniMaxSplit,
-    Qwen,
-)
+from aiotokengate.testing import _server_dialects as servers
+from aiotokengate.testing import _vendor_dialects as vendors
+from aiotokengate.testing._dialects import Producer
 from aiotokengate.types import Json
 
 __all__ = ["JOB_MODELS", "LATER", "MODELS", "Model", "find"]
@@ -46,34 +26,19 @@ Switch: TypeAlias = Callable[[Body], bool | None]
 """Reads one way of asking for thinking: asked on, asked off, or not asked."""
 
 
-def _flag(*path: str) -> Switch:
-    """Read a boolean somewhere in the body."""
+def _switch(kind: type, asks: Callable[[Any], bool], *path: str) -> Switch:
+    """Read a value of that kind somewhere in the body."""
 
     def switch(body: Body) -> bool | None:
         value = _at(body, path)
-        return value if isinstance(value, bool) else None
+        return asks(value) if isinstance(value, kind) else None
 
     return switch
 
 
-def _word(*path: str, off: tuple[str, ...] = ("disabled", "none", "minimal")) -> Switch:
-    """Read a word somewhere in the body, of which some mean no."""
-
-    def switch(body: Body) -> bool | None:
-        value = _at(body, path)
-        return value not in off if isinstance(value, str) else None
-
-    return switch
-
-
-def _number(*path: str) -> Switch:
-    """Read a budget of tokens somewhere in the body."""
-
-    def switch(body: Body) -> bool | None:
-        value = _at(body, path)
-        return value > 0 if isinstance(value, int) else None
-
-    return switch
+_flag = partial(_switch, bool, bool)
+_word = partial(_switch, str, lambda word: word not in ("disabled", "none", "minimal"))
+_number = partial(_switch, int, lambda budget: budget > 0)
 
 
 def _at(body: Json, path: tuple[str, ...]) -> Json:
@@ -106,7 +71,7 @@ class Model:
     """
 
     id: str
-    dialect: type[Dialect]
+    dialect: type[Producer]
     owner: str
     thinks: bool = True
     switches: tuple[Switch, ...] = ()
@@ -120,84 +85,70 @@ class Model:
         return next((answer for answer in answers if answer is not None), self.thinks)
 
 
-def _qwen(name: str) -> Model:
-    switches = (_flag("enable_thinking"), _TEMPLATE_ENABLE)
-    return Model(name, Qwen, "ali", switches=switches, context=262_144)
-
-
-def _deepseek(name: str) -> Model:
-    return Model(name, DeepSeek, "deepseek", switches=(_THINKING_TYPE,))
-
-
-def _minimax(name: str) -> Model:
-    switches = (_THINKING_TYPE,)
-    return Model(name, MiniMaxCloud, "minimax", switches=switches, context=1_000_000)
-
-
-def _grok(name: str) -> Model:
-    return Model(name, Grok, "xai", switches=(_EFFORT,), context=500_000)
-
-
-def _glm(name: str) -> Model:
-    return Model(name, Glm, "zhipu_4v", switches=(_THINKING_TYPE,), context=204_800)
-
-
-def _gpt(name: str) -> Model:
-    return Model(name, Dialect, "openai", switches=(_EFFORT,), context=400_000)
-
-
-def _claude(name: str, *, thinks: bool = False) -> Model:
-    switches = (_number("reasoning", "max_tokens"), _EFFORT)
-    return Model(name, ClaudeBridge, "claude", thinks, switches, context=200_000, piece=3)
-
-
-def _gemini(name: str, *, thinks: bool = False) -> Model:
-    return Model(
-        name,
-        GeminiBridge,
-        "gemini",
-        thinks,
-        switches=(_flag(*_GOOGLE), _EFFORT),
-        context=1_048_576,
-        piece=12,
-        blurs=True,
-    )
-
+_switched = partial(Model, switches=(_THINKING_TYPE,))
+_qwen = partial(
+    Model,
+    dialect=vendors.Qwen,
+    owner="ali",
+    switches=(_flag("enable_thinking"), _TEMPLATE_ENABLE),
+    context=262_144,
+)
+_deepseek = partial(_switched, dialect=vendors.DeepSeek, owner="deepseek")
+_minimax = partial(_switched, dialect=vendors.MiniMaxCloud, owner="minimax", context=1_000_000)
+_glm = partial(_switched, dialect=vendors.Glm, owner="zhipu_4v", context=204_800)
+_grok = partial(Model, dialect=vendors.Grok, owner="xai", switches=(_EFFORT,), context=500_000)
+_gpt = partial(Model, dialect=Producer, owner="openai", switches=(_EFFORT,), context=400_000)
+_claude = partial(
+    Model,
+    dialect=servers.ClaudeBridge,
+    owner="claude",
+    thinks=False,
+    switches=(_number("reasoning", "max_tokens"), _EFFORT),
+    context=200_000,
+    piece=3,
+)
+_gemini = partial(
+    Model,
+    dialect=servers.GeminiBridge,
+    owner="gemini",
+    thinks=False,
+    switches=(_flag(*_GOOGLE), _EFFORT),
+    context=1_048_576,
+    piece=12,
+    blurs=True,
+)
+_custom = partial(Model, owner="custom")
+_shape = partial(Model, owner="aiotokengate")
 
 _SELF_HOSTED = (
-    Model(
+    _custom(
         "deepseek3.2",
-        SglangNulls,
-        "custom",
+        servers.SglangNulls,
         thinks=False,
         switches=(_TEMPLATE_THINKING,),
         context=65_536,
     ),
-    Model("minimax2.7", Sglang, "custom", context=204_800),
-    Model("Qwen3-VL-8B-Instruct", VllmPlain, "custom", thinks=False, context=16_384),
-    Model(
+    _custom("minimax2.7", servers.Sglang, context=204_800),
+    _custom("Qwen3-VL-8B-Instruct", servers.VllmPlain, thinks=False, context=16_384),
+    _custom(
         "WanWu/Deepseek-Auto",
-        Vllm,
-        "custom",
+        servers.Vllm,
         thinks=False,
         switches=(
-            _TEMPLATE_THINKING,
-            _TEMPLATE_ENABLE,
-            _flag("enable_thinking"),
-            _word("chat_template_kwargs", "reasoning_effort"),
-            _EFFORT,
+            *(_TEMPLATE_THINKING, _TEMPLATE_ENABLE, _flag("enable_thinking")),
+            *(_word("chat_template_kwargs", "reasoning_effort"), _EFFORT),
         ),
     ),
-    Model("WanWu/GLM-Auto", Vllm, "custom", switches=(_TEMPLATE_ENABLE,)),
+    _custom("WanWu/GLM-Auto", servers.Vllm, switches=(_TEMPLATE_ENABLE,)),
 )
 
 _SHAPES = (
-    Model("dialect/gemini-compat", GeminiCompat, "aiotokengate"),
-    Model("dialect/openrouter", OpenRouter, "aiotokengate"),
-    Model("dialect/tag-swallowed", TagSwallowed, "aiotokengate"),
-    Model("dialect/think-in-content", InlineThink, "aiotokengate"),
-    Model("dialect/vllm-0.10", VllmOld, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
-    Model("dialect/vllm-0.11", VllmBoth, "aiotokengate", switches=(_TEMPLATE_ENABLE,)),
+    _shape("dialect/gemini-compat", servers.GeminiCompat),
+    _shape("dialect/openrouter", servers.OpenRouter),
+    _shape("dialect/tag-swallowed", servers.TagSwallowed),
+    _shape("dialect/think-in-content", servers.InlineThink),
+    _shape("dialect/vllm-0.10", servers.VllmOld, switches=(_TEMPLATE_ENABLE,)),
+    _shape("dialect/vllm-0.11", servers.VllmBoth, switches=(_TEMPLATE_ENABLE,)),
 )
 
 _QWEN = "qwen3.6-max-preview qwen3.5-plus qwen3.5-flash qwen3.6-flash qwen3.6-plus"
@@ -220,10 +171,10 @@ _ROWS = (
     *(_claude(f"{name}-thinking", thinks=True) for name in _CLAUDE.split()),
     *map(_gemini, _GEMINI.split()),
     *(_gemini(f"{name}-thinking", thinks=True) for name in _GEMINI.split()),
-    Model("grok-4-1-fast-reasoning", Grok, "xai", context=2_000_000),
-    Model("grok-4-1-fast-non-reasoning", Grok, "xai", thinks=False, context=2_000_000),
-    Model("grok-code-fast-1", GrokShown, "xai", context=256_000),
-    Model("minimax2.5", MiniMaxCloud, "minimax", context=204_800),
+    Model("grok-4-1-fast-reasoning", vendors.Grok, "xai", context=2_000_000),
+    Model("grok-4-1-fast-non-reasoning", vendors.Grok, "xai", thinks=False, context=2_000_000),
+    Model("grok-code-fast-1", vendors.GrokShown, "xai", context=256_000),
+    Model("minimax2.5", vendors.MiniMaxCloud, "minimax", context=204_800),
     *_SELF_HOSTED,
     *_SHAPES,
 )
@@ -274,6 +225,6 @@ JOB_MODELS: Mapping[str, str] = MappingProxyType(
 def find(name: str, body: Body) -> Model | None:
     """Return the model of that name, in the shape that the request asks for."""
     model = MODELS.get(name) or LATER.get(name)
-    if model and model.dialect is MiniMaxCloud and body.get("reasoning_split") is True:
-        return attrs.evolve(model, dialect=MiniMaxSplit)
+    if model and model.dialect is vendors.MiniMaxCloud and body.get("reasoning_split") is True:
+        return attrs.evolve(model, dialect=vendors.MiniMaxSplit)
     return model

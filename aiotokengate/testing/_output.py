@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import attrs
+import orjson
 from aiohttp import web
 
 from aiotokengate.testing._connection import Connection
@@ -14,13 +15,32 @@ from aiotokengate.testing._render import Beat, Step
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import KeepAlive, Pace, Pause
 from aiotokengate.testing._signals import Gate
+from aiotokengate.types import Json
 
-__all__ = ["REQUEST_ID", "BareOutput", "Output", "Player", "Sleep", "sign"]
+__all__ = [
+    "JSON",
+    "REQUEST_ID",
+    "BareOutput",
+    "Handler",
+    "Output",
+    "Player",
+    "Sleep",
+    "answer_json",
+    "sign",
+]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
+Handler: TypeAlias = Callable[[web.Request, GatewayRequest], Awaitable[web.StreamResponse]]
+
+JSON: Mapping[str, str] = {"Content-Type": "application/json; charset=utf-8"}
 
 REQUEST_ID = "X-Oneapi-Request-Id"
 _VERSION = "v0.9.0-fake"
+
+
+def answer_json(value: Json, status: int = 200) -> web.Response:
+    """Return a whole answer."""
+    return web.Response(status=status, body=orjson.dumps(value), headers=JSON)
 
 
 def sign(response: web.StreamResponse, record: GatewayRequest) -> None:
@@ -30,26 +50,20 @@ def sign(response: web.StreamResponse, record: GatewayRequest) -> None:
         response.headers.setdefault("X-New-Api-Version", _VERSION)
 
 
+@attrs.define(eq=False)
 class Output:
     """The body of a response on its way out, one piece behind.
 
     The last piece leaves together with the end of the body: a client that closes when it sees
-    ``[DONE]`` must not look like one that left before the end.
+    ``[DONE]`` must not look like one that left before the end.  What is sent goes into ``copy``,
+    too, if there is one.
     """
 
-    def __init__(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        record: GatewayRequest,
-        copy: list[bytes] | None = None,
-    ) -> None:
-        """Write ``response`` to the client of ``request``, and what it sends to ``copy``."""
-        self.response = response
-        self._copy = copy
-        self._request = request
-        self._record = record
-        self._held = b""
+    _request: web.Request
+    response: web.StreamResponse
+    _record: GatewayRequest
+    _copy: list[bytes] | None = None
+    _held: bytes = attrs.field(default=b"", init=False)
 
     async def begin(self) -> None:
         """Send the head, if it isn't sent."""
@@ -86,19 +100,11 @@ class Output:
             self._copy.append(data)
 
 
+@attrs.define(eq=False)
 class BareOutput(Output):
     """Bytes without HTTP around them."""
 
-    def __init__(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        record: GatewayRequest,
-        connection: Connection,
-    ) -> None:
-        """Write to the connection itself."""
-        super().__init__(request, response, record)
-        self._connection = connection
+    _connection: Connection = attrs.field(kw_only=True)
 
     async def begin(self) -> None:
         """Send no head."""

@@ -2,13 +2,14 @@
 
 Strategy.  A request of any protocol is read into the form of Chat Completions, so that one
 composer answers all of them and one set of limits counts them; the answer is shaped by a
-:class:`Dialect <aiotokengate.testing._dialects.Dialect>` of that protocol.
+:class:`Producer <aiotokengate.testing._dialects.Producer>` of that protocol.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar
 
 from aiotokengate.testing._chat_request import (
     ChatRequest,
@@ -17,7 +18,7 @@ from aiotokengate.testing._chat_request import (
     read_body,
     read_chat,
 )
-from aiotokengate.testing._dialects import Dialect, Exchange
+from aiotokengate.testing._dialects import Exchange, Producer
 from aiotokengate.testing._features import features_of_chat
 from aiotokengate.testing._field_types import CHAT_TYPES, check_types
 from aiotokengate.testing._memory import Keep
@@ -26,24 +27,45 @@ from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._server_dialects import GeminiCompat
 from aiotokengate.types import Json
 
-__all__ = ["CHAT", "ChatPayloads", "Payloads", "read", "read_scripted"]
+__all__ = [
+    "CHAT",
+    "ChatPayloads",
+    "Payloads",
+    "function",
+    "read",
+    "read_scripted",
+    "schema_format",
+    "told",
+]
 
 
 CHAT = "/v1/chat/completions"
 
 
-class Payloads(Protocol):
-    """One protocol, as the fake gateway speaks it."""
+class Payloads(ABC):
+    """One protocol, as the fake gateway speaks it.
+
+    Attributes:
+        path: of a question to a model.
+        counting: where a question is asked for the number of its tokens alone, "" for nowhere.
+    """
+
+    path: ClassVar[str] = ""
+    counting: ClassVar[str] = ""
 
     def takes(self, record: GatewayRequest) -> bool:
         """Return whether a request is of this protocol."""
+        return record.path == self.path
 
     def counts(self, record: GatewayRequest) -> bool:
         """Return whether a request of this protocol only asks for the number of its tokens."""
+        return record.path == self.counting
 
     def counted(self, tokens: int) -> Json:
         """Return the answer that tells a number of tokens."""
+        return {"input_tokens": tokens}
 
+    @abstractmethod
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body in the form of Chat Completions.
 
@@ -51,6 +73,7 @@ class Payloads(Protocol):
             Refusal: it is none that this protocol knows.
         """
 
+    @abstractmethod
     def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what the vendor of this protocol refuses; return what is asked of it.
 
@@ -58,14 +81,32 @@ class Payloads(Protocol):
             Refusal: there is something.
         """
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    @abstractmethod
+    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
 
     def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Return the body of an error."""
+        """Return the body of an error, as new-api does unless a vendor has a form of its own."""
+        return refusal.body(request_id)
 
-    def memory(self, record: GatewayRequest) -> Keep | None:
+    def memory(self, _record: GatewayRequest) -> Keep | None:
         """Return what keeps the answer to a request, if it is to be kept."""
+        return None
+
+
+def told(**fields: Json) -> Mapping[str, Json]:
+    """Return the fields of a body that say something."""
+    return {name: value for name, value in fields.items() if value not in (None, [])}
+
+
+def function(**fields: Json) -> Mapping[str, Json]:
+    """Return a function, or which one is to be called, in the form of Chat Completions."""
+    return {"type": "function", "function": fields}
+
+
+def schema_format(schema: Json) -> Mapping[str, Json]:
+    """Return the form of an answer that has a schema, in the form of Chat Completions."""
+    return {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
 def read(payloads: Payloads, record: GatewayRequest) -> ChatRequest:
@@ -86,26 +127,10 @@ def read_scripted(payloads: Payloads, record: GatewayRequest, name: str | None) 
     return read_anyhow(payloads.body(record), name)
 
 
-class ChatPayloads:
+class ChatPayloads(Payloads):
     """Chat Completions."""
 
-    def takes(self, record: GatewayRequest) -> bool:
-        """Return whether a request is of this protocol."""
-        return record.path == CHAT
-
-    def counts(self, record: GatewayRequest) -> bool:
-        """Return False: nothing of Chat Completions counts tokens alone."""
-        del record
-        return False
-
-    def counted(self, tokens: int) -> Json:
-        """Return the number as it is; nobody asks."""
-        return {"total_tokens": tokens}
-
-    def memory(self, record: GatewayRequest) -> Keep | None:
-        """Return None: Chat Completions has no memory."""
-        del record
-        return None
+    path = CHAT
 
     def body(self, record: GatewayRequest) -> Mapping[str, Json]:
         """Return the body as it is."""
@@ -113,9 +138,8 @@ class ChatPayloads:
         check_types(body, CHAT_TYPES)
         return body
 
-    def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
+    def checked(self, _record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what a vendor behind it refuses (the docs of DeepSeek and of Google)."""
-        del record
         calling = [turn for turn in chat.body["messages"] if turn.get("tool_calls")]
         missing = ""
         if chat.model.owner == "deepseek" and chat.thinks:
@@ -132,14 +156,9 @@ class ChatPayloads:
         refuse(features_of_chat(chat))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, chat: ChatRequest, _record: GatewayRequest) -> Producer:
         """Return the dialect of the model."""
-        del record
         return chat.model.dialect(exchange)
-
-    def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Return an error as new-api does."""
-        return refusal.body(request_id)
 
 
 def _is_signed(turn: Mapping[str, Json]) -> bool:

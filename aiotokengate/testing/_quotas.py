@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from aiotokengate.testing._gauges import burst_gauge, minute_gauge, resized
+from aiotokengate.testing._gauges import gauges
 from aiotokengate.testing._limits import Because, QuotaKey, RateLimit
 
 __all__ = ["Account", "Rule"]
@@ -16,14 +16,12 @@ _MEASURES = ("requests_per_minute", "tokens_per_minute", "concurrency", "burst_s
 class Account:
     """What one quota has used of one limit."""
 
-    __slots__ = ("_burst", "in_flight", "limit", "requests", "tokens")
+    __slots__ = ("gauges", "in_flight", "limit")
 
     def __init__(self, now: float, limit: RateLimit) -> None:
         self.limit = limit
         self.in_flight = 0
-        self.requests = minute_gauge(now, limit, limit.requests_per_minute)
-        self.tokens = minute_gauge(now, limit, limit.tokens_per_minute)
-        self._burst = burst_gauge(limit)
+        self.gauges = gauges(now, limit)
 
     def obstacles(self, now: float, cost: int) -> Iterator[tuple[Because, float]]:
         """Yield what is in the way, with the seconds until it isn't, 0 if that is unknown."""
@@ -32,49 +30,41 @@ class Account:
             yield "concurrency", 0.0
         if limit.refuse_oversized and self._is_oversized(cost):
             yield "oversized", math.inf
-        if self._burst is not None and (seconds := self._burst.wait(now, 1)):
-            yield "burst", seconds
-        if self.requests is not None and (seconds := self.requests.wait(now, 1)):
-            yield "requests", seconds
-        if self.tokens is not None and (seconds := self.tokens.wait(now, cost)):
-            yield "tokens", seconds
+        for because, gauge in self.gauges.items():
+            if seconds := gauge.wait(now, cost if because == "tokens" else 1):
+                yield because, seconds
 
     def _is_oversized(self, cost: int) -> bool:
-        gauges = ((self.requests, 1), (self.tokens, cost))
-        return any(gauge is not None and amount > gauge.limit for gauge, amount in gauges)
+        sizes: tuple[tuple[Because, int], ...] = (("requests", 1), ("tokens", cost))
+        return any(name in self.gauges and size > self.gauges[name].limit for name, size in sizes)
 
     def begin(self, now: float, cost: int) -> None:
         """Charge a call that is let in."""
         self.in_flight += 1
-        if self._burst is not None:
-            self._burst.charge(now, 1)
-        if self.requests is not None:
-            self.requests.charge(now, 1)
-        if self.tokens is not None and self.limit.charge == "max_tokens":
-            self.tokens.charge(now, cost)
+        for because, gauge in self.gauges.items():
+            if because != "tokens":
+                gauge.charge(now, 1)
+            elif self.limit.charge == "max_tokens":
+                gauge.charge(now, cost)
 
     def turn_away(self, now: float) -> None:
         """Charge the request that is refused, if that is how it is counted."""
-        if (
-            self.limit.count_refused
-            and self.requests is not None
-            and not self.requests.wait(now, 1)
-        ):
-            self.requests.charge(now, 1)
+        requests = self.gauges.get("requests") if self.limit.count_refused else None
+        if requests is not None and not requests.wait(now, 1):
+            requests.charge(now, 1)
 
     def end(self, now: float, used: int) -> None:
         """Charge what the call has used, if that is when its tokens are counted."""
         self.in_flight -= 1
-        if self.tokens is not None and self.limit.charge == "usage":
-            self.tokens.charge(now, used)
+        if "tokens" in self.gauges and self.limit.charge == "usage":
+            self.gauges["tokens"].charge(now, used)
 
     def change(self, now: float, limit: RateLimit) -> None:
         """Take another limit of the same sort."""
-        fresh = Account(now, limit)
-        self.requests = resized(now, self.requests, fresh.requests)
-        self.tokens = resized(now, self.tokens, fresh.tokens)
-        self._burst = resized(now, self._burst, burst_gauge(limit))
-        self.limit = limit
+        old, self.limit, self.gauges = self.gauges, limit, gauges(now, limit)
+        for because in self.gauges.keys() & old.keys():
+            old[because].resize(now, self.gauges[because].limit)
+            self.gauges[because] = old[because]
 
 
 class Rule:

@@ -170,12 +170,7 @@ class Recorder:
     async def _forward(
         self, client: aiohttp.ClientSession, request: web.Request, body: bytes
     ) -> aiohttp.ClientResponse:
-        headers = {
-            name: value
-            for name, value in request.headers.items()
-            if name.lower() not in _HOP_BY_HOP
-        }
-        headers["Accept-Encoding"] = "identity"
+        headers = {**_kept(request.headers), "Accept-Encoding": "identity"}
         address = self._address(request.raw_path)
         return await client.request(
             request.method,

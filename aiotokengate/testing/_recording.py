@@ -161,28 +161,17 @@ class Replay:
 
 def _written(exchange: Exchange) -> Json:
     return {
-        "method": exchange.method,
-        "path": exchange.path,
+        **attrs.asdict(exchange, recurse=False),
         "request": _said(exchange.request),
-        "status": exchange.status,
-        "wait": exchange.wait,
         "headers": dict(exchange.headers),
         "writes": [[seconds, _said(data)] for seconds, data in exchange.writes],
-        "cut": exchange.cut,
     }
 
 
 def _read(fields: Mapping[str, Json]) -> Exchange:
-    return Exchange(
-        method=fields["method"],
-        path=fields["path"],
-        request=_bytes(fields["request"]),
-        status=fields["status"],
-        headers=fields["headers"],
-        writes=[(seconds, _bytes(data)) for seconds, data in fields["writes"]],
-        cut=fields["cut"],
-        wait=fields.get("wait", 0.0),
-    )
+    writes = [(seconds, _bytes(data)) for seconds, data in fields["writes"]]
+    known = {name: fields[name] for name in attrs.fields_dict(Exchange) if name in fields}
+    return Exchange(**{**known, "request": _bytes(fields["request"]), "writes": writes})
 
 
 _CONTINUING = bytes(range(0x80, 0xC0))

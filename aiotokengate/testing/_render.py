@@ -15,7 +15,7 @@ from typing import TypeAlias
 import attrs
 import orjson
 
-from aiotokengate.testing._dialects import DONE, Dialect, Frame, event
+from aiotokengate.testing._dialects import DONE, Frame, Producer, event
 from aiotokengate.testing._script import Call, Part, Pause, ScriptedReply, Text, Thought
 from aiotokengate.testing._signals import Gate
 from aiotokengate.testing._tokens import split_tokens
@@ -44,7 +44,7 @@ _Item: TypeAlias = _Piece | Call | Pause | Gate
 
 
 def render_stream(
-    dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
+    dialect: Producer, replies: Sequence[ScriptedReply], usage: Json, *, swallow: bool = False
 ) -> Iterator[Step]:
     """Yield a streamed reply.
 
@@ -59,21 +59,14 @@ def render_stream(
     for turn in zip_longest(*(track.steps() for track in tracks), fillvalue=()):
         for steps in turn:
             yield from steps
-    yield from map(dialect.event, _last_frames(tracks, dialect, usage, swallow=swallow))
+    last = [*(frame for track in tracks for frame in track.finish()), *dialect.closing(usage)]
+    yield from map(dialect.event, last[:-1] if swallow else last)
     if replies[0].done and dialect.done:
         yield dialect.done
 
 
-def _last_frames(
-    tracks: Sequence[_Track], dialect: Dialect, usage: Json, *, swallow: bool
-) -> list[Frame]:
-    frames = [frame for track in tracks for frame in track.finish()]
-    frames += dialect.closing(usage)
-    return frames[:-1] if swallow else frames
-
-
 def render_plain(
-    dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json
+    dialect: Producer, replies: Sequence[ScriptedReply], usage: Json
 ) -> Iterator[Step]:
     """Yield a plain reply: the same waits, then everything at once."""
     for reply in replies:
@@ -82,13 +75,13 @@ def render_plain(
     yield orjson.dumps(render_whole(dialect, replies, usage))
 
 
-def render_whole(dialect: Dialect, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
+def render_whole(dialect: Producer, replies: Sequence[ScriptedReply], usage: Json) -> Frame:
     """Return a reply in its plain form, whether or not it is streamed."""
     messages = [(_message(dialect, reply), reply.ending()) for reply in replies]
     return dialect.completion(messages, usage)
 
 
-def _message(dialect: Dialect, reply: ScriptedReply) -> Frame:
+def _message(dialect: Producer, reply: ScriptedReply) -> Frame:
     items = _items(reply)
     pieces = [item for item in items if isinstance(item, _Piece)]
     thoughts = "".join(piece.text for piece in pieces if piece.thought)
@@ -99,7 +92,7 @@ def _message(dialect: Dialect, reply: ScriptedReply) -> Frame:
 class _Track:
     """One choice on its way out."""
 
-    def __init__(self, dialect: Dialect, index: int, reply: ScriptedReply) -> None:
+    def __init__(self, dialect: Producer, index: int, reply: ScriptedReply) -> None:
         self.index = index
         self._dialect = dialect
         self._reply = reply
@@ -118,10 +111,10 @@ class _Track:
 
     def finish(self) -> list[Frame]:
         """Return the frames that end the choice."""
-        return [*self._turn(thought=False), *self._dialect.finish(self.index, self._why())]
-
-    def _why(self) -> str:
-        return self._reply.ending()
+        return [
+            *self._turn(thought=False),
+            *self._dialect.finish(self.index, self._reply.ending()),
+        ]
 
     def _frames(self, item: _Piece | Call) -> list[Frame]:
         thought = isinstance(item, _Piece) and item.thought
@@ -143,7 +136,7 @@ class _Track:
         if item.thought:
             return self._dialect.thought(self.index, item.text)
         last = item is self._spoken[-1]
-        return self._dialect.text(self.index, item.text, self._why() if last else None)
+        return self._dialect.text(self.index, item.text, self._reply.ending() if last else None)
 
 
 def _items(reply: ScriptedReply) -> list[_Item]:

@@ -8,9 +8,9 @@ from functools import partial
 from aiotokengate.testing._chat_request import ChatRequest, Refusal, read_body
 from aiotokengate.testing._dialects import (
     Counts,
-    Dialect,
     Exchange,
     Frame,
+    Producer,
     arguments_text,
     event,
     fragments,
@@ -18,6 +18,7 @@ from aiotokengate.testing._dialects import (
 from aiotokengate.testing._features import features_of_chat
 from aiotokengate.testing._field_types import RESPONSES_TYPES, check_types
 from aiotokengate.testing._memory import Keep, Responses
+from aiotokengate.testing._payloads import Payloads, function, schema_format, told
 from aiotokengate.testing._refusals import refuse
 from aiotokengate.testing._request import GatewayRequest
 from aiotokengate.testing._script import Call
@@ -26,25 +27,20 @@ from aiotokengate.types import Json
 __all__ = ["ResponsesNative", "ResponsesPayloads"]
 
 
-_PATH = "/v1/responses"
 _ENCRYPTED = "reasoning.encrypted_content"
+_SAME = ("model", "stream", "stream_options", "temperature", "top_p", "top_logprobs")
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-class ResponsesPayloads:
+class ResponsesPayloads(Payloads):
     """The protocol under ``/v1/responses``."""
+
+    path = "/v1/responses"
+    counting = "/v1/responses/input_tokens"
 
     def __init__(self) -> None:
         """Begin with nothing stored."""
         self._stored = Responses()
-
-    def takes(self, record: GatewayRequest) -> bool:
-        """Return whether a request is of this protocol."""
-        return record.path == _PATH
-
-    def counts(self, record: GatewayRequest) -> bool:
-        """Return whether a request of this protocol only asks for the number of its tokens."""
-        return record.path == f"{_PATH}/input_tokens"
 
     def counted(self, tokens: int) -> Json:
         """Return the answer that tells a number of tokens."""
@@ -56,22 +52,18 @@ class ResponsesPayloads:
         check_types(body, RESPONSES_TYPES)
         said = body.get("instructions")
         items = self._stored.filled(body)
-        common = {
-            "model": body.get("model"),
-            "messages": [
+        return told(
+            messages=[
                 *([{"role": "system", "content": said}] if said else ()),
                 *(message for item in items for message in _messages(item)),
             ],
-            "stream": body.get("stream"),
-            "max_tokens": body.get("max_output_tokens"),
-            "tools": [_tool(tool) for tool in body.get("tools") or ()],
-            "tool_choice": _choice(body.get("tool_choice")),
-            "reasoning_effort": (body.get("reasoning") or {}).get("effort"),
-            "response_format": _format((body.get("text") or {}).get("format") or {}),
-            "stream_options": body.get("stream_options"),
-            **{name: body.get(name) for name in ("temperature", "top_p", "top_logprobs")},
-        }
-        return {name: value for name, value in common.items() if value not in (None, [])}
+            max_tokens=body.get("max_output_tokens"),
+            tools=[_tool(tool) for tool in body.get("tools") or ()],
+            tool_choice=_choice(body.get("tool_choice")),
+            reasoning_effort=(body.get("reasoning") or {}).get("effort"),
+            response_format=_format((body.get("text") or {}).get("format") or {}),
+            **{name: body.get(name) for name in _SAME},
+        )
 
     def checked(self, record: GatewayRequest, chat: ChatRequest) -> ChatRequest:
         """Refuse what OpenAI refuses."""
@@ -85,19 +77,14 @@ class ResponsesPayloads:
         refuse(features_of_chat(chat, "responses"))
         return chat
 
-    def dialect(self, exchange: Exchange, chat: ChatRequest, record: GatewayRequest) -> Dialect:
+    def dialect(self, exchange: Exchange, _chat: ChatRequest, record: GatewayRequest) -> Producer:
         """Return the shape of the answer."""
-        del chat
         body = read_body(record.body)
         return ResponsesNative(
             exchange,
             summary=bool((body.get("reasoning") or {}).get("summary")),
             encrypted=_ENCRYPTED in (body.get("include") or ()),
         )
-
-    def refused(self, refusal: Refusal, request_id: str) -> bytes:
-        """Return an error as new-api does, which is OpenAI's form."""
-        return refusal.body(request_id)
 
     def memory(self, record: GatewayRequest) -> Keep | None:
         """Return what stores an answer, unless nothing is to be stored."""
@@ -111,7 +98,7 @@ def _format(wanted: Mapping[str, Json]) -> Json:
     """Return the form that the answer is to have, as Chat Completions has it."""
     if wanted.get("type") != "json_schema":
         return wanted or None
-    return {"type": "json_schema", "json_schema": {"schema": wanted.get("schema")}}
+    return schema_format(wanted.get("schema"))
 
 
 def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
@@ -126,14 +113,11 @@ def _messages(item: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
 
 
 def _tool(tool: Mapping[str, Json]) -> Mapping[str, Json]:
-    function = {"name": tool.get("name"), "parameters": tool.get("parameters")}
-    return {"type": "function", "function": function}
+    return function(name=tool.get("name"), parameters=tool.get("parameters"))
 
 
 def _choice(choice: Json) -> Json:
-    if isinstance(choice, dict):
-        return {"type": "function", "function": {"name": choice.get("name")}}
-    return choice
+    return function(name=choice.get("name")) if isinstance(choice, dict) else choice
 
 
 def _problems(items: Sequence[Mapping[str, Json]]) -> Iterator[str]:
@@ -166,7 +150,7 @@ def _unreadable(items: Sequence[Mapping[str, Json]]) -> Iterator[str]:
             )
 
 
-class ResponsesNative(Dialect):
+class ResponsesNative(Producer):
     """The events of a response: items added, filled, repeated whole, and the response at last."""
 
     done = b""
@@ -219,22 +203,21 @@ class ResponsesNative(Dialect):
     def _ended(self, reason: str, output: Sequence[Frame], usage: Json) -> Frame:
         if reason in _INCOMPLETE:
             details = {"reason": _INCOMPLETE[reason]}
-            return {
-                **self._response("incomplete", output, usage),
-                "incomplete_details": details,
-            }
+            return {**self._response("incomplete", output, usage), "incomplete_details": details}
         return self._response("completed", output, usage)
 
-    def opening(self, index: int) -> list[Frame]:
+    def opening(self, _index: int) -> list[Frame]:
         """Return the response before its first item."""
-        del index
         response = self._response("in_progress", ())
         return [{"type": f"response.{name}", "response": response} for name in _BEGINNINGS]
 
     # --- items ----------------------------------------------------------------------------------
 
-    def _place(self) -> Frame:
-        return {"item_id": self._open["id"], "output_index": len(self._items)}
+    def _about(self, kind: str, within: str = "", /, **fields: Json) -> Frame:
+        """Return an event about the open item, or about the only part ``within`` it."""
+        place = {"item_id": self._open["id"], "output_index": len(self._items)}
+        where = {f"{within}_index": 0} if within else {}
+        return {"type": f"response.{kind}", **place, **where, **fields}
 
     def _begin(self, item: Frame) -> list[Frame]:
         ended = self._end()
@@ -252,27 +235,25 @@ class ResponsesNative(Dialect):
         return frames
 
     def _finished(self, item: Frame, text: str) -> list[Frame]:
-        place, frames = self._place(), []
+        frames = []
         if item["type"] == "reasoning" and text:
             part: Frame = {"type": "summary_text", "text": text}
             item["summary"] = [part]
-            where = {**place, "summary_index": 0}
             frames = [
-                {"type": "response.reasoning_summary_text.done", **where, "text": text},
-                {"type": "response.reasoning_summary_part.done", **where, "part": part},
+                self._about("reasoning_summary_text.done", "summary", text=text),
+                self._about("reasoning_summary_part.done", "summary", part=part),
             ]
         elif item["type"] == "message":
             part = _text_part(text)
             item |= {"content": [part], "status": "completed"}
-            where = {**place, "content_index": 0}
             frames = [
-                {"type": "response.output_text.done", **where, "text": text, "logprobs": []},
-                {"type": "response.content_part.done", **where, "part": part},
+                self._about("output_text.done", "content", text=text, logprobs=[]),
+                self._about("content_part.done", "content", part=part),
             ]
         elif item["type"] == "function_call":
             item |= {"arguments": text, "status": "completed"}
-            named = {**place, "name": item["name"], "arguments": text}
-            frames = [{"type": "response.function_call_arguments.done", **named}]
+            done = "function_call_arguments.done"
+            frames = [self._about(done, name=item["name"], arguments=text)]
         where = {"output_index": len(self._items)}
         return [*frames, {"type": "response.output_item.done", **where, "item": item}]
 
@@ -286,29 +267,21 @@ class ResponsesNative(Dialect):
         ended = len(self._items) + bool(self._open)
         return f"{prefix}_{self.exchange.hex(22)}{ended:02d}"
 
-    def thought(self, index: int, text: str) -> list[Frame]:
+    def thought(self, _index: int, text: str) -> list[Frame]:
         """Return a piece of the summary, if one was asked for."""
-        del index
         frames: list[Frame] = []
         if self._open.get("type") != "reasoning":
             frames = self._begin(self._reasoning_item())
             if self._summary:
                 part = {"type": "summary_text", "text": ""}
-                where = {**self._place(), "summary_index": 0}
-                frames.append(
-                    {"type": "response.reasoning_summary_part.added", **where, "part": part}
-                )
+                frames.append(self._about("reasoning_summary_part.added", "summary", part=part))
         if self._summary:
             self._text.append(text)
-            where = {**self._place(), "summary_index": 0}
-            frames.append(
-                {"type": "response.reasoning_summary_text.delta", **where, "delta": text}
-            )
+            frames.append(self._about("reasoning_summary_text.delta", "summary", delta=text))
         return frames
 
-    def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
+    def text(self, _index: int, text: str, _finish: str | None) -> list[Frame]:
         """Return a piece of answer."""
-        del index, finish
         frames: list[Frame] = []
         if self._open.get("type") != "message":
             frames = self._begin(
@@ -320,12 +293,9 @@ class ResponsesNative(Dialect):
                     "content": [],
                 }
             )
-            part = _text_part("")
-            where = {**self._place(), "content_index": 0}
-            frames.append({"type": "response.content_part.added", **where, "part": part})
+            frames.append(self._about("content_part.added", "content", part=_text_part("")))
         self._text.append(text)
-        where = {**self._place(), "content_index": 0, "logprobs": []}
-        return [*frames, {"type": "response.output_text.delta", **where, "delta": text}]
+        return [*frames, self._about("output_text.delta", "content", logprobs=[], delta=text)]
 
     def _call_item(self, call: Call, number: int) -> Frame:
         call_id = call.id or f"call_{self.exchange.hex(20)}{number:02d}"
@@ -338,19 +308,16 @@ class ResponsesNative(Dialect):
             "name": call.name,
         }
 
-    def call(self, index: int, number: int, call: Call) -> list[Frame]:
+    def call(self, _index: int, number: int, call: Call) -> list[Frame]:
         """Return a tool call, its arguments in fragments."""
-        del index
         frames = self._begin(self._call_item(call, number))
         for piece in fragments(arguments_text(call)):
             self._text.append(piece)
-            delta = {"type": "response.function_call_arguments.delta", "delta": piece}
-            frames.append({**delta, **self._place()})
+            frames.append(self._about("function_call_arguments.delta", delta=piece))
         return frames
 
-    def finish(self, index: int, reason: str) -> list[Frame]:
+    def finish(self, _index: int, reason: str) -> list[Frame]:
         """End the last item, and keep the reason for the end."""
-        del index
         self._reason = reason
         return self._end()
 

@@ -34,17 +34,7 @@ _FORMATS: Mapping[str, str] = {
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
 _SAMPLES = (
-    "a",
-    "A",
-    "0",
-    "1.5",
-    "00",
-    "000",
-    "0000",
-    "aa",
-    "AA",
-    "AAA",
-    "a-1",
+    *("a", "A", "0", "1.5", "00", "000", "0000", "aa", "AA", "AAA", "a-1"),
     *_FORMATS.values(),
 )
 """What is tried where a pattern is asked for; no pattern is solved."""

@@ -119,8 +119,7 @@ class ScriptedReply:
         return "tool_calls" if called else "stop"
 
 
-def _event_stream() -> Mapping[str, str]:
-    return {"Content-Type": "text/event-stream"}
+_EVENT_STREAM = {"Content-Type": "text/event-stream"}
 
 
 @attrs.frozen
@@ -143,7 +142,7 @@ class Raw:
 
     status: int | None = 200
     body: bytes | Sequence[bytes | Pause | Gate] = b""
-    headers: Mapping[str, str] = attrs.field(factory=_event_stream)
+    headers: Mapping[str, str] = attrs.field(factory=lambda: dict(_EVENT_STREAM))
     end: Ending = "keep"
     wait: float = 0.0
 
@@ -167,12 +166,11 @@ class Raw:
         """Return the same answer in writes of at most ``size`` bytes each."""
         small: list[bytes | Pause | Gate] = []
         for step in self.steps():
-            small += _chopped(step, size) if isinstance(step, bytes) else [step]
+            if isinstance(step, bytes):
+                small += [step[at : at + size] for at in range(0, len(step), size)]
+            else:
+                small.append(step)
         return attrs.evolve(self, body=small)
-
-
-def _chopped(data: bytes, size: int) -> list[bytes]:
-    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]

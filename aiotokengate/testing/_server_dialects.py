@@ -11,11 +11,12 @@ from typing import ClassVar
 import attrs
 
 from aiotokengate.testing._dialects import (
+    CHUNK,
     Counts,
-    Dialect,
     Exchange,
     Frame,
     Json,
+    Producer,
     Slot,
     arguments_text,
     fragments,
@@ -39,40 +40,30 @@ __all__ = [
 ]
 
 
-class Vllm(Dialect):
+_EMPTY_TEXT: Frame = {"role": "assistant", "content": ""}
+
+
+class Vllm(Producer):
     """vLLM of today: ``reasoning``, and the finish reason on the last text (source)."""
 
     reasoning_fields: ClassVar[tuple[str, ...]] = ("reasoning",)
+    first = _EMPTY_TEXT
 
     def __init__(self, exchange: Exchange) -> None:
         """Begin a reply."""
         super().__init__(exchange)
         self._finished: set[int] = set()
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk without fingerprint or null usage."""
-        frame = {
-            "id": f"chatcmpl-{self.exchange.hex(32)}",
-            "object": kind,
-            "created": self.exchange.created,
-            "model": self.exchange.model,
-            "choices": choices,
-        }
+        frame = {**self.head(f"chatcmpl-{self.exchange.hex(32)}", kind), "choices": choices}
         return frame if usage is None else {**frame, "usage": usage}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice; ``stop_reason`` stands beside the finish reason."""
-        choice = {"index": index, slot: content, "logprobs": None, "finish_reason": finish}
+        choice = {"index": index, slot: said, "logprobs": None, "finish_reason": finish}
         stop = {"stop_reason": None} if finish is not None else {}
         return {**choice, **stop, "token_ids": None}
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return the role and an empty text."""
-        return self.one(index, {"role": "assistant", "content": ""})
 
     def text(self, index: int, text: str, finish: str | None) -> list[Frame]:
         """Return a piece of answer, the last one with the finish reason."""
@@ -95,12 +86,16 @@ class Vllm(Dialect):
 
     def usage(self, counts: Counts) -> Frame:
         """Return vLLM's usage."""
-        return {
-            "prompt_tokens": counts.prompt,
-            "total_tokens": counts.prompt + counts.completion,
-            "completion_tokens": counts.completion,
-            "prompt_tokens_details": None,
-        }
+        return _server_usage(counts)
+
+
+def _server_usage(counts: Counts) -> Frame:
+    return {
+        "prompt_tokens": counts.prompt,
+        "total_tokens": counts.prompt + counts.completion,
+        "completion_tokens": counts.completion,
+        "prompt_tokens_details": None,
+    }
 
 
 class VllmOld(Vllm):
@@ -121,41 +116,27 @@ class VllmPlain(Vllm):
     reasoning_fields = ()
 
 
-class Sglang(Dialect):
+class Sglang(Producer):
     """SGLang of today: null keys left out, ``matched_stop`` at the finish (source)."""
 
     reasoning_fields = ("reasoning_content",)
+    first = _EMPTY_TEXT
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk with ``usage`` last, and null on all but the last."""
-        frame = {
-            "id": self.exchange.hex(32),
-            "object": kind,
-            "created": self.exchange.created,
-            "model": self.exchange.model,
-            "choices": choices,
-            "usage": usage,
-        }
-        plain = {"metadata": {"weight_version": "default"}}
-        return {**frame, **plain} if kind == "chat.completion" else frame
+        head = self.head(self.exchange.hex(32), kind)
+        plain = {} if kind == CHUNK else {"metadata": {"weight_version": "default"}}
+        return {**head, "choices": choices, "usage": usage, **plain}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice with what matched its stop."""
         return {
             "index": index,
-            slot: content,
+            slot: said,
             "logprobs": None,
             "finish_reason": finish,
             "matched_stop": 151336 if finish == "stop" else None,
         }
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return the role and an empty text."""
-        return self.one(index, {"role": "assistant", "content": ""})
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
         """Return id and name once, then nulls in their places."""
@@ -179,13 +160,7 @@ class Sglang(Dialect):
 
     def usage(self, counts: Counts) -> Frame:
         """Return SGLang's usage."""
-        return {
-            "prompt_tokens": counts.prompt,
-            "total_tokens": counts.prompt + counts.completion,
-            "completion_tokens": counts.completion,
-            "prompt_tokens_details": None,
-            "reasoning_tokens": counts.reasoning,
-        }
+        return {**_server_usage(counts), "reasoning_tokens": counts.reasoning}
 
 
 class SglangNulls(Sglang):
@@ -207,34 +182,21 @@ class SglangNulls(Sglang):
         return {**super().usage(counts), "reasoning_tokens": 0}
 
 
-class _NewApi(Dialect):
+class _NewApi(Producer):
     """The form of new-api where it converts another protocol to Chat Completions (source)."""
 
     reasoning_fields = ("reasoning_content",)
+    first: ClassVar[Frame | None] = {"content": "", "role": "assistant"}
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
-        fingerprint = {"system_fingerprint": None} if kind.endswith("chunk") else {}
-        return {
-            "id": f"chatcmpl-{self.exchange.hex(32)}",
-            "object": kind,
-            "created": self.exchange.created,
-            "model": self.exchange.model,
-            **fingerprint,
-            "choices": choices,
-            "usage": usage,
-        }
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
+        head = self.head(f"chatcmpl-{self.exchange.hex(32)}", kind)
+        fingerprint = {"system_fingerprint": None} if kind == CHUNK else {}
+        return {**head, **fingerprint, "choices": choices, "usage": usage}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         if slot == "message":
-            return {"index": index, slot: content, "finish_reason": finish}
-        return {slot: content, "logprobs": None, "finish_reason": finish, "index": index}
-
-    def opening(self, index: int) -> list[Frame]:
-        return self.one(index, {"content": "", "role": "assistant"})
+            return {"index": index, slot: said, "finish_reason": finish}
+        return {slot: said, "logprobs": None, "finish_reason": finish, "index": index}
 
     def usage(self, counts: Counts) -> Frame:
         return {
@@ -304,14 +266,13 @@ class GeminiBridge(_NewApi):
         return [head, {"index": number, "id": "", "type": None, "function": function}]
 
 
-class OpenRouter(Dialect):
+class OpenRouter(Producer):
     """OpenRouter: reasoning twice in every delta, a usage chunk with a dummy choice (recorded)."""
 
     reasoning_fields = ("reasoning",)
+    first = None  # the role rides on every chunk
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk that names the provider."""
         frame = {
             "id": f"gen-{self.exchange.created}-{self.exchange.hex(20)}",
@@ -323,13 +284,11 @@ class OpenRouter(Dialect):
         }
         return frame if usage is None else {**frame, "usage": usage}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice with the provider's own finish reason beside it."""
         return {
             "index": index,
-            slot: content,
+            slot: said,
             "finish_reason": finish,
             "native_finish_reason": finish,
             "logprobs": None,
@@ -338,11 +297,6 @@ class OpenRouter(Dialect):
     @staticmethod
     def _details(text: str) -> list[Frame]:
         return [{"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}]
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return nothing: the role rides on every chunk."""
-        del index
-        return []
 
     def thought_delta(self, text: str) -> Frame:
         """Return the thought as a field and as a detail."""
@@ -364,7 +318,7 @@ class OpenRouter(Dialect):
 
     def closing(self, usage: Json) -> list[Frame]:
         """Return the usage beside a choice that says nothing."""
-        return [self.frame([self.choice(0, self.text_delta(""))], usage)]
+        return [self.frame([self.choice(0, self.text_delta(""), None)], usage)]
 
     def plain_reasoning(self, thoughts: str) -> Frame:
         """Return the thoughts as a field and as one detail."""
@@ -385,7 +339,7 @@ class OpenRouter(Dialect):
         }
 
 
-class InlineThink(Dialect):
+class InlineThink(Producer):
     """new-api told to put the thinking into the content: each tag a chunk of its own (source)."""
 
     opener: ClassVar[tuple[str, ...]] = ("<think>\n",)

@@ -16,19 +16,19 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
+import attrs
+
 __all__ = ["Gate", "Level", "Signal"]
 
 Condition: TypeAlias = Callable[[float], bool]
 
 
+@attrs.frozen(eq=False)
 class _Waiter:
     """One condition, and how to wake who waits for it."""
 
-    __slots__ = ("condition", "wake")
-
-    def __init__(self, condition: Condition, wake: Callable[[], object]) -> None:
-        self.condition = condition
-        self.wake = wake
+    condition: Condition
+    wake: Callable[[], object]
 
 
 class Level:

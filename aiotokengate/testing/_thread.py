@@ -24,7 +24,9 @@ class LoopThread:
         self._start = start
         self._stop = stop
         self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=self._run, name="fake-gateway", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main()), name="fake-gateway", daemon=True
+        )
         self._thread.start()
         self._loop, self._told = self._started.result()
 
@@ -32,9 +34,6 @@ class LoopThread:
         """Let ``stop`` run, and the thread end."""
         self._loop.call_soon_threadsafe(self._told.set)
         self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.run(self._main())
 
     async def _main(self) -> None:
         told = asyncio.Event()

@@ -8,13 +8,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from aiotokengate.testing._dialects import Counts, Dialect, Exchange, Frame, Json, Slot, whole_call
+from aiotokengate.testing._dialects import (
+    CHUNK,
+    Counts,
+    Exchange,
+    Frame,
+    Json,
+    Producer,
+    Slot,
+    whole_call,
+)
 from aiotokengate.testing._script import Call
 
 __all__ = ["DeepSeek", "Glm", "Grok", "GrokShown", "MiniMaxCloud", "MiniMaxSplit", "Qwen"]
 
 
-class _FinishWithUsage(Dialect):
+def _usage_with_details(counts: Counts) -> Frame:
+    return {
+        **counts.totals(),
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": counts.reasoning},
+    }
+
+
+class _FinishWithUsage(Producer):
     """The vendors whose last chunk holds both the finish reason and the usage."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -33,7 +50,7 @@ class _FinishWithUsage(Dialect):
         return [*(self.frame([other]) for other in others), self.frame([last], usage)]
 
 
-class _BothKeys(Dialect):
+class _BothKeys(Producer):
     """The vendors whose deltas always hold both keys, the idle one null, while they think."""
 
     reasoning_fields = ("reasoning_content",)
@@ -49,25 +66,15 @@ class _BothKeys(Dialect):
 class DeepSeek(_BothKeys, _FinishWithUsage):
     """DeepSeek's cloud: the last chunk holds finish reason and usage (recorded)."""
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk, with ``usage`` last."""
-        return {
-            "id": self.exchange.uuid(),
-            "object": kind,
-            "created": self.exchange.created,
-            "model": self.exchange.model,
-            "system_fingerprint": f"fp_{self.exchange.hex(10)}",
-            "choices": choices,
-            "usage": usage,
-        }
+        head = self.head(self.exchange.uuid(), kind)
+        fingerprint = {"system_fingerprint": f"fp_{self.exchange.hex(10)}"}
+        return {**head, **fingerprint, "choices": choices, "usage": usage}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice with its null ``logprobs``."""
-        return {"index": index, slot: content, "logprobs": None, "finish_reason": finish}
+        return {"index": index, slot: said, "logprobs": None, "finish_reason": finish}
 
     def opening(self, index: int) -> list[Frame]:
         """Return the role, with the idle key null."""
@@ -78,9 +85,7 @@ class DeepSeek(_BothKeys, _FinishWithUsage):
     def usage(self, counts: Counts) -> Frame:
         """Return DeepSeek's usage, with its cache counters."""
         return {
-            **counts.totals(),
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": counts.reasoning},
+            **_usage_with_details(counts),
             "prompt_cache_hit_tokens": 0,
             "prompt_cache_miss_tokens": counts.prompt,
         }
@@ -96,9 +101,7 @@ class Qwen(_BothKeys):
         "finish": ("finish_reason", "*", "index", "logprobs"),
     }
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk in DashScope's order: choices first, id last."""
         return {
             "choices": choices,
@@ -110,12 +113,10 @@ class Qwen(_BothKeys):
             "id": f"chatcmpl-{self.exchange.uuid()}",
         }
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice whose keys stand in the order of its kind."""
-        values = {"*": content, "index": index, "logprobs": None, "finish_reason": finish}
-        order = self._ORDERS[self._kind(content, finish, slot)]
+        values = {"*": said, "index": index, "logprobs": None, "finish_reason": finish}
+        order = self._ORDERS[self._kind(said, finish, slot)]
         return {(slot if key == "*" else key): values[key] for key in order}
 
     @staticmethod
@@ -158,10 +159,9 @@ class Glm(_FinishWithUsage):
     """GLM 4.7 and 5: the role on every chunk, no null keys, usage on the finish (recorded)."""
 
     reasoning_fields = ("reasoning_content",)
+    first = None
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk; ``usage`` is there or it is not."""
         frame = {
             "id": f"20260525{self.exchange.hex(24)}",
@@ -172,17 +172,10 @@ class Glm(_FinishWithUsage):
         }
         return frame if usage is None else {**frame, "usage": usage}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice; ``finish_reason`` is there or it is not."""
         end = {} if finish is None else {"finish_reason": finish}
-        return {"index": index, **end, slot: content}
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return nothing: the role rides on every chunk."""
-        del index
-        return []
+        return {"index": index, **end, slot: said}
 
     def thought_delta(self, text: str) -> Frame:
         """Return the role and the reasoning alone."""
@@ -199,52 +192,35 @@ class Glm(_FinishWithUsage):
 
     def usage(self, counts: Counts) -> Frame:
         """Return GLM's usage."""
-        return {
-            **counts.totals(),
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": counts.reasoning},
-        }
+        return _usage_with_details(counts)
 
 
-class Grok(Dialect):
+class Grok(Producer):
     """xAI: the role rides on the first delta, and reasoning is beside completion (recorded).
 
     The grok-4 models think without showing it; grok-code-fast-1 shows it.
     """
+
+    first = None
 
     def __init__(self, exchange: Exchange) -> None:
         """Begin a reply."""
         super().__init__(exchange)
         self._begun: set[int] = set()
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk that ends in the fingerprint."""
-        frame = {
-            "id": self.exchange.uuid(),
-            "object": kind,
-            "created": self.exchange.created,
-            "model": self.exchange.model,
-            "choices": choices,
-        }
+        frame = {**self.head(self.exchange.uuid(), kind), "choices": choices}
         counted = {} if usage is None else {"usage": usage}
         return {**frame, **counted, "system_fingerprint": f"fp_{self.exchange.hex(10)}"}
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice; the first delta of each carries the role."""
         if slot == "delta" and index not in self._begun:
             self._begun.add(index)
-            content = {**content, "role": "assistant"}
+            said = {**said, "role": "assistant"}
         end = {} if finish is None else {"finish_reason": finish}
-        return {"index": index, slot: content, **end}
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return nothing: the first token is the first chunk."""
-        del index
-        return []
+        return {"index": index, slot: said, **end}
 
     def call_pieces(self, number: int, call: Call) -> list[Frame]:
         """Return the whole call in one chunk."""
@@ -280,11 +256,12 @@ class GrokShown(Grok):
     reasoning_fields = ("reasoning_content",)
 
 
-class MiniMaxCloud(Dialect):
+class MiniMaxCloud(Producer):
     """MiniMax's cloud: inline tags cut anywhere, and the whole message once more at the end."""
 
     opener: ClassVar[tuple[str, ...]] = ("<th", "ink>\n")
     closer: ClassVar[tuple[str, ...]] = ("\n</thi", "nk>\n\n")
+    first = None
 
     def __init__(self, exchange: Exchange) -> None:
         """Begin a reply."""
@@ -293,9 +270,7 @@ class MiniMaxCloud(Dialect):
         self._calls: dict[int, list[Call]] = {}
         self._reasons: dict[int, str] = {}
 
-    def frame(
-        self, choices: Sequence[Frame], usage: Json = None, kind: str = "chat.completion.chunk"
-    ) -> Frame:
+    def frame(self, choices: Sequence[Frame], usage: Json = None, kind: str = CHUNK) -> Frame:
         """Return a chunk whose usage is a placeholder until the end."""
         return {
             "id": f"06{self.exchange.hex(30)}",
@@ -311,20 +286,13 @@ class MiniMaxCloud(Dialect):
             "output_sensitive_int": 0,
         }
 
-    def choice(
-        self, index: int, content: Frame, finish: str | None = None, slot: Slot = "delta"
-    ) -> Frame:
+    def choice(self, index: int, said: Frame, finish: str | None, slot: Slot = "delta") -> Frame:
         """Return a choice with the speaker's name; only its first chunk names a role."""
         role = "assistant" if slot == "message" or index not in self._said else ""
         self._said.setdefault(index, "")
-        body = {**content, "role": role, "name": "MiniMax AI", "audio_content": ""}
+        body = {**said, "role": role, "name": "MiniMax AI", "audio_content": ""}
         end = {} if finish is None else {"finish_reason": finish}
         return {**end, "index": index, slot: body}
-
-    def opening(self, index: int) -> list[Frame]:
-        """Return nothing: the first token is the first chunk."""
-        del index
-        return []
 
     def thought(self, index: int, text: str) -> list[Frame]:
         """Return a thought as text."""
@@ -352,10 +320,10 @@ class MiniMaxCloud(Dialect):
 
     def closing(self, usage: Json) -> list[Frame]:
         """Return everything again in one frame, which alone has the true usage (user reports)."""
-        messages = [
-            (Dialect.message(self, "", self._said.get(index, ""), self._calls.get(index, ())), why)
-            for index, why in sorted(self._reasons.items())
-        ]
+        messages = []
+        for index, why in sorted(self._reasons.items()):
+            said, calls = self._said.get(index, ""), self._calls.get(index, ())
+            messages.append((Producer.message(self, "", said, calls), why))
         return [self.completion(messages, usage)]
 
     def completion(self, messages: Sequence[tuple[Frame, str]], usage: Json) -> Frame:

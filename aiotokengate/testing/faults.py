@@ -68,10 +68,7 @@ _SHAPES: Mapping[str, _Body] = {
     },
     "string": lambda _, text: {"error": text},
     "vllm": lambda status, text: {"error": _fields(text, "BadRequestError", status)},
-    "sglang": lambda status, text: {
-        "object": "error",
-        **_fields(text, "BadRequestError", status),
-    },
+    "sglang": lambda status, text: {"object": "error", **_fields(text, "BadRequestError", status)},
     "fastapi": lambda _, text: {"detail": text},
     "fastapi-validation": lambda _, text: {
         "detail": [{"loc": ["body", "size"], "msg": text, "type": "value_error"}]

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aiotokengate import CallerError, Limits, Pool, Reply, Retry, ServerFailed, TokenGate
-from aiotokengate._calls.request import CallPolicy, HttpRequest, Request
+from aiotokengate import CallerError, Limits, Pool, Reply
+from aiotokengate._calls.closing import Calls, end_all
+from aiotokengate._stream.clocks import Watch
 from aiotokengate.testing import (
     FakeGateway,
     Gate,
     JobPlan,
     Raw,
-    ScriptedReply,
     VirtualClock,
     faults,
 )
+from tests.support.common import receiver_over
+from tests.support.ending import (
+    CLOSED,
+    ONE,
+    all_refused,
+    begun,
+    half,
+    opened,
+    outcomes,
+    turns,
+    until,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 MODEL = "qwen3.6-plus"
-ONE = Limits(concurrency=1, learn=False)
-CLOSED = "this TokenGate is closed"
 QUESTIONS = ("一", "二 🎹", "三")
 
 pytestmark = pytest.mark.filterwarnings("ignore:a stream was still open:ResourceWarning")
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    """Return a clock that the test moves."""
-    return VirtualClock()
-
-
-def opened(gateway: FakeGateway, **settings: Any) -> TokenGate:
-    return TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, **settings)
 
 
 SOUND = "/v1/files/1"
@@ -50,39 +48,8 @@ def sound(turnstile: Gate) -> Raw:
     return Raw(body=[b"ID3", turnstile, b"sound"], headers={"Content-Type": "audio/mpeg"})
 
 
-def half(turnstile: Gate) -> ScriptedReply:
-    """Return a reply that waits in its middle."""
-    return ScriptedReply(answer=["好", turnstile, "的"])
-
-
-def begun(*calls: Awaitable[Any]) -> list[asyncio.Future[Any]]:
-    return [asyncio.ensure_future(call) for call in calls]
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Return once something is so; pytest's time limit ends what never is."""
-    while True:
-        if is_so():
-            return
-        await asyncio.sleep(0)
-
-
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-async def turns(number: int = 20) -> None:
-    """Let the loop turn some times."""
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
-async def outcomes(tasks: list[asyncio.Future[Any]]) -> list[Any]:
-    return await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def all_refused(found: list[Any]) -> bool:
-    return all(isinstance(each, CallerError) and CLOSED in str(each) for each in found)
 
 
 # --- who waits ----------------------------------------------------------------------------------
@@ -128,88 +95,7 @@ async def test_others_of_a_shared_pool_go_on(gateway: FakeGateway) -> None:
     await other.close()
 
 
-async def test_one_that_was_let_in_this_moment(gateway: FakeGateway) -> None:
-    """It has its place, and has not gone on yet: it is not sent either."""
-    gate = opened(gateway, pool=Pool(ONE))
-    gateway.script(half(Gate()))
-    async with gate.chat(MODEL, "一") as stream:
-        (waiting,) = begun(gate.chat(MODEL, "二"))
-        await turns()
-        stream.stop()
-        assert gate.pool.statistics().waiting == 0
-        await gate.close()
-    assert all_refused(await outcomes([waiting]))
-    assert (len(gateway.requests), gate.pool.statistics().in_flight) == (1, 0)
-
-
-async def test_a_wait_for_the_next_attempt_is_ended(
-    gateway: FakeGateway, clock: VirtualClock
-) -> None:
-    """Who waits to be sent again is told at once, with what was tried."""
-    gateway.script(faults.html_502())
-    gate = opened(gateway, clock=clock)
-    (waiting,) = begun(gate.chat(MODEL, "你好"))
-    await gateway.wait_requests()
-    await until(lambda: clock.pending and not gate.pool.statistics().in_flight)
-    await gate.close()
-    (error,) = await outcomes([waiting])
-    assert all_refused([error])
-    assert [attempt.error for attempt in error.attempts] == ["ServerFailed"]
-    assert not hasattr(error, "__notes__")
-    assert len(gateway.requests) == 1
-
-
-async def test_a_call_made_before_and_used_after(gateway: FakeGateway) -> None:
-    """It is refused as one of its session, whatever the pool has to say."""
-    gate = opened(gateway)
-    sending = gate._sender.ask(pooled_request(gate))
-    await gate.close()
-    with pytest.raises(CallerError, match=CLOSED):
-        await sending
-    assert gateway.requests == []
-
-
-def pooled_request(gate: TokenGate) -> Any:
-    return Request(
-        HttpRequest("POST", "/rerank"), CallPolicy(gate.timeout, gate.retry, pooled=True)
-    )
-
-
 # --- what is on its way -------------------------------------------------------------------------
-
-
-async def test_a_call_before_its_first_delta(gateway: FakeGateway) -> None:
-    """It is ended, says that it may have been begun, and leaves its task as it was."""
-    gateway.script(faults.silence())
-    gate = opened(gateway, pool=Pool(ONE))
-
-    async def ask() -> tuple[CallerError, int]:
-        with pytest.raises(CallerError, match=CLOSED) as caught:
-            await gate.chat(MODEL, "你好")
-        task = asyncio.current_task()
-        assert task is not None
-        return caught.value, task.cancelling()
-
-    asking = asyncio.create_task(ask())
-    await gateway.wait_requests()
-    await gate.close()
-    error, cancelling = await asking
-    assert cancelling == 0
-    assert "may have been begun" in error.__notes__[0]
-    assert gate.pool.statistics().in_flight == 0
-    await gateway.wait_connections(0)
-
-
-async def test_a_cancellation_in_the_same_moment_is_kept(gateway: FakeGateway) -> None:
-    """The end of the session takes back its own cancellation, and no other."""
-    gateway.script(faults.silence())
-    gate = opened(gateway)
-    (asking,) = begun(gate.chat(MODEL, "你好"))
-    await gateway.wait_requests()
-    asking.cancel()
-    await gate.close()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
 
 
 async def test_downloads_are_ended_with_an_error(gateway: FakeGateway, tmp_path: Path) -> None:
@@ -246,51 +132,6 @@ async def test_jobs_are_not_waited_for_any_more(clock: VirtualClock) -> None:
         with pytest.raises(CallerError, match=CLOSED):
             await jobs[1]
         assert len(gateway.requests) == sent
-
-
-def test_who_waits_in_another_loop_is_refused_there(fake_gateway: FakeGateway) -> None:
-    """One session in two threads: what streams in the other goes on, and sends nothing more."""
-    turnstile, told = Gate(), threading.Event()
-    fake_gateway.script(half(turnstile))
-    gate = opened(fake_gateway, pool=Pool(ONE))
-    found: list[Any] = []
-
-    async def use() -> None:
-        async with gate.chat(MODEL, "一") as stream:
-            (waiting,) = begun(gate.chat(MODEL, "二"))
-            await turns()
-            told.set()
-            found.extend(await outcomes([waiting]))
-            turnstile.open()
-            found.append(await stream.answer.text())
-
-    thread = threading.Thread(target=asyncio.run, args=(use(),))
-    thread.start()
-    assert told.wait(20)
-    asyncio.run(gate.close())
-    thread.join(20)
-    assert all_refused(found[:1])
-    assert found[1:] == ["好的"]
-    assert len(fake_gateway.requests) == 1
-
-
-def test_one_let_in_while_another_loop_closes(fake_gateway: FakeGateway) -> None:
-    """It has its place and goes on before it can be told: it is not sent either."""
-    fake_gateway.script(half(Gate()))
-    gate = opened(fake_gateway, pool=Pool(ONE))
-
-    async def use() -> None:
-        async with gate.chat(MODEL, "一") as stream:
-            (waiting,) = begun(gate.chat(MODEL, "二"))
-            await turns()
-            stream.stop()
-            closing = threading.Thread(target=asyncio.run, args=(gate.close(),))
-            closing.start()
-            closing.join()
-            assert all_refused(await outcomes([waiting]))
-
-    asyncio.run(use())
-    assert len(fake_gateway.requests) == 1
 
 
 # --- drain --------------------------------------------------------------------------------------
@@ -351,24 +192,6 @@ async def test_downloads_may_end_as_well(gateway: FakeGateway, tmp_path: Path) -
         await closing
 
 
-async def test_nothing_is_tried_again_while_what_runs_ends(
-    gateway: FakeGateway, clock: VirtualClock
-) -> None:
-    """A call that fails meanwhile ends with its own error."""
-    turnstile = Gate()
-    gateway.script(Raw(500, [turnstile, b"no"]))
-    gate = opened(gateway, clock=clock, retry=Retry(attempts=3))
-    (running,) = begun(gate.chat(MODEL, "一"))
-    await gateway.wait_requests()
-    (closing,) = begun(gate.close(drain=30))
-    await turns()
-    turnstile.open()
-    (error,) = await outcomes([running])
-    assert isinstance(error, ServerFailed)
-    await closing
-    assert len(gateway.requests) == 1
-
-
 async def test_closing_twice_ends_the_waiting(gateway: FakeGateway, clock: VirtualClock) -> None:
     """Who has no more patience closes again; who is cancelled leaves nothing open."""
     for how in ("close", "cancel"):
@@ -382,6 +205,108 @@ async def test_closing_twice_ends_the_waiting(gateway: FakeGateway, clock: Virtu
             assert repr(stream).startswith("<ChatStream qwen3.6-plus stopped")
     await gateway.wait_connections(0)
     assert clock.pending == 0
+
+
+async def test_where_nothing_runs_nothing_is_waited_for(
+    gateway: FakeGateway, clock: VirtualClock
+) -> None:
+    gate = opened(gateway, clock=clock)
+    await gate.chat(MODEL, "一")
+    await gate.close(drain=30)
+    assert clock.now() == 0
+
+
+async def test_two_may_wait_for_the_same_end(gateway: FakeGateway, clock: VirtualClock) -> None:
+    """Each for as long as it has patience; after that it is the end for both."""
+    turnstile = Gate()
+    gateway.script(half(turnstile))
+    gate = opened(gateway, clock=clock)
+    (running,) = begun(gate.chat(MODEL, "一"))
+    await gateway.wait_requests()
+    patient, other = begun(gate.close(drain=30), gate.close(drain=40))
+    await clock.run_for(29)
+    assert not patient.done()
+    turnstile.open()
+    await asyncio.gather(patient, other)
+    assert (await running).answer == "好的"
+    assert clock.pending == 0
+    calls = Calls()
+    assert not calls.busy
+    call = Held()
+    calls.begin(call)
+    for seconds in (2, 3):  # and once more after the first has run out
+        (draining,) = begun(calls.drain(clock, seconds))
+        await clock.run_for(seconds - 0.1)
+        assert not draining.done()
+        await clock.run_for(0.1)
+        await draining
+        assert calls.busy
+    calls.call_off(waiting_only=True)
+    calls.call_off(waiting_only=False)
+    assert call.called_off == [True, False]
+    calls.end(call)
+    calls.end(call)
+    assert not calls.busy
+
+
+class Held:
+    """A call that runs on, whatever it is told."""
+
+    def __init__(self) -> None:
+        self.called_off: list[bool] = []
+
+    def call_off(self, *, waiting_only: bool) -> None:
+        """Note how it was called off."""
+        self.called_off.append(waiting_only)
+
+
+async def test_what_streams_is_warned_of_where_it_was_opened(clock: VirtualClock) -> None:
+    """Where that is known; what is downloaded is ended with an error; no clock runs on."""
+    watch = Watch(clock)
+    known, other, waiting = receiver_over([]), receiver_over([]), Fetched()
+    known.opened_at = "bot.py, line 7"
+    for each in (known, other, waiting, Looked()):
+        watch.add(each)
+    error = CallerError("m")
+    with pytest.warns(ResourceWarning) as found:
+        end_all(watch, error)
+    said = "a stream was still open when its TokenGate was closed"
+    assert sorted(str(each.message) for each in found) == [
+        said,
+        f"{said}; it was opened at:\nbot.py, line 7",
+    ]
+    assert (known.status, other.status, waiting.error) == ("stopped", "stopped", error)
+    assert clock.pending == 0
+
+
+async def test_the_warning_names_the_line_that_closed_the_session(gateway: FakeGateway) -> None:
+    gateway.script(half(Gate()))
+    gate = opened(gateway)
+    async with gate.chat(MODEL, "一") as stream:
+        with pytest.warns(ResourceWarning, match="a stream was still open") as found:
+            await gate.close()
+        assert [each.filename for each in found] == [__file__]
+        assert (await stream.reply()).status == "stopped"
+
+
+class Looked:
+    """Something with clocks alone."""
+
+    due_tick = 0
+
+    def tick(self, now: float) -> float:
+        """Have time."""
+        return now + 1
+
+
+class Fetched(Looked):
+    """Something that is told how it ends."""
+
+    error: Any = None
+
+    def end(self, error: Any = None) -> None:
+        """End."""
+        self.error = error
 
 
 async def test_leaving_the_block_drains_nothing(gateway: FakeGateway) -> None:
@@ -420,20 +345,3 @@ async def test_a_closed_pool_ends_the_waiting_of_its_sessions(gateway: FakeGatew
             async with slot:
                 pass
         stream.stop()
-
-
-async def test_nothing_is_left_of_many_calls(gateway: FakeGateway) -> None:
-    """However calls end, the session remembers none of them."""
-    async with opened(gateway) as gate:
-        gateway.script(ScriptedReply(answer="好"), faults.reset(), faults.status_error(400))
-        for question in QUESTIONS:
-            await outcomes(begun(gate.chat(MODEL, question, retry=Retry(attempts=1))))
-        async for _ in gate.chat(MODEL, "四"):
-            break
-        await gate.models()
-        left = asyncio.ensure_future(gate.chat(MODEL, "五"))
-        await turns(2)
-        left.cancel()
-        await outcomes([left])
-        _, calls = gate._sender.here()
-        assert not calls.busy

@@ -1,23 +1,16 @@
-"""What costs is sent once; what is sent again, how often, and after how long, on the wire."""
+"""What costs is sent once, whatever it is; and the keys by which a gateway knows it again."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-import attrs
 import pytest
 
 from aiotokengate import (
     CallerError,
     ConnectFailed,
-    Limits,
-    Overloaded,
-    Pool,
-    RateLimited,
-    Retry,
     StatusError,
     TimedOut,
     Timeout,
@@ -26,91 +19,12 @@ from aiotokengate import (
     Unanswered,
 )
 from aiotokengate._resources.embeddings import Split
-from aiotokengate.hooks import HookEvent, RequestStarted, RetryScheduled
 from aiotokengate.testing import VirtualClock
+from tests.support.ordered import CLOSE, GOOD_CHAT, Server, answer, ended
 
 MODEL = "qwen3.6-max-preview"
 PROMPT = "画一只猫 🐈"
 KEY = "sk-paid-once"
-CHAT = (
-    b'data: {"choices":[{"index":0,"delta":{"content":"\xe5\xa5\xbd"}}]}\n\n'
-    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-)
-
-
-def answer(status: int, body: bytes = b"{}", *headers: str) -> bytes:
-    """Return an answer as it stands on the wire."""
-    lines = "".join(f"{line}\r\n" for line in (f"Content-Length: {len(body)}", *headers))
-    return f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{lines}\r\n".encode() + body
-
-
-GOOD_CHAT = answer(200, CHAT)
-END = "Connection: close"
-CLOSE = b""
-"""No answer: the connection is closed once the request has come."""
-
-
-@attrs.frozen
-class Sent:
-    """A request that has come: its connection's number, and its head in lower case."""
-
-    connection: int
-    head: str
-
-    @property
-    def key(self) -> str | None:
-        """Its idempotency key."""
-        found = re.search(r"^idempotency-key: (.*)\r$", self.head, re.MULTILINE)
-        return found[1] if found else None
-
-
-class Server:
-    """Answers with bytes as they are, in order, the last one for ever; keeps what has come."""
-
-    def __init__(self) -> None:
-        self.answers: list[bytes] = [CLOSE]
-        self.requests: list[Sent] = []
-        self._connections = 0
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> str:
-        """Listen; return the address."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
-
-    def stop(self) -> None:
-        """Refuse connections from now on."""
-        assert self._server is not None
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        number = self._connections
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                await _read_body(reader, head)
-                self.requests.append(Sent(number, head))
-                answers = self.answers
-                said = answers.pop(0) if len(answers) > 1 else answers[0]
-                if said == CLOSE:
-                    return
-                writer.write(said)
-                if b"Connection: close" in said:
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
-
-
-async def _read_body(reader: asyncio.StreamReader, head: str) -> None:
-    length = re.search(r"content-length: (\d+)", head)
-    if length is not None:
-        await reader.readexactly(int(length[1]))
-    elif "transfer-encoding: chunked" in head:
-        await reader.readuntil(b"0\r\n\r\n")
-
 
 Costly: TypeAlias = Callable[[TokenGate], Awaitable[object]]
 
@@ -161,47 +75,9 @@ TURNED_AWAY = {
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    """Run a server that closes without an answer."""
-    server = Server()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    """Return a clock that the test moves."""
-    return VirtualClock()
-
-
-@pytest.fixture
-def events() -> list[HookEvent]:
-    """Return where the hooks' events go."""
-    return []
-
-
-@pytest.fixture
-async def gate(
-    server: Server, clock: VirtualClock, events: list[HookEvent]
-) -> AsyncIterator[TokenGate]:
-    """Open a session with that server."""
-    address = await server.start()
-    async with TokenGate(
-        api_key=KEY, base_url=address, clock=clock, hooks=[events.append]
-    ) as gate:
-        yield gate
-
-
-async def ended(clock: VirtualClock, call: Awaitable[Any]) -> Any:
-    """Await a call while virtual time runs; return its result, or its error."""
-
-    async def run() -> Any:
-        return await call
-
-    task = asyncio.ensure_future(run())
-    while not task.done():
-        await clock.run_for(0.25)
-    return task.exception() or task.result()
+def gate(wired: TokenGate) -> TokenGate:
+    """Return a session with the server of plain bytes."""
+    return wired
 
 
 # --- begun once ---------------------------------------------------------------------------------
@@ -390,222 +266,3 @@ def test_one_key_is_not_for_several_turns() -> None:
     with pytest.raises(CallerError, match="expected idempotency_key=True with a conversation"):
         gate.conversation(MODEL, idempotency_key="one")
     gate.conversation(MODEL, idempotency_key=True)
-
-
-# --- how often, and for how long ----------------------------------------------------------------
-
-
-MIXTURES = {
-    "refused": [answer(429, b"{}", "Retry-After: 0")],
-    "refused without a time": [answer(429)],
-    "overloaded": [answer(503)],
-    "broken": [CLOSE],
-    "all of them": [
-        *(answer(429, b"{}", END), answer(503, b"{}", END), CLOSE),
-        *(answer(500, b"{}", END), answer(529, b"{}", END), CLOSE),
-    ],
-    "refused inside a 200": [
-        answer(200, b'data: {"error":{"message":"m","code":429}}\n\ndata: [DONE]\n\n')
-    ],
-    "empty": [answer(200, b"data: [DONE]\n\n")],
-}
-
-
-@pytest.mark.parametrize("attempts", [1, 2, 4])
-@pytest.mark.parametrize("answers", MIXTURES.values(), ids=MIXTURES)
-async def test_attempts_are_all_that_is_sent(
-    server: Server, gate: TokenGate, clock: VirtualClock, answers: list[bytes], attempts: int
-) -> None:
-    """Refusals and failures together, whatever the mixture."""
-    server.answers = list(answers)
-    call = gate.chat(MODEL, PROMPT, retry=Retry(attempts=attempts, max_wait=600, empty=True))
-    error = await ended(clock, call)
-    assert len(server.requests) == attempts == len(error.attempts), error
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        [answer(429, b"{}", "Retry-After: 1")],
-        [answer(503, b"{}", "Retry-After: 1")],
-        [answer(429), answer(503), CLOSE] * 9,
-        [answer(429)],
-        [answer(503)],
-    ],
-    ids=["429 with a time", "503 with a time", "a mixture", "429", "503"],
-)
-async def test_waits_are_one_sum(
-    server: Server, gate: TokenGate, clock: VirtualClock, answers: list[bytes]
-) -> None:
-    """Whatever made a call wait, it comes out of the same ``max_wait``."""
-    server.answers = list(answers)
-    call = gate.chat(MODEL, PROMPT, retry=Retry(attempts=50, max_wait=3))
-    error = await ended(clock, call)
-    assert isinstance(error, TokenGateError)
-    waits = [attempt.wait or 0.0 for attempt in error.attempts]
-    assert 1 < len(waits) < 50
-    assert sum(waits) <= 3 + 1e-6
-
-
-async def test_a_hint_longer_than_the_rest_ends_the_call_at_once(
-    server: Server, gate: TokenGate, clock: VirtualClock
-) -> None:
-    """With the hint on the error, and without a wait."""
-    server.answers = [answer(429, b"{}", "Retry-After: 40")]
-    error = await ended(clock, gate.chat(MODEL, PROMPT, retry=Retry(attempts=9)))
-    assert isinstance(error, RateLimited)
-    assert error.retry_after == 40
-    assert [attempt.wait is None for attempt in error.attempts] == [False, True]
-    assert clock.now() < 51
-
-
-async def test_a_key_that_is_refused_for_ever(
-    server: Server, gate: TokenGate, clock: VirtualClock
-) -> None:
-    """Within a minute of waiting by default, and the next call of the lane waits no longer."""
-    server.answers = [answer(429, b"{}", "Retry-After: 20")]
-    error = await ended(clock, gate.chat(MODEL, PROMPT))
-    assert isinstance(error, RateLimited)
-    assert len(server.requests) == 3
-    assert clock.now() <= 60
-    server.answers, began = [GOOD_CHAT], clock.now()
-    reply = await ended(clock, gate.chat(MODEL, PROMPT))
-    assert reply.answer == "好"
-    assert 19 < clock.now() - began <= 26
-
-
-async def test_queueing_is_no_attempt_and_no_wait(server: Server, clock: VirtualClock) -> None:
-    """Who waits for others in the lane has lost nothing of either."""
-    address = await server.start()
-    pool = Pool(Limits(requests_per_minute=1), clock=clock)
-    server.answers = [GOOD_CHAT]
-    retry = Retry(attempts=1, max_wait=0)
-    async with TokenGate(
-        api_key=KEY, base_url=address, pool=pool, clock=clock, retry=retry
-    ) as gate:
-        replies = [await ended(clock, gate.chat(MODEL, PROMPT)) for _ in range(3)]
-    assert [len(reply.attempts) for reply in replies] == [1, 1, 1]
-    assert replies[2].attempts[0].queued > 50
-
-
-async def test_a_hint_beside_a_lane_that_is_held_longer(
-    server: Server, clock: VirtualClock
-) -> None:
-    """What counts is what the gateway named to this call, not what others make it wait."""
-    address = await server.start()
-    pool = Pool(Limits(requests_per_minute=1), clock=clock)
-    server.answers = [answer(429, b"{}", "Retry-After: 1"), GOOD_CHAT]
-    async with TokenGate(api_key=KEY, base_url=address, pool=pool, clock=clock) as gate:
-        async with pool.slot(MODEL, key=KEY) as slot:
-            slot.refuse(retry_after=50)
-        retry = Retry(attempts=2, max_wait=2)
-        reply = await ended(clock, gate.chat(MODEL, PROMPT, retry=retry))
-    assert reply.answer == "好"
-
-
-# --- a kept connection that died ----------------------------------------------------------------
-
-
-async def test_a_dead_connection_is_replaced_once(
-    server: Server, gate: TokenGate, events: list[HookEvent]
-) -> None:
-    """Within the one attempt: no wait, no budget, one place, and the reply tells of it."""
-    server.answers = [GOOD_CHAT, CLOSE, GOOD_CHAT]
-    retry = Retry(attempts=1, max_wait=0)
-    first = await gate.chat(MODEL, PROMPT, retry=retry)
-    reply = await gate.chat(MODEL, PROMPT, retry=retry)
-    assert reply.answer == "好"
-    assert [attempt.reconnected for attempt in first.attempts] == [False]
-    (attempt,) = reply.attempts
-    assert (attempt.error, attempt.status, attempt.reconnected) == (None, 200, True)
-    assert [request.connection for request in server.requests] == [1, 1, 2]
-    assert gate.pool.statistics().lanes[0].admitted == 2
-    assert sum(isinstance(event, RequestStarted) for event in events) == 2
-    assert not any(isinstance(event, RetryScheduled) for event in events)
-
-
-async def test_a_fresh_connection_that_dies_is_an_attempt(
-    server: Server, gate: TokenGate, clock: VirtualClock
-) -> None:
-    """The one in place of a dead one, too; and it is done once a call."""
-    server.answers = [GOOD_CHAT, CLOSE]
-    await gate.chat(MODEL, PROMPT)
-    error = await ended(clock, gate.chat(MODEL, PROMPT))
-    assert isinstance(error, Unanswered)
-    assert len(server.requests) == 1 + 4
-    told = [(attempt.error, attempt.reconnected) for attempt in error.attempts]
-    assert told == [("Unanswered", True), ("Unanswered", False), ("Unanswered", False)]
-
-
-async def test_a_dead_connection_costs_no_budget(server: Server, gate: TokenGate) -> None:
-    """A hundred that die one after another, each replaced."""
-    server.answers = [GOOD_CHAT, CLOSE, GOOD_CHAT] * 40
-    replies = [await gate.chat(MODEL, PROMPT) for _ in range(80)]
-    assert sum(reply.attempts[0].reconnected for reply in replies) == 40
-
-
-async def test_no_connection_in_place_of_a_dead_one(
-    server: Server, gate: TokenGate, clock: VirtualClock
-) -> None:
-    """The request had left: it is Unanswered, and counts against the limit."""
-    pool = Pool(Limits(requests_per_minute=60), clock=clock)
-    server.answers = [GOOD_CHAT, CLOSE]
-    async with TokenGate(
-        api_key=KEY, base_url=gate.base_url, pool=pool, clock=clock, retry=Retry(attempts=1)
-    ) as other:
-        await other.chat(MODEL, PROMPT)
-        server.stop()
-        error = await ended(clock, other.chat(MODEL, PROMPT))
-        assert isinstance(error, Unanswered)
-        left = pool.statistics().lanes[0].requests_left
-        assert left is not None
-        assert left < 59
-
-
-async def test_an_overload_is_no_dead_connection(
-    server: Server, gate: TokenGate, clock: VirtualClock
-) -> None:
-    """What was answered is not asked again on another connection."""
-    server.answers = [GOOD_CHAT, answer(503), GOOD_CHAT]
-    await ended(clock, gate.chat(MODEL, PROMPT))
-    error = await ended(clock, gate.chat(MODEL, PROMPT, retry=Retry(attempts=1)))
-    assert isinstance(error, Overloaded)
-    assert len(server.requests) == 2
-
-
-# --- what never left ----------------------------------------------------------------------------
-
-
-async def test_what_was_still_connecting_has_not_left(clock: VirtualClock) -> None:
-    """It counts against no limit, whichever clock ends it, or a cancellation; and is told so."""
-    reached = asyncio.Event()
-
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        reached.set()
-        await reader.read()
-        writer.close()
-
-    listener = await asyncio.start_server(say_nothing, "127.0.0.1", 0)  # no TLS, but no refusal
-    pool = Pool(Limits(requests_per_minute=6, tokens_per_minute=6_000), clock=clock)
-    port = listener.sockets[0].getsockname()[1]
-    async with TokenGate(
-        api_key=KEY, base_url=f"https://127.0.0.1:{port}/v1", clock=clock, pool=pool
-    ) as gate:
-        options: dict[str, Any] = {"max_tokens": 500, "retry": Retry(attempts=1)}
-        ends = [
-            await ended(clock, gate.chat(MODEL, PROMPT, **options, **limit))
-            for limit in (
-                {"deadline": 1},
-                {"timeout": Timeout(total=1)},
-                {"timeout": Timeout(first_event=1)},
-            )
-        ]
-        reached.clear()
-        task = asyncio.create_task(gate.chat(MODEL, PROMPT, **options))
-        await reached.wait()
-        task.cancel()
-        await asyncio.wait([task])
-    assert [error.phase for error in ends] == ["deadline", "total", "connect"]
-    (lane,) = pool.statistics().lanes
-    assert (lane.requests_left, lane.tokens_left, lane.in_flight) == (6, 6_000, 0)
-    listener.close()

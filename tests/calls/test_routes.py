@@ -17,26 +17,11 @@ from aiotokengate import (
     QuotaExhausted,
     TokenGateError,
 )
-from aiotokengate._calls.routes import ASIDE, Route, Routes
+from aiotokengate._calls.routes import Routes
 from aiotokengate._http.keys import KeySource
-from aiotokengate._http.transport import Transport
 from aiotokengate._policy.lanes import Ticket
 from aiotokengate.testing import VirtualClock
-
-MODEL = "qwen3.6-plus"
-ADDRESS = "https://gateway.test/v1"
-
-
-def route(key: str, weight: float = 1.0, source: KeySource | None = None, **headers: str) -> Route:
-    """Return a route that opens no connection."""
-    transport = Transport(ADDRESS, headers=headers, proxy="", ssl=True)
-    return Route(ADDRESS, key, transport, weight, source=source)
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    """Return a clock that the test moves."""
-    return VirtualClock()
+from tests.support.turns import MODEL, route
 
 
 @pytest.fixture
@@ -54,22 +39,38 @@ def routes(clock: VirtualClock) -> Routes:
 def test_a_route_is_named_after_its_key(routes: Routes) -> None:
     """So that it can be told from others, and the key is not shown."""
     first, other = routes.all
-    assert "0123456789" not in first.name
+    assert (first.name, other.name) == ("…#1c3cd5", "…#088cd1")
+    assert (first.digest, other.digest) == ("1c3cd5", "088cd1")
     assert routes.named(other.digest) is other
     assert routes.named("of another session") is first
-    assert "sk-other-0123456789" in other.secrets()
+    assert other.secrets() == ("sk-other-0123456789",)
+    other.transport.secrets.add("geheim")
+    assert other.secrets() == ("sk-other-0123456789", "geheim")
+    assert (other.weight, other.in_flight, other.asides, other.source) == (1.0, 0, {}, None)
 
 
 async def test_a_key_that_is_asked_for() -> None:
     """Its header goes to the gateway alone; where the session has one of its own, it stands."""
-    asked = route("", source=KeySource(lambda: "sk-fresh-0123456789", "first"))
+    source = KeySource(lambda: "sk-fresh-0123456789", "first")
+    asked = route("", source=source)
+    assert asked.name == source.name
+    assert asked.secrets() == ()
     assert await asked.signature() == {"Authorization": "Bearer sk-fresh-0123456789"}
-    assert "sk-fresh-0123456789" in asked.secrets()
-    own = route(
-        "", source=KeySource(lambda: "sk-fresh-0123456789", "first"), Authorization="Bearer x"
-    )
+    assert asked.secrets() == ("sk-fresh-0123456789",)
+    own = route("", source=source, AUTHORIZATION="Bearer x")
     assert await own.signature() is None
     assert await route("sk-first-0123456789").signature() is None
+
+
+def test_an_endpoint_is_as_heavy_as_another_by_default() -> None:
+    endpoint = Endpoint(api_key="sk-test")
+    assert (endpoint.base_url, endpoint.weight) == (None, 1.0)
+    assert "sk-test" not in repr(endpoint)
+
+
+def asides(pool: Pool) -> dict[str, str | None]:
+    """Return which key is set aside for the model, and why."""
+    return {lane.key: lane.set_aside for lane in pool.statistics().lanes}
 
 
 async def test_the_least_loaded_by_its_weight(
@@ -83,7 +84,11 @@ async def test_the_least_loaded_by_its_weight(
     first.weight = 4.0
     assert routes.choose(pool, MODEL, Ticket(), None) is first
     assert routes.choose(pool, MODEL, Ticket(), first) is other
+    assert routes.choose(pool, MODEL, Ticket(), None) is first
+    first.in_flight, first.weight, other.in_flight, other.weight = 1, 3.0, 0, 1.0
+    assert routes.choose(pool, MODEL, Ticket(), None) is first  # two by three are less than one
     alone = Routes([first], clock)
+    assert (routes.several, alone.several) == (True, False)
     assert alone.choose(pool, MODEL, Ticket(), first) is first
 
 
@@ -112,16 +117,33 @@ async def test_what_sets_a_key_aside(
     assert first.is_aside(MODEL, now) is model
     assert first.is_aside("another", now) is all_models
     assert routes.choose(pool, MODEL, Ticket(), None) is (other if model else first)
+    name = type(error).__name__ if model else None
+    pool.lane(MODEL, first.name)
+    pool.lane(MODEL, other.name)
+    assert asides(pool) == {first.name: name, other.name: None}
+    pool.lane("another", first.name)
+    known = {(lane.pattern, lane.set_aside) for lane in pool.statistics().lanes}
+    assert (("another", name if all_models else None)) in known
 
 
 async def test_a_key_that_works_again(routes: Routes, pool: Pool, clock: VirtualClock) -> None:
     """After its time one call may try it, and when that is let in, all may."""
     first, _ = routes.all
     routes.leaves(pool, first, MODEL, QuotaExhausted("m"))
-    later = clock.now() + ASIDE
-    assert [first.is_aside(MODEL, later) for _ in range(2)] == [False, True]
+    assert first.asides == {"": 60.0}
+    assert first.is_aside(MODEL, 59.9)
+    assert [first.is_aside(MODEL, 60.0) for _ in range(2)] == [False, True]
+    assert first.asides == {"": 120.0}
+    pool.lane(MODEL, first.name)
+    assert asides(pool) == {first.name: "QuotaExhausted"}
     routes.worked(pool, first, MODEL)
-    assert not first.is_aside(MODEL, later)
+    assert not first.is_aside(MODEL, 60.0)
+    assert asides(pool) == {first.name: None}
+    routes.leaves(pool, first, MODEL, PermissionDenied("m"))
+    routes.leaves(pool, first, "another", PermissionDenied("m"))
+    assert first.asides == {MODEL: 60.0, "another": 60.0}
+    routes.worked(pool, first, MODEL)
+    assert first.asides == {"another": 60.0}
 
 
 async def test_all_keys_are_set_aside(routes: Routes, pool: Pool, clock: VirtualClock) -> None:

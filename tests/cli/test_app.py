@@ -1,5 +1,6 @@
-"""The command line, run as a person and as a program run it: real processes, real terminals."""
+"""The command line, as a person and as a program run it; the last ones as true processes."""
 
+import asyncio
 import json
 import os
 import pty
@@ -11,12 +12,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from aiotokengate._cli import app
 from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, faults
+from tests.support.command import environment, run, seen_in, shown
 from tests.support.screens import scrolled
 
 MODEL = "qwen3.6-max-preview"
@@ -24,30 +28,6 @@ REPLY = ScriptedReply(
     reasoning=["想一想", "……🤔"], answer=["**你好**！👋🏽\n\n", "- 一\n- 二\n\n", "完"]
 )
 COMMAND = [sys.executable, "-m", "aiotokengate"]
-
-
-def environment(gateway: FakeGateway | None) -> dict[str, str]:
-    own = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
-    if gateway is not None:
-        own |= {"TOKENGATE_API_KEY": gateway.api_key, "TOKENGATE_BASE_URL": gateway.base_url}
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TOKENGATE", "COLUMNS"))}
-    return kept | own
-
-
-def run(
-    gateway: FakeGateway | None, *arguments: str, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run a command whose input and output are pipes."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(gateway),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
 
 
 # --- pipes --------------------------------------------------------------------------------------
@@ -98,43 +78,6 @@ def test_json_lines(fake_gateway: FakeGateway) -> None:
     assert lines[1] == {"type": "answer", "text": "好", "choice": 0}
     assert lines[-1]["usage"]["completion_tokens"] > 0
     assert done.stderr == ""
-
-
-def test_a_reader_that_has_enough(fake_gateway: FakeGateway) -> None:
-    """A pipe that closes early ends the command with status 1 and without a word."""
-    # Much more than a pipe holds, so that the command is still writing when its reader leaves.
-    fake_gateway.script(ScriptedReply(answer=["字" * 100] * 3000))
-    command = f"{' '.join(COMMAND)} chat {MODEL} 在吗？ | head -c 6; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["/bin/bash", "-c", command],
-        env=environment(fake_gateway),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "字字", "")
-
-
-def test_an_interrupt_in_a_pipe(fake_gateway: FakeGateway) -> None:
-    """The next program gets what came, as a line, and status 130 says that it is not all."""
-    half = "一半的话😀"
-    fake_gateway.script(ScriptedReply(answer=[half, Gate(), "没了"]))
-    with subprocess.Popen(
-        [*COMMAND, "chat", MODEL, "数数"],
-        env=environment(fake_gateway),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        seen = process.stdout.read(len(half.encode()))
-        process.send_signal(signal.SIGINT)
-        rest, told = process.communicate(timeout=60)
-    assert (process.returncode, (seen + rest).decode()) == (130, half + "\n")
-    assert "stopped/已停止" in told.decode()
-    assert "Traceback" not in told.decode()
 
 
 def test_models(fake_gateway: FakeGateway) -> None:
@@ -200,9 +143,9 @@ def test_a_refusal_is_shown(fake_gateway: FakeGateway) -> None:
     done = run(fake_gateway, "chat", MODEL, "在吗？")
     assert done.stdout == "\n"
     assert done.stderr.startswith("refused/已拒绝: 不行\n")
-    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
-        assert screen.rest() == 0
-        assert "refused/已拒绝: 不行" in screen.seen
+    screen = shown(fake_gateway, "chat", MODEL, "在吗？")
+    assert screen.returncode == 0
+    assert "refused/已拒绝: 不行" in screen.seen
 
 
 def frames(*chunks: str) -> bytes:
@@ -242,17 +185,12 @@ def test_a_damaged_reply_is_told_and_has_a_status_of_its_own(
 def test_a_damaged_reply_on_a_terminal(fake_gateway: FakeGateway) -> None:
     """A person is told, too; in a conversation it goes on."""
     fake_gateway.script(Raw(body=DAMAGED), Raw(body=DAMAGED), ScriptedReply(answer="第二答"))
-    with terminal(fake_gateway, "chat", MODEL, "付多少？") as screen:
-        assert screen.rest() == 4
-        assert "1 damaged frame(s)" in screen.seen
-    with terminal(fake_gateway, "chat", MODEL) as screen:
-        screen.until("> ")
-        screen.type("付多少？\n")
-        screen.until("内容可能不完整")
-        screen.type("再问一次\n")
-        screen.until("第二答")
-        screen.type("/exit\n")
-        assert screen.rest() == 0
+    screen = shown(fake_gateway, "chat", MODEL, "付多少？")
+    assert screen.returncode == 4
+    assert "1 damaged frame(s)" in screen.seen
+    screen = shown(fake_gateway, "chat", MODEL, typed="付多少？\n再问一次\n/exit\n")
+    assert screen.returncode == 0
+    assert screen.seen.index("内容可能不完整") < screen.seen.index("第二答")
 
 
 def test_a_damaged_reply_that_was_cut_is_an_error(fake_gateway: FakeGateway) -> None:
@@ -280,9 +218,9 @@ def test_a_paused_reply_says_so(fake_gateway: FakeGateway) -> None:
     done = run(fake_gateway, "chat", MODEL, "查一下")
     assert (done.returncode, done.stdout) == (0, "查到一半 🔎\n")
     assert "paused/已暂停" in done.stderr
-    with terminal(fake_gateway, "chat", MODEL, "查一下") as screen:
-        assert screen.rest() == 0
-        assert "paused/已暂停" in screen.seen
+    screen = shown(fake_gateway, "chat", MODEL, "查一下")
+    assert screen.returncode == 0
+    assert "paused/已暂停" in screen.seen
 
 
 UNKNOWN = frames(
@@ -320,56 +258,25 @@ def test_json_lines_of_odd_values(fake_gateway: FakeGateway, odd: str) -> None:
 
 def test_a_prompt_in_another_encoding(fake_gateway: FakeGateway) -> None:
     """Bytes that are no UTF-8 are refused in words, before anything is sent."""
-    done = subprocess.run(
-        [*COMMAND, "chat", MODEL],
-        env=environment(fake_gateway),
-        input="在吗？".encode("gbk"),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert "expected UTF-8 on standard input" in done.stderr.decode()
-    assert "标准输入应为 UTF-8" in done.stderr.decode()
+    done = run(fake_gateway, "chat", MODEL, stdin="在吗？".encode("gbk"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "expected UTF-8 on standard input" in done.stderr
+    assert "标准输入应为 UTF-8" in done.stderr
     assert not fake_gateway.requests
 
 
 def test_output_without_chinese(fake_gateway: FakeGateway) -> None:
     """Where the output can't hold a character, the rest of the answer still comes."""
     fake_gateway.script(ScriptedReply(answer="好 ok 👌"))
-    latin = environment(fake_gateway) | {"PYTHONIOENCODING": "latin-1"}
-    done = subprocess.run(
-        [*COMMAND, "chat", MODEL, "ok?"], env=latin, capture_output=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, b"? ok ?\n")
+    done = run(fake_gateway, "chat", MODEL, "ok?", encoding="latin-1")
+    assert (done.returncode, done.stdout) == (0, "? ok ?\n")
 
 
 def test_help_of_the_gateway_without_chinese() -> None:
     """Its help needs no extra, and no terminal with Chinese either."""
-    plain = environment(None) | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(
-        [*COMMAND, "gateway", "--help"], env=plain, capture_output=True, timeout=60, check=False
-    )
-    assert done.returncode == 0
-    assert b"Stop with Ctrl-C" in done.stdout
-    assert b"Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("arguments", [["models"], ["chat", MODEL, "在吗？"]], ids=str)
-def test_a_full_disk(fake_gateway: FakeGateway, arguments: Sequence[str]) -> None:
-    """What can't be written is said in a line."""
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env=environment(fake_gateway),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode
-    assert "error / 错误: No space left on device" in done.stderr.decode()
-    assert b"Traceback" not in done.stderr
+    done = run(None, "gateway", "--help", encoding="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Stop with Ctrl-C" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -399,30 +306,200 @@ def test_version() -> None:
     assert run(None, "--version").stdout.startswith("aiotokengate 0.")
 
 
-WITHOUT_EXTRA = """
-import sys
-sys.modules.update(typer=None, rich=None)
-from aiotokengate.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.parametrize("command", ["chat", "models", "demo"])
-def test_without_the_extra(command: str) -> None:
+@pytest.mark.parametrize("lacking", ["typer", "rich"])
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, command: str, lacking: str) -> None:
     """Without typer and rich, the extra is named and the status is 2."""
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRA, command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 2
+    monkeypatch.delitem(sys.modules, "aiotokengate._cli.app")
+    monkeypatch.setitem(sys.modules, lacking, None)
+    monkeypatch.setitem(sys.modules, f"{lacking}.console", None)
+    done = run(None, command)
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0].endswith("pip install 'aiotokengate[cli]'")
     assert "附加依赖" in done.stderr
 
 
 # --- a terminal ---------------------------------------------------------------------------------
+
+
+def test_markdown_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """Thinking comes first, then rendered Markdown, then what it took."""
+    fake_gateway.script(faults.written(REPLY, MODEL).drip(7))
+    screen = shown(fake_gateway, "chat", MODEL, "在吗？")
+    assert screen.returncode == 0
+    assert screen.seen.index("想一想……🤔") < screen.seen.rindex("你好！👋🏽")
+    assert "**" not in screen.seen
+    assert " • 一" in screen.seen
+    assert "tokens/令牌" in screen.seen
+
+
+def test_ctrl_d_ends_a_conversation(fake_gateway: FakeGateway) -> None:
+    """The end of the input is the end of the conversation."""
+    assert shown(fake_gateway, "chat", MODEL, typed="\x04").returncode == 0
+
+
+def test_models_on_a_terminal(fake_gateway: FakeGateway) -> None:
+    """On a terminal the models are a table."""
+    screen = shown(fake_gateway, "models")
+    assert screen.returncode == 0
+    assert "model / 模型" in screen.seen
+    assert MODEL in screen.seen
+
+
+LONG = "".join(
+    f"第 {n} 段：很长的话，要占两行才写得完，还有 English words that must not be cut 😊\n\n"
+    for n in range(1, 30)
+)
+
+
+def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
+    """What a person can scroll back to is the thinking and the answer, once and in order."""
+    code = "\n".join(f"行_{n} = {n}" for n in range(40))
+    fake_gateway.script(
+        ScriptedReply(reasoning=LONG, answer=f"{LONG}- 一\n- 二\n\n```python\n{code}\n```\n完")
+    )
+    screen = shown(fake_gateway, "chat", MODEL, "写长一点")
+    assert screen.returncode == 0
+    stands = scrolled(screen.written)
+    words = "".join(stands.split())
+    expected = "".join(f"{LONG}{LONG}•一•二{code}完".split())
+    assert words.startswith(expected + "[tokens")
+    assert re.search(r"English\s+words\s+that\s+must\s+not\s+be\s+cut", stands)
+
+
+def test_a_model_cannot_steer_the_terminal(fake_gateway: FakeGateway) -> None:
+    """Control characters of a reply are shown, not obeyed."""
+    fake_gateway.script(ScriptedReply(reasoning="\x1b]0;标题\x07想", answer="\x1b[2J好\r\n"))
+    screen = shown(fake_gateway, "chat", MODEL, "在吗？")
+    assert screen.returncode == 0
+    assert "␛]0;标题␇想" in screen.seen
+    assert "␛[2J好" in screen.seen
+    assert b"\x1b[2J" not in screen.written
+
+
+def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demonstration streams two turns, with no key, no settings, and past any proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(app, "DEMO_PACE", None)
+    screen = shown(None, "demo")
+    assert screen.returncode == 0
+    for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):
+        assert text in screen.seen
+
+
+# --- in this process ----------------------------------------------------------------------------
+
+
+def test_the_version_in_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("aiotokengate ")
+
+
+def test_a_mistake_of_ours_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not told as if the arguments were wrong."""
+    closed = StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    with pytest.raises(ValueError, match="closed file"):
+        app.run(["--version"])
+
+
+def test_top_in_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A wrong period, and nobody there."""
+    place = os.path.relpath(tmp_path / "nobody.sock")
+    for options, told in [
+        (["--every", "0"], "expected --every in seconds above 0"),
+        (["--once"], "no pool answers at"),
+    ]:
+        assert app.run(["top", place, *options]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_the_doctor_in_process(
+    capsys: pytest.CaptureFixture[str], fake_gateway: FakeGateway
+) -> None:
+    address = ["--base-url", fake_gateway.base_url]
+    known = app.run(["doctor", MODEL, "--json", "--api-key", fake_gateway.api_key, *address])
+    assert known == 0
+    assert json.loads(capsys.readouterr().out)
+    assert app.run(["doctor", MODEL, "--json", "--api-key", "sk-wrong-key-1", *address]) == 1
+    assert "error / 错误:" in capsys.readouterr().err
+    nobody = ["doctor", "nobody-knows-it", "--json", "--api-key", fake_gateway.api_key]
+    assert app.run([*nobody, *address]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["found"]
+    assert "error / 错误:" in err
+
+
+def test_an_interrupt_in_process(fake_gateway: FakeGateway) -> None:
+    """Wherever it comes, the status is 130, and nothing is said."""
+
+    async def interrupt(_: web.Request) -> web.StreamResponse:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    fake_gateway.script(interrupt, path="/v1/models")
+    assert run(fake_gateway, "models") == (130, "", "")
+
+
+# --- true processes -----------------------------------------------------------------------------
+
+
+def test_a_reader_that_has_enough(fake_gateway: FakeGateway) -> None:
+    """A pipe that closes early ends the command with status 1 and without a word."""
+    # Much more than a pipe holds, so that the command is still writing when its reader leaves.
+    fake_gateway.script(ScriptedReply(answer=["字" * 100] * 3000))
+    command = f"{' '.join(COMMAND)} chat {MODEL} 在吗？ | head -c 6; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        env=environment(fake_gateway),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "字字", "")
+
+
+def test_an_interrupt_in_a_pipe(fake_gateway: FakeGateway) -> None:
+    """The next program gets what came, as a line, and status 130 says that it is not all."""
+    half = "一半的话😀"
+    fake_gateway.script(ScriptedReply(answer=[half, Gate(), "没了"]))
+    with subprocess.Popen(
+        [*COMMAND, "chat", MODEL, "数数"],
+        env=environment(fake_gateway),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        seen = process.stdout.read(len(half.encode()))
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert (process.returncode, (seen + rest).decode()) == (130, half + "\n")
+    assert "stopped/已停止" in told.decode()
+    assert "Traceback" not in told.decode()
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["chat", MODEL, "在吗？"]], ids=str)
+def test_a_full_disk(fake_gateway: FakeGateway, arguments: Sequence[str]) -> None:
+    """What can't be written is said in a line."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(fake_gateway),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode
+    assert "error / 错误: No space left on device" in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
 
 
 class Terminal:
@@ -456,7 +533,7 @@ class Terminal:
         except OSError:  # how Linux says that nobody has the other side open
             data = b""
         self.written += data
-        self.seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.written.decode("utf-8", "ignore"))
+        self.seen = seen_in(self.written)
         return bool(data)
 
 
@@ -479,17 +556,6 @@ def terminal(gateway: FakeGateway | None, *arguments: str) -> Iterator[Terminal]
         process.kill()
         process.wait()
         os.close(master)
-
-
-def test_markdown_on_a_terminal(fake_gateway: FakeGateway) -> None:
-    """Thinking comes first, then rendered Markdown, then what it took."""
-    fake_gateway.script(faults.written(REPLY, MODEL).drip(7))
-    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
-        assert screen.rest() == 0
-        assert screen.seen.index("想一想……🤔") < screen.seen.rindex("你好！👋🏽")
-        assert "**" not in screen.seen
-        assert " • 一" in screen.seen
-        assert "tokens/令牌" in screen.seen
 
 
 def test_tokens_are_shown_as_they_come(fake_gateway: FakeGateway) -> None:
@@ -540,53 +606,6 @@ def test_a_conversation(fake_gateway: FakeGateway) -> None:
     assert sent == ["第一问", "第一答", "第二问"]
 
 
-def test_ctrl_d_ends_a_conversation(fake_gateway: FakeGateway) -> None:
-    """The end of the input is the end of the conversation."""
-    with terminal(fake_gateway, "chat", MODEL) as screen:
-        screen.until("> ")
-        screen.type("\x04")
-        assert screen.rest() == 0
-
-
-def test_models_on_a_terminal(fake_gateway: FakeGateway) -> None:
-    """On a terminal the models are a table."""
-    with terminal(fake_gateway, "models") as screen:
-        assert screen.rest() == 0
-        assert "model / 模型" in screen.seen
-        assert MODEL in screen.seen
-
-
-LONG = "".join(
-    f"第 {n} 段：很长的话，要占两行才写得完，还有 English words that must not be cut 😊\n\n"
-    for n in range(1, 30)
-)
-
-
-def test_a_long_answer_is_whole(fake_gateway: FakeGateway) -> None:
-    """What a person can scroll back to is the thinking and the answer, once and in order."""
-    code = "\n".join(f"行_{n} = {n}" for n in range(40))
-    fake_gateway.script(
-        ScriptedReply(reasoning=LONG, answer=f"{LONG}- 一\n- 二\n\n```python\n{code}\n```\n完")
-    )
-    with terminal(fake_gateway, "chat", MODEL, "写长一点") as screen:
-        assert screen.rest() == 0
-        shown = scrolled(screen.written)
-    words = "".join(shown.split())
-    expected = "".join(f"{LONG}{LONG}•一•二{code}完".split())
-    assert words.startswith(expected + "[tokens")
-    assert re.search(r"English\s+words\s+that\s+must\s+not\s+be\s+cut", shown)
-
-
-def test_a_model_cannot_steer_the_terminal(fake_gateway: FakeGateway) -> None:
-    """Control characters of a reply are shown, not obeyed."""
-    fake_gateway.script(ScriptedReply(reasoning="\x1b]0;标题\x07想", answer="\x1b[2J好\r\n"))
-    with terminal(fake_gateway, "chat", MODEL, "在吗？") as screen:
-        assert screen.rest() == 0
-        assert "␛]0;标题␇想" in screen.seen
-        assert "␛[2J好" in screen.seen
-        assert b"\x1b[2J" not in screen.written
-
-
 def test_a_conversation_into_a_file(fake_gateway: FakeGateway) -> None:
     """Typed on a terminal, answered into a file: the file holds the answers alone."""
     fake_gateway.script(ScriptedReply(answer="第一答"))
@@ -604,44 +623,3 @@ def test_a_conversation_into_a_file(fake_gateway: FakeGateway) -> None:
     os.close(master)
     assert (process.returncode, out.decode()) == (0, "第一答\n")
     assert rest.decode().count("> ") == 2
-
-
-def test_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demonstration streams two turns, with no key, no settings, and past any proxy."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    with terminal(None, "demo") as screen:
-        assert screen.rest() == 0
-        for text in ("内置网关", "你好！😊", "205", "print(", "export TOKENGATE_API_KEY"):
-            assert text in screen.seen
-
-
-# --- in this process ----------------------------------------------------------------------------
-
-
-def test_the_version_in_process(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("aiotokengate ")
-
-
-def test_top_in_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A wrong period, and nobody there."""
-    place = os.path.relpath(tmp_path / "nobody.sock")
-    for options, told in [
-        (["--every", "0"], "expected --every in seconds above 0"),
-        (["--once"], "no pool answers at"),
-    ]:
-        assert app.run(["top", place, *options]) == 1
-        assert told in capsys.readouterr().err
-
-
-def test_the_doctor_in_process(
-    capsys: pytest.CaptureFixture[str], fake_gateway: FakeGateway
-) -> None:
-    address = ["--base-url", fake_gateway.base_url]
-    known = app.run(["doctor", MODEL, "--json", "--api-key", fake_gateway.api_key, *address])
-    assert known == 0
-    assert json.loads(capsys.readouterr().out)
-    assert app.run(["doctor", MODEL, "--json", "--api-key", "sk-wrong-key-1", *address]) == 1
-    assert "error / 错误:" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +15,13 @@ import attrs
 import pytest
 from rich.console import Console
 
-from aiotokengate import CallerError, TokenGateError, WireError
+from aiotokengate import CallerError, ConnectFailed, Limits, Pool, TokenGateError, WireError
 from aiotokengate._cli.top import show, table
 from aiotokengate._policy.statistics import LaneStatistics
+from aiotokengate.redis import RedisBackend
+from tests.support.redis_server import RedisServer
+
+KEY = "sk-a-key-of-the-account-that-nobody-may-see"
 
 IDLE = LaneStatistics(pattern="glm*")
 BUSY = LaneStatistics(
@@ -154,3 +159,75 @@ def test_the_table_fits_a_narrow_terminal() -> None:
         ):
             assert text in shown
         assert ("█" in shown) == wide
+
+
+# --- of a pool, and of a Redis ------------------------------------------------------------------
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """Run the command line; give its status, and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "aiotokengate",
+        *arguments,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, errors = await process.communicate()
+    return process.returncode or 0, out.decode(), errors.decode()
+
+
+@pytest.mark.outside
+async def test_top_of_a_pool(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table for a person, JSON for a program; the key stays masked."""
+    pool = Pool({"qwen*": Limits(requests_per_minute=60, concurrency=5)}, monitor=path)
+    async with pool.slot("qwen3.6-plus", key=KEY):
+        status, out, errors = await run("top", path, "--once")
+        assert (status, errors) == (0, "")
+        assert "qwen*" in out
+        assert "1/5" in out
+        assert "车道" in out
+        await show(path, every=1, once=True, as_json=True)
+    shown = capsys.readouterr().out
+    assert json.loads(shown)[0]["in_flight"] == 1
+    assert KEY not in shown + out
+    pool.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.outside
+async def test_top_of_nobody(tmp_path: Path) -> None:
+    """What to do is said in both languages."""
+    status, _, errors = await run("top", str(tmp_path / "nobody.sock"), "--once")
+    assert status == 1
+    assert "no pool answers at" in errors
+    assert "提示" in errors
+
+
+@pytest.mark.outside
+async def test_top_of_a_redis(capsys: pytest.CaptureFixture[str]) -> None:
+    """The lanes that processes share."""
+    with RedisServer() as redis:
+        backend = RedisBackend(redis.url)
+        pool = Pool(Limits(concurrency=3), backend=backend)
+        async with pool.slot("qwen3.6-plus"):
+            await show(redis.url, every=1, once=True, as_json=True)
+        await backend.aclose()
+    (lane,) = json.loads(capsys.readouterr().out)
+    assert (lane["pattern"], lane["in_flight"], lane["concurrency"]) == ("*", 1, 3)
+
+
+async def test_top_too_often(path: str) -> None:
+    """A period is above 0."""
+    status, _, errors = await run("top", path, "--every", "0")
+    assert status == 1
+    assert "expected --every in seconds above 0" in errors
+
+
+async def test_top_of_no_redis() -> None:
+    """The address is named, and never a password."""
+    with pytest.raises(ConnectFailed, match="Redis does not answer at 127") as caught:
+        await show("redis://:secret@127.0.0.1:9/0", every=1, once=True, as_json=True)
+    assert "secret" not in str(caught.value)

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import select
 import socket
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiotokengate import CallerError, Retry, TokenGate, Unanswered
 from aiotokengate._http import connections, direct, transport
 from aiotokengate._http.connections import (
+    GuardedConnector,
     Progress,
     _has_begun,
     has_answered,
@@ -167,19 +170,6 @@ async def test_without_a_look_at_them_none_is_kept(monkeypatch: pytest.MonkeyPat
 # --- fresh connections --------------------------------------------------------------------------
 
 
-async def test_a_fresh_one_is_asked_for() -> None:
-    """It serves once, whatever is kept beside it."""
-    async with serving(chat("好")) as server:
-        sender = transport.Transport(server.root, headers={}, proxy="", ssl=True)
-        for fresh in (False, True, True, False):
-            answer = await sender.send("POST", f"{server.root}/x", data=b"{}", fresh=fresh)
-            await answer.whole(1000)
-        assert [wire.count for wire in server.wires] == [2, 1, 1]
-        assert server.lines(1)["connection"] == ["close"]
-        assert "connection" not in server.lines(3)
-        await sender.close()
-
-
 async def test_a_kept_one_that_dies_is_replaced_by_a_fresh_one() -> None:
     """Not by another kept one, which may be dying, too."""
 
@@ -238,19 +228,52 @@ async def test_the_kernel_is_asked_before_a_kept_one_is_used(told: bytes | None)
     theirs.close()
 
 
+async def test_one_that_is_closing_or_closed_is_not_fit() -> None:
+    """Nor is one whose last answer said that it was the last."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    link, handler = await loop.create_connection(lambda: ResponseHandler(loop), sock=ours)
+    assert connections.is_fit(handler)
+    handler.force_close()
+    assert not connections.is_fit(handler)
+    link.abort()
+    handler._should_close = False
+    assert not connections.is_fit(handler)
+    handler.transport = None
+    assert not connections.is_fit(handler)
+    theirs.close()
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_whether_a_connection_has_served(
+    monkeypatch: pytest.MonkeyPatch, *, guarded: bool
+) -> None:
+    """Nothing is said of it where it can't be looked at."""
+    monkeypatch.setattr(connections, "GUARDED", guarded)
+    loop = asyncio.get_running_loop()
+    found = []
+    async with serving(plain(b"")) as server:
+        connector = GuardedConnector()
+        request: Any = aiohttp.ClientRequest("GET", parsed(server.root), loop=loop)
+        for _ in range(2):
+            link, kept = await connector.usable(request, aiohttp.ClientTimeout(), [])
+            found.append(kept)
+            link.release()
+        await connector.close()
+    assert found == [False, guarded]
+
+
 @pytest.mark.parametrize("ends", [True, False])
 async def test_a_new_one_that_has_ended_is_seen_before_a_byte_is_written(*, ends: bool) -> None:
     """What was certainly never sent may be sent again; so the kernel is asked first."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
-    link, handler = await loop.create_connection(lambda: ResponseHandler(loop), sock=ours)
+    link, _ = await loop.create_connection(lambda: ResponseHandler(loop), sock=ours)
     if ends:
         theirs.close()
     else:
         theirs.send(plain(b"", status="503 Service Unavailable"))  # said, and worth hearing
     assert connections.has_ended(link) is ends
-    handler.set_response_params()
-    assert direct._is_over(handler) is ends
     link.abort()
     theirs.close()
 
@@ -414,6 +437,24 @@ async def test_progress_as_aiohttp_tells_it() -> None:
             await tell(again)
     await tell(traces.on_request_redirect)
     assert not progress.sent
+
+
+@pytest.mark.parametrize("disowned", [True, False])
+async def test_who_is_told_of_connections_that_were_left_open(*, disowned: bool) -> None:
+    """Their owner, and nobody else."""
+    async with serving(plain(b"ok")) as server:
+        connector = GuardedConnector()
+        session = aiohttp.ClientSession(connector=connector)
+        async with session.get(server.root) as response:
+            assert await response.read() == b"ok"
+        session.detach()
+        connector.disowned = disowned
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            del connector, session, response
+            gc.collect()
+        assert [one.category for one in told] == ([] if disowned else [ResourceWarning])
 
 
 def test_a_system_without_poll(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
@@ -27,18 +28,48 @@ def test_certificates_are_read_when_they_are_needed() -> None:
     assert Trust(False).context() is False
 
 
+def test_with_certificates_of_the_system_it_is_http_1_that_is_spoken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As aiohttp says it of its own."""
+    said: list[list[str]] = []
+
+    class Noted(ssl.SSLContext):
+        def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+            said.append([*alpn_protocols])
+
+    monkeypatch.setattr(ssl, "create_default_context", lambda: Noted(ssl.PROTOCOL_TLS_CLIENT))
+    assert isinstance(Trust(True).context(), Noted)
+    assert said == [["http/1.1"]]
+
+
+def options_of(made: socket.socket) -> list[int]:
+    """Return whether a silent socket is probed, after how long, how often, and how many times."""
+    names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    more = [made.getsockopt(socket.IPPROTO_TCP, name) for name in names]
+    return [made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *more]
+
+
 def test_a_silent_socket_is_probed() -> None:
-    """The kernel finds out that a peer is gone."""
+    """The kernel finds out within two minutes that a peer is gone."""
     with socket.socket() as made:
         keep_alive(made)
-        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert options_of(made) == [1, 60, 15, 4]
 
 
-def test_where_the_kernel_lets_nobody_say_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"])
+def test_where_the_kernel_lets_nobody_say_how_often(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """It is probed as often as the system says."""
-    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
-        monkeypatch.delattr(socket, name, raising=False)
-    test_a_silent_socket_is_probed()
+    with socket.socket() as made, socket.socket() as as_it_was:
+        with monkeypatch.context() as patched:
+            patched.delattr(socket, name)
+            keep_alive(made)
+        expected, before = [1, 60, 15, 4], options_of(as_it_was)
+        at = ["", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"].index(name)
+        expected[at] = before[at]
+        assert options_of(made) == expected
 
 
 INFO: Any = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 9))
@@ -50,6 +81,7 @@ async def test_each_address_is_looked_at_before_its_socket_is_made() -> None:
     connector = make_connector(None, seen.append)
     connector._socket_factory(INFO).close()  # type: ignore[misc] # as aiohttp calls it
     assert seen == ["127.0.0.1"]
+    assert connector.limit == 0  # who may send is decided elsewhere
     await connector.close()
 
 
@@ -58,12 +90,14 @@ async def test_the_address_of_a_proxy_is_its_users_business() -> None:
     seen: list[str] = []
     connector = make_connector(HTTP, seen.append)
     made = connector._socket_factory(INFO)  # type: ignore[misc] # as aiohttp calls it
-    assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert options_of(made) == [1, 60, 15, 4]
+    assert connector.limit == 0
     made.close()
     await connector.close()
     behind = make_connector(SOCKS, seen.append)
     assert isinstance(behind, aiohttp.TCPConnector)
     assert type(behind) is not type(connector)
+    assert behind.limit == 0
     await behind.close()
     assert seen == []
 

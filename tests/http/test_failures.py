@@ -5,11 +5,18 @@ import gzip
 import ssl
 import zlib
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.http_exceptions import BadStatusLine, ContentEncodingError, TransferEncodingError
+from aiohttp.http_exceptions import (
+    BadStatusLine,
+    ContentEncodingError,
+    ContentLengthError,
+    TransferEncodingError,
+)
 
 from aiotokengate import (
     CallerError,
@@ -25,7 +32,7 @@ from aiotokengate import (
 )
 from aiotokengate._http import direct, transport
 from aiotokengate._http.connections import Progress
-from aiotokengate._http.failures import broken, failed, refused_by_proxy
+from aiotokengate._http.failures import broken, failed, packed, refused_by_proxy
 from aiotokengate._http.perimeter import InsideError
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 from aiotokengate.testing._scripted_body import ScriptedBody
@@ -116,54 +123,282 @@ def test_an_error_of_ours_stays() -> None:
     assert failed(error, Progress(), 3.0) is error
 
 
+def caused(error: Exception, cause: BaseException | None) -> Exception:
+    """Return an error with its cause."""
+    error.__cause__ = cause
+    return error
+
+
+def refused_tls(reason: str | None) -> ssl.SSLError:
+    """Return the error of a handshake, as OpenSSL words it."""
+    found = ssl.SSLError(1, f"[SSL: {reason}] said")
+    found.reason = reason  # type: ignore[assignment]
+    return found
+
+
+UNTRUSTED = ssl.SSLCertVerificationError(1, "[SSL] certificate verify failed")
+UNTRUSTED.verify_message = "self-signed certificate"
+RESPONSE: Any = (SimpleNamespace(real_url="http://a"), ())
+LONG = "é" * 201
+
+BEFORE = [
+    (REFUSED, "could not connect to gateway.test:443: [Errno 111] Connection refused", True),
+    (
+        aiohttp.ClientProxyConnectionError(PLACE, ConnectionRefusedError(111, "refused")),
+        "could not connect to the proxy gateway.test:443: [Errno 111] refused",
+        True,
+    ),
+    (
+        aiohttp.ClientConnectorCertificateError(PLACE, UNTRUSTED),
+        "the certificate of gateway.test:443 is not trusted: self-signed certificate",
+        False,
+    ),
+    (
+        aiohttp.ClientConnectorCertificateError(PLACE, ValueError("another name")),
+        "the certificate of gateway.test:443 is not trusted: another name",
+        False,
+    ),
+    (
+        aiohttp.ServerDisconnectedError(),
+        "the connection failed: it was closed before the request was sent",
+        True,
+    ),
+    (ConnectionResetError(104, "reset"), "the connection failed: [Errno 104] reset", True),
+    (TimeoutError(110, "late"), "the connection failed: [Errno 110] late", True),
+    (OSError(), "the connection failed: OSError", True),
+    (OSError(f"\n  \n {LONG}\nmore"), f"the connection failed: {LONG[:200]}…", True),
+    (OSError(LONG[:200]), f"the connection failed: {LONG[:200]}", True),
+    (OSError("so it is: \n"), "the connection failed: so it is", True),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "again"), BEFORE, ids=range(len(BEFORE)))
+def test_what_is_said_where_nothing_was_sent(error: Exception, message: str, again: bool) -> None:
+    """It is the cause, without frames, which may hold a key."""
+    told = failed(error, Progress(), 3.0)
+    assert type(told) is ConnectFailed
+    assert (told.message, told.retryable, told.status) == (message, again, None)
+    assert told.__cause__ is (None if type(error) is aiohttp.ServerDisconnectedError else error)
+    hint = "hint: check the network" if again else "hint: for a private certificate"
+    assert (told.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize("limit", [3.0, None])
+def test_a_connection_that_takes_too_long(limit: float | None) -> None:
+    told = failed(TimeoutError(), Progress(), limit)
+    expected = TimedOut("connect", limit or 0.0)
+    assert (type(told), str(told)) == (TimedOut, str(expected))
+
+
 @pytest.mark.parametrize(
-    ("reason", "again"),
-    [("WRONG_VERSION_NUMBER", False), ("UNEXPECTED_EOF_WHILE_READING", True)],
+    "error",
+    [aiohttp.ClientResponseError(*RESPONSE, message="odd:"), BadStatusLine("", "odd:")],
+    ids=["response", "status line"],
 )
-def test_a_handshake_that_fails(reason: str, *, again: bool) -> None:
-    """What speaks no TLS will not the next time; what broke may be whole then."""
-    found = ssl.SSLError(1, f"[SSL: {reason}]")
-    found.reason = reason
-    told = failed(aiohttp.ClientConnectorSSLError(PLACE, found), Progress(), 3.0)
-    assert str(told).startswith("no TLS with gateway.test:443")
-    assert told.retryable is again
+def test_a_proxy_that_speaks_no_http(error: Exception) -> None:
+    told = failed(error, Progress(), None)
+    assert (type(told), str(told)) == (WireError, "the proxy's answer was not HTTP: odd")
+    assert told.__cause__ is None  # it would quote what came
 
 
-def test_a_connection_that_asks_for_a_certificate_is_not_tried_again() -> None:
-    """With TLS 1.3 that comes after the request, of which then nothing was read."""
-    alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert")
-    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-    error = aiohttp.ClientOSError(1, "x")
-    error.__cause__ = alert
-    progress = Progress()
-    progress.sent = True
-    told = failed(error, progress, None)
+def test_a_proxy_that_lets_nothing_through() -> None:
+    """Why, if it says so, and whether that may pass."""
+    error = aiohttp.ClientHttpProxyError(*RESPONSE, status=502, message="Bad Gateway")
+    told = failed(error, Progress(), None)
     assert isinstance(told, ConnectFailed)
-    assert (told.retryable, "ssl=" in str(told)) == (False, True)
+    why = "the proxy did not let the request through: Bad Gateway"
+    assert (told.message, told.status, told.retryable) == (why, 502, True)
+    assert (told.hint or "").startswith("hint: ask the operator of the proxy")
+    silent = refused_by_proxy(407, " ")
+    assert silent.message == "the proxy did not let the request through: no reason given"
+    assert (silent.hint or "").startswith("hint: the proxy wants a user and password")
+    passing = {code for code in range(400, 600) if refused_by_proxy(code, "x").retryable}
+    assert passing == {408, 429, 500, 502, 503, 504}
 
 
+def test_an_address_that_is_none_is_named() -> None:
+    told = failed(aiohttp.InvalidURL("http:/x"), Progress(), None)
+    assert str(told) == "expected base_url to be an http or https address: http:/x"
+
+
+HANDSHAKES = [
+    *(("WRONG_VERSION_NUMBER", "hint: the port"), ("HTTP_REQUEST", "hint: the port")),
+    *(("UNSUPPORTED_PROTOCOL", "hint: the port"), ("TLSV1_PROTOCOL_VERSION", "hint: the port")),
+    ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "hint: give the certificate"),
+    ("SSLV3_ALERT_BAD_CERTIFICATE", "hint: give the certificate"),
+    *(("UNEXPECTED_EOF_WHILE_READING", ""), ("SSLV3_ALERT_HANDSHAKE_FAILURE", "")),
+    *(("CERTIFICATE_VERIFY_FAILED", ""), (None, "")),
+]
+
+
+@pytest.mark.parametrize(("reason", "hint"), HANDSHAKES)
+def test_a_handshake_that_fails(reason: str | None, hint: str) -> None:
+    """What speaks no TLS will not the next time; what broke may be whole then."""
+    error = aiohttp.ClientConnectorSSLError(PLACE, refused_tls(reason))
+    told = failed(error, Progress(), 3.0)
+    assert type(told) is ConnectFailed
+    assert told.message == f"no TLS with gateway.test:443: [SSL: {reason}] said"
+    assert told.retryable is not bool(hint)
+    assert (told.hint or "").startswith(hint or "hint: check the network")
+
+
+def sent(*, kept: bool = False, begun: bool = False) -> Progress:
+    """Return how far a request came of which a byte may have left."""
+    progress = Progress()
+    progress.sent, progress.kept, progress.begun = True, kept, begun
+    return progress
+
+
+HALF: Any = SimpleNamespace(code=200)
+UPLOAD = "Failed to send bytes into the underlying connection"
+AFTER = [
+    (
+        aiohttp.ServerDisconnectedError(),
+        Unanswered("the server closed the connection before it answered"),
+    ),
+    (
+        ConnectionResetError(104, "reset"),
+        Unanswered("the connection broke before an answer came: [Errno 104] reset"),
+    ),
+    (BadStatusLine("", "odd:"), WireError("the answer was not HTTP: odd")),
+    (
+        aiohttp.ClientResponseError(*RESPONSE),
+        WireError("the answer was not HTTP: ClientResponseError"),
+    ),
+    (
+        caused(aiohttp.ClientPayloadError("400, message:\n x"), ContentEncodingError("br")),
+        WireError("the body of the answer can't be decoded: x"),
+    ),
+    (
+        aiohttp.ClientError("no content-encoding: br"),
+        WireError("the body of the answer can't be decoded: no content-encoding: br"),
+    ),
+    (
+        caused(aiohttp.ClientOSError(1, "x"), refused_tls("TLSV13_ALERT_CERTIFICATE_REQUIRED")),
+        ConnectFailed("the gateway refused the connection: [Errno 1] x"),
+    ),
+    (
+        caused(aiohttp.ClientOSError(1, "x"), refused_tls("DECRYPTION_FAILED")),
+        Unanswered("the connection broke before an answer came: [Errno 1] x"),
+    ),
+    (
+        caused(aiohttp.ClientConnectionError(UPLOAD), KeyError(1)),
+        CallerError("what was to be uploaded could not be read: KeyError"),
+    ),
+    (
+        caused(aiohttp.ClientConnectionError("x"), KeyError(1)),
+        Unanswered("the connection broke before an answer came: x"),
+    ),
+    (
+        aiohttp.ClientConnectionError(UPLOAD),
+        Unanswered(f"the connection broke before an answer came: {UPLOAD}"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), AFTER, ids=range(len(AFTER)))
+def test_what_is_said_where_a_byte_may_have_left(error: Exception, told: TokenGateError) -> None:
+    found = failed(error, sent(), 3.0)
+    assert (type(found), found.message) == (type(told), told.message)
+    is_barred = isinstance(told, ConnectFailed)
+    assert found.retryable is (told.retryable and not is_barred)
+    assert is_barred is (found.hint or "").startswith("hint: give the certificate")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("begun", [True, False])
 @pytest.mark.parametrize(
-    ("status", "again"), [(407, False), (403, False), (502, True), (503, True)]
+    ("error", "has_head"),
+    [
+        (aiohttp.ServerDisconnectedError(), False),
+        (aiohttp.ServerDisconnectedError(HALF), True),
+        (ConnectionResetError(104, "reset"), False),
+    ],
 )
-def test_which_refusals_of_a_proxy_pass(status: int, *, again: bool) -> None:
-    told = refused_by_proxy(status, "x" * 1000 + "\nHeader: y")
-    assert (told.status, told.retryable) == (status, again)
-    assert told.hint
-    assert len(told.message) < 300
+def test_what_a_fresh_connection_may_replace(
+    error: Exception, *, has_head: bool, kept: bool, begun: bool
+) -> None:
+    """A kept one on which no byte of an answer came."""
+    told = failed(error, sent(kept=kept, begun=begun), 3.0)
+    assert isinstance(told, Unanswered)
+    assert told.reconnectable is (kept and not begun and not has_head)
 
 
-def test_which_error_a_broken_body_is() -> None:
+SHORT = "Not enough data to satisfy transfer length header."
+BROKEN = [
+    (
+        caused(
+            aiohttp.ClientPayloadError(f"400, message:\n  {SHORT}"), TransferEncodingError(SHORT)
+        ),
+        TransportError(f"the connection broke: {SHORT}"),
+    ),
+    (
+        caused(aiohttp.ClientPayloadError("cut"), ContentLengthError("less")),
+        TransportError("the connection broke: cut"),
+    ),
+    (
+        caused(aiohttp.ClientPayloadError("cut"), TransferEncodingError("bad chunk")),
+        WireError("the answer was not HTTP: cut"),
+    ),
+    (TransferEncodingError("bad chunk"), WireError("the answer was not HTTP: bad chunk")),
+    (ContentEncodingError("br"), WireError("the body of the answer can't be decoded: br")),
+    (
+        caused(aiohttp.ClientPayloadError("x"), ContentEncodingError("br")),
+        WireError("the body of the answer can't be decoded: x"),
+    ),
+    (
+        ConnectionResetError(104, "reset"),
+        TransportError("the connection broke: [Errno 104] reset"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), BROKEN, ids=range(len(BROKEN)))
+def test_which_error_a_broken_body_is(error: Exception, told: TokenGateError) -> None:
     """One that is cut may be had again; one that can't be decoded would be the same."""
-    cut, garbled = (
-        aiohttp.ClientPayloadError("cut"),
-        aiohttp.ClientPayloadError("400, message:\n x"),
+    found = broken(error)
+    assert (type(found), str(found)) == (type(told), str(told))
+    assert found.__cause__ is (error if isinstance(error, OSError) else None)
+
+
+def test_a_packed_body_is_told() -> None:
+    told = packed(f"x-{LONG}")
+    assert (
+        str(told) == f"the body of the answer can't be decoded: it is packed as 'x-{LONG[:198]}…'"
     )
-    cut.__cause__ = TransferEncodingError("Not enough data to satisfy transfer length header.")
-    garbled.__cause__ = ContentEncodingError("no gzip")
-    assert type(broken(cut)) is TransportError
-    assert type(broken(garbled)) is WireError
-    assert type(broken(ConnectionResetError(104, "reset"))) is TransportError
-    assert type(broken(TransferEncodingError("bad chunk"))) is WireError
+
+
+def test_the_cause_of_an_error_has_no_frames_and_quotes_nothing() -> None:
+    """Nor has what led to it; what may quote a key is left out, with all before it."""
+
+    def raised(error: Exception, before: Exception | None, *, known: bool) -> Exception:
+        try:
+            try:
+                if before is not None:
+                    raise before  # noqa: TRY301 - to be known from its own frame
+            except Exception as first:
+                if known:
+                    raise error from first
+                raise error  # noqa: B904 - so that it has a context alone
+            raise error  # noqa: TRY301 - the same
+        except Exception as found:  # noqa: BLE001 - whatever it is
+            return found
+
+    for known in (True, False):
+        first = KeyError(1)
+        error = raised(OSError("two"), raised(first, None, known=True), known=known)
+        told = failed(error, Progress(), None)
+        assert told.__cause__ is error
+        assert (error.__cause__, error.__context__) == (first, first)
+        assert (error.__traceback__, first.__traceback__) == (None, None)
+        quoting = aiohttp.ClientPayloadError("sk-geheim")
+        error = raised(OSError("two"), raised(quoting, None, known=True), known=known)
+        told = broken(error)
+        assert told.__cause__ is error
+        assert (error.__cause__, error.__context__) == (None, None)
+    ours = raised(WireError("known"), None, known=True)
+    assert failed(ours, Progress(), 3.0) is ours
+    assert ours.__traceback__ is None
 
 
 # --- mistakes of ours ---------------------------------------------------------------------------
@@ -216,20 +451,7 @@ async def test_an_upload_that_can_not_be_read_is_no_broken_network(
 
 # --- answers in odd forms -----------------------------------------------------------------------
 
-WIDE = "X-Policy: " + "a" * (64 * 1024 - len("X-Policy: "))
 MANY = [f"X-H{number}: v" for number in range(998)]
-
-
-@pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("lines", [[WIDE], MANY], ids=["64 KiB", "1,000 lines"])
-async def test_a_long_head_is_read(lines: list[str]) -> None:
-    """An answer that was paid for is not thrown away for its form."""
-    async with (
-        serving(chat("好😊", *lines)) as server,
-        TokenGate(base_url=f"{server.root}/v1", api_key="sk-x", proxy="") as gate,
-    ):
-        assert (await gate.chat(MODEL, "嗨")).answer == "好😊"
-        assert len(server.heads) == 1
 
 
 NO_ANSWERS = {
@@ -299,19 +521,6 @@ async def test_a_body_that_nobody_unpacks_is_not_handed_over(coding: str) -> Non
             assert len(raised.value.attempts) == 1
 
 
-@pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("coding", ["identity", "utf-8", "aws-chunked", ""])
-async def test_a_coding_that_is_none_is_no_harm(coding: str) -> None:
-    """Servers write there what they like; the body is as it is."""
-    answer = plain("嗨😊".encode(), f"Content-Encoding: {coding}")
-    async with (
-        serving(answer) as server,
-        TokenGate(base_url=f"{server.root}/v1", api_key="sk-x", proxy="") as gate,
-        gate.request("GET", "/file") as download,
-    ):
-        assert (await download.read()).decode() == "嗨😊"
-
-
 # --- proxies and certificates -------------------------------------------------------------------
 
 
@@ -334,18 +543,6 @@ async def test_a_proxy_that_refuses_is_told_apart(status: int, tries: int, hint:
         assert (raised.value.status, len(proxy.heads)) == (status, tries)
         assert hint in (raised.value.hint or "")
         assert not server.heads
-
-
-@pytest.mark.usefixtures("way")
-async def test_a_plain_proxy_that_wants_a_password_is_told_apart() -> None:
-    refusal = plain(b"", "Proxy-Authenticate: Basic realm=x", status="407 No")
-    async with serving(refusal) as proxy:
-        async with TokenGate(
-            base_url="http://gateway.test/v1", api_key="sk-x", proxy=proxy.root, retry=THRICE
-        ) as gate:
-            with pytest.raises(ConnectFailed, match="user and password") as raised:
-                await gate.chat(MODEL, "嗨")
-        assert (raised.value.status, len(proxy.heads)) == (407, 1)
 
 
 @pytest.mark.usefixtures("way")

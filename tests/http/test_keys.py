@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aiotokengate import CallerError, Limits, Pool, Retry, TimedOut, Timeout, TokenGate
 from aiotokengate._calls.routes import Endpoint
-from aiotokengate._http.keys import stripped
+from aiotokengate._http.keys import KeySource, checked_key, stripped
 from aiotokengate.hooks import HookEvent
 from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
 
@@ -269,6 +269,33 @@ def test_a_coroutine_is_no_callable() -> None:
     with pytest.raises(CallerError, match="expected api_key as str or callable, got coroutine"):
         TokenGate(api_key=made)  # type: ignore[arg-type]
     made.close()
+
+
+async def test_which_keys_are_known_to_errors() -> None:
+    """The last 64 that differ, as they were sent; and the source's own name."""
+    keys = [*("sk-0", " sk-0\n", "sk-1"), *(f"sk-{number}" for number in range(65))]
+    given = iter(keys)
+    source = KeySource(lambda: next(given), "api_key")
+    assert (source.given, source.name) == ((), "…#ab7383")
+    assert [await source.key() for _ in range(3)] == ["sk-0", "sk-0", "sk-1"]
+    assert source.given == ("sk-0", "sk-1")
+    assert [await source.key() for _ in range(65)] == [f"sk-{number}" for number in range(65)]
+    assert source.given == tuple(f"sk-{number}" for number in range(1, 65))
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [("\ufeff sk-~!\n", "sk-~!"), ("", ""), (" \u200b", ""), ("a", "a")],
+)
+def test_a_key_as_it_is_sent(key: str, sent: str) -> None:
+    assert checked_key(key) == sent
+
+
+@pytest.mark.parametrize("key", ["a b", "a\x7fb", "a\nb", "é", "密"])
+def test_a_key_that_no_header_can_hold(key: str) -> None:
+    with pytest.raises(CallerError, match="expected an API key of printable ASCII") as raised:
+        checked_key(key)
+    assert key not in str(raised.value)
 
 
 # --- texts that were copied ---------------------------------------------------------------------

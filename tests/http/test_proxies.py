@@ -32,6 +32,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+A, B = "a", "b"
+
 # --- addresses ----------------------------------------------------------------------------------
 
 
@@ -51,6 +53,14 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("socks://host", Proxy("socks5", "host", 1080)),
         ("Socks5h://bot:p@host:9", Proxy("socks5h", "host", 9, "bot", "p")),
         ("socks4a://bot@host", Proxy("socks4a", "host", 1080, "bot")),
+        ("socks4://host", Proxy("socks4", "host", 1080)),
+        ("socks5h://host", Proxy("socks5h", "host", 1080)),
+        ("http://host:1", Proxy("http", "host", 1)),
+        ("http://host:65535", Proxy("http", "host", 65_535)),
+        ("http://host:0000080", Proxy("http", "host", 80)),
+        (f"socks5://{A * 255}:{B * 255}@host", Proxy("socks5", "host", 1080, A * 255, B * 255)),
+        (f"http://{A * 256}:{B * 256}@host", Proxy("http", "host", 80, A * 256, B * 256)),
+        ("http://bot:好@host", Proxy("http", "host", 80, "bot", "好")),
     ],
 )
 def test_an_address_is_taken_apart(address: str, proxy: Proxy) -> None:
@@ -76,7 +86,10 @@ WRONG = [
     ("ftp://bot:geheim99@host:1", "to begin with http://, https:// or socks5://"),
     ("bot:geheim99@host:1", "to begin with"),
     ("geheim99", "to begin with"),
-    (f"socks5://bot:geheim99{'x' * 250}@host:1", "255 ASCII characters at most"),
+    (f"socks5://bot:geheim99{'x' * 248}@host:1", "255 ASCII characters at most"),
+    (f"socks5://geheim99{'x' * 248}:p@host:1", "255 ASCII characters at most"),
+    ("http://geheim99@:1", "without a host"),
+    *((f"http://geheim99@h{mark}st:1", "without a host") for mark in " \\\\%<>\"'"),
     ("socks5://bot:geheim99好@host:1", "255 ASCII characters at most"),
 ]
 
@@ -124,6 +137,35 @@ def test_a_proxy_shows_no_password() -> None:
     ]
     assert {*SPELT} == {*proxy.secrets}
     assert proxy.headers == {"Proxy-Authorization": f"Basic {SPELT[2]}"}
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "basic", "secrets"),
+    [
+        ("", "", "", ()),
+        ("bot", "", "Ym90Og==", ("bot", "bot", "Ym90Og==")),
+        ("", "p@/", "OnBALw==", ("p@/", "p%40%2F", "OnBALw==")),
+        ("bot", "p", "Ym90OnA=", ("p", "p", "Ym90OnA=")),
+    ],
+)
+def test_who_asks_a_proxy(user: str, password: str, basic: str, secrets: tuple[str, ...]) -> None:
+    """By user, by password, or by both; a user name that stands alone is a secret."""
+    proxy = Proxy("http", "::1", 1, user, password)
+    assert proxy.headers == ({"Proxy-Authorization": f"Basic {basic}"} if basic else {})
+    assert proxy.secrets == secrets
+    assert (proxy.url, proxy.is_socks) == ("http://[::1]:1", False)
+    assert Proxy("socks4", "a", 1).is_socks
+
+
+def test_a_proxy_that_can_not_be_used_is_kept_until_the_first_call() -> None:
+    """Then it is told, with a hint; until then nothing goes through another."""
+    ways = Ways.of("http://bot:geheim99@host:port")
+    assert (ways.given, ways.direct, ways.to("http://a")) == (None, True, None)
+    with pytest.raises(CallerError, match="expected proxy as an address") as raised:
+        ways.check()
+    assert (raised.value.hint or "").startswith("hint: in a proxy's user name and password")
+    Ways.of("").check()
+    assert (Ways.of(None), Ways.of("")) == (Ways(), Ways(direct=True))
 
 
 # --- the environment ----------------------------------------------------------------------------

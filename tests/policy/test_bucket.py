@@ -130,6 +130,60 @@ def test_a_refund_of_a_bucket_that_counts_no_more() -> None:
     assert bucket.room(10) == 10
 
 
+def test_a_bucket_that_holds_less_than_a_minute() -> None:
+    """It refills at the limit's rate; another limit makes it as much larger."""
+    bucket = Bucket(120, 0.0, 10)
+    bucket.add(0, 8)
+    assert (bucket.room(0), bucket.room(2), bucket.room(1)) == (2, 6, 6)
+    assert (bucket.ready_at(2, 10), bucket.ready_at(2, 1_000)) == (4, 4)
+    assert bucket.room(60) == 10
+    bucket.resize(60, 60)
+    assert (bucket.capacity, bucket.rate, bucket.limit, bucket.room(60)) == (5, 1, 60, 5)
+    bucket.add(60, 4)
+    bucket.reserve(1)
+    bucket.resize(60, 120)
+    assert (bucket.capacity, bucket.room(60)) == (10, 5)
+    assert (bucket.ready_at(60, 9), bucket.ready_at(60, 10)) == (62, inf)
+
+
+@pytest.mark.parametrize("make", METERS, ids=IDS)
+def test_what_rounding_takes_is_there(make: type[Window]) -> None:
+    """A billionth of the limit is nobody's, used or reserved; a little more is somebody's."""
+    used: Meter = make(60)
+    used.add(0, 5e-8)
+    assert used.ready_at(0, 60) == 0
+    used.add(0, 5e-8)
+    assert used.ready_at(0, 60) > 0
+    reserved: Meter = make(60)
+    reserved.reserve(5e-8)
+    assert reserved.ready_at(0, 60) == 0
+    reserved.reserve(5e-8)
+    assert reserved.ready_at(0, 60) == inf
+
+
+def test_a_window_carries_no_rounding_on() -> None:
+    """Once all is over, nothing is left of it."""
+    window = Window(1)
+    for _ in range(10):
+        window.add(0, 0.1)
+    assert window.room(0) < 1e-9
+    assert window.room(60) == 1.0
+
+
+def test_what_a_window_reserves_is_waited_for_until_it_is_answered() -> None:
+    """What is counted ends in its order, and what is asked for may need several ends."""
+    window = Window(10)
+    for second in (0, 1, 2):
+        window.add(second, 3)
+    assert [window.ready_at(2, amount) for amount in (1, 2, 4, 5, 7, 8, 10, 99)] == [
+        *(2, 60, 60, 61, 61, 62, 62, 62)
+    ]
+    window.reserve(1)
+    assert [window.ready_at(2, amount) for amount in (1, 9, 10)] == [60, 62, inf]
+    assert window.charge(3, 1, 2) == 63
+    assert (window.reserved, window.room(3), window.room(62), window.room(63)) == (0, -1, 8, 10)
+
+
 @given(
     limit=st.floats(1, 1e6),
     events=st.lists(st.tuples(st.floats(0, 30), st.floats(0.01, 0.4)), max_size=60),

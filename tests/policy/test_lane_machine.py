@@ -267,5 +267,5 @@ def test_nothing_is_refused_and_nothing_lost(kind: str, gateways_kind: str, char
     settled = {"kind": kind, "gateways_kind": gateways_kind, "charge": charge}
     machine = type("Machine", (LaneAndGateway,), settled)
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+        machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import attrs
 import pytest
 
 from aiotokengate._policy.bucket import Bucket, Meter, Window
 from aiotokengate._policy.lanes import Lane, Ticket
-from aiotokengate._policy.learning import START
+from aiotokengate._policy.learning import START, Learner
 from tests.support.lanes import NOW, admitted, enter, enter_many, lane_of, told
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -322,3 +325,467 @@ def test_slow_start_grows_by_what_is_used_and_answered() -> None:
         paces.append((lane.statistics(now, "*").requests_per_minute or 0) / 60)
     assert paces == sorted(paces)
     assert paces[-1] > 50 * START
+
+
+# --- the numbers --------------------------------------------------------------------------------
+
+
+def learner(given: float | None = None, chance: float = 0.0) -> Learner:
+    """Return what a lane learns with, asked by nobody yet."""
+    return Learner(NOW, lambda: chance, given)
+
+
+def let_go(
+    one: Learner, now: float, calls: int = 1, tokens: float = 0.0, in_flight: int = 1
+) -> None:
+    """Note that so many were admitted."""
+    for _ in range(calls):
+        one.took(now, tokens, in_flight, object())
+
+
+def answer(one: Learner, now: float, seconds: float, calls: int = 1) -> None:
+    """Note that so many were answered."""
+    for _ in range(calls):
+        one.answered(now, seconds, object())
+
+
+def paces(one: Learner) -> tuple[float | None, float | None]:
+    """Return the paces in force, a second."""
+    requests, tokens = one.paces
+    return (None if requests is None else requests.rate, None if tokens is None else tokens.rate)
+
+
+def look(one: Learner, now: float) -> float | None:
+    """Look at what was used, and return the pace of requests."""
+    one.ready_at(now, 0.0, 1)
+    return paces(one)[0]
+
+
+def cut(one: Learner, now: float, admitted: float | None = None) -> None:
+    """Refuse a call for what is not known, and let the one that goes ahead in."""
+    one.refused(now, now if admitted is None else admitted, "unknown")
+    probe = object()
+    one.took(now, 0.0, 1, probe)
+    one.answered(now, 0.5, probe)
+
+
+def about(*rates: float) -> object:
+    return pytest.approx(rates if len(rates) > 1 else rates[0], rel=1e-9)
+
+
+def test_the_first_two_dozen_go_at_once_and_the_others_in_a_pace() -> None:
+    """Twenty a second, of which four may go together."""
+    one = learner()
+    assert paces(one) == (20, None)
+    let_go(one, NOW, 30, in_flight=24)
+    assert one.wait(NOW, 24, 0) == 1
+    let_go(one, NOW, 4, in_flight=25)
+    assert one.ready_at(NOW, 0, 23) == NOW
+    assert one.ready_at(NOW, 0, 24) == NOW + 0.05
+    assert one.wait(NOW, 1, 0) == 0.05
+    assert one.wait(NOW + 1, 4, 0) == 0
+
+
+def test_a_rate_that_is_given_needs_no_pace_until_a_refusal() -> None:
+    one = learner(100)
+    assert paces(one) == (None, None)
+    assert (one.ready_at(NOW, 1e9, 10_000), one.wait(NOW, 99, 99)) == (NOW, 0)
+    cut(one, NOW)
+    assert paces(one) == (about(25 * 0.93), None)
+    assert one.ready_at(NOW, 0, 1) == about(NOW + 1 / 23.25)
+
+
+@pytest.mark.parametrize(
+    ("answers", "ends", "rate"),
+    [
+        ([0.25], [], 48),
+        ([0.25], [0.5], 96),
+        ([0.25], [0.5, 0.1], 96),  # the first one tells
+        ([0.25], [30], 48),
+        ([8], [8], 20),
+        ([1.5], [0.1], 32),
+        ([0.01], [0.01], 480),
+        ([0.2, 0.6], [0.1], 160),
+        ([1.0, 0.36], [0.1], 48 / 0.99),
+    ],
+)
+def test_the_first_answers_tell_how_fast_to_begin(
+    answers: list[float], ends: list[float], rate: float
+) -> None:
+    """Twice two dozen in the time of an answer, as far as that says something."""
+    one = learner()
+    for seconds in answers:
+        answer(one, NOW, seconds)
+    for seconds in ends:
+        one.ended(NOW, seconds)
+    assert paces(one) == (about(rate), None)
+    assert one.wait(NOW, 4, 0) == 0  # what could go at once still can
+    assert one.wait(NOW, 5, 0) == about(1 / rate)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "answers", "grown"),
+    [
+        (0.25, 8, 2, 0.25),
+        (0.25, 7, 2, 0),  # less than four fifths were used
+        (0.25, 8, 1, 0),  # less than a quarter were answered
+        (0.24, 8, 2, 0),  # too soon
+        (0.5, 16, 4, 0.5),
+        (9.0, 288, 72, 1.92),  # never more than twice as many
+    ],
+)
+def test_slow_start_doubles_in_the_time_of_an_answer(
+    seconds: float, calls: int, answers: int, grown: float
+) -> None:
+    """And a little longer: 1.6 times that."""
+    one = learner()
+    answer(one, NOW, 1.2, answers)
+    let_go(one, NOW, calls)
+    assert look(one, NOW + seconds) == about(40 * 2 ** (grown / 1.92))
+
+
+def test_a_look_counts_what_was_used_since_the_last_one() -> None:
+    one = learner()
+    answer(one, NOW, 1.2, 50)
+    let_go(one, NOW, 7)
+    assert look(one, NOW + 0.25) == 40
+    let_go(one, NOW + 0.25, 7)
+    assert look(one, NOW + 0.5) == 40
+    let_go(one, NOW + 0.5, 8)
+    assert look(one, NOW + 0.75) == about(40 * 2 ** (0.25 / 1.92))
+
+
+def test_replies_that_take_longer_slow_the_start_down() -> None:
+    """A quarter of what is more counts, and a sixteenth of what is less."""
+    for last, whole in ((0.9, 0.6), (0.1, 0.475), (77, 0.625)):
+        one = learner()
+        answer(one, NOW, 0.1, 5)
+        one.ended(NOW, 0.5)
+        one.ended(NOW, last)
+        let_go(one, NOW, 20)
+        assert look(one, NOW + 0.25) == about(96 * 2 ** (0.25 / (1.6 * whole)))
+
+
+def test_ten_seconds_without_a_call_start_slowly_again() -> None:
+    """With a quarter of the pace, and never less than at first."""
+    for whole, seconds, rate in ((0.01, 9.9, 480), (0.01, 10, 120), (0.8, 9.9, 60), (0.8, 10, 20)):
+        one = learner()
+        answer(one, NOW, 0.01)
+        one.ended(NOW, whole)
+        let_go(one, NOW + 1)
+        assert look(one, NOW + 1 + seconds) == about(rate)
+
+
+def test_a_refusal_out_of_nothing_is_answered_blindly() -> None:
+    """With a quarter of the pace, of the first one at most two and a half a second."""
+    one = learner()
+    let_go(one, NOW, 10, tokens=100)
+    let_go(one, NOW, 10)  # of these nobody knows the tokens
+    assert one.refused(NOW, NOW, "unknown")
+    assert paces(one) == (about(2.5 * 0.93), about(250 * 0.93))
+
+
+def test_a_refusal_after_many_leaves_what_was_let_in() -> None:
+    """Taken for a whole minute, and what has passed of the next one."""
+    one = learner()
+    let_go(one, NOW, 601, tokens=10)
+    one.turned_away(NOW + 15, NOW, 10)  # the one that was refused
+    one.refused(NOW + 15, NOW, "unknown")
+    assert paces(one) == (about(8 * 0.93), about(80 * 0.93))
+
+
+@pytest.mark.parametrize(
+    ("calls", "seconds", "rate"), [(10, 5, 2), (10, 0.5, 10), (5, 1, 5), (4, 1, None)]
+)
+def test_from_one_refusal_to_the_next_is_a_measurement(
+    calls: int, seconds: float, rate: float | None
+) -> None:
+    """Where five were let in, over a second at least; with fewer, nothing changes."""
+    one = learner(100)
+    cut(one, NOW)
+    let_go(one, NOW, calls - 1, tokens=30)  # one went ahead
+    let_go(one, NOW + seconds, tokens=30)
+    one.turned_away(NOW + seconds, NOW + seconds, 30)
+    assert one.refused(NOW + seconds, NOW + seconds, "unknown")
+    if rate is None:
+        assert paces(one) == (about(25 * 0.93), None)
+    else:
+        assert paces(one) == (about(rate * 0.93), about(rate * 30 * 0.93))
+
+
+def test_a_pause_spoils_a_measurement() -> None:
+    """Then a refusal is answered blindly again, with a quarter of the pace there is."""
+    one = learner(100)
+    cut(one, NOW)
+    let_go(one, NOW, 10)
+    assert look(one, NOW + 20) == 20
+    let_go(one, NOW + 20, 10)
+    one.refused(NOW + 21, NOW + 21, "unknown")
+    assert paces(one) == (about(5 * 0.93), None)
+
+
+def test_a_whole_minute_measures_where_it_had_more() -> None:
+    """Once it no longer reaches back to before the first refusal, second by second."""
+    one = learner(100)
+    one.refused(NOW, NOW, "unknown")
+    for second in range(60):
+        let_go(one, NOW + second, tokens=20)
+        let_go(one, NOW + second + 0.5, tokens=40)
+        one.answered(NOW + second, 0.5, None)
+    one.refused(NOW + 60, NOW + 60, "unknown")
+    assert paces(one) == (about(2 * 0.93), about(60 * 0.93))
+    let_go(one, NOW + 60, 6, tokens=30)
+    one.turned_away(NOW + 70, NOW + 60, 30)
+    one.refused(NOW + 70, NOW + 70, "unknown")
+    rate = (2 * 50 + 5) / 60
+    assert paces(one) == (about(rate * 0.93), about(rate * 30 * 0.93))
+
+
+def test_a_minute_that_reaches_back_too_far_measures_nothing() -> None:
+    """Before the first refusal a bucket was full."""
+    one = learner(100)
+    one.refused(NOW, NOW, "unknown")
+    let_go(one, NOW, 50)
+    one.refused(NOW + 50, NOW + 50, "unknown")
+    let_go(one, NOW + 50, 5)
+    one.refused(NOW + 59, NOW + 59, "unknown")
+    assert paces(one) == (about(5 / 9 * 0.93), None)
+
+
+def test_refusals_of_what_was_on_its_way_change_nothing() -> None:
+    one = learner(100)
+    let_go(one, NOW, 3)
+    assert one.refused(NOW + 1, NOW, "unknown")
+    let_go(one, NOW + 0.9, 30)
+    before = paces(one)
+    assert not one.refused(NOW + 2, NOW + 0.9, "unknown")
+    assert paces(one) == before
+    assert one.wants_probe
+    assert one.refused(NOW + 3, NOW + 1, "unknown")
+    assert paces(one) != before
+
+
+@pytest.mark.parametrize("reason", ["told", "crowd"])
+def test_a_refusal_for_what_is_known_leaves_the_pace(reason: Any) -> None:
+    """It is held for, and the next one is sent ahead."""
+    one = learner()
+    assert one.refused(NOW, NOW, reason)
+    assert (paces(one), one.wants_probe) == ((20, None), True)
+    assert not one.refused(NOW, NOW - 1, "unknown")
+    assert paces(one) == (20, None)
+
+
+@pytest.mark.parametrize(
+    ("requests", "tokens", "slow", "learned"),
+    [
+        (False, False, (20, None), (2.325, 232.5)),
+        (True, False, (20, None), (None, 232.5)),
+        (False, True, (20, None), (2.325, None)),
+        (True, True, (None, None), (None, None)),
+    ],
+)
+def test_what_the_gateway_tells_is_not_guessed(
+    requests: bool, tokens: bool, slow: tuple[Any, ...], learned: tuple[Any, ...]
+) -> None:
+    """Slow start goes on while either is not told."""
+    one = learner()
+    one.told(requests=requests, tokens=tokens)
+    assert paces(one) == slow
+    let_go(one, NOW, 10, tokens=100)
+    one.refused(NOW, NOW, "unknown")
+    assert paces(one) == tuple(None if rate is None else about(rate) for rate in learned)
+
+
+def test_a_pace_comes_back_to_what_was_let_in_and_then_rises_ever_faster() -> None:
+    """As long as it is used; after three times the plateau it is half as much again."""
+    one, now = learner(160), NOW
+    cut(one, now)
+    found = {}
+    for second in range(1, 46):
+        let_go(one, now, math.ceil(paces(one)[0] or 0))
+        now += 1
+        found[second] = look(one, now)
+    assert [found[at] for at in (1, 15, 30, 45)] == [
+        about(40 * (1 - 0.07 * (14 / 15) ** 3)),
+        about(40),
+        about(40 * 1.07),
+        about(40 * 1.56),
+    ]
+
+
+def test_a_pace_is_also_used_by_tokens() -> None:
+    """Four fifths of either; what is used less stays."""
+    for tokens, grows in ((372, True), (297, False)):
+        one = learner(160)
+        let_go(one, NOW, tokens=100)
+        one.refused(NOW, NOW, "unknown")
+        let_go(one, NOW, 9, tokens=tokens)
+        one.answered(NOW, 0.5, None)
+        one.took(NOW, tokens, 1, None)
+        assert look(one, NOW + 3) == about(37.2)  # a call is ahead
+        one._probe = None
+        let_go(one, NOW + 3, 10, tokens=tokens)
+        look(one, NOW + 4)
+        factor = 1 + 0.07 * ((1 - 15) / 15) ** 3 if grows else 0.93
+        assert paces(one) == (about(40 * factor), about(4_000 * factor))
+
+
+def test_a_slow_pace_is_touched_by_one_call_in_sixty() -> None:
+    """Its plateau is longer; and it is looked at when five could have gone."""
+    one = learner(2)
+    cut(one, NOW)
+    let_go(one, NOW, 30)
+    assert look(one, NOW + 10.7) == about(0.5 * 0.93)
+    let_go(one, NOW + 55)
+    assert look(one, NOW + 60) == about(0.5 * (1 - 0.07 / 8))
+
+
+def test_a_pace_is_one_a_minute_at_least() -> None:
+    one = learner(0.001)
+    cut(one, NOW)
+    assert paces(one) == (about(1 / 60), None)
+    assert one.wait(NOW, 1, 0) == 60
+
+
+def test_after_a_pause_a_pace_that_is_known_is_found_by_slow_start() -> None:
+    """And then kept to, as after its plateau."""
+    one, now = learner(400), NOW
+    cut(one, now)
+    let_go(one, now)
+    now += 10
+    rates = [look(one, now)]
+    for _ in range(5):
+        let_go(one, now, 100)
+        now += 1
+        rates.append(look(one, now))
+    step = 2 ** (1 / 1.6)
+    start = 23.25
+    assert rates == [
+        *(about(start), about(start * step), about(start * step**2), about(start * step**3)),
+        *(about(93), about(93 * (1 + 0.07 / 15**3))),
+    ]
+
+
+def test_a_pause_in_slow_start_keeps_what_was_known() -> None:
+    one, now = learner(400), NOW
+    cut(one, now)
+    let_go(one, now)
+    assert look(one, now + 10) == about(23.25)
+    let_go(one, now + 10, 30)
+    faster = 23.25 * 2 ** (1 / 1.6)
+    assert look(one, now + 11) == about(faster)
+    assert look(one, now + 21) == about(20)
+    for second in range(21, 25):
+        let_go(one, now + second, 100)
+        look(one, now + second + 1)
+    assert paces(one)[0] == about(93)
+
+
+# --- who goes ahead -----------------------------------------------------------------------------
+
+
+def test_one_goes_ahead_and_the_others_wait_for_it() -> None:
+    """Two seconds at most; nothing that was saved up follows it at once."""
+    one = learner(100)
+    let_go(one, NOW, tokens=10)
+    one.refused(NOW, NOW, "unknown")
+    assert one.ready_at(NOW, 10, 1) == NOW  # no pace is in its way
+    one.took(NOW + 5, 10, 1, object())
+    assert not one.wants_probe
+    assert one.ready_at(NOW + 5, 0, 1) == NOW + 7
+    assert (one.wait(NOW + 5, 1, 0), one.wait(NOW + 5, 0, 10)) == (about(1 / 23.25),) * 2
+    assert one.ready_at(NOW + 6.9, 0, 1) == NOW + 7
+    assert one.ready_at(NOW + 7, 0, 1) == NOW + 7
+
+
+def test_the_others_follow_when_the_one_that_goes_ahead_is_answered() -> None:
+    """Whatever becomes of any other one."""
+    one, probe = learner(100), object()
+    one.refused(NOW, NOW, "unknown")
+    one.took(NOW, 0, 1, probe)
+    one.left(object())
+    one.answered(NOW, 0.1, object())
+    assert (one.ready_at(NOW, 0, 1), one.wants_probe) == (NOW + 2, False)
+    one.answered(NOW, 0.1, probe)
+    assert one.ready_at(NOW, 0, 1) == about(NOW + 1 / 23.25)
+    one.left(probe)
+    assert not one.wants_probe
+
+
+def test_another_one_goes_ahead_where_nobody_knows_what_became_of_the_first() -> None:
+    one, probe = learner(100), object()
+    one.refused(NOW, NOW, "unknown")
+    one.took(NOW, 0, 1, probe)
+    one.left(probe)
+    assert one.wants_probe
+    assert one.ready_at(NOW, 0, 1) == NOW
+
+
+@pytest.mark.parametrize(
+    ("alone", "final", "holds"),
+    [
+        (True, False, [1, 3, 9, 27, 30, 30]),
+        (True, True, [1, 2, 2, 2, 2, 2]),
+        (False, False, [1, 3, 8, 8, 8, 8]),
+        (False, True, [1, 3, 8, 8, 8, 8]),
+    ],
+)
+def test_holds_grow_while_nothing_is_let_in(alone: bool, final: bool, holds: list[float]) -> None:
+    """A call that was let in, and not refused inside its answer, begins anew."""
+    one = learner()
+    assert [one.hold(alone=alone, final=final) for _ in holds] == holds
+    answer(one, NOW, 0.1)
+    assert [one.hold(alone=alone, final=final) for _ in range(2)] == holds[:2]
+    answer(one, NOW, 0.1)
+    one.recalled()
+    assert one.hold(alone=alone, final=final) == holds[2]
+
+
+def test_holds_differ_by_chance() -> None:
+    """A quarter more at most."""
+    assert learner(chance=1.0).hold(alone=True, final=False) == 1.25
+
+
+# --- the number in flight -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peak", "seconds", "ceiling"),
+    [
+        *((1, 0, 1), (1, 15, 1), (1, 30, 2), (40, 0, 40), (40, 15, 40), (40, 30, 42.8)),
+        *((8, 30, 9), (8, 60, 8 * 2.89), (40, -5, 40)),
+    ],
+)
+def test_what_may_be_in_flight_after_some_time(peak: int, seconds: float, ceiling: float) -> None:
+    """By the curve, and by one in each plateau at least."""
+    one = learner(1e6)
+    assert one.ceiling(NOW + seconds) == math.inf
+    one.crowded(NOW, peak)
+    assert one.ceiling(NOW + seconds) == about(ceiling)
+
+
+@pytest.mark.parametrize(
+    ("peak", "in_flight", "seconds"),
+    [(1, 0, 0), (1, 1, 30), (1, 2, 45), (0, 1, 30), (40, 39, 0), (40, 40, 25.6423756)],
+)
+def test_when_there_is_room_for_one_more(peak: int, in_flight: int, seconds: float) -> None:
+    """As soon as the ceiling says so, and not a moment too soon, or it would be asked twice."""
+    one = learner(1e6)
+    one.crowded(NOW, peak)
+    at = one.ready_at(NOW, 0, in_flight)
+    assert at == pytest.approx(NOW + seconds, abs=3e-6)
+    assert one.ready_at(at, 0, in_flight) == at
+    assert one.ceiling(at) == pytest.approx(max(in_flight + 1, 1, peak), abs=1e-5)
+
+
+def test_a_gateway_without_room_three_times_in_ten_seconds() -> None:
+    for last, ceiling in ((10.0, 30), (10.1, math.inf)):
+        one = learner(1e6)
+        for second in (0, 5, last):
+            assert one.ceiling(NOW) == math.inf
+            one.overloaded(NOW + second, 30)
+        assert one.ceiling(NOW + last) == ceiling
+    few = learner(1e6)
+    for _ in range(3):
+        few.overloaded(NOW, 3)
+    assert few.ceiling(NOW) == 8

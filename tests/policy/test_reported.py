@@ -119,3 +119,44 @@ def test_nothing_is_taken_off_where_there_is_no_meter() -> None:
     account = Account()
     account.lower(None, NOW, account.sends(NOW, 1.0, 60, late=False), 0.0)
     assert account.moved == 0
+
+
+def test_what_is_sure() -> None:
+    """All that was sent a tenth of a second ago, as far as somebody looked then."""
+    account = Account()
+    found = [
+        account.sends(NOW + seconds, 1.0, None, late=False).sure
+        for seconds in (0, 0.15, 0.3, 0.6, 0.65, 0.75)
+    ]
+    assert found == [0, 0, 1, 3, 3, 3]
+
+
+def test_a_little_more_is_given_back_too() -> None:
+    account = Account()
+    bucket = account.born("bucket", NOW, 600, 100, 0.0)
+    account.sends(NOW, 1.0, None, late=False)
+    mark = account.sends(NOW, 1.0, None, late=False)
+    account.hears(bucket, NOW + 1, mark, 110.5, 1.0)
+    assert (bucket.room(NOW + 1), account.moved) == (110.5, -0.5)
+
+
+@pytest.mark.parametrize(
+    ("limit", "less", "taken"), [(10, 1, 0), (10, 1.5, 1.5), (600, 12, 0), (600, 12.5, 12.5)]
+)
+def test_how_much_less_is_somebody_elses(limit: float, less: float, taken: float) -> None:
+    """More than one, and more than two in a hundred."""
+    account, bucket = Account(), Bucket(limit, NOW)
+    bucket.add(NOW, 1)
+    mark = account.sends(NOW, 1.0, bucket.room(NOW), late=False)
+    account.lower(bucket, NOW, mark, limit - 1 - less)
+    assert (bucket.room(NOW), account.moved) == (limit - 1 - taken, taken)
+
+
+def test_what_a_call_has_seen() -> None:
+    """What was left, with all that was sent and taken off until then."""
+    account, bucket = Account(), Bucket(600, NOW)
+    first = account.sends(NOW, 1.0, 599.0, late=False)
+    account.lower(bucket, NOW, first, 499.0)
+    assert (first.seen, account.moved, bucket.room(NOW)) == (600, 100, 500)
+    assert account.sends(NOW, 2.0, 498.0, late=False) == (NOW, 3.0, 0.0, 498 + 3 + 100)
+    assert tuple(NOTHING) == (inf, 0.0, -inf, -inf)

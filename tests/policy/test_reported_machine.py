@@ -206,5 +206,5 @@ def test_the_account_is_even_whatever_is_told(kind: str, gateways_kind: str) -> 
     """Births in the midst of calls, stale headers, headers of one dimension only."""
     machine = type("Machine", (ToldLane,), {"kind": kind, "gateways_kind": gateways_kind})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=100, stateful_step_count=40, deadline=None)
+        machine, settings=settings(max_examples=50, stateful_step_count=40, deadline=None)
     )

@@ -1,5 +1,7 @@
 """The lanes of this process: who goes, who waits, and one timer that looks when a gate opens."""
 
+from typing import Any
+
 import pytest
 
 from aiotokengate import Limits
@@ -186,3 +188,64 @@ async def test_a_backend_that_is_closed_has_no_timers(
     backend.close()
     assert clock.pending == 0
     lane.stop()
+
+
+@pytest.mark.parametrize(
+    ("options", "holds"),
+    [
+        ({}, [1.125, 3.375, 10.125]),
+        ({"final": True}, [1.125, 2.25, 2.25]),
+        ({"retry_after": 2.0, "hinted": True}, [2, 2, 2]),
+    ],
+)
+async def test_for_how_long_a_lane_holds(
+    backend: LocalBackend, clock: VirtualClock, options: dict[str, Any], holds: list[float]
+) -> None:
+    """As its backend's chance will have it; and not at all where nothing is learned."""
+    lane = backend.lane("m", "", Limits())
+    dull = backend.lane("m", "", Limits(learn=False))
+    found = []
+    for _ in holds:
+        call, other = Ticket(), Ticket()
+        assert lane.enter(call)
+        assert dull.enter(other)
+        found.append(lane.refuse(call, **{"retry_after": None, "crowded": False, **options}))
+        assert dull.refuse(other, None, crowded=False) == 0
+        assert lane.statistics().hold == found[-1]
+        await clock.run_for(found[-1])
+    assert found == holds
+    assert lane.statistics().concurrency is None
+
+
+async def test_a_refusal_for_the_number_in_flight(backend: LocalBackend) -> None:
+    lane = backend.lane("m", "", Limits())
+    calls = [Ticket() for _ in range(3)]
+    assert all(map(lane.enter, calls))
+    lane.refuse(calls[0], None, crowded=True)
+    assert lane.statistics().concurrency == 2
+
+
+async def test_the_timer_is_set_for_what_comes_first(
+    backend: LocalBackend, clock: VirtualClock
+) -> None:
+    """One that is later stays; one that is sooner takes its place."""
+    lane = backend.lane("m", "", Limits(tokens_per_minute=60, learn=False))
+    first = ticket([], "first", 60)
+    assert lane.enter(first)
+    large, small = ticket([], "large", 30), ticket([], "small", 10)
+    assert not lane.enter(large)
+    lane.settle(Ticket())
+    assert clock.pending == 0  # the call in flight has to end
+    lane.answered(first)
+    assert clock.pending == 1  # from now on, time lets them in
+    assert not lane.enter(small)
+    assert clock.pending == 1
+    await clock.run_for(5)
+    lane.leave(large)
+    assert (small.stage, clock.pending) == ("waiting", 1)
+    await clock.run_for(4.9)
+    assert small.stage == "waiting"
+    await clock.run_for(0.1)
+    assert (small.stage, clock.pending) == ("admitted", 0)
+    await clock.run_for(60)
+    assert lane.statistics().in_flight == 2

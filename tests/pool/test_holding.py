@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aiotokengate import CallerError, Endpoint, Limits, Pool, TokenGate
-from aiotokengate._pool.holding import Hold, _here
-from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock
+from aiotokengate._policy.lanes import Ticket
+from aiotokengate._pool.backend import LocalBackend
+from aiotokengate._pool.holding import Hold, Wait, _here
+from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock, VirtualTimer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aiotokengate import ChatStream
+    from aiotokengate._pool.backend import BackendLane
 
 MODEL = "qwen3.6-plus"
 KEYS = ("sk-" + "a" * 45, "sk-" + "b" * 45)
@@ -510,6 +513,238 @@ async def test_a_slot_that_another_task_uses(clock: VirtualClock) -> None:
     done.set()
     await handing
     await asyncio.gather(*workers)
+
+
+# --- one hold, and one wait ---------------------------------------------------------------------
+
+
+class Noting(VirtualClock):
+    """A clock that notes for how long it is asked to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> VirtualTimer:
+        """Note it, and do as any other."""
+        self.asked.append(round(seconds, 9))
+        return super().call_later(seconds, callback)
+
+
+class Crowd:
+    """A lane with some places, and who holds them."""
+
+    def __init__(self, places: int = 1) -> None:
+        self.clock = Noting()
+        self.lane = LocalBackend(self.clock).lane("m", "", Limits(concurrency=places, learn=False))
+        self.holds: dict[BackendLane, set[Hold]] = {}
+        self.given_up: list[float] = []
+
+    def hold(self, *, stream: bool = True) -> Hold:
+        """Take a place."""
+        assert self.lane.enter(Ticket())
+        return Hold(self.holds, self.lane, stream=stream)
+
+    def wait(self) -> Wait | None:
+        """Wait for a place, and note when that is given up."""
+        ticket = Ticket()
+        assert not self.lane.enter(ticket)
+        return Wait.begin(self.holds, self.lane, ticket, self.clock, self._note)
+
+    def _note(self) -> None:
+        self.given_up.append(self.clock.now())
+
+
+async def test_who_holds_a_place() -> None:
+    """Who opened it and who has read it, as long as they live; and it is given back once."""
+    crowd, until = Crowd(), asyncio.Event()
+    hold, me = crowd.hold(), asyncio.current_task()
+    assert me is not None
+
+    async def read() -> None:
+        for _ in range(2):
+            hold.touch()
+        await until.wait()
+
+    one, two = (asyncio.create_task(read()) for _ in range(2))
+    assert hold.is_held_by({me})
+    assert not hold.is_held_by({one})
+    assert not hold.is_read_by({me, one})
+    await asyncio.sleep(0)
+    groups = ({me}, {me, one}, {one, two}, {me, one, two})
+    assert [hold.is_held_by(each) for each in groups] == [False, False, False, True]
+    assert hold.is_read_by({one, me})
+    assert not hold.is_read_by({me})
+    until.set()
+    await asyncio.gather(one, two)
+    assert hold.is_held_by({me})
+    hold.touch()
+    assert hold.is_read_by({me})
+    assert (crowd.holds, _here().holds) == ({crowd.lane: {hold}}, 1)
+    for _ in range(2):
+        hold.release()
+        assert (crowd.holds, _here().holds) == ({}, 0)
+
+
+async def test_places_of_one_lane_are_held_together() -> None:
+    crowd = Crowd(2)
+    one, two = crowd.hold(), crowd.hold(stream=False)
+    assert (crowd.holds, one.stream, two.stream) == ({crowd.lane: {one, two}}, True, False)
+    for _ in range(2):
+        one.release()
+        assert (crowd.holds, _here().holds) == ({crowd.lane: {two}}, 1)
+    two.release()
+    assert crowd.holds == {}
+
+
+async def test_a_hold_whose_tasks_are_gone_is_nobodys() -> None:
+    """Then somebody unknown may free it."""
+
+    async def opened() -> Hold:
+        hold = Crowd().hold()
+        hold.touch()
+        return hold
+
+    task = asyncio.create_task(opened())
+    hold = await task
+    assert not hold.is_held_by({task, *asyncio.all_tasks()})
+    hold.release()
+
+
+def test_a_hold_outside_of_any_loop_is_touched_by_nobody() -> None:
+    async def opened() -> Hold:
+        return Crowd().hold()
+
+    hold = asyncio.run(opened())
+    hold.touch()
+    assert not hold.is_held_by(set())
+    hold.release()
+
+
+async def test_where_nobody_holds_anything_no_wait_is_looked_at() -> None:
+    crowd = Crowd()
+    assert crowd.lane.enter(Ticket())
+    assert crowd.wait() is None
+    assert crowd.clock.asked == []
+
+
+async def test_who_reads_its_own_stream_is_told_after_some_turns() -> None:
+    """Four: tasks that were just made begin to read meanwhile."""
+    crowd = Crowd()
+    hold = crowd.hold()
+    hold.touch()
+    wait = crowd.wait()
+    assert wait is not None
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert crowd.given_up == []
+    await asyncio.sleep(0)
+    assert (crowd.given_up, crowd.clock.asked) == ([0.0], [])
+    wait.end()
+    hold.release()
+
+
+async def test_who_has_not_read_its_stream_is_told_after_half_a_second() -> None:
+    """Until then it may be handed on."""
+    crowd = Crowd()
+    hold = crowd.hold()
+    wait = crowd.wait()
+    assert wait is not None
+    await turns()
+    crowd.clock.advance(0.499)
+    assert crowd.given_up == []
+    crowd.clock.advance(0.001)
+    assert (crowd.given_up, crowd.clock.asked) == ([0.5], [0.1, 0.4])
+    wait.end()
+    hold.release()
+    assert crowd.clock.pending == 0
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_wait_that_has_ended_is_not_looked_at(early: bool) -> None:
+    crowd = Crowd()
+    hold = crowd.hold()
+    wait = crowd.wait()
+    assert wait is not None
+    assert _here().waits == {wait}
+    if not early:
+        await turns()
+    wait.end()
+    hold.touch()
+    await turns()
+    crowd.clock.advance(60)
+    assert (crowd.given_up, crowd.clock.asked) == ([], [] if early else [0.1])
+    assert not _here().waits
+    hold.release()
+
+
+@pytest.mark.parametrize("by", ["a task", "the library"])
+async def test_a_place_that_another_one_frees_is_waited_for(by: str) -> None:
+    """A stream that another task has open, or a call in flight that nobody holds."""
+    crowd, until = Crowd(2), asyncio.Event()
+    holds = [crowd.hold()]
+
+    async def other() -> None:
+        if by == "a task":
+            holds.append(crowd.hold())
+        else:
+            assert crowd.lane.enter(Ticket())
+        await until.wait()
+
+    task = asyncio.create_task(other())
+    await turns()
+    wait = crowd.wait()
+    assert wait is not None
+    await turns()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        crowd.clock.advance(20.5)
+    assert crowd.given_up == []
+    assert crowd.clock.asked == [0.1, 0.4, 4.5, 5.0, 5.0, 5.0, 5.0]
+    wait.end()
+    until.set()
+    await task
+    for hold in holds:
+        hold.release()
+
+
+async def test_of_many_who_wait_one_looks_for_rings() -> None:
+    """Every five seconds; the others come again in a quarter of one."""
+    crowd = Crowd()
+    hold = crowd.hold(stream=False)
+    first, second = crowd.wait(), crowd.wait()
+    assert first is not None
+    assert second is not None
+    await turns()
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        crowd.clock.advance(4.99)
+        assert crowd.clock.asked == [0.1, 0.1, 0.4, 0.4, 4.5, 4.5]
+        assert rings(found) == []
+        crowd.clock.advance(0.01)
+        assert crowd.clock.asked[6:] == [5.0, 0.25]
+        assert len(rings(found)) == 1
+        assert "for 5 s now" in rings(found)[0]
+        crowd.clock.advance(0.25)
+        assert crowd.clock.asked[8:] == [5.0]
+        assert len(rings(found)) == 1
+    assert (first.is_old, first.tasks()) == (True, {asyncio.current_task()})
+    first.end()
+    second.end()
+    hold.release()
+
+
+async def test_a_wait_is_old_when_its_time_has_nearly_come() -> None:
+    """Clocks and timers need not agree to the last bit."""
+    crowd = Crowd()
+    hold = crowd.hold(stream=False)
+    wait = crowd.wait()
+    assert wait is not None
+    for now, old in ((4.89, False), (4.91, True)):
+        crowd.clock.advance(now - crowd.clock.now())
+        assert wait.is_old is old
+    wait.end()
+    hold.release()
 
 
 # --- what is kept -------------------------------------------------------------------------------

@@ -1,11 +1,8 @@
-"""Looking at a pool from another process, and ``aiotokengate top``."""
+"""Looking at a pool through its socket, as another process does."""
 
 import asyncio
-import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +10,6 @@ import pytest
 
 from aiotokengate import CallerError, ConnectFailed, Limits, Pool, WireError
 from aiotokengate._pool.monitor import Monitor, read
-from aiotokengate.redis import RedisBackend
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.outside
 
@@ -36,21 +31,6 @@ async def pool(path: str) -> AsyncIterator[Pool]:
         yield pool
     pool.close()
     await asyncio.sleep(0)
-
-
-async def run(*arguments: str) -> tuple[int, str, str]:
-    """Run the command line; give its status, and what it wrote."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "aiotokengate",
-        *arguments,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, errors = await process.communicate()
-    return process.returncode or 0, out.decode(), errors.decode()
 
 
 async def test_what_a_pool_tells(pool: Pool, path: str) -> None:
@@ -224,52 +204,3 @@ async def test_somebody_else_listens(path: str, line: bytes) -> None:
     async with await asyncio.start_unix_server(answer, path):
         with pytest.raises(WireError, match="expected"):
             await read(path)
-
-
-async def test_top_once(pool: Pool, path: str) -> None:
-    """A table for a person, JSON for a program."""
-    status, out, errors = await run("top", path, "--once")
-    assert (status, errors) == (0, "")
-    assert "qwen*" in out
-    assert "1/5" in out
-    assert "车道" in out
-    status, out, _ = await run("top", path, "--once", "--json")
-    assert status == 0
-    assert json.loads(out)[0]["in_flight"] == pool.statistics().in_flight
-    assert KEY not in out
-
-
-async def test_top_of_nobody(tmp_path: Path) -> None:
-    """What to do is said in both languages."""
-    status, _, errors = await run("top", str(tmp_path / "nobody.sock"), "--once")
-    assert status == 1
-    assert "no pool answers at" in errors
-    assert "提示" in errors
-
-
-async def test_top_of_a_redis() -> None:
-    """The lanes that processes share."""
-    with RedisServer() as redis:
-        backend = RedisBackend(redis.url)
-        pool = Pool(Limits(concurrency=3), backend=backend)
-        async with pool.slot("qwen3.6-plus"):
-            status, out, errors = await run("top", redis.url, "--once", "--json")
-        await backend.aclose()
-    assert (status, errors) == (0, "")
-    (lane,) = json.loads(out)
-    assert (lane["pattern"], lane["in_flight"], lane["concurrency"]) == ("*", 1, 3)
-
-
-async def test_top_too_often(path: str) -> None:
-    """A period is above 0."""
-    status, _, errors = await run("top", path, "--every", "0")
-    assert status == 1
-    assert "expected --every in seconds above 0" in errors
-
-
-async def test_top_of_no_redis() -> None:
-    """The address is named, and never a password."""
-    status, _, errors = await run("top", "redis://:secret@127.0.0.1:9/0", "--once")
-    assert status == 1
-    assert "Redis does not answer at" in errors
-    assert "secret" not in errors

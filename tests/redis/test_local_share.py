@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from aiotokengate import Limits
 from aiotokengate._policy.lanes import Ticket
 from aiotokengate._redis.local_share import LocalShare, share_of
@@ -66,6 +68,56 @@ def test_a_call_that_redis_had_admitted() -> None:
     share.end(call, 9.0)
     assert (call.ticket.stage, share.lane.in_flight) == ("settled", 0)
     assert (share.ended, share.used) == ([("a", 5.0)], [])
+
+
+def test_a_refusal_or_an_end_of_what_redis_is_told_of() -> None:
+    """What it really cost is told, of a call of the share; of another one, what was expected."""
+    share = opened(VirtualClock(), Limits(concurrency=9), in_flight=1)
+    calls = [entered(share, name, 5.0) for name in "abc"]
+    theirs = Call("d", Ticket(tokens=5.0, stage="admitted"))
+    share.adopted = {"a": "admitted", "b": "admitted", "d": "admitted"}
+    for call, cost in zip([*calls, theirs], (7.0, None, 8.0, 9.0), strict=True):
+        share.end(call, cost)
+    assert share.ended == [("a", 7.0), ("b", None), ("d", 5.0)]
+    assert share.used == [8.0]
+    assert share.report() == ("add", "1", "8.0")
+    share.keep_report()
+    assert share.report() == ("add", "3", "20.0")
+
+
+@pytest.mark.parametrize(
+    ("kind", "used", "waits"),
+    [("bucket", True, 3.0), ("window", True, 62.0), ("bucket", False, 0.0), ("window", False, 0)],
+)
+async def test_how_much_is_left_at_first(kind: Any, used: bool, waits: float) -> None:
+    """Nothing, and what may have been granted ahead is waited for, where something was used."""
+    clock = VirtualClock()
+    limits = Limits(requests_per_minute=60, kind=kind, learn=False)
+    share = opened(clock, limits, used=used, ahead=2.0)
+    woken: list[float] = []
+    ticket = Ticket(arrived=-7.0, wake=lambda: woken.append(clock.now()))
+    assert share.enter(ticket) is not used
+    assert clock.pending == used
+    await clock.run_for(waits)
+    assert woken == ([pytest.approx(waits)] if used else [])
+    assert (ticket.arrived, clock.pending) == (-7.0, 0)
+    opened(clock, Limits(), used=True).stop()
+
+
+async def test_one_timer_looks_when_the_next_gate_opens() -> None:
+    clock = VirtualClock()
+    share = opened(clock, Limits(requests_per_minute=60, learn=False), used=True)
+    tickets = [Ticket(wake=lambda: None) for _ in range(3)]
+    for ticket in tickets:
+        assert not share.enter(ticket)
+    assert clock.pending == 1
+    for seconds, went in ((0.9, 0), (0.1, 1), (0.9, 1), (0.1, 2)):
+        await clock.run_for(seconds)
+        assert [one.stage for one in tickets].count("admitted") == went
+    share.stop()
+    share.stop()
+    await clock.run_for(9)
+    assert (tickets[2].stage, clock.pending) == ("waiting", 0)
 
 
 async def test_a_refusal_holds_the_lane() -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from aiotokengate import BadRequest, CallerError, Message, TokenGate
+from aiotokengate import BadRequest, CallerError, Limits, Message, Pool, TokenGate
 from aiotokengate._resources.chat import check_turn, message_list
 from aiotokengate._resources.structured import tool_of
-from aiotokengate.testing import FakeGateway, Raw, ScriptedReply
+from aiotokengate.testing import FakeGateway, Gate, Raw, ScriptedReply, VirtualClock
 from aiotokengate.types import ChatParams
 
 USER = {"role": "user", "content": "你好 👋"}
@@ -72,6 +72,68 @@ async def test_the_type_of_an_answer_is_asked_for_in_words(
     assert "JSON" in first["content"]
 
 
+async def test_or_by_a_schema_where_the_model_takes_one(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    gateway.script(ScriptedReply(answer='{"value": 3}'))
+    reply = await gate.chat("gpt-5.2", "几 🔢", response_type=int)
+    assert reply.parsed == 3
+    sent = gateway.requests[0].json
+    assert sent["messages"] == [{"role": "user", "content": "几 🔢"}]
+    schema = sent["response_format"]["json_schema"]["schema"]
+    assert schema["properties"] == {"value": {"type": "integer"}}
+
+
+PARTS = [
+    {"type": "text", "text": "你好 👋"},
+    {"type": "image_url", "image_url": {"url": "https://a.test/b.png", "detail": "low"}},
+]
+
+
+async def test_a_tokenizer_is_given_the_texts_of_the_prompt(gateway: FakeGateway) -> None:
+    """All of them, in order, and nothing of its form."""
+    seen: list[tuple[str, str]] = []
+
+    def count(model: str, text: str) -> int:
+        seen.append((model, text))
+        return 5
+
+    pool = Pool(Limits(tokens_per_minute=60_000), count_tokens=count)
+    key, address = gateway.api_key, gateway.base_url
+    async with TokenGate(api_key=key, base_url=address, pool=pool) as gate:
+        messages: list[Any] = [{"role": "system", "content": "简短"}, {**USER, "weight": 1}]
+        await gate.chat("qwen3.6-plus", [*messages, {"role": "user", "content": PARTS}])
+    text = "简短\n你好 👋\n你好 👋\nhttps://a.test/b.png\nlow"
+    assert seen == [("qwen3.6-plus", text)]
+
+
+@pytest.mark.parametrize(
+    ("params", "most"),
+    [
+        ({"max_tokens": 1_000, "n": 2}, 2_000),
+        ({"max_tokens": 1_000, "max_completion_tokens": 500}, 500),
+    ],
+    ids=str,
+)
+async def test_without_a_tokenizer_the_prompt_is_estimated(
+    gateway: FakeGateway, params: Any, most: int
+) -> None:
+    """So much is set aside for it, and for the most that all choices may have."""
+    turn = Gate()
+    gateway.script(ScriptedReply(answer=["好", turn, "的"]))
+    clock = VirtualClock()
+    pool = Pool(Limits(tokens_per_minute=60_000, charge="max_tokens"), clock=clock)
+    key, address = gateway.api_key, gateway.base_url
+    async with (
+        TokenGate(api_key=key, base_url=address, pool=pool, clock=clock) as gate,
+        gate.chat("gpt-5.2", [USER], **params),
+    ):
+        (lane,) = pool.statistics().lanes
+        assert lane.tokens_left is not None
+        assert most < 60_000 - lane.tokens_left < most + 50
+        turn.open()
+
+
 async def test_headers_and_keys_go_along(gateway: FakeGateway, gate: TokenGate) -> None:
     params: ChatParams = {"max_completion_tokens": 5_000, "n": 1}
     call = gate.chat(
@@ -88,6 +150,7 @@ async def test_headers_and_keys_go_along(gateway: FakeGateway, gate: TokenGate) 
 
 
 def test_what_a_check_says(gate: TokenGate) -> None:
+    assert gate.check("qwen3.6-plus", "你好", temperature=1, n=1) == ()
     (note,) = gate.check("grok-4", "你好", reasoning="off")
     assert note == "reasoning='off': it always thinks"
     assert gate.check("m", "你好", tools=[{"type": "function", "function": {"name": "f"}}]) == ()
@@ -106,6 +169,7 @@ def test_what_a_check_says(gate: TokenGate) -> None:
 def test_the_options_of_a_turn_are_checked_before_the_first() -> None:
     known = ("reasoning", "tools", "extra_body", "deadline", "retain")
     check_turn("a run", {"reasoning": "low", "tools": [], "deadline": 3}, known)
+    check_turn("a run", {"tools": None}, known)
     for options, message in (
         ({"mood": 1}, "mood"),
         ({"reasoning": "much"}, "expected reasoning as"),

@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import pytest
@@ -35,12 +35,11 @@ from aiotokengate._resources.jobs import (
 from aiotokengate._stream.download import Download
 from aiotokengate.testing import FakeGateway, Gate, JobPlan, Raw, VirtualClock
 from aiotokengate.testing._files import mp4
+from tests.support.waiting import soon
 
 PROMPT = "一只猫在弹钢琴 🎹"
 JSON = {"Content-Type": "application/json"}
 HOUR = 3_600
-
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -67,14 +66,6 @@ def opened(gateway: FakeGateway, clock: VirtualClock) -> TokenGate:
     return TokenGate(api_key=gateway.api_key, base_url=gateway.base_url, clock=clock)
 
 
-async def soon(clock: VirtualClock, work: Awaitable[_T]) -> _T:
-    """Await something while virtual time runs."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        await clock.run_for(0.25)
-    return task.result()
-
-
 def asked(gateway: FakeGateway) -> list[str]:
     """Return the paths that were asked for news."""
     paths = (request.path for request in gateway.requests if request.method == "GET")
@@ -86,18 +77,6 @@ def names_in(directory: Path) -> list[str]:
 
 
 # --- time ---------------------------------------------------------------------------------------
-
-
-async def test_a_job_of_three_hours(
-    gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
-) -> None:
-    """It is asked after every 12 to 15 seconds, and is there soon after it is done."""
-    gateway.jobs.plan = JobPlan(seconds=3 * HOUR)
-    job = gate.music.create(PROMPT)
-    result = await soon(clock, job)
-    assert result.clips
-    assert 3 * HOUR <= clock.now() < 3 * HOUR + 20
-    assert 3 * HOUR / 18 < len(asked(gateway)) < 3 * HOUR / 11
 
 
 async def test_progress_brings_the_end_nearer(
@@ -120,7 +99,7 @@ async def test_a_short_job_is_asked_after_soon(
 
 async def test_a_deadline(gateway: FakeGateway, gate: TokenGate, clock: VirtualClock) -> None:
     """It ends the waiting and not the job, which can be come back to."""
-    gateway.jobs.plan = JobPlan(seconds=HOUR)
+    gateway.jobs.plan = JobPlan(seconds=700)
     job = gate.videos.create("wan-t2v", PROMPT, deadline=600)
     with pytest.raises(TimedOut, match="deadline of 600 s") as caught:
         await soon(clock, job)
@@ -147,12 +126,12 @@ async def test_the_deadline_counts_for_the_submission(
 async def test_a_hundred_songs_share_their_requests(
     gateway: FakeGateway, gate: TokenGate, clock: VirtualClock
 ) -> None:
-    """Twenty in each request, so a hundred jobs of ten minutes are no flood."""
-    gateway.jobs.plan = JobPlan(seconds=600)
+    """Twenty in each request, so a hundred jobs of two minutes are no flood."""
+    gateway.jobs.plan = JobPlan(seconds=120)
     jobs = [await gate.music.create(PROMPT).submit() for _ in range(100)]
     results = await soon(clock, asyncio.gather(*(job.result() for job in jobs)))
     assert all(len(result.clips) == 2 for result in results)
-    assert len(asked(gateway)) < 100 * 600 / 12 / 4
+    assert len(asked(gateway)) < 100 * 120 / 12 / 4
 
 
 async def test_one_that_is_unknown_does_not_spoil_it_for_the_others(
@@ -548,6 +527,177 @@ def test_a_job_is_used_from_two_loops() -> None:
         asyncio.run(soon(clock, job.submit()))
         assert len(asyncio.run(soon(clock, job)).files) == 1
         assert len(asyncio.run(soon(clock, gate.job(job.id))).files) == 1
+
+
+# --- without a gateway --------------------------------------------------------------------------
+
+
+class Told:
+    """A system that tells of its jobs what a test scripts; then that all are done."""
+
+    def __init__(self, *polls: dict[str, JobReport] | Exception, together: int = 1) -> None:
+        self.name = "video:told"
+        self.together = together
+        self.asked: list[list[str]] = []
+        self.cancelled: list[str] = []
+        self._polls = [*polls]
+
+    async def poll(self, tasks: Sequence[str]) -> dict[str, JobReport]:
+        self.asked.append([*tasks])
+        told = self._polls.pop(0) if self._polls else {task: report(task) for task in tasks}
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    async def cancel(self, task: str) -> None:
+        self.cancelled.append(task)
+
+    async def fetch(self, file: JobFile) -> Download:
+        raise NotImplementedError(file)
+
+
+def report(task: str, state: Any = "done", progress: float | None = None) -> JobReport:
+    return JobReport(task, JobStatus(state, progress))
+
+
+@pytest.mark.parametrize("together", [1, 20])
+async def test_a_job_of_three_hours(clock: VirtualClock, together: int) -> None:
+    """It is asked after every 12 to 15 seconds, and is there soon after it is done."""
+
+    class Slow(Told):
+        async def poll(self, tasks: Sequence[str]) -> dict[str, JobReport]:
+            self.asked.append([*tasks])
+            return {"x": report("x", "done" if clock.now() >= 3 * HOUR else "running")}
+
+    system = Slow(together=together)
+    await soon(clock, Job(system, Pollers(clock), task="x"))
+    assert 3 * HOUR <= clock.now() < 3 * HOUR + 20
+    assert 3 * HOUR / 18 < len(system.asked) < 3 * HOUR / 11
+
+
+async def test_an_unused_job_warns_unless_it_is_closed(clock: VirtualClock) -> None:
+    """One that the gateway has already needs nobody."""
+
+    async def submit(_: float | None) -> Any:
+        raise NotImplementedError
+
+    pollers = Pollers(clock)
+    with pytest.warns(RuntimeWarning, match="Job 'video:told' was never awaited"):
+        Job(Told(), pollers, submit=submit)
+    Job(Told(), pollers, submit=submit).close()
+    Job(Told(), pollers, task="x")
+    gc.collect()
+
+
+def test_closing_needs_no_loop() -> None:
+    Job(Told(), Pollers(VirtualClock()), task="x").close()
+
+
+async def test_a_task_that_is_closed_waits_no_longer(clock: VirtualClock) -> None:
+    """As one is that was cancelled; another can wait for the same job."""
+    job = Job(Told({"x": report("x", "queued")}), Pollers(clock), task="x")
+    job.send(None)
+    assert clock.pending == 1
+    job.close()
+    assert clock.pending == 0
+    assert (await soon(clock, job)).files == ()
+
+
+async def test_a_job_is_cancelled_at_the_gateway(clock: VirtualClock) -> None:
+    """Who waits for it learns of it; later there is nothing left to cancel."""
+    system = Told(*[{"x": report("x", "running")}] * 3)
+    job = Job(system, Pollers(clock), task="x")
+    waiting = asyncio.ensure_future(job.result())
+    await clock.run_for(2)
+    await job.cancel()
+    with pytest.raises(JobFailed) as caught:
+        await waiting
+    error = caught.value
+    assert error.message == "the job failed: it was cancelled"
+    assert (error.code, error.job, error.word) == (None, "video:told:x", "cancelled")
+    assert job.status == JobStatus("failed", None, "cancelled", "it was cancelled")
+    await job.cancel()
+    assert system.cancelled == ["x"]
+    with pytest.raises(JobFailed):
+        await job
+
+
+async def test_a_job_that_was_not_submitted_is_not_cancelled(clock: VirtualClock) -> None:
+    async def submit(_: float | None) -> Any:
+        raise NotImplementedError
+
+    job = Job(system := Told(), Pollers(clock), submit=submit)
+    with pytest.raises(
+        CallerError, match=r"a job that the gateway has: await job\.submit\(\) first"
+    ):
+        await job.cancel()
+    assert system.cancelled == []
+
+
+async def test_a_result_that_came_at_once_has_no_id(clock: VirtualClock) -> None:
+    async def submit(left: float | None) -> Any:
+        assert left == 60.0
+        return Told(), JobReport("", JobStatus("done", 1.0))
+
+    job = await Job(Told(), Pollers(clock), submit=submit, deadline=60.0).submit()
+    assert (job.ended, job.task, repr(job)) == (True, "", "<Job video:told done 100%>")
+    with pytest.raises(CallerError, match="a job that the gateway has: it came at once"):
+        _ = job.id
+
+
+async def test_the_statuses_of_a_job(clock: VirtualClock) -> None:
+    """Each change once, also for one that comes late: it begins with what is known."""
+    told = [report("x", "queued"), report("x", "running", 0.5), report("x", "running", 0.5)]
+    job = Job(Told(*({"x": each} for each in told)), Pollers(clock), task="x")
+
+    async def followed() -> list[JobStatus]:
+        return [status async for status in job]
+
+    queued, half, done = JobStatus("queued"), JobStatus("running", 0.5), JobStatus("done")
+    assert await soon(clock, followed()) == [queued, half, done]
+    assert await followed() == [done]
+
+
+async def test_one_that_spoils_a_shared_request_is_asked_after_alone(clock: VirtualClock) -> None:
+    """Also one that an answer leaves out; jobs of a kind are due together, at even seconds."""
+    refused = BadRequest("no such task", status=404)
+    system = Told(refused, together=20)
+    pollers = Pollers(clock)
+    jobs = [Job(system, pollers, task=task) for task in ("a", "b")]
+    await soon(clock, asyncio.gather(*(job.result() for job in jobs)))
+    assert [*map(sorted, system.asked)] == [["a", "b"], ["a"], ["b"]]
+    assert clock.now() % 2 == 0
+    system = Told({"a": report("a")}, together=20)
+    jobs = [Job(system, pollers, task=task) for task in ("a", "b")]
+    await soon(clock, asyncio.gather(*(job.result() for job in jobs)))
+    assert [*map(sorted, system.asked)] == [["a", "b"], ["b"]]
+
+
+async def test_a_request_holds_so_many(clock: VirtualClock) -> None:
+    """What is left over goes in one of its own."""
+    pollers, system = Pollers(clock), Told(together=2)
+    jobs = [Job(system, pollers, task=str(number)) for number in range(5)]
+    await soon(clock, asyncio.gather(*(job.result() for job in jobs)))
+    assert [len(tasks) for tasks in system.asked] == [2, 2, 1]
+    assert sorted(task for tasks in system.asked for task in tasks) == ["0", "1", "2", "3", "4"]
+
+
+async def test_failures_in_a_row_are_counted_anew_after_each_answer(clock: VirtualClock) -> None:
+    """One fewer than too many, then news; what a key may not do ends the waiting at once."""
+    down = [ServerFailed("down", status=503) for _ in range(2 * MOST_FAILURES)]
+    few = down[: MOST_FAILURES - 1]
+    system = Told(*few, {"x": report("x", "running")}, *down[MOST_FAILURES:-1])
+    assert (await soon(clock, Job(system, Pollers(clock), task="x"))).files == ()
+    system = Told(*down[:MOST_FAILURES])
+    with pytest.raises(ServerFailed) as caught:
+        await soon(clock, Job(system, Pollers(clock), task="x"))
+    assert len(system.asked) == MOST_FAILURES
+    note = "the job goes on: come back to it with gate.job('video:told:x')"
+    assert caught.value.__notes__ == [note]
+    system = Told(AuthenticationFailed("no", status=401))
+    with pytest.raises(AuthenticationFailed):
+        await soon(clock, Job(system, Pollers(clock), task="x"))
+    assert len(system.asked) == 1
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Music: every action of TokenGate's page, in both dialects, by the real client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -13,13 +13,12 @@ from aiotokengate._resources.music import Music
 from aiotokengate._wire.jobs import Clip
 from aiotokengate.testing import FakeGateway, JobPlan, Raw, VirtualClock
 from aiotokengate.testing._files import midi, mp3, mp4, wav
+from tests.support.waiting import soon
 
 PROMPT = "一首关于春天的民谣 🌸"
 LYRICS = "春风又绿江南岸，明月何时照我还 🌙"
 CLIP = "clip-1"
 JSON = {"Content-Type": "application/json"}
-
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -34,14 +33,6 @@ async def gate(gateway: FakeGateway, clock: VirtualClock) -> AsyncIterator[Token
     key, url = gateway.api_key, gateway.base_url
     async with TokenGate(api_key=key, base_url=url, clock=clock) as gate:
         yield gate
-
-
-async def soon(clock: VirtualClock, work: Awaitable[_T]) -> _T:
-    """Await something while virtual time runs."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        await clock.run_for(0.25)
-    return task.result()
 
 
 # --- the actions --------------------------------------------------------------------------------

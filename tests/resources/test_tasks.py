@@ -1,10 +1,19 @@
 """What videos and music share: arguments, answers, files."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiotokengate import BadRequest, CallerError, Retry, Timeout, TokenGate, WireError
+from aiotokengate import (
+    BadRequest,
+    CallerError,
+    JobFailed,
+    Retry,
+    Timeout,
+    TokenGate,
+    WireError,
+)
 from aiotokengate._resources.options import Defaults
 from aiotokengate._resources.tasks import (
     BLOCKING_SECONDS,
@@ -15,7 +24,7 @@ from aiotokengate._resources.tasks import (
 )
 from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.testing import FakeGateway, Raw
-from tests.support.media import answer, typed
+from tests.support.media import PAGE, answer, names_in, typed
 
 MP4 = b"\0\0\0\x18ftypmp42"
 
@@ -85,3 +94,39 @@ async def test_an_answer_that_is_no_job(
     script(gateway, raw)
     with pytest.raises(error, match=message):
         await gate.videos.create("wan-t2v", "猫", retry=None)
+
+
+async def test_an_answer_that_tells_of_a_failed_job_is_no_error_of_the_request(
+    gateway: FakeGateway, gate: TokenGate
+) -> None:
+    failed = {"id": "x", "status": "failed", "error": {"message": "算力不足", "code": "busy"}}
+    script(gateway, answer(failed))
+    with pytest.raises(JobFailed, match="the job failed: 算力不足"):
+        await gate.videos.create("wan-t2v", "猫", retry=None)
+
+
+async def test_where_a_video_is_expected_a_page_is_none(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    """A file is fetched whatever its type says, unless that can't be one."""
+    done = answer({"id": "x", "status": "completed", "url": "/files/cat"})
+    gateway.script(done, path="/v1/videos/x")
+    page = Raw(body=PAGE, headers=typed("text/html"))
+    gateway.script(page, Raw(body=MP4, headers=typed("text/plain")), path="/files/cat")
+    job = gate.job("video:sora:x")
+    with pytest.raises(WireError, match="expected a file of kind 'video', got an answer of type"):
+        await job.save(tmp_path / "cat.mp4")
+    assert names_in(tmp_path) == []
+    assert (await job.save(tmp_path / "cat.mp4"))[0].read_bytes() == MP4
+
+
+async def test_a_file_of_no_known_kind_may_be_a_page(
+    gateway: FakeGateway, gate: TokenGate, tmp_path: Path
+) -> None:
+    host = gateway.base_url.removesuffix("/v1")
+    job = {"taskId": "x", "status": "complete", "data": {"notesUrl": f"{host}/notes"}}
+    gateway.script(answer({"code": 200, "data": [job]}), path="/api/cqt/v2/sunoinfo")
+    gateway.script(Raw(body=PAGE, headers=typed("text/html")), path="/notes")
+    (place,) = await gate.job("music:cqtai:x").save(f"{tmp_path}/{{kind}}{{suffix}}")
+    assert (place.name, place.read_bytes()) == ("file.bin", PAGE)
+    assert gateway.requests[-1].headers["Accept"] == "*/*"

@@ -4,10 +4,11 @@ import asyncio
 import threading
 from typing import Any
 
+import attrs
 import pytest
 
 from aiotokengate import AnswerDelta, CallerError, ReasoningDelta, TokenGate
-from aiotokengate._resources.tools import Bounds, ToolOutcome, checked_bounds, checked_tools
+from aiotokengate._resources.tools import Bounds, ToolOutcome, checked_tools
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
 from tests.support.tools import weather
 
@@ -171,10 +172,10 @@ async def test_wrong_arguments_of_a_run(gate: TokenGate) -> None:
 @pytest.mark.parametrize("name", ["rounds", "at_once"])
 @pytest.mark.parametrize("odd", [0, -1, True, 1.0, "2", None])
 def test_a_bound_is_a_whole_number(name: str, odd: Any) -> None:
-    assert checked_bounds(1, 2, None) == Bounds(1, 2, None)
-    assert checked_bounds(1, 2, 0.5) == Bounds(1, 2, 0.5)
+    assert attrs.astuple(Bounds(1, 2, None)) == (1, 2, None)
+    assert attrs.astuple(Bounds(1, 2, 0.5)) == (1, 2, 0.5)
     with pytest.raises(CallerError, match=f"expected {name} as a whole number from 1 up"):
-        checked_bounds(**{"rounds": 1, "at_once": 1, "seconds": None} | {name: odd})
+        Bounds(**{"rounds": 1, "at_once": 1, "seconds": None} | {name: odd})
 
 
 @pytest.mark.parametrize("tools", [None, "clock", {}, ()])

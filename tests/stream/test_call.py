@@ -1,9 +1,13 @@
 """The three ways of use, and every way of reading a stream, against the fake gateway."""
 
 import asyncio
+import copy
+import gc
 from collections.abc import AsyncIterator
 from math import inf
+from typing import Any
 
+import orjson
 import pytest
 
 from aiotokengate import (
@@ -11,14 +15,17 @@ from aiotokengate import (
     CallerError,
     FinishDelta,
     ReasoningDelta,
+    ServerFailed,
     StreamInterrupted,
     TokenGate,
     UsageDelta,
 )
 from aiotokengate._stream.call import ChatCall, ChatStream
 from aiotokengate._stream.receiver import Guard, Receiver
-from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply
+from aiotokengate._wire.pack import BLOCK
+from aiotokengate.testing import Call, FakeGateway, Gate, Raw, ScriptedReply, VirtualClock
 from aiotokengate.testing._script import Pause
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 from tests.support.common import receiver_over
 
 MODEL = "qwen3.6-max-preview"
@@ -264,22 +271,6 @@ async def test_every_reader_meets_the_same_error(gateway: FakeGateway, gate: Tok
     assert errors[0].partial.status == "interrupted"
 
 
-@pytest.mark.parametrize("how", ["await", "iterate", "enter"])
-async def test_a_call_is_used_once(gateway: FakeGateway, gate: TokenGate, how: str) -> None:
-    """Using a call a second time, in whichever way, is a clear error and sends nothing."""
-    call = gate.chat(MODEL, "一次")
-    await call
-    with pytest.raises(CallerError, match="used once; this one is awaited already"):
-        if how == "await":
-            await call
-        elif how == "iterate":
-            aiter(call)
-        else:
-            async with call:
-                pass
-    assert len(gateway.requests) == 1
-
-
 async def test_a_call_is_a_coroutine_for_asyncio(gateway: FakeGateway, gate: TokenGate) -> None:
     """``create_task``, ``TaskGroup``, ``gather``, ``wait_for`` and ``timeout`` take a call."""
     task = asyncio.create_task(gate.chat(MODEL, "1"))
@@ -349,24 +340,252 @@ def test_so_it_does_in_one_thread(fake_gateway: FakeGateway) -> None:
         one.run(gate.close())
 
 
-async def test_an_iterated_call_that_is_dropped_as_it_opens() -> None:
-    """The receiver that its opening has brought by then is stopped."""
-    other = receiver_over([FRAME, Pause(inf)])
+# --- without a socket ---------------------------------------------------------------------------
 
-    async def at_once(*, whole: bool) -> Receiver:
-        assert not whole
-        return other
 
-    deltas = aiter(ChatCall(at_once, MODEL))
+class Opener:
+    """Opens receivers, and knows how each was to be opened."""
+
+    def __init__(self, *opened: Receiver | Exception) -> None:
+        self.opened = [*opened]
+        self.whole: list[bool] = []
+
+    async def __call__(self, *, whole: bool) -> Receiver:
+        self.whole.append(whole)
+        await asyncio.sleep(0)
+        opened = self.opened.pop(0)
+        if isinstance(opened, Exception):
+            raise opened
+        return opened
+
+
+WHOLE = [FRAME, FINISH]
+
+
+async def awaited(call: ChatCall) -> None:
+    assert (await call).answer == "a"
+
+
+async def iterated(call: ChatCall) -> None:
+    assert await collected(aiter(call)) == [AnswerDelta("a"), FinishDelta(0, "stop")]
+
+
+async def entered(call: ChatCall) -> None:
+    async with call as stream:
+        assert await stream.answer.text() == "a"
+
+
+async def opened(call: ChatCall) -> None:
+    await (await call.opened(whole=True)).drain()
+
+
+WAYS = {"awaited": awaited, "iterated": iterated, "entered": entered, "opened": opened}
+
+
+@pytest.mark.parametrize("second", WAYS)
+@pytest.mark.parametrize("first", WAYS)
+async def test_a_call_is_used_once(first: str, second: str) -> None:
+    """A second use, in whichever way, names the first one, and opens nothing."""
+    opener = Opener(receiver_over(WHOLE))
+    call = ChatCall(opener, MODEL)
+    await WAYS[first](call)
+    with pytest.raises(CallerError) as caught:
+        await WAYS[second](call)
+    assert f"a call can be used once; this one is {first} already" in caught.value.message
+    assert opener.whole == [first in ("awaited", "opened")]
+
+
+@pytest.mark.parametrize("way", ["awaited", "iterated", "entered"])
+async def test_the_error_of_an_opening_is_raised(way: str) -> None:
+    error = ServerFailed("down", status=500)
+    with pytest.raises(ServerFailed) as caught:
+        await WAYS[way](ChatCall(Opener(error), MODEL))
+    assert caught.value is error
+
+
+async def test_a_block_is_left_with_the_connection_closed() -> None:
+    receiver = receiver_over([FRAME, Pause(inf)])
+    async with ChatCall(Opener(receiver), MODEL) as stream:
+        assert await anext(aiter(stream)) == AnswerDelta("a")
+        assert not receiver.ended
+    assert receiver.status == "stopped"
+
+
+async def test_a_call_that_is_awaited_and_cancelled_lets_go() -> None:
+    receiver = receiver_over([FRAME, Pause(inf)])
+    task = asyncio.ensure_future(ChatCall(Opener(receiver), MODEL))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not receiver.ended
+    task.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), receiver.status) == (True, "stopped")
+
+
+async def test_a_reply_that_came_whole_is_not_read() -> None:
+    """As from an opener that has read it already."""
+    receiver = receiver_over(WHOLE)
+    await receiver.drain()
+    reads = reads_of(receiver)
+    assert (await ChatCall(Opener(receiver), MODEL)).answer == "a"
+    assert reads_of(receiver) == reads
+
+
+def reads_of(receiver: Receiver) -> int:
+    assert isinstance(receiver._body, ScriptedBody)
+    return receiver._body.reads
+
+
+async def test_an_iterated_call_that_is_dropped_before_its_first_step() -> None:
+    opener = Opener()
+    deltas = aiter(ChatCall(opener, MODEL))
+    del deltas
+    await asyncio.sleep(0)
+    assert opener.whole == []
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 4])
+async def test_an_iterated_call_that_is_dropped_as_it_opens(turns: int) -> None:
+    """It is called off, or the receiver that its opening has brought by then is stopped."""
+    receiver = receiver_over([FRAME, Pause(inf)])
+    opener = Opener(receiver)
+    deltas = aiter(ChatCall(opener, MODEL))
     step = asyncio.ensure_future(anext(deltas))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
     step.cancel()
     await asyncio.wait([step])
     del deltas, step
     for _ in range(5):
         await asyncio.sleep(0)
-    assert other.status == "stopped"
+    assert opener.opened == [receiver] or receiver.status == "stopped"
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_opening_that_failed_is_dropped_in_silence() -> None:
+    """Nobody asks for its error any more."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, found: told.append(found))
+    deltas = aiter(ChatCall(Opener(ServerFailed("down", status=500)), MODEL))
+    step = asyncio.ensure_future(anext(deltas))
+    await asyncio.sleep(0)
+    step.cancel()
+    await asyncio.wait([step])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    del deltas, step
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
+
+
+def stream_of(*steps: Step, **more: Any) -> tuple[ChatStream, Receiver]:
+    """Return a stream over a body without a socket, and its receiver."""
+    receiver = receiver_over(steps, **more)
+    return ChatStream(receiver, Guard(receiver)), receiver
+
+
+async def test_deltas_of_every_kind_and_choice() -> None:
+    """Read as they come, late, and again once the beginning was packed."""
+    events: list[Any] = [
+        {"index": 0, "delta": {"reasoning_content": "想"}},
+        {"index": 1, "delta": {"content": "乙"}},
+        {"index": 0, "delta": {"content": "甲"}},
+        {"index": 1, "delta": {}, "finish_reason": "length"},
+        {"index": 0, "delta": {}, "finish_reason": "stop"},
+    ]
+    frames = [b"data: " + orjson.dumps({"choices": [each]}) + b"\n\n" for each in events]
+    expected = [
+        ReasoningDelta("想", 0),
+        AnswerDelta("乙", 1),
+        AnswerDelta("甲", 0),
+        FinishDelta(1, "length"),
+        FinishDelta(0, "stop"),
+    ]
+    stream, receiver = stream_of(*frames, b"data: [DONE]\n\n", choices=2)
+    assert sorted(map(repr, await collected(aiter(stream)))) == sorted(map(repr, expected))
+    seen = await collected(aiter(stream))
+    assert seen[:3] == expected[:3]
+    receiver.log.pack()
+    assert await collected(aiter(stream)) == seen
+
+
+async def test_a_late_reader_of_what_was_dropped_begins_with_what_is_left() -> None:
+    frames = [FRAME.replace(b'"a"', b'"%d "' % number) for number in range(6 * BLOCK)]
+    stream, receiver = stream_of(*frames, FINISH, retain=False)
+    early = aiter(stream)
+    read = [await anext(early) for _ in range(5 * BLOCK)]
+    assert read == [AnswerDelta(f"{number} ") for number in range(5 * BLOCK)]
+    first = receiver.log.first
+    assert 0 < first <= receiver.log.base
+    assert await anext(aiter(stream)) == AnswerDelta(f"{first} ")
+    late = aiter(stream)
+    left = [delta for delta in await collected(late) if isinstance(delta, AnswerDelta)]
+    assert left == [AnswerDelta(f"{number} ") for number in range(first, 6 * BLOCK)]
+    assert [await anext(early) for _ in range(2)] == [
+        AnswerDelta(f"{number} ") for number in (5 * BLOCK, 5 * BLOCK + 1)
+    ]
+
+
+async def test_what_a_relay_writes() -> None:
+    """Each event at once, ``[DONE]`` as the last, and then no more."""
+    stream, _ = stream_of(FRAME, FINISH)
+    events = stream.sse()
+    written = [orjson.loads((await anext(events))[6:]) for _ in range(2)]
+    choices = [event["choices"][0] for event in written]
+    assert [choice["delta"].get("content") for choice in choices] == ["a", None]
+    assert [choice["finish_reason"] for choice in choices] == [None, "stop"]
+    assert await anext(events) == b"data: [DONE]\n\n"
+    for _ in range(2):
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+
+
+async def test_how_a_relay_tells_of_an_error() -> None:
+    """In an event in place of ``[DONE]``; then it is raised, as often as one asks."""
+    error = b'data: {"error":{"message":"down","code":"busy"}}\n\n'
+    stream, receiver = stream_of(FRAME, error)
+    events = stream.sse()
+    await anext(events)
+    told = await anext(events)
+    assert told.endswith(b"}}\n\n")
+    assert isinstance(receiver.error, StreamInterrupted)
+    message = receiver.error.message
+    assert orjson.loads(told[6:]) == {
+        "error": {"message": message, "type": "StreamInterrupted", "code": "busy"}
+    }
+    for _ in range(2):
+        with pytest.raises(StreamInterrupted):
+            await anext(events)
+
+
+async def test_what_a_stream_says_of_itself() -> None:
+    stream, receiver = stream_of(FRAME, FINISH, request_id="r1")
+    assert (stream.headers, stream.request_id) == (receiver.headers, "r1")
+    assert repr(stream) == "<ChatStream  open after 0 deltas>"
+    await stream.reply()
+    assert repr(stream) == f"<ChatStream  complete after {len(receiver.log)} deltas>"
+    with pytest.raises(TypeError, match="it is still arriving; its reply can be"):
+        copy.copy(stream)
+
+
+async def test_objects_come_four_times_a_second() -> None:
+    """Unless one says how often; the first as soon as there is something."""
+    clock = VirtualClock()
+    texts = [b'"[1,"', b'"2,"', b'"3,"', b'"4]"']
+    steps: list[Step] = []
+    for text in texts:
+        steps += [FRAME.replace(b'"a"', text), Pause(0.1)]
+    stream, _ = stream_of(*steps, FINISH, clock=clock)
+
+    async def read() -> list[tuple[float, str]]:
+        return [(clock.now(), str(value)) async for value in stream.objects()]
+
+    reading = asyncio.ensure_future(read())
+    await clock.run_for(5)
+    assert await reading == [(0.0, "[1]"), (0.25, "[1, 2, 3]"), (0.4, "[1, 2, 3, 4]")]
 
 
 async def test_a_call_that_is_made_of_another() -> None:
@@ -389,16 +608,6 @@ async def test_a_choice_has_a_number(index: object) -> None:
     stream = ChatStream(receiver, Guard(receiver))
     with pytest.raises(CallerError, match="expected the number of a choice, from 0 up, got"):
         stream.choice(index)  # type: ignore[arg-type]
-
-
-async def test_who_reads_late_reads_all(gateway: FakeGateway, gate: TokenGate) -> None:
-    """Of a long reply, too, the beginning of which is kept in less space."""
-    said = ["好", "🙂", "，"] * 4_000
-    gateway.script(ScriptedReply(answer=said))
-    async with gate.chat(MODEL, "多说") as stream:
-        early = [delta async for delta in stream]
-        assert [delta async for delta in stream] == early
-        assert [token async for token in stream.answer] == said
 
 
 async def test_partial_json() -> None:

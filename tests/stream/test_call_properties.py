@@ -98,7 +98,7 @@ async def check_choice(
 def test_readers_side_by_side(
     entries: list[tuple[int, str, str]], places: list[int], who: list[str]
 ) -> None:
-    """Any number of readers of any views see the same, whoever happens to pull."""
+    """Any number of readers of any views see the same, whoever waits."""
     entries = [(0, kind, text) for _, kind, text in entries]
 
     async def read() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import math
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from aiotokengate import (
     StreamInterrupted,
     TimedOut,
     TokenGate,
+    TokenGateError,
     TransportError,
     WireError,
 )
@@ -379,7 +381,220 @@ async def test_an_odd_line_is_no_error() -> None:
     assert [event.data async for event in first] == [b"1"]
 
 
+async def test_so_many_bytes_and_no_more() -> None:
+    assert await download(b"123", b"45", most=5).read() == b"12345"
+    made: Any = ("first",)
+    one = download(b"123", b"456", b"7", most=5)
+    one.note_attempts(made)
+    with pytest.raises(WireError) as raised:
+        await one.read()
+    error = raised.value
+    assert error.message == "expected at most 5 bytes (max_reply_bytes), got more"
+    assert (error.request_id, error.attempts) == ("r1", made)
+    assert repr(one).endswith("ended>")
+
+
+def events_of(*steps: Step, **settings: Any) -> AsyncIterator[ServerSentEvent]:
+    return download(*steps, **settings).events()
+
+
+async def data_of(events: AsyncIterator[ServerSentEvent]) -> list[bytes]:
+    return [event.data async for event in events]
+
+
+@pytest.mark.parametrize(
+    ("steps", "data"),
+    [
+        ([b"\xef\xbb\xbf \t\r\n", b'{"a":', b"1}\n"], [b'{"a":1}']),
+        ([b"  [1]  "], [b"[1]"]),
+        ([b"\n\n", b"data: 1\n", b"\ndata: 2"], [b"1", b"2"]),
+        ([b": x\n\n", b'data: {"a":1}\n\n'], [b'{"a":1}']),
+        ([b"data: 1\n\n", b'[{"a":1}]\n\n', b"data: 2\n\n"], [b"1", b"2"]),
+        ([], []),
+    ],
+    ids=str,
+)
+async def test_events_and_what_comes_in_their_place(steps: list[Step], data: list[bytes]) -> None:
+    events = events_of(*steps)
+    assert await data_of(events) == data
+    for _ in range(2):
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+
+
+FIRST = b'{"error":{"message":"first","code":502}}'
+
+
+async def test_how_large_what_comes_in_place_of_events_may_be() -> None:
+    """An event may have so many bytes, and JSON as well."""
+    assert await data_of(events_of(b"[1,", b"2,3]", most=7)) == [b"[1,2,3]"]
+    with pytest.raises(WireError, match="got 9 bytes that are neither events nor JSON"):
+        await data_of(events_of(b"[1,", b"2,3,4,", b"5]", most=7))
+    with pytest.raises(WireError):
+        await data_of(events_of(b"data: 12345678\n\n", most=7))
+
+
+@pytest.mark.parametrize(
+    ("steps", "before"),
+    [
+        ([FIRST], 0),
+        ([b"data: 1\n\n" + FIRST + b"\n", b"data: 2\n\n"], 1),
+        (
+            [b"data: 1\n\n%b\n%b\n\ndata: 2\n\n" % (FIRST, FIRST.replace(b"first", b"second"))],
+            2,
+        ),
+    ],
+)
+async def test_an_error_among_events_ends_it(steps: list[Step], before: int) -> None:
+    """After what came with it; the first one, as often as one asks."""
+    ended: list[object] = []
+    one = download(*steps, secrets=lambda: ["a secret"])
+    one.watched(Watch(VirtualClock()), ended.append)
+    events = one.events()
+    for _ in range(before):
+        await anext(events)
+    for _ in range(2):
+        with pytest.raises(ServerFailed, match="first") as raised:
+            await anext(events)
+    assert ended == [raised.value] or not before
+
+
+@pytest.mark.parametrize("way", ["pieces", "events"])
+async def test_an_error_shows_no_frame_that_holds_the_body(way: str) -> None:
+    one = download(RESET)
+    items: AsyncIterator[object] = aiter(one) if way == "pieces" else one.events()
+    with pytest.raises(TransportError) as raised:
+        await anext(items)
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    assert [frame.filename for frame in frames] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits"),
+    [
+        ("audio/mpeg", True),
+        ("", True),
+        ("text/plain", True),
+        ("application/json", False),
+        ("application/problem+json", False),
+        ("text/html", False),
+        ("application/xhtml+xml", False),
+    ],
+)
+async def test_which_types_are_files(kind: str, fits: bool) -> None:
+    one = download(b"{}", headers={"Content-Type": f"{kind.upper()}; charset=utf-8"})
+    assert one.content_type == kind
+    if fits:
+        await one.expect("audio")
+        assert await one.read() == b"{}"
+    else:
+        with pytest.raises(WireError, match="expected audio, got an answer of type"):
+            await one.expect("audio")
+
+
 # --- clocks and owners --------------------------------------------------------------------------
+
+
+class Looked(Watch):
+    """A watch that a test looks through, and that knows what it has watched."""
+
+    def __init__(self) -> None:
+        super().__init__(VirtualClock())
+        self.flows: list[Any] = []
+        self.gone: list[Any] = []
+
+    def add(self, watched: Any) -> None:
+        self.flows.append(watched)
+
+    def discard(self, watched: Any) -> None:
+        self.gone.append(watched)
+
+
+async def test_when_its_clocks_are_looked_at_next() -> None:
+    """A stall counts while somebody waits, in whatever turns, and anew with each piece."""
+    clock, watch = VirtualClock(), Looked()
+    steps: list[Step] = [b"1", Pause(30), b"2", Pause(math.inf)]
+    one = download(*steps, clock=clock, stall=50.0, limit=(500.0, "total", 500.0))
+    one.watched(watch, lambda _: None)
+    (flow,) = watch.flows
+    pieces = aiter(one)
+    assert await anext(pieces) == b"1"
+    await clock.run_for(10)
+    assert flow.tick(clock.now()) == 60.0  # nobody waits
+    with pytest.raises(TimeoutError):
+        await _timed(clock, pieces, 5.0)
+    assert flow.tick(clock.now()) == 60.0
+    await clock.run_for(10)
+    assert flow.tick(clock.now()) == 70.0
+    assert await _timed(clock, pieces, 20.0) == b"2"
+    assert (clock.now(), flow.tick(clock.now())) == (45.0, 95.0)
+    waiting = asyncio.ensure_future(anext(pieces))
+    await clock.run_for(49)
+    assert flow.tick(clock.now()) == 95.0
+    await clock.run_for(1)
+    assert flow.tick(clock.now()) == math.inf
+    with pytest.raises(TimedOut) as raised:
+        await waiting
+    assert raised.value.phase == "stall"
+    assert watch.gone == [flow]
+
+
+async def test_the_limit_of_its_call() -> None:
+    clock, watch = VirtualClock(start=100.0), Looked()
+    one = download(b"1", Pause(math.inf), clock=clock, limit=(20.0, "deadline", 25.0))
+    one.watched(watch, lambda _: None)
+    (flow,) = watch.flows
+    assert flow.tick(119.0) == 120.0
+    assert flow.tick(120.0) == math.inf
+    with pytest.raises(TimedOut) as raised:
+        await one.read()
+    assert (str(raised.value), repr(one)[-6:]) == (str(TimedOut("deadline", 25.0)), "ended>")
+
+
+ENDS: dict[str, tuple[list[Step], str, type[Exception] | None]] = {
+    "read": ([b"1"], "released", None),
+    "broken": ([b"1", RESET], "closed", TransportError),
+    "broken with a rest": ([b"1", RESET, b"2"], "closed", TransportError),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+async def test_an_end_is_told_once_and_leaves_the_connection(case: str) -> None:
+    """One that was read to its end may serve again."""
+    steps, state, kind = ENDS[case]
+    ended: list[TokenGateError | None] = []
+    watch, body = Looked(), ScriptedBody(steps)
+    one = Download(body, DownloadSettings(VirtualClock(), 0.0, None, None, 9), 200, BYTES, "r1")
+    one.watched(watch, ended.append)
+    if kind is None:
+        assert await one.read() == b"1"
+    else:
+        with pytest.raises(kind):
+            await one.read()
+    one.close()
+    assert (body.state, len(ended), watch.gone) == (state, 1, watch.flows)
+    assert isinstance(ended[0], kind or type(None))
+
+
+async def test_closed_before_its_end() -> None:
+    body = ScriptedBody([b"1", b"2"])
+    one = Download(body, DownloadSettings(VirtualClock(), 0.0, None, None, 9), 200, BYTES, "r1")
+    assert await anext(aiter(one)) == b"1"
+    async with one:
+        pass
+    assert (body.state, await one.read()) == ("closed", b"")
+
+
+async def test_an_error_keeps_the_attempts_that_it_knows() -> None:
+    made: Any = ("first", "second")
+    known = TransportError("the connection broke")
+    known.attempts = made[:1]
+    for error, attempts in ((known, made[:1]), (TransportError("gone"), made)):
+        one = download(error)
+        one.note_attempts(made)
+        with pytest.raises(TransportError) as raised:
+            await one.read()
+        assert (raised.value, raised.value.attempts) == (error, attempts)
 
 
 async def test_silence_ends_it() -> None:
@@ -457,13 +672,15 @@ def test_dropped_after_its_loop() -> None:
 
 
 class Answers:
-    """Answers to requests for the rest, and the headers that asked for it."""
+    """Answers to requests for the rest, how often each may be sent, and the headers of each."""
 
     def __init__(self, *answers: Download | Exception) -> None:
         self.answers = [*answers]
+        self.left: list[int] = []
         self.asked: list[dict[str, str]] = []
 
-    async def __call__(self, _: int, headers: Mapping[str, str]) -> Download:
+    async def __call__(self, left: int, headers: Mapping[str, str]) -> Download:
+        self.left.append(left)
         self.asked.append(dict(headers))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -496,15 +713,91 @@ WAYS: dict[str, Callable[[], tuple[Answers, list[dict[str, str]]]]] = {
         _ranges(_failed(416), download(b"abcd")),
         [{"Range": "bytes=2-"}, {}],
     ),
+    "from there": lambda: (
+        _ranges(part(b"cd", Content_Range="bytes 2-3/4")),
+        [{"Range": "bytes=2-"}],
+    ),
+    "from nobody knows where": lambda: (
+        _ranges(part(b"cd", Content_Range="all of it")),
+        [{"Range": "bytes=2-"}],
+    ),
+    "changed on the way": lambda: (
+        _ranges(part(b"zz", ETag='"2"'), download(b"abcd")),
+        [{"Range": "bytes=2-", "If-Range": '"1"'}, {}],
+    ),
+    "the same mark": lambda: (
+        _ranges(part(b"cd", ETag='"1"')),
+        [{"Range": "bytes=2-", "If-Range": '"1"'}],
+    ),
+    "without its mark": lambda: (
+        _ranges(part(b"cd")),
+        [{"Range": "bytes=2-", "If-Range": '"1"'}],
+    ),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_rest(tmp_path: Path, way: str) -> None:
     again, asked = WAYS[way]()
-    cut = download(b"ab", RESET, attempts=3, again=again)
+    mark = {"ETag": '"1"'} if "If-Range" in asked[0] else {}
+    cut = download(b"ab", RESET, headers=mark, attempts=3, again=again)
     assert (await cut.save(tmp_path / "a")).read_bytes() == b"abcd"
     assert again.asked == asked
+    assert again.left == [2] * len(asked)
+
+
+async def test_a_rest_that_is_cut_as_well(tmp_path: Path) -> None:
+    """What is asked for next begins where it is now, of the file that it is of."""
+    again = _ranges(
+        part(b"cd", RESET, ETag='"of the part"'),
+        download(b"ABCDE", RESET, headers={"ETag": '"2"'}),
+        part(b"F", RESET),
+        part(b"G"),
+    )
+    cut = download(b"ab", RESET, attempts=2, again=again)
+    assert (await cut.save(tmp_path / "a")).read_bytes() == b"ABCDEFG"
+    assert again.asked == [
+        {"Range": "bytes=2-"},
+        {"Range": "bytes=4-"},
+        {"Range": "bytes=5-", "If-Range": '"2"'},
+        {"Range": "bytes=6-", "If-Range": '"2"'},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rests", "left"),
+    [
+        ([b"", b"", b""], [3, 2, 1]),
+        ([b"c", b"", b"", b""], [3, 3, 2, 1]),
+        ([b"", b"c", b"", b"d", b"", b"", b""], [3, 2, 3, 2, 3, 2, 1]),
+    ],
+    ids=str,
+)
+async def test_how_often_the_rest_is_asked_for(
+    tmp_path: Path, rests: list[bytes], left: list[int]
+) -> None:
+    """So often in a row without a byte of progress."""
+    again = _ranges(*(part(*([rest] if rest else []), RESET) for rest in rests))
+    with pytest.raises(TransportError):
+        await download(b"ab", RESET, attempts=4, again=again).save(tmp_path / "a")
+    assert (again.left, again.answers, names(tmp_path)) == (left, [], [])
+
+
+async def test_beginning_anew_is_no_progress(tmp_path: Path) -> None:
+    """Unless it comes further than any before."""
+    again = _ranges(*(download(b"abc"[:size], RESET) for size in (1, 3, 2, 3, 3)))
+    with pytest.raises(TransportError):
+        await download(b"ab", RESET, attempts=3, again=again).save(tmp_path / "a")
+    assert again.left == [2, 1, 2, 1]
+
+
+async def test_usually_the_rest_is_not_asked_for(tmp_path: Path) -> None:
+    again = _ranges()
+    with pytest.raises(TransportError):
+        await download(b"ab", RESET, again=again).save(tmp_path / "a")
+    with pytest.raises(TransportError):
+        await download(b"ab", RESET, attempts=3).save(tmp_path / "a")
+    assert again.asked == []
 
 
 @pytest.mark.parametrize(
@@ -538,16 +831,43 @@ async def test_a_refused_rest_is_no_file(tmp_path: Path) -> None:
 
 async def test_no_time_is_left_for_the_rest(tmp_path: Path) -> None:
     again = _ranges()
-    one = download(b"ab", TimedOut("deadline", 3.0), attempts=9, again=again)
-    with pytest.raises(TimedOut):
-        await one.save(tmp_path / "a")
+    for phase in ("deadline", "total"):
+        one = download(b"ab", TimedOut(phase, 3.0), attempts=9, again=again)
+        with pytest.raises(TimedOut):
+            await one.save(tmp_path / "a")
     assert (names(tmp_path), again.asked) == ([], [])
+    again = _ranges(part(b"cd"))
+    one = download(b"ab", TimedOut("stall", 3.0), attempts=9, again=again)
+    assert (await one.save(tmp_path / "a")).read_bytes() == b"abcd"
 
 
 async def test_large_pieces_are_written_as_they_come(tmp_path: Path) -> None:
-    steps = [b"x" * 600_000, b"y" * 600_000, b"z"]
-    path = await download(*steps).save(tmp_path / "new" / "a")
-    assert path.read_bytes() == b"".join(steps)
+    """A mebibyte at a time, into a hidden file beside the place."""
+    sizes = [600_000, 448_576, 1_048_575, 1, 5]
+    seen: list[int] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for size in sizes:
+            yield b"x" * size
+            (beside,) = (tmp_path / "new").iterdir()
+            assert beside.name.startswith(".a.")
+            assert beside.name.endswith(".part")
+            seen.append(beside.stat().st_size)
+
+    path = await write_whole(pieces(), tmp_path / "new" / "a")
+    assert seen == [0, 1 << 20, 1 << 20, 2 << 20, 2 << 20]
+    assert path.stat().st_size == sum(sizes)
+    assert names(tmp_path / "new") == ["a"]
+
+
+async def test_an_error_on_the_way_leaves_no_file(tmp_path: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write_whole(broken(), tmp_path / "a")
+    assert names(tmp_path) == []
 
 
 async def pieces_of(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:

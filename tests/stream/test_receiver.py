@@ -8,12 +8,15 @@ import pytest
 
 from aiotokengate import (
     CallerError,
+    ResponseInvalid,
     ServerFailed,
     StreamInterrupted,
     TimedOut,
     TokenGate,
     TransportError,
+    WireError,
 )
+from aiotokengate._policy.timeouts import Timeout
 from aiotokengate._stream.receiver import HELD_OPEN, Guard, Receiver, raise_if
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
@@ -30,19 +33,33 @@ ERROR = b'{"error":{"message":"down","code":500}}'
 BROKEN = ConnectionResetError("gone")
 
 
-async def test_a_parked_reader_can_be_cancelled() -> None:
-    """Of two readers one pulls and one waits; the one that waits may go without harm."""
+async def test_a_reader_that_waits_can_be_cancelled() -> None:
+    """Of two, one may go without harm."""
     clock = VirtualClock()
     receiver = receiver_over([Pause(1), CHUNK, FINISH, DONE], clock=clock)
-    pulling = asyncio.ensure_future(receiver.wait())
+    waiting = asyncio.ensure_future(receiver.wait())
     parked = asyncio.ensure_future(receiver.wait())
     await clock.run_for(0)
     parked.cancel()
     await clock.run_for(2)
-    await pulling
+    await waiting
     assert parked.cancelled()
     await receiver.drain()
     assert receiver.reply().answer == "好"
+
+
+async def test_who_waits_is_woken_by_content_alone() -> None:
+    """By all of it at once, and not by a keep-alive."""
+    clock = VirtualClock()
+    receiver = receiver_over([Pause(1), b": PING\n\n", Pause(1), CHUNK], clock=clock)
+    readers = [asyncio.ensure_future(receiver.wait()) for _ in range(3)]
+    await clock.run_for(0.5)
+    assert not any(reader.done() for reader in readers)
+    await clock.run_for(1)
+    assert not any(reader.done() for reader in readers)
+    await clock.run_for(0.5)
+    assert all(reader.done() for reader in readers)
+    assert len(receiver.log) == 1
 
 
 @pytest.mark.parametrize("lines", [ERROR, ERROR + b"\n" + ERROR], ids=["one", "two"])
@@ -116,8 +133,7 @@ async def test_a_stream_that_is_held_open_is_closed_here() -> None:
     await clock.run_for(0.2)
     await draining
     assert (receiver.status, receiver.reply().notes) == ("complete", (HELD_OPEN,))
-    assert isinstance(receiver._body, ScriptedBody)
-    assert receiver._body.state == "closed"
+    assert body_of(receiver).state == "closed"
 
 
 async def test_stopped_while_somebody_reads() -> None:
@@ -174,8 +190,9 @@ async def test_nothing_at_all_and_a_break() -> None:
 
 async def test_streams_that_began_together_do_not_pack_together() -> None:
     """Else a thousand of them, one text after the other, would make each other wait."""
-    receivers = [receiver_over([Pause(inf)]) for _ in range(BLOCK)]
-    packed = [0] * BLOCK
+    many = 16
+    receivers = [receiver_over([Pause(inf)]) for _ in range(many)]
+    packed = [0] * many
     most = 0
     for _ in range(4 * BLOCK):
         for receiver in receivers:
@@ -197,16 +214,33 @@ class Reader:
 
 
 async def test_what_all_have_read_is_dropped() -> None:
-    """Where nothing is to be retained; the slowest reader decides."""
-    receiver = receiver_over([Pause(inf)])
-    receiver.log.retain = False
+    """Where nothing is to be retained; the slowest reader decides, as long as it lives."""
+    forgetful = receiver_over([Pause(inf)], retain=False)
     fast, slow = Reader(), Reader()
-    receiver.follow(fast)
-    receiver.follow(slow)
+    forgetful.follow(fast)
+    forgetful.follow(slow)
     fast.at, slow.at = 6 * BLOCK, 2 * BLOCK
-    while len(receiver.log) < 6 * BLOCK:
+    while len(forgetful.log) < 6 * BLOCK:
+        forgetful.data(CHUNK)
+    assert forgetful.log.first == 2 * BLOCK
+    del slow
+    while len(forgetful.log) < 10 * BLOCK:
+        forgetful.data(CHUNK)
+    assert forgetful.log.first == 6 * BLOCK
+    del fast
+    while len(forgetful.log) < 12 * BLOCK:
+        forgetful.data(CHUNK)
+    assert forgetful.log.first == 6 * BLOCK  # whoever comes now gets what is there
+
+
+async def test_all_is_kept_where_it_is_to_be_retained() -> None:
+    receiver = receiver_over([Pause(inf)])
+    reader = Reader()
+    receiver.follow(reader)
+    reader.at = 4 * BLOCK
+    while len(receiver.log) < 4 * BLOCK:
         receiver.data(CHUNK)
-    assert receiver.log.first == 2 * BLOCK
+    assert (receiver.log.first, receiver.log.base >= 2 * BLOCK) == (0, True)
 
 
 # --- how far it reads ahead ---------------------------------------------------------------------
@@ -281,6 +315,126 @@ async def test_prime_waits_for_the_first_entry() -> None:
     assert (len(receiver.log), receiver.ended) == (1, False)
 
 
+async def test_prime_raises_what_came_in_place_of_a_reply() -> None:
+    """As itself, with the id of the answer, unless the error knows a better one."""
+    receiver = receiver_over([b"data: " + ERROR + b"\n\n"], request_id="r1")
+    with pytest.raises(ServerFailed, match="down") as caught:
+        await receiver.prime()
+    assert (caught.value.request_id, receiver.status) == ("r1", "interrupted")
+    own = ServerFailed("down", status=500, request_id="r2")
+    receiver = receiver_over([own], request_id="r1")
+    with pytest.raises(ServerFailed) as caught:
+        await receiver.prime()
+    assert (caught.value is own, own.request_id) == (True, "r2")
+    receiver.note_attempts(MADE)
+    assert own.attempts == MADE
+
+
+async def test_prime_leaves_a_cut_to_the_readers() -> None:
+    """Once there is content, no other attempt is allowed."""
+    receiver = receiver_over([CHUNK + b"data: " + ERROR + b"\n\n"])
+    await receiver.prime()
+    assert (receiver.ended, receiver.status) == (True, "interrupted")
+    assert isinstance(receiver.error, StreamInterrupted)
+
+
+async def test_what_its_settings_say_of_the_frames() -> None:
+    """How many bytes they may have, whether each must be readable, what no note may echo."""
+    receiver = receiver_over([CHUNK, CHUNK], max_reply_bytes=2 * len(CHUNK) - 1)
+    await receiver.drain()
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, WireError)
+    assert "max_reply_bytes" in receiver.error.message
+    receiver = receiver_over([CHUNK, b"data: {oops\n\n", FINISH + DONE], strict=True)
+    await receiver.drain()
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, WireError)
+    quoting = ConnectionResetError("gone: a secret prompt of mine")
+    receiver = receiver_over(
+        [CHUNK + FINISH, quoting], secrets=lambda: ["a secret prompt of mine"]
+    )
+    await receiver.drain()
+    assert receiver.log.notes == ["error after the finish: the connection broke: gone: […]"]
+
+
+async def test_a_reply_is_made_once() -> None:
+    """Before the end it is made anew, of what has come by then."""
+    receiver = receiver_over([CHUNK, FINISH + DONE], prompt_tokens=lambda: 7)
+    await receiver.wait()
+    first = receiver.reply()
+    assert (first.answer, first.status) == ("好", "interrupted")
+    assert receiver.reply() is not first
+    await receiver.drain()
+    whole = receiver.reply()
+    assert (whole.status, whole.usage.prompt_tokens) == ("complete", 7)
+    assert receiver.reply() is whole
+    receiver.note_attempts(MADE)
+    assert receiver.reply() is not whole
+
+
+ENDS: dict[str, tuple[list[Step], str, str]] = {
+    "done": ([CHUNK, FINISH + DONE], "complete", "released"),
+    "finished": ([CHUNK, FINISH], "complete", "released"),
+    "broken after the finish": ([CHUNK, FINISH, BROKEN], "complete", "closed"),
+    "cut": ([CHUNK], "interrupted", "closed"),
+    "broken": ([CHUNK, BROKEN], "interrupted", "closed"),
+    "refused": ([b"data: " + ERROR + b"\n\n"], "interrupted", "closed"),
+    "broken before": ([BROKEN], "interrupted", "closed"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+async def test_an_end_is_told_once_and_leaves_the_connection(case: str) -> None:
+    """One that may serve again is released, any other is closed."""
+    steps, status, state = ENDS[case]
+    clock = VirtualClock(start=100.0)
+    receiver = receiver_over([Pause(3.0), *steps], clock=clock, began=98.0)
+    told: list[Receiver] = []
+    receiver.on_end = told.append
+    reading = asyncio.ensure_future(receiver.drain())
+    await clock.run_for(10)
+    await reading
+    receiver.stop()
+    receiver.abandon()
+    assert (receiver.status, told, receiver.ended) == (status, [receiver], True)
+    assert (body_of(receiver).state, receiver.timeline.done) == (state, 5.0)
+    assert clock.pending == 0
+    await receiver.wait()
+    assert receiver.status == status
+
+
+def body_of(receiver: Receiver) -> ScriptedBody:
+    assert isinstance(receiver._body, ScriptedBody)
+    return receiver._body
+
+
+async def test_a_stop_closes_the_connection() -> None:
+    receiver = receiver_over([CHUNK, CHUNK])
+    told: list[str] = []
+    receiver.on_end = lambda ended: told.append(ended.status)
+    await receiver.wait()
+    receiver.stop()
+    receiver.stop()
+    assert (told, body_of(receiver).state, receiver.error) == (["stopped"], "closed", None)
+    assert receiver.reply().choices[0].status == "stopped"
+
+
+async def test_a_stop_after_the_finish_leaves_it_to_serve_again() -> None:
+    receiver = receiver_over([CHUNK + FINISH, DONE])
+    await receiver.wait()
+    receiver.stop()
+    assert (receiver.status, body_of(receiver).state) == ("complete", "released")
+
+
+def test_a_reader_that_goes_after_its_loop_stops_nothing() -> None:
+    async def opened() -> Receiver:
+        return receiver_over([CHUNK])
+
+    receiver = asyncio.run(opened())
+    receiver.abandon()
+    assert not receiver.ended
+
+
 async def test_attempts_are_on_the_reply_and_on_the_error() -> None:
     receiver = receiver_over([CHUNK, BROKEN])
     await receiver.drain()
@@ -325,8 +479,7 @@ async def test_another_loop() -> None:
 async def test_a_limit_of_the_whole_call() -> None:
     """The watch looks at the clock, and a reader that waits is woken with the error."""
     clock = VirtualClock()
-    receiver = receiver_over([CHUNK, Pause(1000)], clock=clock)
-    receiver._settings.limit = (5.0, "total", 5.0)
+    receiver = receiver_over([CHUNK, Pause(1000)], clock=clock, limit=(5.0, "total", 5.0))
     reading = asyncio.ensure_future(receiver.drain())
     await clock.run_for(1)
     assert receiver.tick(clock.now()) == 5.0
@@ -338,7 +491,30 @@ async def test_a_limit_of_the_whole_call() -> None:
     assert receiver.error.__cause__.phase == "total"
 
 
-async def test_pulling_for_some_time() -> None:
+async def test_when_its_clocks_are_looked_at_next() -> None:
+    """A stall is the silence of the wire since the last content, whoever reads."""
+    clock = VirtualClock()
+    steps: list[Step] = [CHUNK, Pause(20), b": PING\n\n", Pause(20), CHUNK, Pause(inf)]
+    receiver = receiver_over(steps, clock=clock, timeout=Timeout(stall=50.0))
+    await receiver.wait()
+    await clock.run_for(7)
+    assert receiver.tick(clock.now()) == 50.0
+    await clock.run_for(20)
+    assert receiver.tick(clock.now()) == 50.0  # a keep-alive is no content
+    reading = asyncio.ensure_future(receiver.drain())
+    await clock.run_for(20)
+    assert receiver.tick(clock.now()) == 90.0
+    await clock.run_for(42)
+    assert (receiver.tick(clock.now()), receiver.ended) == (90.0, False)
+    await clock.run_for(1)
+    assert receiver.tick(clock.now()) == inf
+    await reading
+    assert isinstance(receiver.error, StreamInterrupted)
+    assert isinstance(receiver.error.__cause__, TimedOut)
+    assert (receiver.error.__cause__.phase, receiver.timeline.done) == ("stall", 90.0)
+
+
+async def test_waiting_for_some_time() -> None:
     clock = VirtualClock()
     receiver = receiver_over([Pause(10), CHUNK], clock=clock)
     turn = asyncio.ensure_future(receiver.wait(None, 1.0))
@@ -352,10 +528,27 @@ async def test_pulling_for_some_time() -> None:
 
 
 async def test_the_value_of_an_answer() -> None:
-    receiver = receiver_over([CHUNK + FINISH + DONE])
-    receiver._settings.parse = len
+    receiver = receiver_over([CHUNK + FINISH + DONE], parse=len)
     await receiver.drain()
     assert (receiver.reply().parsed, receiver.error) == (1, None)
+    receiver.note_attempts(MADE)
+    assert (receiver.reply().parsed, receiver.reply().attempts) == (1, MADE)
+
+
+async def test_an_answer_without_the_value_that_it_should_have() -> None:
+    """It is whole, and an error; of half an answer nobody asks."""
+    receiver = receiver_over([CHUNK + FINISH + DONE], parse=int)
+    await receiver.drain()
+    assert isinstance(receiver.error, ResponseInvalid)
+    assert (receiver.status, receiver.reply().parsed) == ("complete", None)
+    assert receiver.error.reply == receiver.reply()
+    receiver = receiver_over([CHUNK], parse=int)
+    await receiver.drain()
+    assert isinstance(receiver.error, StreamInterrupted)
+    receiver = receiver_over([CHUNK, CHUNK], parse=int)
+    await receiver.wait()
+    receiver.stop()
+    assert receiver.error is None
 
 
 async def test_a_mistake_of_ours_is_no_break_of_the_network() -> None:
@@ -372,17 +565,32 @@ async def test_a_mistake_of_ours_is_no_break_of_the_network() -> None:
         raise_if(receiver.error)
 
 
-async def test_when_the_first_thinking_and_answer_came() -> None:
-    clock = VirtualClock()
-    thought = CHUNK.replace(b"content", b"reasoning_content")
-    receiver = receiver_over([Pause(1), thought, Pause(1), CHUNK, FINISH, DONE], clock=clock)
+THOUGHT = CHUNK.replace(b"content", b"reasoning_content")
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([Pause(1), THOUGHT, Pause(1), CHUNK, FINISH, DONE], (1.0, 2.0, 2.0)),
+        ([Pause(1), CHUNK, Pause(1), THOUGHT, FINISH, DONE], (None, 1.0, 2.0)),
+        ([Pause(1), THOUGHT, Pause(1), THOUGHT, FINISH, DONE], (1.0, None, 2.0)),
+        ([Pause(1), THOUGHT + CHUNK, Pause(1), THOUGHT, CHUNK, FINISH, DONE], (1.0, 1.0, 2.0)),
+        ([Pause(1), FINISH, DONE], (None, None, 1.0)),
+    ],
+)
+async def test_when_the_first_thinking_and_answer_came(
+    steps: list[Step], expected: tuple[float | None, ...]
+) -> None:
+    """Thinking that comes after the answer is not the first."""
+    clock = VirtualClock(start=7.0)
+    receiver = receiver_over(steps, clock=clock)
     assert receiver.alive_at is None
     reading = asyncio.ensure_future(receiver.drain())
     await clock.run_for(3)
     await reading
     timeline = receiver.timeline
-    assert (timeline.first_reasoning, timeline.first_answer, timeline.done) == (1.0, 2.0, 2.0)
-    assert receiver.alive_at == 2.0
+    assert (timeline.first_reasoning, timeline.first_answer, timeline.done) == expected
+    assert receiver.alive_at == (9.0 if len(receiver.log.items) > 1 else 7.0)
 
 
 class Place:
@@ -403,23 +611,17 @@ async def test_its_place_learns_that_it_is_read() -> None:
     assert place.touched == 2
 
 
-async def test_another_thread() -> None:
-    receiver = receiver_over([CHUNK])
-    with pytest.raises(CallerError, match="read in the event loop that opened it"):
-        await asyncio.to_thread(asyncio.run, receiver.wait())
-
-
 def test_another_loop_of_the_same_thread() -> None:
     """It is told as soon as there is something to wait for."""
 
     async def opened() -> tuple[Receiver, asyncio.Future[None]]:
         receiver = receiver_over([Pause(inf)])
-        pulling = asyncio.ensure_future(receiver.wait())
+        waiting = asyncio.ensure_future(receiver.wait())
         await asyncio.sleep(0)
-        return receiver, pulling
+        return receiver, waiting
 
     with asyncio.Runner() as first, asyncio.Runner() as second:
-        receiver, pulling = first.run(opened())
+        receiver, waiting = first.run(opened())
         with pytest.raises(CallerError, match="read in the event loop that opened it"):
             second.run(receiver.wait())
-        assert not pulling.done()
+        assert not waiting.done()

@@ -7,9 +7,10 @@ from math import inf
 import orjson
 import pytest
 
-from aiotokengate import CallerError, ChatStream, StreamInterrupted, TokenGate
+from aiotokengate import CallerError, ChatStream, StreamInterrupted, TokenGate, ToolCall
 from aiotokengate._stream.receiver import Guard
 from aiotokengate._wire.pack import BLOCK
+from aiotokengate._wire.transcript import ANSWER, BREAK, COMMENTARY, NOTE, REASONING
 from aiotokengate.testing import Call, FakeGateway, Gate, ScriptedReply, Text, Thought
 from aiotokengate.testing._clock import VirtualClock
 from aiotokengate.testing._script import Part, Pause
@@ -164,37 +165,310 @@ async def test_snapshots_and_bursts() -> None:
     assert await snapshots == ["一", "一二", "一二三", "一二三四"]
 
 
-async def test_lines_let_the_loop_have_its_turn() -> None:
-    """One event may hold a million of them."""
-    stream = stream_of(said("\n" * 2000), DONE)
+async def turns_during(items: AsyncIterator[object], many: int) -> int:
+    """Return how many turns the loop had while so many items were read, which had all come."""
     turns = 0
 
     async def others() -> None:
         nonlocal turns
         while True:
-            turns += 1
             await asyncio.sleep(0)
+            turns += 1
 
     other = asyncio.ensure_future(others())
-    assert await collected(stream.answer.lines()) == [""] * 2000
-    assert turns >= 3
+    assert len(await collected(items)) == many
     other.cancel()
+    return turns
+
+
+async def test_lines_let_the_loop_have_its_turn() -> None:
+    """One event may hold a million of them."""
+    stream = stream_of(said("\n" * 2000), DONE)
+    await stream.reply()
+    assert await turns_during(stream.answer.lines(), 2000) == 2000 // 512 - 1
 
 
 async def test_many_calls_let_it_as_well() -> None:
-    calls = [{"index": n, "id": f"c{n}", "function": {"name": "f"}} for n in range(600)]
+    calls = [{"index": n, "id": f"c{n}", "function": {"name": "f"}} for n in range(1500)]
     pieces = b'data: {"choices":[{"index":0,"delta":{"tool_calls":%b}}]}\n\n' % orjson.dumps(calls)
-    end = said("", reason="tool_calls") + b"data: [DONE]\n\n"
-    assert len(await collected(stream_of(pieces, end).tool_calls)) == 600
+    stream = stream_of(pieces, said("", reason="tool_calls") + b"data: [DONE]\n\n")
+    await stream.reply()
+    assert await turns_during(stream.tool_calls, 1500) == 1500 // 512 - 1
 
 
 async def test_objects_as_far_as_they_are_written() -> None:
     """Long JSON is read piece by piece; what follows it is skipped up to the end."""
-    text = orjson.dumps(["x" * 100] * 100).decode()
+    text = orjson.dumps(["x" * 100] * 200).decode()
     stream = stream_of(said(text[:6000]), said(f"{text[6000:]} 完"), DONE)
     seen = [len(value) async for value in stream.objects(every=0)]
-    assert (len(seen), seen[-1]) == (2, 100)
+    assert (len(seen), seen[-1]) == (2, 200)
     assert await collected(stream_of(said("好"), DONE).objects(every=0)) == []
+    assert await turns_during(stream.objects(every=0), 1) == len(text) // 4096 - 1
+
+
+async def test_objects_of_a_stream_that_is_cut() -> None:
+    """Its error is raised, whether the JSON was whole by then or not."""
+    for text, seen in (("[1, 2", [1, 2]), ("[1, 2]", [1, 2])):
+        objects = stream_of(said(text + " ")).objects(every=0)
+        assert await anext(objects) == seen
+        with pytest.raises(StreamInterrupted):
+            await anext(objects)
+
+
+# --- entries as they stand in the transcript ----------------------------------------------------
+
+
+def stream_over(*entries: tuple[int, int, str], packed: bool = False) -> ChatStream:
+    """Return a stream that has ended, and of which these are the entries."""
+    receiver = receiver_over([], choices=3)
+    for choice, kind, text in entries:
+        receiver.log.put(choice, kind, text)
+    if packed:
+        receiver.log.pack()
+    receiver.stop()
+    return ChatStream(receiver, Guard(receiver))
+
+
+OTHER = "something that is no text"
+ENTRIES = [
+    (1, REASONING, "a"),
+    (0, REASONING, "甲"),
+    (0, REASONING, "乙"),
+    (0, NOTE, OTHER),
+    (1, ANSWER, "b"),
+    (0, REASONING, "丙"),
+    (0, BREAK, OTHER),
+    (0, REASONING, "丁"),
+    (1, COMMENTARY, "c"),
+    (0, COMMENTARY, "戊"),
+    (1, COMMENTARY, "d"),
+    (1, NOTE, OTHER),
+    (0, COMMENTARY, "己"),
+    (1, COMMENTARY, "e"),
+    (0, ANSWER, "庚"),
+    (2, ANSWER, "x"),
+    (0, ANSWER, "辛"),
+    (1, BREAK, OTHER),
+    (1, COMMENTARY, "f"),
+    (0, REASONING, "壬"),
+    (0, ANSWER, "癸"),
+]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("choice", "reasoning", "thoughts", "answer", "phases"),
+    [
+        (
+            0,
+            ["甲", "乙", "丙"],
+            ["甲", "乙", "丙", "丁", "壬"],
+            ["庚", "辛", "癸"],
+            [
+                ("reasoning", ["甲", "乙", "丙"]),
+                ("reasoning", ["丁"]),
+                ("commentary", ["戊", "己"]),
+                ("answer", ["庚", "辛"]),
+                ("reasoning", ["壬"]),
+                ("answer", ["癸"]),
+            ],
+        ),
+        (
+            1,
+            ["a"],
+            ["a"],
+            ["b"],
+            [
+                ("reasoning", ["a"]),
+                ("answer", ["b"]),
+                ("commentary", ["c", "d", "e"]),
+                ("commentary", ["f"]),
+            ],
+        ),
+        (2, [], [], ["x"], [("answer", ["x"])]),
+        (3, [], [], [], []),
+    ],
+)
+async def test_what_each_view_shows_of_each_choice(
+    packed: bool,
+    choice: int,
+    reasoning: list[str],
+    thoughts: list[str],
+    answer: list[str],
+    phases: list[tuple[str, list[str]]],
+) -> None:
+    """A phase ends with other text of its choice, or a break, and not with a note."""
+    filler = [(2, NOTE, OTHER)] * (BLOCK if packed else 0)
+    view = stream_over(*ENTRIES, *filler, packed=packed).choice(choice)
+    assert await collected(aiter(view.reasoning)) == reasoning
+    assert await collected(aiter(view.reasoning.all())) == thoughts
+    assert await collected(aiter(view.answer)) == answer
+    assert await collected(aiter(view.answer.all())) == answer
+    found = [(phase.kind, [text async for text in phase]) async for phase in view.phases()]
+    assert found == phases
+    unread = [phase async for phase in view.phases()]
+    assert [(phase.kind, [text async for text in phase]) for phase in unread] == phases
+    assert (view.reasoning.kind, view.answer.kind) == ("reasoning", "answer")
+
+
+async def test_what_may_stand_before_the_thoughts() -> None:
+    """White space of the answer, and nothing else; a later phase begins with its own text."""
+    stream = stream_over((0, ANSWER, " \n"), (0, ANSWER, "\n"), (0, REASONING, "想"))
+    assert await stream.reasoning.text() == "想"
+    for before in [(ANSWER, "好"), (COMMENTARY, "\n"), (BREAK, "\n")]:
+        stream = stream_over((0, *before), (0, REASONING, "想"))
+        assert await collected(aiter(stream.reasoning)) == []
+    stream = stream_over((0, REASONING, "想"), (0, ANSWER, "\n"), (0, REASONING, "再"))
+    phases = [await phase.text() async for phase in stream.phases()]
+    assert phases == ["想", "\n", "再"]
+
+
+@pytest.mark.parametrize("later", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1])
+async def test_who_reads_late_reads_each_text_once(later: int) -> None:
+    """Of what was packed, and of what comes after it."""
+    texts = [f"{number} " for number in range(BLOCK + later)]
+    receiver = receiver_over([])
+    for text in texts[:BLOCK]:
+        receiver.log.put(0, ANSWER, text)
+    stream = ChatStream(receiver, Guard(receiver))
+    early = aiter(stream.answer)
+    assert [await anext(early) for _ in range(3)] == texts[:3]
+    receiver.log.pack()
+    for text in texts[BLOCK:]:
+        receiver.log.put(0, ANSWER, text)
+    receiver.stop()
+    assert await collected(early) == texts[3:]
+    assert await collected(aiter(stream.answer)) == texts
+    (phase,) = [phase async for phase in stream.phases()]
+    assert await collected(aiter(phase)) == texts
+
+
+async def test_what_readers_of_text_hold_where_nothing_is_retained() -> None:
+    """What they have not read; one that finds nothing of its kind holds nothing."""
+    frames = [said(f"{number} ") for number in range(8 * BLOCK)]
+    receiver = receiver_over([*frames, DONE], retain=False)
+    stream = ChatStream(receiver, Guard(receiver))
+    slow = aiter(stream.answer)
+    assert [await anext(slow) for _ in range(3)] == ["0 ", "1 ", "2 "]
+    fast = aiter(stream.answer)
+    for _ in range(3, 6 * BLOCK):
+        await anext(fast)
+    assert receiver.log.first == 0
+    rest = [await anext(slow) for _ in range(3, 4 * BLOCK)]
+    assert rest == [f"{number} " for number in range(3, 4 * BLOCK)]
+    assert await collected(fast)
+    assert receiver.log.first == 4 * BLOCK
+    receiver = receiver_over([*frames, DONE], retain=False)
+    stream = ChatStream(receiver, Guard(receiver))
+    assert await stream.reasoning.all().text() == ""
+    assert receiver.log.first == receiver.log.base > 0
+
+
+# --- in the course of time ----------------------------------------------------------------------
+
+
+async def timed(clock: VirtualClock, items: AsyncIterator[object]) -> list[tuple[float, object]]:
+    return [(clock.now(), item) async for item in items]
+
+
+SPOKEN: list[Step] = [
+    *(said("一"), Pause(0.3), said("二"), Pause(0.3), said("三"), Pause(0.3), said("四")),
+    *(Pause(2.0), said("五"), Pause(0.5), said("六"), Pause(9.0), said("七"), DONE),
+]
+
+
+async def test_bursts_come_every_eight_tenths_of_a_second() -> None:
+    """The first at once, and whatever came in silence when it is due."""
+    clock = VirtualClock()
+    reading = asyncio.ensure_future(timed(clock, stream_of(*SPOKEN, clock=clock).answer.bursts()))
+    await clock.run_for(20)
+    shown = [(round(at, 6), text) for at, text in await reading]
+    assert shown == [
+        (0.0, "一"),
+        (0.8, "二三"),
+        (1.6, "四"),
+        (2.9, "五"),
+        (3.7, "六"),
+        (12.4, "七"),
+    ]
+
+
+async def test_snapshots_come_every_second() -> None:
+    clock = VirtualClock()
+    reading = asyncio.ensure_future(
+        timed(clock, stream_of(*SPOKEN, clock=clock).answer.snapshots())
+    )
+    await clock.run_for(20)
+    shown = [(round(at, 6), text) for at, text in await reading]
+    assert shown == [
+        (0.0, "一"),
+        (1.0, "一二三四"),
+        (2.9, "一二三四五"),
+        (3.9, "一二三四五六"),
+        (12.4, "一二三四五六七"),
+    ]
+
+
+async def test_the_last_burst_is_not_waited_for() -> None:
+    """Nor what came before a cut, which is raised after it."""
+    clock = VirtualClock()
+    for end, error in ((DONE, None), (ConnectionResetError("gone"), StreamInterrupted)):
+        stream = stream_of(said("一"), Pause(1), said("二"), end, clock=clock)
+        bursts = stream.answer.bursts(every=60)
+        assert await anext(bursts) == "一"
+        last = asyncio.ensure_future(anext(bursts))
+        await clock.run_for(1)
+        assert last.result() == "二"
+        with pytest.raises(error or StopAsyncIteration):
+            await anext(bursts)
+
+
+async def test_lines_of_a_cut_stream() -> None:
+    """The line that was begun is given, then the error."""
+    lines = stream_of(said("一\n二"), said("二\n\n三")).answer.lines()
+    assert [await anext(lines) for _ in range(4)] == ["一", "二二", "", "三"]
+    with pytest.raises(StreamInterrupted):
+        await anext(lines)
+
+
+async def test_lines_of_a_phase() -> None:
+    """Its last one ends with it, and not with the stream."""
+    stream = stream_of(thought("想\n一"), said("好"), Pause(inf), clock=VirtualClock())
+    assert await collected(stream.reasoning.lines()) == ["想", "一"]
+
+
+async def test_tool_calls_of_each_choice_as_they_are_certain() -> None:
+    """A call is given when the next one begins, or the reply has ended."""
+
+    def calling(choice: int, call: int, name: str | None, piece: str) -> bytes:
+        function = {"name": name, "arguments": piece} if name else {"arguments": piece}
+        told = {"index": call, "function": function, **({"id": f"id-{name}"} if name else {})}
+        delta = {"index": choice, "delta": {"tool_calls": [told]}}
+        return b"data: " + orjson.dumps({"choices": [delta]}) + b"\n\n"
+
+    def finished(choice: int) -> bytes:
+        end = {"index": choice, "delta": {}, "finish_reason": "tool_calls"}
+        return b"data: " + orjson.dumps({"choices": [end]}) + b"\n\n"
+
+    clock = VirtualClock()
+    steps: list[Step] = [
+        *(calling(0, 0, "f", "{"), calling(0, 0, None, "}"), Pause(1)),
+        *(calling(1, 0, "g", "{}"), Pause(1), calling(0, 1, "h", "{}"), Pause(1)),
+        *(finished(0), Pause(1), finished(1), b"data: [DONE]\n\n"),
+    ]
+    receiver = receiver_over(steps, choices=2, clock=clock)
+    stream = ChatStream(receiver, Guard(receiver))
+    first = asyncio.ensure_future(timed(clock, stream.tool_calls))
+    second = asyncio.ensure_future(timed(clock, stream.choice(1).tool_calls))
+    third = asyncio.ensure_future(timed(clock, stream.choice(2).tool_calls))
+    await clock.run_for(9)
+
+    def named(calls: list[tuple[float, object]]) -> list[tuple[float, str, str]]:
+        return [(at, c.name, c.arguments) for at, c in calls if isinstance(c, ToolCall)]
+
+    assert named(await first) == [(2.0, "f", "{}"), (4.0, "h", "{}")]
+    assert named(await second) == [(4.0, "g", "{}")]
+    assert await third == []
 
 
 async def test_late_readers_of_what_was_packed() -> None:

@@ -3,6 +3,7 @@
 import gc
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
@@ -17,16 +18,24 @@ from aiotokengate.types import Attempt, Status, Timeline
 
 
 def receiver_over(
-    steps: Iterable[Step], *, choices: int = 1, clock: Clock | None = None
+    steps: Iterable[Step],
+    *,
+    choices: int = 1,
+    clock: Clock | None = None,
+    retain: bool = True,
+    request_id: str | None = None,
+    **settings: Any,
 ) -> Receiver:
     """Return a receiver over a body that is read step by step."""
     clock = clock or RealClock()
     dialect = DIALECTS["qwen"]
+    usual = {"timeout": Timeout(), "began": clock.now(), "limit": None}
+    more: dict[str, Any] = {**usual, "max_reply_bytes": 1 << 20, "prompt_tokens": int, **settings}
     return Receiver(
-        ScriptedBody(steps, clock=clock),
-        ChatCompletionsDecoder(dialect, Transcript(choices)),
+        ScriptedBody(steps, clock=clock, request_id=request_id),
+        ChatCompletionsDecoder(dialect, Transcript(choices, retain=retain)),
         dialect,
-        ReceiverSettings(clock, Timeout(), clock.now(), None, 1 << 20, int),
+        ReceiverSettings(clock, **more),
         Timeline(),
     )
 

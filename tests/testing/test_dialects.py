@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aiotokengate.testing import Call
-from aiotokengate.testing._dialects import Dialect, Exchange, arguments_text
+from aiotokengate.testing._dialects import Exchange, Producer, arguments_text
 from tests.support.bare_client import Client
 from tests.support.dialects import (
     A,
@@ -85,7 +85,7 @@ def test_arguments_are_sent_as_text() -> None:
 
 
 def test_a_plain_answer_holds_what_was_thought_and_called() -> None:
-    dialect = Dialect(Exchange(serial=7, created=0, model="m"))
+    dialect = Producer(Exchange(serial=7, created=0, model="m"))
     message = dialect.message("想", "好", [Call("f", "{}", id="c")])
     assert message["content"] == "好"
     assert message["tool_calls"][0]["id"] == "c"

@@ -13,7 +13,7 @@ from aiotokengate.testing import (
     Enforcer,
     RateLimit,
 )
-from aiotokengate.testing._gauges import burst_gauge, minute_gauge
+from aiotokengate.testing._gauges import gauges
 from aiotokengate.testing._limits import Kind
 from tests.support.limits import admitted, ask
 
@@ -209,8 +209,7 @@ def test_a_window_keeps_its_calls(kind: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "reset"), [("bucket", 15), ("fixed", 45), ("sliding", 60)])
 def test_a_gauge_tells_what_is_left_and_when_nothing_is_used(kind: Kind, reset: float) -> None:
-    gauge = minute_gauge(0.0, RateLimit(kind=kind), 60.0)
-    assert gauge is not None
+    gauge = gauges(0.0, RateLimit(kind=kind, tokens_per_minute=60.0))["tokens"]
     gauge.charge(15.0, 15)
     assert (gauge.left(15.0), gauge.reset(15.0)) == (45, reset)
     assert gauge.left(15.0 + reset) == 60
@@ -218,5 +217,8 @@ def test_a_gauge_tells_what_is_left_and_when_nothing_is_used(kind: Kind, reset: 
 
 
 def test_no_number_needs_no_gauge() -> None:
-    assert minute_gauge(0.0, RateLimit(), None) is None
-    assert burst_gauge(RateLimit()) is None
+    assert gauges(0.0, RateLimit(concurrency=1)) == {}
+    assert list(gauges(0.0, RateLimit(burst_slope=1, requests_per_minute=60))) == [
+        "burst",
+        "requests",
+    ]

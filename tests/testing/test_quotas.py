@@ -145,5 +145,4 @@ def test_a_refusal_can_count_as_a_request() -> None:
     assert ask(enforcer).because == "concurrency"
     (rule,) = enforcer._rules
     (account,) = rule.accounts.values()
-    assert account.requests is not None
-    assert account.requests.left(0.0) == 0
+    assert account.gauges["requests"].left(0.0) == 0

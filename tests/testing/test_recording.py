@@ -187,7 +187,7 @@ async def test_what_is_not_in_the_recording(gateway: FakeGateway, tmp_path: Path
         ("{", "expected a recording in"),
         ("[]", "expected a recording in"),
         ('{"version": 9}', "expected a recording of version 1, got 9"),
-        ('{"version": 1, "exchanges": [{}]}', "KeyError: 'method'"),
+        ('{"version": 1, "exchanges": [{}]}', "KeyError: 'writes'"),
     ],
 )
 async def test_files_that_are_none(

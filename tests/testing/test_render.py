@@ -13,7 +13,7 @@ from aiotokengate.testing import (
     Text,
     Thought,
 )
-from aiotokengate.testing._dialects import DONE, Dialect, Exchange
+from aiotokengate.testing._dialects import DONE, Exchange, Producer
 from aiotokengate.testing._render import Beat, render_plain, render_stream
 from tests.support.bare_client import (
     Client,
@@ -85,7 +85,7 @@ async def test_the_gate_of_a_reply_stands_before_every_delta(client: Client) -> 
 def test_a_plain_reply_waits_as_a_streamed_one_does() -> None:
     gate = Gate()
     reply = ScriptedReply(parts=[Text(["好", gate, "的"]), Pause(2.0), Call("f")])
-    dialect = Dialect(Exchange(serial=1, created=0, model="m"))
+    dialect = Producer(Exchange(serial=1, created=0, model="m"))
     steps = list(render_plain(dialect, (reply,), {"total_tokens": 1}))
     waits, body = steps[:-1], steps[-1]
     assert waits == [Beat(), gate, Beat(), Pause(2.0), Beat()]
@@ -96,7 +96,7 @@ def test_a_plain_reply_waits_as_a_streamed_one_does() -> None:
 
 
 def test_a_stream_need_not_say_that_it_is_done() -> None:
-    dialect = Dialect(Exchange(serial=1, created=0, model="m"))
+    dialect = Producer(Exchange(serial=1, created=0, model="m"))
     for done in (True, False):
         reply = ScriptedReply(answer="好", done=done)
         *_, last = render_stream(dialect, (reply,), {})

@@ -42,6 +42,34 @@ def test_an_error_of_the_library_needs_no_words() -> None:
     assert ScriptedBody([error]).explain(error) is error
 
 
+def test_a_mistake_is_raised_again() -> None:
+    """It is no failure of a network."""
+    mistake = KeyError("x")
+    with pytest.raises(KeyError) as caught:
+        ScriptedBody([mistake]).explain(mistake)
+    assert caught.value is mistake
+
+
+def test_what_its_head_said() -> None:
+    body = ScriptedBody([], headers={"Server": "猫 🐈"}, request_id="r1")
+    assert (body.headers, body.request_id, body.salvage()) == ({"Server": "猫 🐈"}, "r1", b"")
+    assert (ScriptedBody([]).headers, ScriptedBody([]).request_id) == ({}, None)
+
+
+async def test_it_can_be_closed_before_and_after_a_read() -> None:
+    body = ScriptedBody([Pause(1), b"a", b"b"], clock=(clock := VirtualClock()))
+    reader = asyncio.ensure_future(body.read())
+    await clock.run_for(1)
+    assert await reader == b"a"
+    for _ in range(2):
+        body.close()
+    unread = ScriptedBody([b"a"])
+    unread.close()
+    for closed in (body, unread):
+        with pytest.raises(ConnectionResetError):
+            await closed.read()
+
+
 async def test_silence_lasts_as_long_as_the_clock_says() -> None:
     """A pause ends at its moment, also when its reader was cancelled and another one came."""
     clock = VirtualClock()

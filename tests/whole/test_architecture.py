@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
@@ -31,7 +32,6 @@ ENTRY_POINTS = {
     "_cli/app.py:chat",
     "errors.py:StatusError.__init__",
     "_session.py:TokenGate.__init__",
-    "_resources/videos.py:Videos.create",
     "_session.py:TokenGate.chat",
     "_session.py:TokenGate.request",
     "testing/_gateway.py:FakeGateway.__init__",
@@ -226,9 +226,13 @@ def test_what_is_imported_late_is_what_the_type_checker_reads() -> None:
     file = PACKAGE / "_resources" / "__init__.py"
     typed = {name for name in imported(file) if name.startswith("aiotokengate.")}
     typed.remove("aiotokengate._base.late_names")
-    late = {f"{module}.{name}" for name, module in _resources._MODULES.items()}
+    late = {
+        f"{resolve_name(module, _resources.__name__)}.{name}"
+        for module, names in _resources._MODULES.items()
+        for name in names
+    }
     assert late == typed
-    assert _resources.__all__ == sorted(_resources._MODULES)
+    assert _resources.__all__ == sorted(name.rpartition(".")[2] for name in late)
     assert all(getattr(_resources, name).__name__ == name for name in _resources.__all__)
     with pytest.raises(AttributeError, match=r"_resources' has no attribute 'Nothing'"):
         _resources.Nothing  # type: ignore[attr-defined]  # noqa: B018 - looked up

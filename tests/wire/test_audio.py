@@ -36,3 +36,22 @@ def test_half_a_character_of_the_transcript_is_mended() -> None:
     audio = Audio()
     audio.add({"transcript": "a\ud83d"})
     assert audio.whole() == {"transcript": "a\ufffd"}
+
+
+def test_a_padded_piece_at_the_end_needs_no_decoding() -> None:
+    audio = Audio()
+    for piece in ("AAEC", "A?==", ""):
+        audio.add({"data": piece})
+    assert audio.whole() == {"data": "AAECA?=="}
+    last = Audio()
+    for piece in ("!AEC", "AA=="):
+        last.add({"data": piece})
+    assert last.whole() == {"data": "!AECAA=="}
+
+
+def test_texts_that_are_none_are_fields() -> None:
+    audio = Audio()
+    audio.add({"data": 7, "transcript": None, "x": 0})
+    audio.add({"x": None})
+    assert audio.whole() == {"data": 7, "x": 0}
+    assert Audio().whole() == {}

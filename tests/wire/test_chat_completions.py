@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError, Reply, Usage
@@ -20,7 +20,8 @@ from aiotokengate._wire.pack import BLOCK
 from aiotokengate._wire.problems import find_problem
 from aiotokengate._wire.question import Question
 from aiotokengate._wire.relay import Relay
-from aiotokengate._wire.transcript import ANSWER, Transcript
+from aiotokengate._wire.transcript import ANSWER, REASONING, Transcript
+from aiotokengate.catalogue import CATALOGUE
 from aiotokengate.types import (
     AnswerDelta,
     Citation,
@@ -31,6 +32,7 @@ from aiotokengate.types import (
     MediaDelta,
     ReasoningDelta,
     RefusalDelta,
+    ToolCall,
     ToolCallDelta,
     UnknownDelta,
     UsageDelta,
@@ -129,6 +131,46 @@ def test_what_another_protocol_wants_back_is_not_sent() -> None:
     }
     body = orjson.loads(encoded([turn]))
     assert body["messages"] == [{"role": "assistant", "content": "嗨"}]
+
+
+def test_a_history_without_natives_is_sent_as_it_is() -> None:
+    """Another turn's may have one; then all go without."""
+    asked = {"role": "user", "content": "嗨"}
+    turn = {"role": "assistant", "content": "你好", "native": None, "name": "甲"}
+    body = orjson.loads(encoded([asked, turn, asked]))
+    kept = {"role": "assistant", "content": "你好", "name": "甲"}
+    assert body["messages"] == [asked, kept, asked]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("options", [{"include_usage": False, "x": 1}, None, "x"], ids=repr)
+def test_options_of_a_stream_in_the_extra_body(options: object, stream: bool) -> None:
+    """Whatever else they say, the usage is asked for; what is no object is the caller's."""
+    sent = encode_chat(Question("m", [], {}, stream, extra_body=[{"stream_options": options}]))
+    asked = stream and isinstance(options, dict)
+    expected = {"include_usage": True, "x": 1} if asked else options
+    assert orjson.loads(sent.body)["stream_options"] == expected
+    assert (sent.path, sent.headers, sent.notes) == ("/chat/completions", {}, ())
+
+
+@pytest.mark.parametrize(
+    ("params", "budget"),
+    [
+        ({"max_tokens": 2_000, "max_completion_tokens": None}, 1_600),
+        ({"max_tokens": 2_000, "max_completion_tokens": 4_000}, 3_200),
+        ({"max_completion_tokens": 3_000}, 2_400),
+        ({}, 5_000),
+    ],
+    ids=repr,
+)
+def test_thinking_leaves_room_for_the_reply(params: dict[str, Any], budget: int) -> None:
+    """Whichever parameter says how much there is; fields that are there are merged."""
+    row = CATALOGUE.find("claude-sonnet-4.5")
+    question = Question("m", [], {"reasoning": {"x": 1}, **params}, False, 5_000, row)
+    sent = encode_chat(question)
+    assert orjson.loads(sent.body)["reasoning"] == {"x": 1, "max_tokens": budget}
+    rounded = f"reasoning=5000: rounded to {budget} tokens"
+    assert sent.notes == (() if budget == 5_000 else (rounded,))
 
 
 # --- frames that are none -----------------------------------------------------------------------
@@ -293,6 +335,7 @@ odd_frames = st.one_of(
 )
 
 
+@settings(max_examples=30)
 @given(st.lists(odd_frames, max_size=4))
 @example([{"choices": [{"delta": [], "content": None}]}])
 def test_no_frame_breaks_the_decoder(frames: list[object]) -> None:
@@ -322,6 +365,109 @@ def test_identity_of_unexpected_types() -> None:
     assert (log.id, log.model, log.created) == ("", "", 0)
 
 
+def test_a_name_may_come_late() -> None:
+    """The first id stands, and what comes with the model's name."""
+    log = read(
+        {"id": "a", "choices": [], "created": 1},
+        {"id": "b", "choices": [], "model": "m", "created": 2},
+        {"id": "c", "choices": [], "model": "n", "created": 3},
+    ).transcript
+    assert (log.id, log.model, log.created) == ("a", "m", 2)
+    log = read({"choices": [], "model": "m", "created": True}).transcript
+    assert log.created == 0
+
+
+USUAL = {
+    "id": "c1",
+    "object": "chat.completion.chunk",
+    "created": 7,
+    "model": "m",
+    "usage": {},
+    "system_fingerprint": "fp",
+    "obfuscation": "x",
+}
+
+
+def test_usual_fields_are_nothing_beside_the_text() -> None:
+    choice = {"index": 0, "finish_reason": None, "logprobs": None, "message": None}
+    delta = {"role": "assistant", "content": "甲", "reasoning_content": "", "reasoning": None}
+    reply = reply_of({**USUAL, "choices": [{**choice, "delta": delta}]})
+    assert (reply.answer, reply.extra, reply.choices[0].extra) == ("甲", {}, {})
+
+
+OF_CHUNKS = [
+    *("service_tier", "moderation", "citations", "web_search", "search_results", "provider"),
+    *("request_id", "x_groq", "prompt_filter_results", "p", "base_resp", "timings"),
+    *("input_sensitive", "input_sensitive_type", "output_sensitive", "output_sensitive_type"),
+    *("output_sensitive_int", "prompt_token_ids", "prompt_logprobs", "kv_transfer_params"),
+    *("metadata", "nonce", "cost", "code", "message", "msg", "success", "type", "status"),
+    *("related_questions", "images", "num_sources_used", "sla_metrics", "stats", "warnings"),
+]
+OF_CHOICES = [
+    *("native_finish_reason", "stop_reason", "matched_stop", "token_ids", "error", "usage"),
+    *("content_filter_results", "content_filter_result", "content_filter_offsets"),
+    *("hidden_states", "routed_experts", "finish_details", "text"),
+]
+OF_DELTAS = ["name", "audio_content", "extra_content"]
+
+
+def test_fields_of_vendors_are_kept_and_no_news() -> None:
+    """One by one, each in its place."""
+    for name in OF_CHUNKS:
+        reply = reply_of(chunk({"content": "甲"}, **{name: "x"}))
+        assert (reply.extra, reply.choices[0].extra) == ({name: "x"}, {}), name
+    for name in OF_CHOICES:
+        frame = chunk({"content": "甲"})
+        frame["choices"][0][name] = "x"
+        reply = reply_of(frame)
+        assert (reply.extra, reply.choices[0].extra) == ({}, {name: "x"}), name
+    for name in OF_DELTAS:
+        reply = reply_of(chunk({"content": "甲", name: "x"}))
+        assert (reply.extra, reply.choices[0].extra) == ({}, {name: "x"}), name
+    assert reply_of(chunk({"content": "甲"}, error="x")).extra == {}
+
+
+def test_fields_that_nobody_knows_are_told() -> None:
+    """Once, and again when their value is another one; null and what is empty say nothing."""
+    frames: list[Any] = [
+        {"choices": [{"index": 1, "delta": {"new": value}, "odd": value}], "more": value}
+        for value in (1, 1, True, None, "二")
+    ]
+    frames += [{"choices": [], "more": "二", "last": [0]}]
+    found = said(*frames)
+    assert found == [
+        UnknownDelta(choice, "chat", path, value)
+        for value in (1, True, "二")
+        for choice, path in [(1, "choices.delta.new"), (1, "choices.odd"), (0, "more")]
+    ] + [UnknownDelta(0, "chat", "last", [0])]
+    log = read(*frames).transcript
+    assert log.choices[1].extra == {"new": "二", "odd": "二"}
+    assert log.extra == {"more": "二", "last": [0]}
+
+
+def test_fields_before_any_choice_are_no_news() -> None:
+    """A frame without choices may be anything; it is kept."""
+    frame = {"more": 1}
+    assert said(frame) == []
+    assert read(frame).transcript.extra == {"more": 1}
+    assert said(chunk({"content": "甲"}), frame)[1:] == [UnknownDelta(0, "chat", "more", 1)]
+
+
+def test_a_usage_beside_the_choices_or_within_one() -> None:
+    """Moonshot has it there."""
+    counts = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    frame = chunk({"content": "甲"})
+    frame["choices"][0]["usage"] = counts
+    for reply in (reply_of(frame), reply_of(chunk({"content": "甲"}, usage=counts))):
+        assert reply.usage == Usage(3, 4, 0, 0, 7, extra=counts)
+    assert reply_of(chunk({"content": "甲"}, usage=[1])).usage.estimated
+
+
+def test_a_finish_in_gemini_s_spelling() -> None:
+    frame = {"choices": [{"index": 0, "delta": {"content": "甲"}, "finishReason": "STOP"}]}
+    assert said(frame) == [AnswerDelta("甲"), FinishDelta(0, "STOP")]
+
+
 def test_unknown_fields_are_kept() -> None:
     """Of the chunks, of the choices and of the deltas: the last value that was one."""
     first = chunk({"content": "甲", "audio_content": "x"}, provider="p", nothing=None)
@@ -348,6 +494,34 @@ def test_logprobs_are_joined() -> None:
     reply = reply_of(*frames)
     assert reply.choices[0].logprobs == (*entries, {"tokens": ["丙"]}, {"content": None})
     assert reply.answer == "甲乙丙"
+
+
+def with_logprobs(logprobs: object, **delta: object) -> dict[str, Any]:
+    frame = chunk(delta)
+    frame["choices"][0]["logprobs"] = logprobs
+    return frame
+
+
+def test_logprobs_of_what_is_no_answer() -> None:
+    """Those of refusals and thoughts are kept under their names."""
+    frames = [
+        with_logprobs({"content": [1], "refusal": [2], "reasoning_content": [], "x": 5}),
+        with_logprobs({"content": [], "refusal": [3], "reasoning_content": [4]}),
+    ]
+    (choice,) = reply_of(*frames).choices
+    assert choice.logprobs == (1,)
+    assert choice.extra == {"logprobs": {"refusal": [2, 3], "reasoning_content": [4]}}
+
+
+def test_logprobs_of_unexpected_types() -> None:
+    """They hold nothing, or take the place of what is none."""
+    frames = [with_logprobs("x"), with_logprobs([1]), with_logprobs({"refusal": [2]})]
+    (choice,) = reply_of(*frames).choices
+    assert (choice.logprobs, choice.extra) == (({"refusal": [2]},), {})
+    more = with_logprobs({"content": [], "refusal": [2]})
+    for odd, kept in [("x", [2]), ({"refusal": 7}, 7)]:
+        (choice,) = reply_of(chunk({"logprobs": odd}), more).choices
+        assert choice.extra["logprobs"] == {"refusal": kept}
 
 
 def test_several_choices() -> None:
@@ -434,6 +608,23 @@ def test_halves_in_everything_else(where: str) -> None:
     assert orjson.dumps(reply.message())
 
 
+HALVES_OF: dict[str, Callable[[str], dict[str, Any]]] = {
+    "refusal": lambda half: {"refusal": half},
+    "text": lambda half: {"reasoning_details": [{"text": half}]},
+    "thinking": lambda half: {"thinking_blocks": [{"type": "thinking", "thinking": half}]},
+    "part": lambda half: {"content": [{"type": "text", "text": half}]},
+}
+
+
+@pytest.mark.parametrize("name", HALVES_OF)
+def test_halves_of_every_text(name: str) -> None:
+    """A pair over two chunks is joined, wherever text comes in pieces."""
+    frames = [chunk(HALVES_OF[name](half)) for half in ("一\ud83d", "\udc4b二")]
+    reply = reply_of(*[json.dumps(frame).encode() for frame in frames], chunk({}, "stop"))
+    (choice,) = reply.choices
+    assert choice.answer + choice.reasoning + choice.refusal == "一👋二"
+
+
 def test_halves_in_arguments() -> None:
     """Arguments are text that comes in tokens, too: a pair over two pieces is joined."""
     pieces = [piece('"\ud83d', "a", "f", index=0), piece('\udc4b"', index=0)]
@@ -492,6 +683,164 @@ def test_a_length_spent_on_thinking_is_told() -> None:
     reply = reply_of(chunk({"reasoning_content": "想"}), chunk({}, "length"))
     assert reply.notes == ("thinking cut short: the reply ended inside the reasoning",)
     assert reply_of(chunk({"content": "答"}), chunk({}, "length")).notes == ()
+
+
+@pytest.mark.parametrize("name", ["text", "content", "thinking", "reasoning"])
+def test_thoughts_in_an_object(name: str) -> None:
+    """Relays write them under several names; the first that is text counts."""
+    assert said(chunk({"reasoning": {"text": "", "x": 1, name: "想"}})) == [ReasoningDelta("想")]
+    assert said(chunk({"reasoning": {"other": "想"}})) == []
+
+
+def test_thoughts_in_a_second_field_are_not_said_again() -> None:
+    frames = [chunk({"reasoning_content": "想", "reasoning": "想", "reasoning_text": "想"})]
+    assert said(*frames) == [ReasoningDelta("想")]
+    reply = reply_of(*frames)
+    assert (reply.choices[0].reasoning_field, reply.unknown) == ("reasoning_content", ())
+
+
+def thinking_block(text: object, **more: object) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": text, **more}
+
+
+def test_thinking_blocks() -> None:
+    """LiteLLM's: a signature closes one, and what is no thinking stands for itself."""
+    blocks = [
+        *(thinking_block("想"), thinking_block("好"), thinking_block("", signature="S")),
+        *(thinking_block("再"), {"type": "redacted_thinking", "data": "x"}),
+        *({"type": "redacted_thinking", "data": "y"}, thinking_block("想")),
+    ]
+    frames = [chunk({"thinking_blocks": [block]}) for block in blocks]
+    reply = reply_of(*frames, chunk({"thinking_blocks": [7, thinking_block("完")]}))
+    assert reply.reasoning == "想好再想完"
+    kept = [
+        *(thinking_block("想好", signature="S"), thinking_block("再")),
+        *({"type": "redacted_thinking", "data": "x"}, {"type": "redacted_thinking", "data": "y"}),
+        thinking_block("想完"),
+    ]
+    assert reply.choices[0].extra == {"thinking_blocks": kept}
+    assert reply.choices[0].reasoning_field == "thinking_blocks"
+    assert reply.message()["thinking_blocks"] == kept
+    assert "native" in reply.message()
+
+
+def test_thinking_blocks_beside_a_field() -> None:
+    """They are kept, and not read."""
+    frame = chunk({"reasoning_content": "想", "thinking_blocks": [thinking_block("想")]})
+    reply = reply_of(frame, frame)
+    assert (reply.reasoning, reply.choices[0].reasoning_field) == ("想想", "reasoning_content")
+    assert reply.choices[0].extra == {"thinking_blocks": [thinking_block("想想")]}
+
+
+@pytest.mark.parametrize("odd", ["x", {"a": 1}, [[]], [7], 7], ids=repr)
+def test_thinking_blocks_that_are_none(odd: object) -> None:
+    frames = [chunk({"thinking_blocks": odd}), chunk({"content": "答"})]
+    assert said(*frames) == [AnswerDelta("答")]
+
+
+def test_several_thinking_blocks_at_once() -> None:
+    frame = chunk({"thinking_blocks": [thinking_block("想"), thinking_block("好"), "!"]})
+    assert said(frame) == [ReasoningDelta("想好!")]
+
+
+def test_thoughts_as_parts_of_the_content() -> None:
+    """Mistral's: they go back as a part, with its signature."""
+    thought = [{"type": "text", "text": "想"}, "一", 7]
+    frames = [
+        chunk({"content": [{"type": "thinking", "thinking": thought, "closed": None}]}),
+        chunk({"content": [{"thinking": "想", "signature": "S", "closed": True}]}),
+        chunk({"content": [{"type": "thinking"}, {"type": "text", "text": "答"}]}),
+    ]
+    reply = reply_of(*frames)
+    assert (reply.reasoning, reply.answer) == ("想一想", "答")
+    part = {"type": "thinking", "signature": "S", "closed": True}
+    assert reply.choices[0].extra == {"thinking_part": part}
+    assert reply.choices[0].reasoning_field == "thinking_part"
+    assert reply.message()["content"] == [
+        {**part, "thinking": [{"type": "text", "text": "想一想"}]},
+        {"type": "text", "text": "答"},
+    ]
+    alone = reply_of(chunk({"content": [{"thinking": "想", "signature": "S"}]})).choices[0]
+    assert alone.extra == {"thinking_part": {"type": "thinking", "signature": "S"}}
+    odd = reply_of(chunk({"thinking_part": 7}), *frames).choices[0]
+    assert (odd.reasoning, odd.extra["thinking_part"]) == ("想一想", 7)
+
+
+@pytest.mark.parametrize(
+    ("texts", "sides", "inline"),
+    [
+        (["[THINK]想[/THINK]答"], ("想", "答"), "[THINK]想[/THINK]"),
+        (["◁th", "ink▷想◁/think▷", "答"], ("想", "答"), "◁think▷想◁/think▷"),
+        ([" \n", "<think>", "想</think>\n\n答", "案"], ("想", "答案"), " \n<think>想</think>\n\n"),
+        (["<think>想"], ("想", ""), "<think>想"),
+        (["答<think>", "想</think>"], ("", "答<think>想</think>"), ""),
+        (["答", "<think>想</think>"], ("", "答<think>想</think>"), ""),
+        ([" 答", "<think>想</think>"], ("", " 答<think>想</think>"), ""),
+        (["<b>答</b>"], ("", "<b>答</b>"), ""),
+    ],
+    ids=repr,
+)
+def test_what_stood_before_the_answer_is_kept_as_it_was(
+    texts: list[str], sides: tuple[str, str], inline: str
+) -> None:
+    """Tags included, for the next turn."""
+    reply = reply_of(*[chunk({"content": text}) for text in texts], chunk({}, "stop"))
+    assert (reply.reasoning, reply.answer, reply.choices[0].inline) == (*sides, inline)
+    cut = ("thinking cut short: the reply ended inside the reasoning",)
+    assert reply.notes == (cut if texts == ["<think>想"] else ())
+
+
+def test_an_opening_tag_that_is_assumed() -> None:
+    """Until a closing one comes, all is thinking."""
+    dialect = DIALECTS["open-thinking"]
+    frames = [chunk({"content": text}) for text in ("想", "想</th", "ink>\n\n答", "案")]
+    reply = reply_of(*frames, dialect=dialect)
+    assert (reply.reasoning, reply.answer) == ("想想", "答案")
+    assert reply.choices[0].inline == "想想</think>\n\n"
+
+
+def test_a_closing_tag_that_was_left_over_after_a_field() -> None:
+    """It is dropped from the answer, once; the tags were not the answer's."""
+    frames = [chunk({"reasoning": text}) for text in ("想", "好")]
+    frames += [chunk({"content": text}) for text in ("\n</thi", "nk>\n\n答", "</think>")]
+    reply = reply_of(*frames)
+    assert (reply.reasoning, reply.answer, reply.choices[0].inline) == ("想好", "答</think>", "")
+    again = reply_of(*frames, chunk({"reasoning": "再"}), chunk({"content": "</think>吧"}))
+    assert (again.reasoning, again.answer) == ("想好再", "答</think></think>吧")
+
+
+def test_details_do_not_let_out_what_is_held() -> None:
+    """They were looked at before the text."""
+    hidden = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}
+    frames = [chunk({"content": "<thi"}), chunk(hidden), chunk({"content": "nk>想</think>答"})]
+    assert said(*frames) == [ReasoningDelta("想"), AnswerDelta("答")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "reasoning"),
+    [
+        (["想", "想一", "想一想"], "想一想"),
+        (["想", "一", "想"], "想一想"),
+        (["想", "想"], "想想"),
+        (["想", "想一", "再"], "想一再"),
+        (["想", "一", "想一"], "想一想一"),
+        (["", "想", "想一"], "想一"),
+        (["想", "", "想一"], "想一"),
+        (["想", "想一", "", "想一想"], "想一想"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("retain", [True, False])
+def test_details_grow_or_hold_all_so_far(texts: list[str], reasoning: str, retain: bool) -> None:
+    """The second text of an entry shows which."""
+    log = Transcript(retain=retain)
+    decoder = ChatCompletionsDecoder(PLAIN, log)
+    for text in texts:
+        decoder.take(detailed({"type": "reasoning.text", "text": text}))
+    decoder.end()
+    assert log.text(0, REASONING) == reasoning
+    details = [detail.whole() for detail in log.choice(0).details.values()]
+    assert details == ([{"type": "reasoning.text", "text": reasoning}] if retain else [])
 
 
 def detailed(*entries: object) -> dict[str, Any]:
@@ -608,6 +957,42 @@ def test_a_whole_message_with_tags(content: str | None, sides: tuple[str, str]) 
     assert (reply.reasoning.rstrip("\n"), reply.answer) == (sides[0].rstrip("\n"), sides[1])
 
 
+@pytest.mark.parametrize("tag", PLAIN.tags)
+def test_a_whole_message_without_an_opening_tag(tag: str) -> None:
+    """It goes back whole."""
+    reply = reply_of(whole(content=f"想\n</{tag}>\n答"))
+    assert (reply.reasoning, reply.answer) == ("想\n", "答")
+    assert reply.message()["content"] == f"<{tag}>想\n</{tag}>\n答"
+
+
+def test_an_assumed_opening_tag_is_not_restored() -> None:
+    reply = reply_of(whole(content="想\n</think>\n答"), dialect=DIALECTS["open-thinking"])
+    assert reply.message()["content"] == "想\n</think>\n答"
+
+
+def test_a_message_beside_a_delta_is_none() -> None:
+    choice = {"index": 0, "delta": {"content": "甲"}, "message": {"content": "乙"}}
+    assert said({"choices": [choice]}) == [AnswerDelta("甲")]
+    assert said({"choices": [choice | {"delta": []}]}) == []
+    assert said({"choices": [choice | {"delta": None}]}) == [AnswerDelta("乙")]
+
+
+def test_a_last_frame_after_its_deltas() -> None:
+    """It repeats them, and gives only its finish and its usage; another choice's are its own."""
+    for delta in ({"content": "答"}, {"reasoning": "想"}):
+        frames = [chunk(delta), whole(content="答案", reasoning="想想")]
+        assert said(*frames)[1:] == [FinishDelta(0, "stop")]
+    frames = [chunk({"content": "乙"}, index=1), whole(content="甲")]
+    assert said(*frames)[:2] == [AnswerDelta("乙", 1), AnswerDelta("甲")]
+
+
+def test_calls_of_a_whole_message_that_are_none() -> None:
+    calls = [7, {"function": {"name": "f", "arguments": "{}"}}]
+    made = reply_of(whole(content="答", tool_calls=calls))
+    assert [call.name for call in made.tool_calls] == ["f"]
+    assert reply_of(whole(content="答", tool_calls={"a": 1})).answer == "答"
+
+
 def test_a_whole_message_that_quotes_a_closing_tag() -> None:
     """Where the reasoning has a field of its own, the answer is left as it is."""
     reply = reply_of(whole(content="这样写：\n</think>\n就行", reasoning_content="想"))
@@ -668,6 +1053,22 @@ def test_a_field_within_a_function_is_told() -> None:
     assert (unknown.type, unknown.data) == ("tool_calls.function", {"new": "新"})
 
 
+def test_a_field_within_a_custom_call_is_told() -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "f", "input": "好", "new": "\ud83d"}}
+    reply = reply_of(json.dumps(chunk({"tool_calls": [call]})).encode(), chunk({}, "stop"))
+    assert reply.tool_calls == (ToolCall("c", "f", "好", kind="custom"),)
+    assert reply.unknown == (UnknownDelta(0, "chat", "tool_calls.custom", {"new": "\ufffd"}),)
+
+
+def test_the_form_from_before_tools() -> None:
+    """One call without an id, in pieces."""
+    frames = [
+        chunk({"function_call": {"name": "f", "arguments": '{"a"'}}),
+        chunk({"function_call": {"arguments": ":1}"}}, "function_call"),
+    ]
+    assert reply_of(*frames).tool_calls == (ToolCall("call_0", "f", '{"a":1}'),)
+
+
 # --- who signed it ------------------------------------------------------------------------------
 
 SIGNED: dict[str, dict[str, Any]] = {
@@ -692,6 +1093,17 @@ def test_what_is_signed_names_its_model(name: str) -> None:
     """So that it stays behind when the history goes to another one."""
     native = reply_of(chunk(SIGNED[name]), chunk({}, "stop")).message()["native"]
     assert native == {"protocol": "chat", "content": [], "asked": "", "model": "m"}
+
+
+def test_who_signed_is_asked_of_every_choice() -> None:
+    log = Transcript(2, asked="claude")
+    decoder = ChatCompletionsDecoder(PLAIN, log)
+    for index in (0, 1):
+        decoder.take(chunk({"content": "答", **SIGNED["details"]}, index=index))
+    decoder.take(chunk({"content": "答"}, index=2))
+    decoder.end()
+    native = {"protocol": "chat", "content": [], "asked": "claude", "model": "m"}
+    assert [log.choice(index).native for index in range(3)] == [native, native, None]
 
 
 def test_what_is_not_signed_names_nobody() -> None:
@@ -873,6 +1285,66 @@ def test_a_citation_with_its_span() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("item", "citation"),
+    [
+        ("https://a", Citation("https://a")),
+        ({"url": "https://a", "title": "题"}, Citation("https://a", "题")),
+        ({"url": 7, "link": "https://b"}, Citation("https://b")),
+        ({"url": "https://a", "link": "https://b"}, Citation("https://a")),
+        (
+            {"link": "https://b", "start_index": 1, "end_index": 2, "icon": "x"},
+            Citation("https://b", None, 1, 2, {"icon": "x"}),
+        ),
+        ({"title": "题"}, None),
+        (7, None),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("key", ["citations", "web_search"])
+def test_a_source_beside_the_choices(key: str, item: object, citation: Citation | None) -> None:
+    """An address, or an object with one; sources are those of the first choice."""
+    expected = [] if citation is None else [CitationDelta(citation)]
+    assert said(chunk({"content": "甲"}, **{key: [item]}))[1:] == expected
+    assert said(chunk({"content": "甲"}, index=1, **{key: [item]}))[1:] == []
+
+
+def test_images_of_another_form_are_kept() -> None:
+    """One alone is no list; what has no address is a part that nobody knows."""
+    assert said(chunk({"images": {"image_url": IMAGE}})) == [
+        MediaDelta(Media("image", IMAGE, "image/webp"))
+    ]
+    odd = [{"image_url": {"url": 7}}, {"url": IMAGE}, IMAGE]
+    (choice,) = reply_of(chunk({"images": odd})).choices
+    assert (choice.media, choice.extra) == ((), {"parts": odd})
+    (choice,) = reply_of(chunk({"parts": "x"}), chunk({"images": odd})).choices
+    assert choice.extra == {"parts": ["x", *odd]}
+
+
+def test_parts_of_content() -> None:
+    """Texts, empty or not, tags among them; a refusal; and what nobody knows."""
+    parts: list[Any] = [
+        "",
+        "<think>",
+        {"type": "text", "text": ""},
+        {"type": "text", "text": "想</think>"},
+    ]
+    parts += ["答", {"type": "refusal", "refusal": "不"}, {"type": "refusal", "refusal": 7}]
+    parts += [7, {"x": 1}, {"type": 5, "y": 2}]
+    decoder = read(chunk({"content": parts}))
+    assert deltas(decoder) == [
+        *(ReasoningDelta("想"), AnswerDelta("答"), RefusalDelta("不")),
+        *(UnknownDelta(0, "chat", "content.?", odd) for odd in parts[-2:]),
+    ]
+    assert decoder.transcript.choice(0).extra == {"parts": parts[-3:]}
+
+
+def test_a_spoken_answer() -> None:
+    """What is no object is nothing."""
+    frames = [chunk({"audio": {"id": "au", "transcript": "你"}}), chunk({"audio": 7})]
+    assert reply_of(*frames).choices[0].extra == {"audio": {"id": "au", "transcript": "你"}}
+
+
 IMAGE = "data:image/webp;base64,AA=="
 
 
@@ -911,19 +1383,6 @@ def test_odd_deltas_raise_nothing(delta: str) -> None:
     said_ = said(data, {"choices": [{"index": 0, "delta": {"content": "好"}}]})
     texts = [delta.text for delta in said_ if isinstance(delta, AnswerDelta)]
     assert texts[-1].endswith("好")
-
-
-def test_media_inside_the_text() -> None:
-    """new-api writes what Gemini draws into the answer, as links that hold their data."""
-    answer = (
-        f"看 ![image]({IMAGE}) 听 [media](data:audio/mp3;base64,AA==) [x](https://example.com)"
-    )
-    reply = reply_of(chunk({"content": answer}))
-    assert reply.answer == answer
-    assert [(medium.kind, medium.mime) for medium in reply.media] == [
-        ("image", "image/webp"),
-        ("audio", "audio/mp3"),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -991,6 +1450,21 @@ def test_what_may_be_an_error_is_left_to_be_judged(frame: object) -> None:
     assert read(frame).suspect == frame
 
 
+@pytest.mark.parametrize("name", ["error", "base_resp", "error_code", "error_msg", "success"])
+def test_a_field_that_may_be_an_error(name: str) -> None:
+    """Also beside a text."""
+    frame = chunk({"content": "甲"}, **{name: "x"})
+    decoder = read(frame)
+    assert (decoder.suspect, deltas(decoder)[0]) == (frame, AnswerDelta("甲"))
+    assert read(chunk({"content": "甲"}, code="x", message="y")).suspect is None
+
+
+def test_an_error_within_a_choice() -> None:
+    frame = chunk({"content": "甲"}, "error")
+    frame["choices"][0]["error"] = {"message": "x"}
+    assert read(frame).suspect == {"error": {"message": "x"}}
+
+
 @pytest.mark.parametrize("frame", [chunk({}), {"choices": []}, {"choices": None}], ids=str)
 def test_what_is_no_error(frame: object) -> None:
     """A usual frame is not suspected, or is found to be without fault."""
@@ -1015,6 +1489,7 @@ frames = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(frames, max_size=12), st.sampled_from(sorted(DIALECTS)), st.randoms())
 def test_both_paths_give_the_same(
     stream: list[dict[str, Any]], name: str, chance: random.Random
@@ -1178,3 +1653,118 @@ def test_a_request_asks_for_thinking_and_keeps_its_stream_options() -> None:
     body = orjson.loads(encode_chat(question).body)
     assert body["reasoning_effort"] == "high"
     assert body["stream_options"] == {"x": 1, "include_usage": True}
+
+
+# What stands beside a text, and whether such chunks are still alike: the index of a chunk, its
+# text, and all text so far.
+Shape = Callable[[int, str, str], dict[str, Any]]
+SPLICED: dict[str, tuple[Shape, bool]] = {
+    "an answer": (lambda _, text, __: chunk({"content": text}), True),
+    "a thought": (lambda _, text, __: chunk({"reasoning": text}), True),
+    "a thought twice": (
+        lambda _, text, __: chunk({"reasoning": text, "reasoning_content": text}),
+        True,
+    ),
+    "two thoughts": (
+        lambda _, text, __: chunk({"reasoning": f"{text}!", "reasoning_content": text}),
+        False,
+    ),
+    "a thought and an answer": (
+        lambda _, text, __: chunk({"reasoning": text, "content": text}),
+        False,
+    ),
+    "another choice": (lambda _, text, __: chunk({"content": text}, index=1), True),
+    "what changes in every chunk": (
+        lambda at, text, __: chunk(
+            {"content": text}, created=at, id=f"c{at}", obfuscation=f"{at}"
+        ),
+        True,
+    ),
+    "a word that is none": (lambda _, text, __: chunk({"content": text}, "null"), True),
+    "a finish": (lambda _, text, __: chunk({"content": text}, "stop"), False),
+    "a running usage": (
+        lambda at, text, __: chunk({"content": text}, usage={"completion_tokens": at}),
+        False,
+    ),
+    "a placeholder for a usage": (
+        lambda _, text, __: chunk({"content": text}, usage={"completion_tokens": 0}),
+        True,
+    ),
+    "logprobs": (lambda _, text, __: with_logprobs({"content": [text]}, content=text), False),
+    "sources": (
+        lambda at, text, __: chunk(
+            {"content": text, "annotations": [{"url_citation": {"url": f"u{at}"}}]}
+        ),
+        False,
+    ),
+    "parts": (lambda _, text, __: chunk({"content": text, "parts": [text]}), False),
+    "a refusal": (lambda _, text, __: chunk({"content": text, "refusal": "不"}), False),
+    "no name": (lambda _, text, __: chunk({"content": text}, model=""), False),
+    "a field of the vendor": (lambda _, text, __: chunk({"content": text}, provider="p"), True),
+    "an error that is none": (lambda _, text, __: chunk({"content": text}, error=None), False),
+    "a status within": (
+        lambda _, text, __: chunk({"content": text}, base_resp={"status_code": 0}),
+        False,
+    ),
+    "details": (
+        lambda _, text, __: detailed({"type": "reasoning.text", "text": text, "index": 0}),
+        True,
+    ),
+    "details so far": (
+        lambda _, __, whole: detailed({"type": "reasoning.text", "text": whole, "index": 0}),
+        True,
+    ),
+    "details that hold a summary": (
+        lambda _, text, __: detailed({"type": "reasoning.summary", "summary": text}),
+        True,
+    ),
+    "details with two texts": (
+        lambda _, text, __: detailed({"summary": text, "text": text}),
+        False,
+    ),
+    "two details": (
+        lambda _, text, __: detailed({"text": text, "index": 0}, {"text": text, "index": 1}),
+        False,
+    ),
+    "details and a field": (
+        lambda _, text, __: chunk({"reasoning": text, "reasoning_details": [{"text": text}]}),
+        True,
+    ),
+    "details so far and a field": (
+        lambda _, text, whole: chunk({"reasoning": text, "reasoning_details": [{"text": whole}]}),
+        False,
+    ),
+    "details that say something else": (
+        lambda _, text, __: chunk(
+            {"reasoning": text, "reasoning_details": [{"text": f"{text}!"}]}
+        ),
+        False,
+    ),
+    "a signature that changes": (
+        lambda at, text, __: detailed({"text": text, "signature": f"s{at}"}),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPLICED)
+def test_chunks_that_are_alike_say_the_same_as_each_by_itself(case: str) -> None:
+    """Those that differ in more than their text are not taken for alike."""
+    shape, spliced = SPLICED[case]
+    pieces = ["想", "一下", "再说", "好", "👋", "吧", "嗯嗯", "对", "了"]
+    stream = [shape(at, text, "".join(pieces[: at + 1])) for at, text in enumerate(pieces)]
+    first = chunk({"role": "assistant", "content": ""}, model=stream[0]["model"])
+    stream = [first, *stream, chunk({}, "stop")]
+    short = ChatCompletionsDecoder(PLAIN, Transcript())
+    events, at = [orjson.dumps(frame) for frame in stream], 0
+    while at < len(events):
+        at, _ = short.feed_from(events, at)
+    short.end()
+    long = ChatCompletionsDecoder(PLAIN, Transcript())
+    for frame in stream:
+        long.take(frame)
+    long.end()
+    assert deltas(short) == deltas(long)
+    about = About("stopped")
+    assert fold(short.transcript, PLAIN, about) == fold(long.transcript, PLAIN, about)
+    assert bool(short.splicer.hits) is spliced

@@ -151,6 +151,32 @@ def test_after_thoughts_in_a_field() -> None:
     assert splitter.decided
 
 
+@pytest.mark.parametrize("text", [" " * 1024, " " * 1019 + "<thin"])
+def test_white_space_at_the_beginning_is_held_back_so_long(text: str) -> None:
+    """A tag may follow; after more of it there is none."""
+    splitter = TagSplitter(LEADING)
+    assert splitter.feed(text) == []
+    assert splitter.flush() == [("answer", text)]
+    splitter = TagSplitter(LEADING)
+    assert splitter.feed(" " + text) == [("answer", " " + text)]
+    assert splitter.decided
+
+
+def test_what_was_held_back_is_given_out_once() -> None:
+    splitter = TagSplitter(LEADING)
+    splitter.feed("<think>想</th")
+    assert splitter.flush() == [("reasoning", "</th")]
+    assert splitter.flush() == []
+    assert splitter.feed("好") == [("reasoning", "好")]
+
+
+def test_a_tool_call_without_a_closing_tag_is_outside() -> None:
+    splitter = TagSplitter(QWEN)
+    splitter.feed("<think>\n想<tool_call>")
+    assert (splitter.inside, splitter.engaged, splitter.decided) == (False, True, True)
+    assert splitter.feed("\n</think>") == [("answer", "\n</think>")]
+
+
 # --- any text, any cut --------------------------------------------------------------------------
 
 PARTS = [f"<{slash}{tag}>" for slash in ("", "/") for tag in ("think", "thinking", "thought")]
@@ -217,6 +243,74 @@ def test_the_order_is_kept(text: str) -> None:
 
 
 # --- the table ----------------------------------------------------------------------------------
+
+
+FIELDS = ("reasoning_content", "reasoning")
+TAGS = ("think", "thinking", "thought")
+CALLS = ("<tool_call>", "<tool_calls>", "<|tool_calls_section_begin|>")
+PAIRS = {
+    "[THINK]": "[/THINK]",
+    "◁think▷": "◁/think▷",
+    "<|open|>think<|sep|>": "<|close|>think<|sep|>",
+    "<|channel|>analysis<|message|>": "<|end|>",
+    "<|channel>thought\n": "<channel|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|inner_prefix|>": "<|inner_suffix|>",
+}
+FOLLOWERS = (
+    *("<|open|>response<|sep|>", "<|start|>assistant<|channel|>final<|message|>"),
+    "<|START_TEXT|>",
+)
+ROWS: dict[str, dict[str, object]] = {
+    "openai-compatible": {
+        "fields": (*FIELDS, "reasoning_text", "thinking"),
+        "tags": (*TAGS, "reasoning", "seed:think", "mm:think"),
+        "pairs": tuple(PAIRS.items()),
+        "enders": CALLS,
+        "followers": FOLLOWERS,
+        "strays": ("</mm:think>",),
+    },
+    "deepseek": {"echo": "reasoning_content"},
+    "qwen": {"enders": CALLS, "echo": "reasoning_content"},
+    "glm": {"enders": CALLS, "echo": "reasoning_content"},
+    "grok": {"inline": "never"},
+    "minimax": {"tags": (*TAGS, "mm:think"), "strays": ("</mm:think>",)},
+    "openai": {"inline": "never"},
+    "claude": {"inline": "never"},
+    "gemini": {},
+    "open-thinking": {"inline": "assume_open", "enders": CALLS},
+}
+USUAL: dict[str, object] = {
+    "fields": FIELDS,
+    "details": True,
+    "inline": "leading",
+    "tags": TAGS,
+    "pairs": (),
+    "enders": (),
+    "followers": (),
+    "strays": (),
+    "echo": None,
+}
+
+
+def test_the_rows_of_the_table() -> None:
+    told = {name: attrs.asdict(row) for name, row in DIALECTS.items()}
+    for name, row in told.items():
+        del row["openers"], row["closers"]
+        assert row == {**USUAL, **ROWS[name], "name": name}
+    assert told.keys() == ROWS.keys()
+
+
+def test_what_opens_and_closes_thinking() -> None:
+    """True is said of what is dropped, False of what belongs to the answer."""
+    dropped = {"</think>": True, "</thinking>": True, "</thought>": True}
+    calls = dict.fromkeys(CALLS, False)
+    assert QWEN.openers == ("<think>", "<thinking>", "<thought>")
+    assert dict(QWEN.closers) == {**dropped, **calls}
+    more = ("reasoning", "seed:think", "mm:think")
+    assert LEADING.openers == (*QWEN.openers, *(f"<{tag}>" for tag in more), *PAIRS)
+    closers = [*dropped, *(f"</{tag}>" for tag in more), *PAIRS.values()]
+    assert dict(LEADING.closers) == {**dict.fromkeys(closers, True), **calls}
 
 
 def test_every_row_of_the_catalogue_has_its_dialect() -> None:

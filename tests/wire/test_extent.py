@@ -4,12 +4,11 @@ import json
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate._wire.extent import Extent
-from aiotokengate._wire.fold import _links
-from aiotokengate._wire.usage import MOST_KEYS, merged_counts, usage_of
 
 VALUES = st.dictionaries(
     st.text(),
@@ -66,19 +65,34 @@ def test_control_characters_outside_and_behind_a_backslash_stay() -> None:
     assert fed('["\\').escaped('\n\n"]') == '\n\\u000a"]'
 
 
-def test_links_to_data() -> None:
-    """A link has an opening bracket before it, and an address that ends with it."""
-    text = (
-        "](data:a) ![图](data:b) [a](data:c d) [x](y) [z [q](data:e)(data:f) [](data:) [](data:g"
+@pytest.mark.parametrize("code", range(32))
+def test_each_control_character(code: int) -> None:
+    raw, escape = chr(code), f"\\u{code:04x}"
+    assert Extent().escaped(f'{{{raw}"a{raw}b{raw}"{raw}:"{raw}"}}') == (
+        f'{{{raw}"a{escape}b{escape}"{raw}:"{escape}"}}'
     )
-    assert list(_links(text)) == ["data:b", "data:e"]
+    assert Extent().escaped(f'"\\{raw}"') == f'"\\{raw}"'
+    assert fed('"\\').escaped(f'{raw}{raw}"') == f'{raw}{escape}"'
 
 
-def test_a_usage_has_so_many_counts() -> None:
-    """However many names of counts a peer makes up, some are kept, and what is known."""
-    usage = merged_counts(None, {f"c{at}": 1 for at in range(1000)} | {"total_tokens": 7})
-    for at in range(1000):
-        usage = merged_counts(usage, {f"d{at}": 1, "prompt_tokens": 3, "completion_tokens": 4})
-    assert len(usage) <= MOST_KEYS + 2
-    assert usage_of(usage).total_tokens == 7
-    assert usage_of(usage).prompt_tokens == 3
+def test_text_beyond_controls_stays_as_it_is() -> None:
+    """Escapes, spaces, and what is beyond ASCII."""
+    text = '{" \\\\": "\\"\\n\x7f\x80 好👋", "": []}'
+    assert Extent().escaped(text) == text
+    assert fed('["').escaped("") == ""
+
+
+@pytest.mark.parametrize(
+    ("pieces", "over"),
+    [
+        *(((), False), (("",), False), ((" ",), False), (("1",), False), (("[",), False)),
+        *((("[]",), True), (("{}",), True), (("]",), True), (("[", "", "]"), True)),
+        *((("{[", "]"), False), (("{[", "]}"), True), (('["]"',), False), (('["', ']"]'), True)),
+        *((('["\\', '"]'), False), (('["\\', '"]"]'), True), (('["\\\\', '"]'), True)),
+        ((('["\\"', ']"]')), True),
+    ],
+    ids=repr,
+)
+def test_where_a_text_is_over(pieces: tuple[str, ...], over: bool) -> None:
+    """With its last bracket, not with one inside a string."""
+    assert fed(*pieces).over is over

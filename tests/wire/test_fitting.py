@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiotokengate import TokenGate
-from aiotokengate._wire.fitting import fitted, thinks
+from aiotokengate._wire.fitting import fitted, thinks, thinks_by_budget
 from aiotokengate._wire.protocols import find_protocol
 from aiotokengate._wire.question import Question
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.catalogue import CATALOGUE, Model
 from aiotokengate.testing import Call, FakeGateway, ScriptedReply
 from aiotokengate.types import ChatParams
 
@@ -301,6 +302,373 @@ def test_whether_it_thinks(
     assert thinks(CATALOGUE.find(model), reasoning, params) is expected
 
 
+# --- words of the catalogue ---------------------------------------------------------------------
+
+
+def fit_row(row: Model, protocol: Any, messages: Any = ASKED, **more: Any) -> Question:
+    reasoning = more.pop("reasoning", None)
+    return fitted(Question("模型", messages, more, reasoning=reasoning, row=row), protocol)
+
+
+def house(**told: Any) -> Model:
+    """Return a row of a model that nobody else knows."""
+    return Model("模型", "House", **told)
+
+
+NAMES_OF_WORDS = {
+    "sampling": ("temperature", "top_p", "top_k"),
+    "penalties": ("presence_penalty", "frequency_penalty"),
+    "logprobs": ("logprobs", "top_logprobs", "logit_bias"),
+    "stop": ("stop",),
+    "parallel_tool_calls": ("parallel_tool_calls",),
+}
+PLAIN = [(word, name) for word, names in NAMES_OF_WORDS.items() for name in names]
+
+
+@pytest.mark.parametrize(("word", "name"), PLAIN)
+def test_every_parameter_that_a_word_stands_for(word: str, name: str) -> None:
+    given: Any = {name: 1, "seed": 2}
+    always, thinking = house(refuses=(word,)), house(refuses_thinking=(word,), thinking="always")
+    vain = house(ignores_thinking=(word,), thinking="always")
+    for row, left, note in (
+        (always, {"seed": 2}, f"parameter {name!r} {LEFT}"),
+        (thinking, {"seed": 2}, f"parameter {name!r} {WHILE}"),
+        (vain, given, f"parameter {name!r} has no effect while this model thinks"),
+    ):
+        question = fit_row(row, "chat", **given)
+        assert (question.params, question.notes) == (left, (note,))
+    for row in (house(refuses_thinking=(word,)), house(ignores_thinking=(word,))):
+        for asleep in (row, attrs.evolve(row, thinking="none")):
+            question = fit_row(asleep, "chat", reasoning="off", **given)
+            assert (question.params, question.notes) == (given, ())
+    absent = ("top_k", "presence_penalty", "frequency_penalty", "logit_bias", "stop")
+    said = fit_row(always, "responses", **given).notes
+    assert said == (() if name in absent else (f"parameter {name!r} {LEFT}",))
+
+
+def test_stop_words_and_counts() -> None:
+    row = house(refuses=("stops", "n"))
+    for stop in (["完"], "完了", []):
+        assert fit_row(row, "chat", stop=stop).params == {"stop": stop}
+    assert fit_row(row, "chat", stop=("完", "了")).params == {"stop": ("完",)}
+    assert fit_row(house(), "chat", stop=["完", "了"]).notes == ()
+    assert fit_row(row, "chat", n=1).params == {"n": 1}
+    assert fit_row(row, "responses", n=2).params == {"n": 2}
+    assert fit_row(house(), "chat", n=2).params == {"n": 2}
+    asleep = house(refuses_thinking=("n",), thinking="always")
+    assert fit_row(asleep, "chat", n=2).notes == (f"parameter 'n' {WHILE}",)
+
+
+@pytest.mark.parametrize("choice", ["required", "any", {"type": "function"}, {"type": "any"}])
+def test_what_forces_a_call(choice: Any) -> None:
+    row = house(refuses=("forced_tool",))
+    question = fit_row(row, "chat", tool_choice=choice)
+    assert question.params == {"tool_choice": "auto"}
+    assert question.notes == (f"{FORCED} by this model: 'auto' was sent",)
+    assert fit_row(house(), "chat", tool_choice=choice, reasoning=5_000).notes == ()
+
+
+@pytest.mark.parametrize(
+    "choice", ["auto", "none", "f", {"type": "auto"}, {"type": "none"}, {}, 7]
+)
+def test_what_forces_none(choice: Any) -> None:
+    question = fit_row(house(refuses=("forced_tool",)), "chat", tool_choice=choice)
+    assert (question.params, question.notes) == ({"tool_choice": choice}, ())
+
+
+@pytest.mark.parametrize(
+    ("native", "reasoning", "noted"),
+    [
+        ("claude_either", 5_000, True),
+        ("claude_either", 0, False),
+        ("claude_either", "low", False),
+        ("claude_either", None, False),
+        ("claude_budget", 5_000, False),
+        ("claude_adaptive", 5_000, False),
+    ],
+)
+def test_no_call_is_forced_beside_a_budget(native: str, reasoning: Any, noted: bool) -> None:
+    row = house(native_thinking=native, thinking="claude_chat", protocol="messages")
+    question = fit_row(row, "messages", tool_choice="required", reasoning=reasoning)
+    assert bool(question.notes) is noted
+
+
+@pytest.mark.parametrize(
+    ("native", "reasoning", "expected"),
+    [
+        ("claude_budget", "low", True),
+        ("claude_budget", 5_000, True),
+        ("claude_budget", "off", False),
+        ("claude_budget", 0, False),
+        ("claude_budget", None, False),
+        ("claude_either", "low", False),
+        ("claude_either", 5_000, True),
+        ("claude_adaptive", 5_000, False),
+        ("unknown", "low", True),
+        ("none", "low", False),
+    ],
+)
+def test_who_thinks_by_a_budget(native: str, reasoning: Any, expected: bool) -> None:
+    row = house(native_thinking=native, thinking="claude_chat")
+    assert thinks_by_budget(row, reasoning) is expected
+
+
+SWITCHES: list[tuple[Any, dict[str, Any], bool | None]] = [
+    ("low", {"reasoning_effort": "none"}, True),
+    (1, {}, True),
+    ("off", {"reasoning_effort": "low"}, False),
+    (0, {}, False),
+    (None, {"reasoning_effort": "none", "thinking": {"type": "enabled"}}, False),
+    (None, {"reasoning_effort": "minimal", "enable_thinking": False}, True),
+    (None, {"thinking": {"type": "disabled"}, "enable_thinking": True}, False),
+    (None, {"thinking": {}, "enable_thinking": False}, True),
+    (None, {"thinking": "disabled", "enable_thinking": False}, False),
+    (None, {"enable_thinking": True, "chat_template_kwargs": {"thinking": False}}, True),
+    (
+        None,
+        {"chat_template_kwargs": {"thinking": False, "enable_thinking": True}},
+        False,
+    ),
+    (None, {"chat_template_kwargs": {"enable_thinking": True}}, True),
+    (None, {"chat_template_kwargs": {"enable_thinking": False}}, False),
+    (None, {"chat_template_kwargs": "thinking"}, None),
+    (None, {}, None),
+]
+
+
+@pytest.mark.parametrize(("reasoning", "params", "wanted"), SWITCHES, ids=range(len(SWITCHES)))
+def test_every_switch_for_thinking(
+    reasoning: Any, params: dict[str, Any], wanted: bool | None
+) -> None:
+    rows = {
+        "as it is told": (house(), True),
+        "not by itself": (house(unasked="none"), False),
+        "only if it is asked": (house(thinking="template_thinking"), False),
+        "by a word": (house(unasked="low"), True),
+    }
+    for row, unasked in rows.values():
+        assert thinks(row, reasoning, params) is (unasked if wanted is None else wanted)
+    for row in (house(off="no"), house(thinking="always")):
+        assert thinks(row, reasoning, params) is True
+    assert thinks(house(thinking="none", off="no"), reasoning, params) is False
+
+
+def test_nothing_given_is_nothing_said() -> None:
+    assert thinks(house(), None) is True
+    assert thinks(house(unasked="none"), None) is False
+
+
+@pytest.mark.parametrize(
+    ("told", "protocol", "word", "sent", "note"),
+    [
+        ({"efforts": ("low", "high")}, "chat", "max", "high", True),
+        ({"efforts": ("low", "high")}, "chat", "low", "low", False),
+        ({}, "chat", "max", "max", False),
+        ({"native_thinking": "claude_budget"}, "messages", "low", None, True),
+        ({"native_thinking": "claude_budget"}, "chat", "low", "low", False),
+        ({"native_thinking": "unknown"}, "messages", "low", "low", False),
+        ({"native_thinking": "claude_either"}, "messages", "low", "low", False),
+        (
+            {"native_thinking": "claude_budget", "efforts": ("low",)},
+            "messages",
+            "high",
+            "low",
+            True,
+        ),
+        ({"efforts": ("low",)}, "chat", 7, 7, False),
+    ],
+)
+def test_words_for_effort(
+    told: dict[str, Any], protocol: Any, word: Any, sent: Any, note: bool
+) -> None:
+    question = fit_row(house(**told), protocol, reasoning_effort=word)
+    assert question.params == ({} if sent is None else {"reasoning_effort": sent})
+    rounded = f"reasoning_effort={word!r} is not taken here and was rounded to {sent!r}"
+    refused = f"parameter 'reasoning_effort' {LEFT}"
+    assert question.notes == ((rounded if sent else refused,) if note else ())
+
+
+ENABLED, DISABLED = {"type": "enabled", "budget_tokens": 5_000}, {"type": "disabled"}
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
+
+
+@pytest.mark.parametrize(
+    ("told", "given", "sent", "note"),
+    [
+        (
+            {"native_thinking": "claude_adaptive"},
+            ENABLED,
+            ADAPTIVE,
+            "a budget for thinking is refused by this model: 'adaptive' was sent",
+        ),
+        ({"native_thinking": "claude_either"}, ENABLED, ENABLED, None),
+        ({"native_thinking": "claude_adaptive"}, DISABLED, DISABLED, None),
+        ({"native_thinking": "claude_adaptive", "off": "no"}, ADAPTIVE, ADAPTIVE, None),
+        (
+            {"off": "no"},
+            DISABLED,
+            None,
+            "thinking can't be switched off for this model: 'disabled' was left out",
+        ),
+        (
+            {"off": "between_tools"},
+            DISABLED,
+            None,
+            "thinking can't be switched off for this model: 'disabled' was left out",
+        ),
+        ({"off": "no"}, "disabled", "disabled", None),
+    ],
+)
+def test_the_field_of_messages(
+    told: dict[str, Any], given: Any, sent: Any, note: str | None
+) -> None:
+    question = fit_row(house(**told), "messages", thinking=given)
+    assert question.params == ({} if sent is None else {"thinking": sent})
+    assert question.notes == (() if note is None else (note,))
+    assert fit_row(house(**told), "chat", thinking=given).params == {"thinking": given}
+
+
+def test_tools_that_are_no_functions() -> None:
+    row, note = house(tools=False), "this model calls no functions: they were left out of 'tools'"
+    question = fit_row(row, "chat", tools=({"a": 1}, "odd", TOOL), parallel_tool_calls=True)
+    assert question.params == {"tools": [{"a": 1}, "odd"], "parallel_tool_calls": True}
+    assert question.notes == (note,)
+    question = fit_row(row, "chat", tools=[TOOL], tool_choice="auto", parallel_tool_calls=True)
+    assert (question.params, question.notes) == ({}, (note,))
+    assert fit_row(row, "chat", tools="odd").params == {"tools": "odd"}
+    assert fit_row(house(), "chat", tools=[TOOL]).params == {"tools": [TOOL]}
+
+
+APART_NOTE = (
+    "functions are taken over Chat Completions only without thinking: none was asked for; "
+    "protocol='responses' takes both"
+)
+APART = {"tools_protocol": "responses", "efforts": ("none", "low")}
+
+
+@pytest.mark.parametrize(
+    ("told", "protocol", "given", "left", "reasoning", "note"),
+    [
+        (
+            APART,
+            "chat",
+            {"tools": [TOOL], "reasoning_effort": "low", "reasoning": "low"},
+            {"tools": [TOOL]},
+            "off",
+            APART_NOTE,
+        ),
+        (
+            {**APART, "efforts": ("low",)},
+            "chat",
+            {"tools": [TOOL], "reasoning": "low"},
+            {"tools": [TOOL]},
+            "low",
+            "this model takes functions over Responses only: leave protocol= to the catalogue",
+        ),
+        (
+            APART,
+            "responses",
+            {"tools": [TOOL], "reasoning": "low"},
+            {"tools": [TOOL]},
+            "low",
+            None,
+        ),
+        (APART, "chat", {"tools": [], "reasoning": "low"}, {"tools": []}, "low", None),
+        (APART, "chat", {"tools": [TOOL], "reasoning": "off"}, {"tools": [TOOL]}, "off", None),
+        (
+            {**APART, "tools_protocol": "chat"},
+            "chat",
+            {"tools": [TOOL], "reasoning": "low"},
+            {"tools": [TOOL]},
+            "low",
+            None,
+        ),
+    ],
+)
+def test_tools_or_an_effort(
+    told: dict[str, Any],
+    protocol: Any,
+    given: dict[str, Any],
+    left: dict[str, Any],
+    reasoning: Any,
+    note: str | None,
+) -> None:
+    question = fit_row(house(**told), protocol, **given)
+    assert (question.params, question.reasoning) == (left, reasoning)
+    assert question.notes == (() if note is None else (note,))
+
+
+SAY = "was left out: say in the prompt how the answer must be"
+
+
+@pytest.mark.parametrize(
+    ("told", "prompt", "wanted", "sent", "note"),
+    [
+        ({}, "json", SCHEMA, SCHEMA, None),
+        (
+            {"refuses": ("schema",), "structured": "json"},
+            "用 JSON",
+            SCHEMA,
+            {"type": "json_object"},
+            "a schema is refused by this model: JSON mode was asked for",
+        ),
+        (
+            {"refuses": ("schema",), "structured": "json"},
+            "你好",
+            SCHEMA,
+            None,
+            f"a schema is refused by this model and {SAY}",
+        ),
+        (
+            {"refuses_thinking": ("schema",), "structured": "text", "thinking": "always"},
+            "json",
+            SCHEMA,
+            None,
+            f"a schema is refused while this model thinks and {SAY}",
+        ),
+        ({"refuses": ("schema",)}, "json", {"type": "text"}, {"type": "text"}, None),
+        ({"refuses": ("schema",)}, "json", "json_schema", "json_schema", None),
+    ],
+)
+def test_who_takes_a_schema(
+    told: dict[str, Any], prompt: str, wanted: Any, sent: Any, note: str | None
+) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
+    question = fit_row(house(**told), "chat", messages, response_format=wanted)
+    assert question.params == ({} if sent is None else {"response_format": sent})
+    assert question.notes == (() if note is None else (note,))
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_name_of_the_limit(name: Any) -> None:
+    both = {"max_tokens": 1, "max_completion_tokens": 2}
+    row = house(length=name)
+    assert fit_row(row, "chat", **both).params == {name: both[name]}
+    for other in both:
+        told: Any = {other: 7}
+        assert fit_row(row, "chat", **told).params == {name: 7}
+        assert fit_row(row, "messages", **told).params == {other: 7}
+        assert fit_row(house(), "chat", **told).params == {other: 7}
+
+
+def test_what_is_not_changed_comes_along() -> None:
+    row = house()
+    asked = Question(
+        "模型", ASKED, {"seed": 1, "n": None}, False, "low", row, ({"a": 1},), ("注",)
+    )
+    found = fitted(asked, "chat")
+    assert attrs.asdict(found, recurse=False) == {
+        "model": "模型",
+        "messages": ASKED,
+        "params": {"seed": 1},
+        "stream": False,
+        "reasoning": "low",
+        "row": row,
+        "extra_body": ({"a": 1},),
+        "notes": ("注",),
+    }
+
+
 # --- messages -----------------------------------------------------------------------------------
 
 SAID = {"role": "assistant", "content": "好 🌱"}
@@ -364,6 +732,103 @@ def test_a_call_with_free_text_goes_to_whom_knows_only_functions(turn: dict[str,
         assert call == BY_KIND["tool_calls"][0]
     else:
         assert orjson.loads(call["function"]["arguments"]) == {"input": FREE}
+
+
+# --- turns --------------------------------------------------------------------------------------
+
+CALLED: dict[str, Any] = {"role": "assistant", "tool_calls": [{"id": "call_123456789"}]}
+
+
+def test_whose_turns_with_calls_need_their_reasoning() -> None:
+    row = house(wants_back="tool_reasoning")
+    others = [
+        {**CALLED, "role": "user"},
+        {**CALLED, "tool_calls": []},
+        {**CALLED, "reasoning_content": "想"},
+    ]
+    turns = [CALLED, {**CALLED, "reasoning": 7}, {**CALLED, "reasoning": "想"}, *others]
+    sent = fit_row(row, "chat", turns).messages
+    thoughts = ["", "", "想"]
+    assert sent == [
+        *(
+            {**turn, "reasoning_content": text}
+            for turn, text in zip(turns, thoughts, strict=False)
+        ),
+        *others,
+    ]
+    assert fit_row(row, "messages", turns).messages == turns
+    assert fit_row(row, "chat", turns[:1]).messages == turns[:1]
+
+
+def test_who_wants_short_ids() -> None:
+    turns = [*ASKED, CALLED]
+    row = house(call_ids="short")
+    ((call,),) = [message["tool_calls"] for message in fit_row(row, "chat", turns).messages[1:]]
+    assert len(call["id"]) == 9
+    assert fit_row(row, "messages", turns).messages == turns
+    assert fit_row(house(), "chat", turns).messages == turns
+
+
+def test_every_system_message_that_moves_is_named() -> None:
+    late = {"role": "developer", "content": "短"}
+    turns = [late, *ASKED, late, SAID, late]
+    moved = (
+        "this model takes no system message in mid conversation: messages[{}] was moved to the top"
+    )
+    assert fit_row(house(), "messages", turns).notes == (moved.format(2), moved.format(4))
+    assert fit_row(house(system="anywhere"), "messages", turns).notes == ()
+    assert fit_row(house(), "chat", turns).notes == ()
+
+
+def test_who_thinks_by_a_budget_keeps_the_thoughts_of_others() -> None:
+    """A turn with calls has to begin with a thought there, whosever it is."""
+    thought = {"type": "thinking", "thinking": "想", "signature": "S"}
+    native = {"protocol": "messages", "content": [thought], "asked": "claude-opus-4.5"}
+    turn = {"role": "assistant", "content": "好", "native": native}
+    row = house(native_thinking="claude_budget")
+    assert fit_row(row, "messages", [*ASKED, turn], reasoning="low").messages[1] == turn
+    assert fit_row(row, "messages", [*ASKED, turn], reasoning="off").messages[1] != turn
+    adaptive = house(native_thinking="claude_adaptive")
+    assert fit_row(adaptive, "messages", [*ASKED, turn], reasoning="low").messages[1] != turn
+
+
+@pytest.mark.parametrize(
+    ("call", "protocol", "spoken"),
+    [
+        (
+            {"id": "x", "type": "custom", "custom": {"name": "run", "input": "甲"}, "a": 1},
+            "messages",
+            {"id": "x", "a": 1, "function": {"name": "run", "arguments": '{"input":"甲"}'}},
+        ),
+        (
+            {"id": "x", "type": "custom", "custom": {"name": "run", "input": 7}},
+            "gemini",
+            {"id": "x", "function": {"name": "run", "arguments": '{"input":""}'}},
+        ),
+        (
+            {"id": "c", "type": "function", "function": {"name": "run", "arguments": "甲"}},
+            "chat",
+            {"id": "c", "function": {"name": "run", "arguments": '{"input":"甲"}'}},
+        ),
+        ({"id": "x", "type": "custom", "custom": {"name": "run", "input": "甲"}}, "chat", None),
+        (
+            {"id": "x", "type": "function", "function": {"name": "run", "arguments": "甲"}},
+            "messages",
+            None,
+        ),
+        ({"id": "c", "type": "function", "function": {"name": "f"}}, "responses", None),
+        ("odd", "messages", None),
+    ],
+)
+def test_every_call_with_free_text(call: Any, protocol: Any, spoken: Any) -> None:
+    items = [ITEM, {"type": "function_call", "call_id": "x"}, "odd"]
+    native = {"protocol": "responses", "content": items}
+    turn = {"role": "assistant", "tool_calls": (call,), "native": native}
+    sent = fit_row(house(), protocol, [*ASKED, turn]).messages[1]
+    if spoken is None:
+        assert sent["tool_calls"] == (call,)
+    else:
+        assert sent["tool_calls"] == [{"type": "function", **spoken}]
 
 
 # --- through the client -------------------------------------------------------------------------

@@ -215,6 +215,21 @@ FRAMES: dict[bytes, list[Any]] = {
     b"event: ping": [],
     b'{"a":"\\ud83d"}': [{"a": "\ud83d"}],
     b"oops": [LOST],
+    b'x\n{"a":1}': [LOST, {"a": 1}],
+    b'x\n\n{"a":\n1}\n': [LOST, LOST, LOST],
+    b'{"a":1} \t{"b":2} data: data:[DONE]{"c":3}': [{"a": 1}, {"b": 2}, END, {"c": 3}],
+    b'{"a":1}: ping': [{"a": 1}],
+    b"id: 3\nretry: 5\nevent: x": [],
+    b'id: 3 {"a":1}': [LOST],
+    b'oops{"a":1}': [LOST],
+    b"oops[DONE]": [LOST, END],
+    b'oops{"id":1}oops{"id":2}oops': [LOST, {"id": 1}, LOST, {"id": 2}, LOST],
+    b'{"id"x' * 7 + b'{"id":1}': [LOST, {"id": 1}],
+    b'{"id"x' * 8 + b'{"id":1}': [LOST],
+    b'{"a":"b\tc"}': [{"a": "b\tc"}],
+    b'{"a":\n"b\tc"}': [LOST, LOST],
+    b'"text"': [LOST],
+    b"7": [LOST],
     b'oops{"id":1}': [LOST, {"id": 1}],
     b'{"id":"\xe4{"error":1}': [LOST, {"error": 1}],
     b'{"a":"{\\"error\\":1': [LOST],
@@ -228,6 +243,42 @@ FRAMES: dict[bytes, list[Any]] = {
 def test_frames_of_an_event(data: bytes) -> None:
     """Each is a frame, the end, or lost."""
     assert list(frames_in(data)) == FRAMES[data]
+
+
+KEYS = ["error", "type", "id", "choices", "code", "candidates", "object", "event"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_begins_a_frame_behind_half_of_one(key: str) -> None:
+    assert list(frames_in(b'{"x":"y{"%b":[1]}' % key.encode())) == [LOST, {key: [1]}]
+
+
+def torn(lines: int) -> bytes:
+    """Return a reply whose first event goes on behind so many raw newlines in its text."""
+    data = body([chat_frame({"content": "左<右"}), chat_frame({}, "stop"), DONE])
+    return data.replace(b"<", b"\na" * lines)
+
+
+def test_a_string_over_so_many_lines() -> None:
+    """More of them are not looked at again and again: what is lost is said."""
+    found = same_however_cut("chat", torn(64))
+    assert (found.answer, found.skipped) == ("左" + "\na" * 64 + "右", 0)
+    found = same_however_cut("chat", torn(65))
+    assert (found.status, found.answer, found.skipped) == ("complete", "", 1)
+
+
+def over_lines(size: int) -> bytes:
+    """Return an error over bare lines, of that many bytes before its last."""
+    head = b'{\n"error":{"message":"x","code":503},\n"pad":"'
+    return b": hi\n\n" + head + b"x" * (size - len(head) - 2) + b'"\n}\n'
+
+
+def test_bare_json_of_so_many_bytes() -> None:
+    """Errors are shorter."""
+    failure = framed("chat", over_lines(64 * 1024)).failure
+    assert isinstance(failure, Overloaded)
+    unread = framed("chat", over_lines(64 * 1024 + 1))
+    assert (unread.failure, unread.log.skipped > 0) == (None, True)
 
 
 # --- what is lost -------------------------------------------------------------------------------
@@ -417,6 +468,39 @@ def test_an_event_named_error_that_is_a_frame_of_the_reply(protocol: str) -> Non
     assert same_however_cut(protocol, data) == whole
 
 
+def test_a_named_error_is_told_in_short() -> None:
+    """Its last line, on one line, and no more than 500 characters of it."""
+    for data, message in [
+        ("一\ndata:  二  三", "二 三"),
+        ("x" * 501, "x" * 500),
+        ("\ufffd", "\ufffd"),
+    ]:
+        cause = same_however_cut("chat", f"event: error\ndata: {data}\n\n".encode()).cause
+        assert isinstance(cause, ServerFailed)
+        assert cause.message == message
+
+
+OF_A_REPLY: list[tuple[dict[str, Any], bool]] = [
+    ({"type": "response.created"}, True),
+    ({"type": "message_start"}, True),
+    ({"type": "content_block_stop"}, True),
+    ({"type": "ping"}, True),
+    ({"choices": [1]}, True),
+    ({"candidates": [1]}, True),
+    ({"choices": [], "candidates": []}, False),
+    ({"type": "other"}, False),
+    ({"type": 7}, False),
+]
+
+
+@pytest.mark.parametrize(("frame", "lies"), OF_A_REPLY, ids=str)
+def test_whose_name_is_the_lie(frame: dict[str, Any], lies: bool) -> None:
+    """A frame of the reply is no error, whatever its event is named."""
+    failure = framed("chat", f"event: error\ndata: {written(frame)}\n\n".encode()).failure
+    assert isinstance(failure, ServerFailed) is not lies
+    assert (failure is None) is lies
+
+
 EMPTY_ERRORS: tuple[object, ...] = (
     {"message": "", "code": None},
     None,
@@ -439,9 +523,7 @@ def test_an_empty_error_in_a_good_chunk_is_none(error: object) -> None:
 def test_bare_lines_without_end(brackets: str) -> None:
     """What never becomes JSON takes linear time, and its memory is bounded."""
     text = b'{"a": [\n' + brackets.encode() * 1 + b"\n"
-    found = read(
-        "chat", [b": hi\n\n", text * 20_000, *[b"}\n"] * 2000, body(saying("chat", "好"))]
-    )
+    found = read("chat", [b": hi\n\n", text * 5_000, *[b"}\n"] * 2000, body(saying("chat", "好"))])
     assert found.skipped
     assert found.answer == "好"
 
@@ -517,6 +599,55 @@ def test_disbelieved_claims_leave_no_finish() -> None:
     found = same_however_cut("chat", body(frames))
     assert found.reply.finish_reason is None
     assert [complete for *_, complete in found.calls] == [False]
+
+
+def test_why_a_reply_was_interrupted() -> None:
+    """By what, or at which place its body ended."""
+    found = same_however_cut("chat", body([DONE]))
+    assert (found.message, found.cause) == ("the stream ended before its first token", None)
+    found = same_however_cut("chat", body([CHUNK, DONE]))
+    assert (found.message, found.cause) == ("the stream ended without a finish reason", None)
+    found = same_however_cut("chat", body([CHUNK, ERROR]))
+    assert found.message == "the reply was interrupted: 挤"
+    assert isinstance(found.cause, Overloaded)
+
+
+def test_what_ends_a_reply_from_outside() -> None:
+    """It comes before what the body says; with all claims made, it is a note without secrets."""
+    outside = ServerFailed("the network: sk-secret-key")
+    framing = framed("chat", body([CHUNK, ERROR]))
+    verdict = framing.conclude(outside)
+    assert (verdict.status, verdict.cause) == ("interrupted", outside)
+    framing = framed("chat", body([CHUNK, STOP]), secrets=lambda: ["sk-secret-key"])
+    verdict = framing.conclude(outside)
+    assert (verdict.status, verdict.message, verdict.cause) == ("complete", "", None)
+    (note,) = framing.log.notes
+    assert note.startswith("error after the finish: the network: ")
+    assert "secret" not in note
+
+
+def test_a_break_after_the_claim_is_a_note() -> None:
+    found = same_however_cut("chat", body([CHUNK, STOP, chat_frame({}, "abort"), DONE]))
+    assert (found.status, found.notes) == (
+        *("complete", ("error after the finish: finish reason 'abort'",)),
+    )
+
+
+def test_when_a_body_may_have_ended() -> None:
+    """Before its first event, with a claim, at the end, and with a failure."""
+    cases: list[tuple[list[Any], list[bool]]] = [
+        ([CHUNK, STOP, USAGE, DONE], [True, False, True, True, True]),
+        ([CHUNK, DONE], [True, False, True]),
+        ([CHUNK, ERROR], [True, False, True]),
+    ]
+    for frames, expected in cases:
+        framing = reading("chat")
+        told = [framing.feed(one) for one in (b": hi\n\n", *(body([one]) for one in frames))]
+        assert told == expected
+        assert framing.over is (frames[-1] in (DONE, ERROR))
+    framing = reading("chat")
+    assert framing.feed(b'{"choices":')
+    assert (framing.events, framing.over) == (False, False)
 
 
 BROKEN: dict[str, tuple[type[TokenGateError], bool]] = {
@@ -637,17 +768,61 @@ def test_plain_json_for_a_stream() -> None:
     assert isinstance(error.cause, Overloaded)
 
 
+def test_what_a_body_is_said_to_be() -> None:
+    """So that whoever reads the error knows what answered."""
+    page = "<html><title>502 Bad Gateway</title></html>"
+    told = {
+        "hello": "expected an event stream or JSON, got 5 bytes of other text",
+        '{"a":': "expected a JSON object, got 5 bytes that are not one (cut short?)",
+        page: "expected an event stream or JSON, got an HTML page: 502 Bad Gateway",
+        '"text"': "expected an event stream or JSON, got 6 bytes of other text",
+        '{"choices":[]}x': "expected a JSON object, got 15 bytes that are not one (cut short?)",
+        "[" * 230 + "]" * 230: (
+            "expected a JSON object, got 460 bytes that are not one (cut short?)"
+        ),
+    }
+    for mark in ("", "\ufeff"):
+        for text, said in told.items():
+            cause = same_however_cut("chat", f"{mark} \n{text}".encode()).cause
+            assert isinstance(cause, WireError)
+            size = str(len(f"{mark} \n{text}".encode()))
+            expected = said.replace(" 5 bytes of", f" {size} bytes of")
+            assert cause.message == expected.replace(" 6 bytes of", f" {size} bytes of")
+
+
+def test_nothing_at_all_is_no_answer() -> None:
+    """Nor is white space."""
+    for data in (b"", b" \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"):
+        found = same_however_cut("chat", data)
+        assert (found.status, found.message) == (
+            *("interrupted", "the stream ended before its first token"),
+        )
+
+
 # --- bounds -------------------------------------------------------------------------------------
 
 
-def framed(protocol: str, *pieces: bytes, most: int = 1 << 20) -> Framing:
-    framing = Framing(
-        find_protocol(protocol).decoder(DIALECTS["qwen"], Transcript()), {}, most=most
-    )
+def reading(protocol: str, most: int = 1 << 20, **settings: Any) -> Framing:
+    decoder = find_protocol(protocol).decoder(DIALECTS["qwen"], Transcript())
+    return Framing(decoder, {}, most=most, **settings)
+
+
+def framed(protocol: str, *pieces: bytes, most: int = 1 << 20, **settings: Any) -> Framing:
+    framing = reading(protocol, most, **settings)
     for piece in pieces:
         framing.feed(piece)
     framing.close()
     return framing
+
+
+def test_a_reply_may_be_as_large_as_allowed() -> None:
+    """Events and plain JSON alike; and not larger by one byte."""
+    whole = {"choices": [{"message": {"content": "好"}, "finish_reason": "stop"}]}
+    for data in (body([CHUNK, STOP, DONE]), written(whole).encode()):
+        assert framed("chat", data, most=len(data)).failure is None
+        framing = framed("chat", data[:20], data[20:], most=len(data) - 1)
+        assert isinstance(framing.failure, WireError)
+        assert framing.conclude().status == "interrupted"
 
 
 def test_a_reply_that_is_larger_than_allowed() -> None:
@@ -670,13 +845,17 @@ def test_a_body_that_is_nested_too_deeply(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("[7]", "list"), ('{"b":1,"a":2}', "object with the keys a, b"), ("{}", "keys -")],
+    [
+        ("[7]", "list"),
+        ('{"b":1,"a":2}', "object with the keys a, b"),
+        ("{}", "object with the keys -"),
+        (written(dict.fromkeys("ihgfedcba")), "object with the keys a, b, c, d, e, f, g, h"),
+    ],
 )
 def test_a_body_that_is_other_json(text: str, name: str) -> None:
     failure = framed("chat", text.encode()).failure
     assert isinstance(failure, WireError)
-    assert failure.message.startswith("expected a reply, got a JSON ")
-    assert failure.message.endswith(name)
+    assert failure.message == f"expected a reply, got a JSON {name}"
 
 
 def test_an_event_without_a_type_where_each_has_one() -> None:

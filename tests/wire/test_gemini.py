@@ -183,3 +183,163 @@ def test_all_of_it_goes_back_part_by_part() -> None:
         {"functionResponse": {"name": "weather", "response": {"°C": 21}}},
         {"functionResponse": {"name": "weather", "response": {"result": "晴 ☀️"}}},
     ]
+
+
+# --- parameters ---------------------------------------------------------------------------------
+
+ASKED: list[dict[str, Any]] = [{"role": "user", "content": "嗨"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("max_tokens", "maxOutputTokens"),
+        ("max_completion_tokens", "maxOutputTokens"),
+        ("temperature", "temperature"),
+        ("top_p", "topP"),
+        ("top_k", "topK"),
+        ("n", "candidateCount"),
+        ("seed", "seed"),
+        ("presence_penalty", "presencePenalty"),
+        ("frequency_penalty", "frequencyPenalty"),
+        ("logprobs", "responseLogprobs"),
+        ("top_logprobs", "logprobs"),
+    ],
+)
+def test_every_parameter_that_keeps_its_value(name: str, sent: str) -> None:
+    contents = [{"role": "user", "parts": [{"text": "嗨"}]}]
+    given: dict[str, Any] = {name: 3}
+    assert body(ASKED, **given) == {"contents": contents, "generationConfig": {sent: 3}}
+
+
+def test_what_need_not_be_said() -> None:
+    question = Question(MODEL, ASKED, {"stream_options": {"include_usage": True}}, stream=False)
+    encoded = encode_gemini(question)
+    assert (encoded.path, encoded.notes) == (f"../v1beta/models/{MODEL}:generateContent", ())
+    assert orjson.loads(encoded.body) == {
+        "contents": [{"role": "user", "parts": [{"text": "嗨"}]}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "config"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, {"responseMimeType": "application/json"}),
+        (
+            {"type": "json_schema", "json_schema": {"name": "s"}},
+            {"responseMimeType": "application/json", "responseJsonSchema": None},
+        ),
+        (
+            {"type": "json_schema"},
+            {"responseMimeType": "application/json", "responseJsonSchema": None},
+        ),
+    ],
+)
+def test_forms_of_an_answer(wanted: dict[str, Any], config: dict[str, Any] | None) -> None:
+    assert body(ASKED, response_format=wanted).get("generationConfig") == config
+
+
+def test_tools_of_one_kind_alone() -> None:
+    function = {"type": "function", "function": {"name": "f"}}
+    assert body(ASKED, tools=[{"googleSearch": {}}])["tools"] == [{"googleSearch": {}}]
+    declared = {"functionDeclarations": [{"name": "f"}]}
+    assert body(ASKED, tools=[function])["tools"] == [declared]
+
+
+def test_other_choices_and_stop_words() -> None:
+    sent = body(ASKED, tool_choice="validated", stop=["完", "止"])
+    assert sent["toolConfig"] == {"functionCallingConfig": {"mode": "VALIDATED"}}
+    assert sent["generationConfig"] == {"stopSequences": ["完", "止"]}
+    nobody = {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [None]}}
+    assert body(ASKED, tool_choice={"type": "any"})["toolConfig"] == nobody
+
+
+# --- messages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        ({"type": "text"}, {"text": ""}),
+        ({"type": "input_audio"}, {"inlineData": {"mimeType": "audio/wav", "data": ""}}),
+        (
+            {"type": "input_audio", "input_audio": {"format": "mp3", "data": "SUQz"}},
+            {"inlineData": {"mimeType": "audio/mp3", "data": "SUQz"}},
+        ),
+        (
+            {"type": "video_url", "video_url": {"url": "https://e.cn/v.mp4"}},
+            {"fileData": {"fileUri": "https://e.cn/v.mp4"}},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBE"}},
+            {"inlineData": {"mimeType": "application/pdf", "data": "JVBE"}},
+        ),
+    ],
+)
+def test_every_part_of_a_message(part: dict[str, Any], sent: dict[str, Any]) -> None:
+    assert body([{"role": "user", "content": [part]}])["contents"][0]["parts"] == [sent]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url"},
+        {"type": "image_url", "image_url": 7},
+        {"type": "file", "file": {"file_id": "f"}},
+        {"type": "refusal", "refusal": "https://e.cn"},
+        {"type": ["text"]},
+    ],
+)
+def test_parts_that_cannot_be_said(part: dict[str, Any]) -> None:
+    said = r"as text, image_url, input_audio, video_url or file, got "
+    with pytest.raises(CallerError, match=rf"messages\[1\].content\[0\] {said}"):
+        body([*ASKED, {"role": "user", "content": [part]}])
+
+
+def test_results_are_sent_by_name_and_by_the_id_that_google_gave() -> None:
+    calls: list[Any] = [
+        {"id": "ours", "type": "function", "function": {"name": "甲", "arguments": ""}},
+        {"id": "theirs", "type": "function", "function": {"name": "乙", "arguments": "{}"}},
+    ]
+    content: list[Any] = [
+        {"functionCall": {"name": "甲", "args": {}}},
+        {"functionCall": {"id": "theirs", "name": "乙", "args": {}}},
+        *({"text": "…"}, {"functionCall": 7}, {"functionCall": {"id": 5}}, "odd"),
+    ]
+    turn = {
+        "role": "assistant",
+        "tool_calls": calls,
+        "native": {"protocol": "gemini", "content": content},
+    }
+    results = [
+        {"role": "tool", "tool_call_id": "theirs", "content": "[1]"},
+        {"role": "tool", "tool_call_id": "ours", "content": "晴"},
+        {"role": "tool", "tool_call_id": "x", "name": "丙", "content": '{"a": 1}'},
+    ]
+    sent = body([*ASKED, turn, *results])["contents"]
+    assert sent[1] == {"role": "model", "parts": content}
+    assert sent[2] == {
+        "role": "user",
+        "parts": [
+            {"functionResponse": {"id": "theirs", "name": "乙", "response": {"result": [1]}}},
+            {"functionResponse": {"name": "甲", "response": {"result": "晴"}}},
+            {"functionResponse": {"name": "丙", "response": {"a": 1}}},
+        ],
+    }
+
+
+def test_calls_that_say_little() -> None:
+    """Without a signature, or without a function even."""
+    calls: list[Any] = [
+        {"id": "c", "function": {"name": "f"}, "extra_content": None},
+        {"id": "d", "extra_content": {"google": {"thought_signature": ""}}},
+    ]
+    turn = {"role": "assistant", "content": None, "tool_calls": calls}
+    result = {"role": "tool", "tool_call_id": "d", "content": "1"}
+    sent = body([*ASKED, turn, result])["contents"]
+    assert sent[1]["parts"] == [
+        {"functionCall": {"name": "f", "args": {}}},
+        {"functionCall": {"name": None, "args": {}}},
+    ]
+    assert sent[2]["parts"] == [{"functionResponse": {"name": "None", "response": {"result": 1}}}]

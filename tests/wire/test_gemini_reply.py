@@ -580,3 +580,349 @@ def test_a_reply_whose_text_is_not_retained_is_told_all_the_same() -> None:
     decoder.end()
     assert decoder.transcript.choices[0].native is None
     assert decoder.transcript.complete
+
+
+# --- what is known ------------------------------------------------------------------------------
+
+
+def unknown_of(*chunks: object) -> list[tuple[str, object]]:
+    return [(one.type, one.data) for one in deltas(*chunks) if isinstance(one, UnknownDelta)]
+
+
+def test_fields_that_are_known_are_not_told() -> None:
+    part_fields = (
+        *("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall"),
+        *("functionResponse", "videoMetadata", "mediaResolution", "partMetadata"),
+        *("audioTranscription", "mediaProcessing", "speechMetadata", "documentMetadata"),
+        *("spreadsheetMetadata", "audioMetadata", "executableCode", "codeExecutionResult"),
+        *("toolCall", "toolResponse"),
+    )
+    for field in part_fields:
+        value = {"name": "f"} if field == "functionCall" else {"a": 1}
+        assert unknown_of(said({field: value}), STOP) == []
+    whole = call(id="c", name="f", args={}, partialArgs=[], willContinue=False)
+    assert unknown_of(said(whole), STOP) == []
+    assert unknown_of({**STOP, "modelVersion": "m", "responseId": "r", "usageMetadata": {}}) == []
+
+
+def test_fields_without_a_name_are_kept() -> None:
+    beside: dict[str, Any] = {
+        "groundingMetadata": {"a": 1},
+        "citationMetadata": {"a": 1},
+        "urlContextMetadata": {"a": 1},
+        "safetyRatings": [1],
+        "avgLogprobs": -0.5,
+        "tokenCount": 3,
+        "finishMessage": "m",
+        "continuationToken": "t",
+    }
+    of_all = {"promptFeedback": {"a": 1}, "modelStatus": {"a": 2}, "createTime": "t"}
+    chunk = {**said({"text": "好"}, index=0, logprobsResult={"a": 1}, **beside), **of_all}
+    reply = reply_of(chunk, STOP)
+    assert reply.choices[0].extra == {**beside, "finish_reason": "STOP"}
+    assert reply.extra == of_all
+    assert reply.choices[0].unknown == ()
+    assert (reply.model, reply.id) == ("", "")
+
+
+def test_fields_without_a_name_that_stand_alone_are_kept() -> None:
+    """They come in chunks of their own, too; what is no chunk of Gemini's is not kept."""
+    for name in ("promptFeedback", "modelStatus", "createTime"):
+        assert reply_of({name: [1]}, STOP).extra == {name: [1]}
+    for name in ("candidates", "usageMetadata", "modelVersion", "responseId"):
+        assert reply_of({name: [], "later": 1}, STOP).extra == {"later": 1}
+    assert reply_of({"odd": 1}, STOP).extra == {}
+
+
+def test_a_field_that_nobody_knows_is_told_where_it_changes() -> None:
+    chunks = [
+        {**said(mood=mood), "candidates": [{"content": {"mood": mood}, "tone": mood}]}
+        for mood in (1, 1, None, 2, "")
+    ]
+    paths = ("candidates.content.mood", "candidates.tone")
+    assert unknown_of(*chunks, STOP) == [(path, mood) for mood in (1, 2, "") for path in paths]
+    extra = reply_of(*chunks, STOP).choices[0].extra
+    assert (extra["mood"], extra["tone"]) == (2, 2)
+
+
+def test_a_field_within_a_part_is_told_each_time() -> None:
+    strange = {"functionCall": {"name": "f", "args": {}, "why": 1}, "mood": 2}
+    assert unknown_of(said(strange), STOP) == [
+        ("candidates.content.parts.functionCall.why", 1),
+        ("candidates.content.parts.mood", 2),
+    ]
+
+
+def test_the_first_model_and_id_count() -> None:
+    chunks = [{**said({"text": "好"}), "modelVersion": m, "responseId": m} for m in (5, "m", "n")]
+    reply = reply_of(*chunks, STOP)
+    assert (reply.model, reply.id) == ("m", "m")
+
+
+# --- growing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["groundingMetadata", "citationMetadata", "urlContextMetadata"])
+@pytest.mark.parametrize(
+    ("old", "new", "whole"),
+    [
+        ({"a": [1]}, {"a": [2]}, {"a": [1, 2]}),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}),
+        ({"a": [1, 2]}, {"a": [1]}, {"a": [1, 2]}),
+        ({"a": [1, 2]}, {"a": [1, 3]}, {"a": [1, 2, 1, 3]}),
+        ({"a": []}, {"a": [1]}, {"a": [1]}),
+        ({"a": [1]}, {"a": []}, {"a": [1]}),
+        ({"a": 1}, {"a": 2, "b": 0}, {"a": 2, "b": 0}),
+        ({"a": 1}, {"a": 0}, {"a": 1}),
+        ({"a": ""}, {"a": 0}, {"a": 0}),
+        ({"a": [1]}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({"a": [1]}, {}, {"a": [1]}),
+        ({"a": [1]}, None, {"a": [1]}),
+        ({"a": [1]}, [2], [2]),
+        ([1], {"a": [2]}, {"a": [2]}),
+    ],
+)
+def test_metadata_that_grows(name: str, old: object, new: object, whole: object) -> None:
+    extra = reply_of(said(**{name: old}), said(**{name: new}), STOP).choices[0].extra
+    assert extra[name] == whole
+
+
+def test_other_fields_are_replaced_by_what_is_not_empty() -> None:
+    chunks = [said(safetyRatings=ratings) for ratings in ([{"a": 1}], [{"b": 1}], [])]
+    assert reply_of(*chunks, STOP).choices[0].extra["safetyRatings"] == [{"b": 1}]
+    assert reply_of(said(tokenCount=0), STOP).choices[0].extra["tokenCount"] == 0
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parts", "native"),
+    [
+        ([{"text": ""}], None),
+        ([{"text": "", "thought": True}], None),
+        ([{"text": "", "thought": False, "mood": 1}], [{"text": "", "thought": False, "mood": 1}]),
+        ([{"text": "a"}, {"text": "b", "thought": False}], [{"text": "ab"}]),
+        (
+            [{"text": "a"}, {"text": "b", "thought": True}],
+            [{"text": "a"}, {"text": "b", "thought": True}],
+        ),
+        ([{"text": "a"}, {"text": "b", "mood": 1}], [{"text": "a"}, {"text": "b", "mood": 1}]),
+        ([{"text": 5}, {"text": "a"}], [{"text": 5}, {"text": "a"}]),
+        ([{"thought": True}, {"thought": True}], [{"thought": True}, {"thought": True}]),
+    ],
+)
+def test_which_parts_go_back(parts: list[Chunk], native: list[Chunk] | None) -> None:
+    assert native_of(*[said(part) for part in parts], STOP) == native
+
+
+def test_what_goes_back_says_whose_it_is() -> None:
+    native = reply_of({**said({"text": "好"}), "modelVersion": "m"}, STOP).choices[0].native
+    assert native == {
+        "protocol": "gemini",
+        "content": [{"text": "好"}],
+        "asked": "",
+        "model": "m",
+    }
+
+
+def test_only_a_thought_is_reasoning() -> None:
+    reply = reply_of(said({"text": "想", "thought": True}, {"text": "说", "thought": 1}), STOP)
+    assert (reply.reasoning, reply.answer) == ("想", "说")
+
+
+def media_of(part: Chunk) -> list[tuple[str, str, str | None]]:
+    found = [one.media for one in deltas(said(part), STOP) if isinstance(one, MediaDelta)]
+    return [(media.kind, media.url, media.mime) for media in found]
+
+
+@pytest.mark.parametrize(
+    ("part", "media"),
+    [
+        ({"inlineData": {}}, ("image", "data:image/png;base64,", "image/png")),
+        (
+            {"inlineData": {"mimeType": "audio/l16", "data": "a-_b"}},
+            ("audio", "data:audio/l16;base64,a+/b", "audio/l16"),
+        ),
+        ({"fileData": {}}, ("file", "", None)),
+        (
+            {"fileData": {"mimeType": "video/mp4", "fileUri": "gs://b/v"}},
+            ("video", "gs://b/v", "video/mp4"),
+        ),
+    ],
+)
+def test_media_that_a_part_has(part: Chunk, media: tuple[str, str, str | None]) -> None:
+    assert media_of(part) == [media]
+    assert media_of({"inlineData": 7, "fileData": "x"}) == []
+
+
+# --- sources ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["web", "maps", "retrievedContext", "image"])
+@pytest.mark.parametrize(
+    ("entry", "cited"),
+    [
+        ({"uri": "u", "title": "t", "a": 1}, ("u", "t", {"a": 1})),
+        (
+            {"uri": "", "sourceUri": "s", "imageUri": "i", "title": ""},
+            ("s", None, {"sourceUri": "s", "imageUri": "i"}),
+        ),
+        ({"imageUri": "i", "title": 5}, ("i", None, {"imageUri": "i"})),
+        ({"title": "t"}, None),
+        ("u", None),
+    ],
+)
+def test_what_an_answer_rests_on(
+    kind: str, entry: object, cited: tuple[str, str | None, dict[str, Any]] | None
+) -> None:
+    metadata = {"groundingChunks": [{kind: entry}, 5]}
+    found = [
+        (one.citation.url, one.citation.title, one.citation.extra)
+        for one in deltas(said(groundingMetadata=metadata), STOP)
+        if isinstance(one, CitationDelta)
+    ]
+    assert found == ([] if cited is None else [cited])
+
+
+def test_quotes_under_both_names() -> None:
+    quotes = {"citations": [{"uri": "a"}], "citationSources": [{"uri": "b"}]}
+    reply = reply_of(said(citationMetadata=quotes), STOP)
+    assert [one.url for one in reply.citations] == ["a", "b"]
+    assert reply_of(said(citationMetadata=[], groundingMetadata=[]), STOP).citations == ()
+
+
+def test_all_counts() -> None:
+    usage = {
+        "promptTokenCount": 100,
+        "toolUsePromptTokenCount": 20,
+        "candidatesTokenCount": 3,
+        "thoughtsTokenCount": 4,
+        "totalTokenCount": 127,
+        "cachedContentTokenCount": 50,
+    }
+    counted = reply_of({**said({"text": "好"}), "usageMetadata": usage}, STOP).usage
+    assert (counted.prompt_tokens, counted.completion_tokens) == (120, 7)
+    assert counted.total_tokens == 127
+    assert (counted.reasoning_tokens, counted.cached_tokens) == (4, 50)
+
+
+@pytest.mark.parametrize(
+    ("frame", "suspect"),
+    [
+        (
+            {"promptFeedback": {"blockReason": "SAFETY"}},
+            {
+                "error": {
+                    "message": "the prompt was blocked: SAFETY",
+                    "code": "prompt_blocked",
+                    "type": "content_filter",
+                }
+            },
+        ),
+        ({"promptFeedback": {"a": 1}}, {"promptFeedback": {"a": 1}}),
+        ({"promptFeedback": "SAFETY"}, {"promptFeedback": "SAFETY"}),
+        ({**STOP, "promptFeedback": {"blockReason": "SAFETY"}}, None),
+        ({**STOP, "error": {}}, None),
+    ],
+)
+def test_a_prompt_that_was_blocked(frame: Chunk, suspect: Chunk | None) -> None:
+    assert read(frame, end=False).suspect == suspect
+
+
+# --- calls that repeat, and go on ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("again", "calls"),
+    [
+        ({"name": "查", "args": {"n": 1}}, 1),
+        ({"name": "查", "args": {"n": 2}}, 2),
+        ({"name": "问", "args": {"n": 1}}, 2),
+        ({"name": "查"}, 2),
+    ],
+)
+@pytest.mark.parametrize(
+    "first",
+    [
+        call(id="同", name="查", args={"n": 1}),
+        call(
+            id="同",
+            name="查",
+            partialArgs=[{"jsonPath": "$.n", "numberValue": 1}],
+            willContinue=False,
+        ),
+    ],
+)
+def test_a_call_again(first: Chunk, again: Chunk, calls: int) -> None:
+    assert len(reply_of(said(first), said(call(id="同", **again)), STOP).tool_calls) == calls
+
+
+def test_a_call_again_without_arguments() -> None:
+    chunks = [said(call(id="同", name="f")), said(call(id="同", name="f", args={}))]
+    (one,) = reply_of(*chunks, STOP).tool_calls
+    assert (one.arguments, one.complete) == ("{}", True)
+
+
+def test_what_comes_with_a_later_part_belongs_to_the_call() -> None:
+    chunks = [
+        said(call(name="f", willContinue=True)),
+        said({**call(willContinue=True), "thoughtSignature": "S", "mood": 0}),
+        said(call()),
+    ]
+    (one,) = reply_of(*chunks, STOP).tool_calls
+    assert one.extra == {"extra_content": {"google": {"thought_signature": "S"}}}
+    assert native_of(*chunks, STOP) == [{**call(name="f", args={}), "thoughtSignature": "S"}]
+
+
+def test_a_call_without_an_id_ends_where_another_one_begins() -> None:
+    begun = said(call(name="甲", willContinue=True, args={"a": 1}))
+    for other in (call(name="乙", args={}), call(name="乙", willContinue=True)):
+        log = read(begun, said(other), end=False).transcript
+        told = [log.delta(at) for at in range(len(log))]
+        arguments = [one.arguments for one in told if isinstance(one, ToolCallDelta)]
+        assert '{"a":1}' in arguments
+
+
+def test_a_call_with_an_id_goes_on_beside_others() -> None:
+    chunks = [
+        said(call(id="1", name="甲", willContinue=True)),
+        said(call(id="2", name="乙", args={"b": 2})),
+        said(call(partialArgs=[arg("$.a", numberValue=1)], willContinue=False)),
+    ]
+    calls = reply_of(*chunks, STOP).tool_calls
+    assert [(one.id, one.parse()) for one in calls] == [("1", {"a": 1}), ("2", {"b": 2})]
+
+
+def test_signs_of_life_of_a_call_in_parts() -> None:
+    chunks = [said(call(name="f", willContinue=True)), said(call(willContinue=True))]
+    assert read(*chunks, end=False).transcript.signs == 2
+
+
+def test_arguments_that_are_no_object_are_told_as_they_are() -> None:
+    (text,) = reply_of(said(call(name="f", args='{"a":1}')), STOP).tool_calls
+    assert (text.arguments, text.complete) == ('{"a":1}', True)
+    (broken,) = reply_of(said(call(name="f", args='{"a"')), STOP).tool_calls
+    assert not broken.complete
+
+
+def test_a_finish_of_several_words() -> None:
+    for chunks, expected in (
+        ([said(call(name="f"), finishReason="STOP")], ("tool_calls", "complete", "STOP")),
+        ([said({"text": "a"}, finishReason="STOP")], ("stop", "complete", "STOP")),
+        ([said({"text": "a"}, finishReason="MAX_TOKENS")], ("length", "complete", "MAX_TOKENS")),
+    ):
+        (choice,) = reply_of(*chunks).choices
+        found = (choice.finish_reason, choice.status, choice.extra["finish_reason"])
+        assert found == expected
+
+
+def test_a_character_of_an_argument_cut_over_two_chunks() -> None:
+    begun = call(name="f", partialArgs=[arg("$.a", stringValue="上", willContinue=True)])
+    ended = call(partialArgs=[arg("$.a", stringValue="下")], willContinue=False)
+    cut = [
+        orjson.dumps(said(begun)).replace("上".encode(), rb"\ud83c"),
+        orjson.dumps(said(ended)).replace("下".encode(), rb"\udf38"),
+    ]
+    (one,) = reply_of(*cut, STOP).tool_calls
+    assert one.parse() == {"a": "🌸"}

@@ -38,6 +38,13 @@ WAITS: dict[str, tuple[dict[str, str], float | None]] = {
     "a part of a second": ({"Retry-After": "0.25"}, 0.25),
     "a number as only Python writes it": ({"Retry-After": "1_0"}, None),
     "digits that are not ASCII": ({"Retry-After": "\uff11\uff12"}, None),
+    "as long as a number may be": ({"Retry-After": "0" * 127 + "7"}, 7),
+    "one character longer": ({"Retry-After": "0" * 128 + "7"}, None),
+    "a date with as much space as may be": (
+        {"Retry-After": "Mon, 25 May 2026" + " " * 100 + "10:35:44 GMT"},
+        60,
+    ),
+    "a date with more": ({"Retry-After": "Mon, 25 May 2026" + " " * 101 + "10:35:44 GMT"}, None),
     "longer than any number": ({"Retry-After": "9" * 5_000}, None),
     "for ever": ({"Retry-After": "inf"}, None),
     "no number": ({"Retry-After": "nan"}, None),
@@ -89,6 +96,16 @@ TEXTS = {
     "Please wait 5 seconds before retrying": 5,
     "请求过快 🐢，请在 5 秒后重试": 5,
     "请 2 分钟之后再试": 120,
+    "请 1 小时后重试": 3_600,
+    "请 3 分以后再来": 180,
+    "retry in approximately 5 hrs": None,
+    "retry in approximately 1 hour, and then": 3_600,
+    "retry your request after 3 mins and 1 sec": 181,
+    "try your request again in 2 days": 172_800,
+    "Please wait for 9 secs": 9,
+    "Please wait about 1 minute": 60,
+    "retry after 1 millisecond": 0.001,
+    "retry after 1.5 d": 129_600,
     "请于 300毫秒后 重新发送": 0.3,
     "5 秒后的答案": None,
     "Please try again in 5 months": None,
@@ -129,6 +146,17 @@ DELAYS: list[tuple[object, float | None]] = [
     (float("nan"), None),
     (float("inf"), None),
     (10**400, None),
+    (1e12 - 1, 1e12 - 1),
+    (1e12, None),
+    (10**12, None),
+    ("0", 0),
+    ({"seconds": 0, "nanos": 0}, 0),
+    ({"seconds": True, "nanos": 1_000_000_000}, 1),
+    ({"seconds": " 2 ", "nanos": None}, 2),
+    ("1_0", None),
+    ("14 s", None),
+    ("1234567890s", None),
+    ("0.1234567890s", None),
 ]
 
 
@@ -155,6 +183,12 @@ def test_the_gateways_id_comes_first() -> None:
     assert request_id(CIMultiDict({"X-Oneapi-Request-Id": "", "X-Request-Id": "b"})) == "b"
 
 
+def test_an_id_that_is_not_ascii_is_escaped() -> None:
+    """So that it can be printed, and bytes that are no text with it."""
+    ids = {"a-1'\"\\": "a-1'\"\\", "请求7": r"\u8bf7\u6c427", "\udce8x": r"\udce8x"}
+    assert {found: request_id({"x-request-id": found}) for found in ids} == ids
+
+
 @pytest.mark.parametrize(
     ("text", "verdict"), [("true", True), ("FALSE", False), ("1", None), ("", None)]
 )
@@ -175,7 +209,13 @@ def test_no_verdict() -> None:
         ("Authorization", "Bearer 0123456789abc", ["0123456789abc"]),
         ("X-Goog-Api-Key", " AIza-0123456789 ", ["AIza-0123456789"]),
         ("Cookie", "a=0123456789; b=1", ["a=0123456789; b=1", "0123456789"]),
-        ("X-Auth-Token", "short", []),
+        (
+            "Proxy-Authorization",
+            'Digest a="12345678", b=x',
+            ['Digest a="12345678", b=x', "12345678"],
+        ),
+        ("X-Auth-Token", "1234567", []),
+        ("X-Auth-Token", "12345678", ["12345678"]),
         ("X-Tenant", "tenant-of-the-caller", []),
         ("Idempotency-Key", "0123456789abcdef", []),
     ],
@@ -183,6 +223,18 @@ def test_no_verdict() -> None:
 def test_credentials(name: str, value: str, found: list[str]) -> None:
     """A header whose name says so holds a secret; the scheme before it is none."""
     assert list(credentials({name: value})) == found
+
+
+TELLING = [
+    *("auth", "Cookie", "CREDENTIAL", "key", "passwd", "secret", "session", "signature", "token"),
+]
+
+
+@pytest.mark.parametrize("word", TELLING)
+def test_names_that_tell_of_a_secret(word: str) -> None:
+    assert list(credentials({f"X-{word}-1": "0123456789", "X-Other": "0123456789"})) == [
+        "0123456789"
+    ]
 
 
 # --- limits and echoes --------------------------------------------------------------------------
@@ -198,18 +250,43 @@ def test_what_is_left_of_a_limit() -> None:
     assert remaining(headers) == Remaining(500, 499, None, None)
     assert remaining({"x-ratelimit-limit-requests": "500"}) is None
 
+    headers = {
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-limit-tokens": "1e4",
+        "x-ratelimit-remaining-tokens": "7.5",
+    }
+    assert remaining(headers) == Remaining(500, None, 10_000, 7.5)
+
 
 def never() -> list[str]:
     pytest.fail("nothing looks at the prompt")
 
 
-def test_headers_without_an_echo_stay_as_they_are() -> None:
-    headers = {
-        "x-request-id": "req_0123456789abcdef0123456789",
-        "date": "Mon, 25 May 2026 10:34:44 GMT",
-        "x-short": "two words",
-    }
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-request-id", "req_0123456789abcdef-.:/+=Zz"),
+        ("x-short", "it's 23 characters long"),
+        *[
+            (name, "many words, which are the same for everybody")
+            for name in (
+                *("Cache-Control", "content-type", "date", "server", "set-cookie", "vary", "via"),
+                *("access-control-allow-headers", "access-control-expose-headers", "alt-svc"),
+                *("content-security-policy", "nel", "report-to", "strict-transport-security"),
+            )
+        ],
+    ],
+)
+def test_headers_without_an_echo_stay_as_they_are(name: str, value: str) -> None:
+    headers = {name: value}
     assert without_echoes(headers, ("sk-secret-key",), never) is headers
+
+
+def test_a_value_that_may_be_an_echo_is_looked_at() -> None:
+    """One of 24 characters that is no id."""
+    headers = {"x-debug": "it's 24 characters long."}
+    assert without_echoes(headers, (), lambda: [headers["x-debug"]]) != headers
+    assert without_echoes(headers, (), lambda: ["another"]) == headers
 
 
 @pytest.mark.parametrize(

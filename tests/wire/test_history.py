@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiotokengate import CallerError, TokenGate
 from aiotokengate._wire.history import check_history, says_nothing
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.catalogue import CATALOGUE, UNKNOWN
 
 QWEN = "qwen3.6-plus"
 DEEPSEEK = "deepseek-v4-pro"
@@ -25,6 +26,7 @@ OTHER = {**CALL, "id": "d"}
 RESULT = {"role": "tool", "tool_call_id": "c", "content": "晴 ☀️"}
 TURN = "the turn with tool calls in messages[1] lacks its"
 ENDS = "it ends with the assistant's turn, which"
+SPACES = "takes only without white space at its end"
 
 
 def turn(*calls: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -213,6 +215,7 @@ PROTOCOLS = st.sampled_from(["chat", "responses", "messages", "gemini"])
 MODELS = st.sampled_from([QWEN, DEEPSEEK, OPUS, SONNET, GEMINI, "somebody/else"])
 
 
+@settings(max_examples=30)
 @given(MESSAGES, MODELS, PROTOCOLS, st.sampled_from([None, "off", "high", 0, 2_048]))
 def test_nothing_in_a_history_raises(
     messages: list[Any], model: str, protocol: Any, reasoning: Any
@@ -231,3 +234,144 @@ def test_the_method_takes_what_chat_takes(gate: TokenGate) -> None:
         gate.check(QWEN, history, reasoning="much")  # type: ignore[arg-type]
     with pytest.raises(CallerError, match="expected at least one message"):
         gate.check(QWEN, [])
+
+
+# --- each rule alone ----------------------------------------------------------------------------
+
+
+def check(messages: list[Any], protocol: Any = "chat", reasoning: Any = None, **row: Any) -> Any:
+    return check_history(messages, attrs.evolve(UNKNOWN, family="甲", **row), protocol, reasoning)
+
+
+def test_ids_that_are_no_texts_are_compared_as_texts() -> None:
+    numbered = {"role": "tool", "tool_call_id": 7, "content": "晴"}
+    assert check([ASKED, turn({**CALL, "id": 7}), {**numbered, "tool_call_id": "7"}]) == ()
+    assert check([numbered]) == ("messages[0] answers a tool call that is not before it: '7'",)
+    nameless = {"role": "tool", "content": "晴"}
+    assert check([ASKED, turn({}), nameless]) == ()
+    assert check([nameless]) == ("messages[0] answers a tool call that is not before it: 'None'",)
+
+
+def test_every_flaw_is_named_in_its_order() -> None:
+    empty = {"role": "user", "content": ""}
+    assert check([RESULT, turn(CALL, OTHER), empty, turn(), {"role": "其他"}]) == (
+        "messages[0] answers a tool call that is not before it: 'c'",
+        "the tool call 'c' of messages[1] has no answer after it",
+        "the tool call 'd' of messages[1] has no answer after it",
+        "messages[2] is empty",
+        "the tool call 'c' of messages[3] has no answer after it",
+    )
+    assert check([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"type": "text", "text": "好"}, True),
+        ({"text": "好", "type": "new"}, True),
+        ({"n": 0}, True),
+        ({"type": "thinking", "text": "想"}, False),
+        ({"type": "redacted_thinking", "data": "想"}, False),
+        ({"type": "reasoning", "summary": ["想"]}, False),
+        ({"thought": True, "text": "想"}, False),
+        ({"thought": False, "text": ""}, True),
+        ({"a": None, "b": "", "c": [], "d": {}}, False),
+        *(({name: "x"}, False) for name in ("type", "id", "role", "status")),
+        *(({name: "x"}, False) for name in ("signature", "thoughtSignature")),
+        ("好", False),
+    ],
+)
+def test_what_a_block_says(block: Any, *, said: bool) -> None:
+    for content in ([block], (block,), ["?", block]):
+        message = {"role": "assistant", "native": {"protocol": "x", "content": content}}
+        assert says_nothing(message) is not said
+
+
+@pytest.mark.parametrize(
+    ("message", "empty"),
+    [
+        ({}, True),
+        ({"content": [{"type": "image_url"}]}, False),
+        ({"content": ({"type": "text", "text": " "}, "?")}, False),
+        ({"content": ({"type": "text", "text": " "},)}, True),
+        ({"content": [{}]}, False),
+        ({"content": [7]}, True),
+        ({"tool_calls": []}, True),
+        ({"tool_calls": ["?"]}, False),
+        ({"native": "好"}, True),
+        ({"native": {"content": "好"}}, True),
+    ],
+)
+def test_a_turn_that_is_empty(message: Any, empty: bool) -> None:
+    assert says_nothing(message) is empty
+
+
+ENCRYPTED = f"{TURN} encrypted reasoning, which OpenAI wants back where nothing is stored"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (turn(), []),
+        (native("responses", {"type": "reasoning"}), [ENCRYPTED]),
+        (native("responses", {"type": "reasoning", "encrypted_content": ""}), [ENCRYPTED]),
+        (native("responses", {"type": "reasoning", "encrypted_content": "E"}), []),
+        (native("responses", "?", {"type": "message"}, {}), []),
+        (
+            native(
+                "responses",
+                {"type": "reasoning", "encrypted_content": "E"},
+                {"type": "reasoning"},
+            ),
+            [ENCRYPTED],
+        ),
+        (native("messages", {"type": "reasoning"}), []),
+    ],
+)
+def test_openai_wants_its_reasoning_back_encrypted(message: Any, expected: list[str]) -> None:
+    assert list(check([ASKED, message, RESULT], "responses")) == expected
+    # In every turn, also before the user's last words.
+    assert list(check([ASKED, message, RESULT, ASKED], "responses")) == expected
+    assert check([ASKED, message, RESULT]) == ()
+
+
+def test_what_is_lost_is_named_by_its_place() -> None:
+    wants: Any = {"wants_back": "tool_reasoning", "thinking": "always"}
+    messages = [ASKED, turn(reasoning_content="想"), RESULT, turn(), RESULT, turn(), RESULT]
+    lost = (
+        "the turn with tool calls in messages[{}] lacks its reasoning_content, which 甲 wants back"
+    )
+    assert check(messages, **wants) == (lost.format(3), lost.format(5))
+    assert check(messages, **{**wants, "wants_back": "blocks"}) == ()
+    assert check(messages, **{**wants, "thinking": "none"}) == ()
+    marks = [ASKED, turn(), RESULT, ASKED, turn(GOOGLE), RESULT, turn(), RESULT]
+    assert check(marks, "gemini") == (UNMARKED.replace("[1]", "[6]"),)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "protocol", "last", "why"),
+    [
+        ("", "chat", SAID, "can't go on from"),
+        ("", "messages", {**SAID, "prefix": True}, "can't go on from"),
+        ("prefix", "chat", SAID, "goes on from only with 'prefix': True"),
+        ("prefix", "chat", {**SAID, "prefix": True}, ""),
+        ("prefix", "messages", SAID, ""),
+        ("partial", "chat", SAID, ""),
+        ("prefill", "chat", {**SAID, "content": "好 "}, ""),
+        ("prefill", "messages", SAID, ""),
+        ("prefill", "messages", {**SAID, "content": " 好"}, ""),
+        ("prefill", "messages", {**SAID, "content": [{"text": "好\n"}]}, SPACES),
+        ("", "chat", ASKED, ""),
+        ("", "chat", {**SAID, "role": "system"}, ""),
+    ],
+)
+def test_who_goes_on_from_an_unfinished_turn(
+    prefix: Any, protocol: Any, last: Any, why: str
+) -> None:
+    expected = (f"{ENDS} 甲's model {why}",) if why else ()
+    assert check([ASKED, last], protocol, prefix=prefix) == expected
+    assert check_history([ASKED, last], UNKNOWN, protocol) == ()
+
+
+def test_calls_at_the_end_are_no_unfinished_turn() -> None:
+    assert check([ASKED, turn()]) == ("the tool call 'c' of messages[1] has no answer after it",)

@@ -15,7 +15,7 @@ import pytest
 
 from aiotokengate import StreamInterrupted, TokenGate, ToolCall
 from aiotokengate._wire.endings import ending_of
-from aiotokengate._wire.identity import Calls
+from aiotokengate._wire.identity import Call, Calls, alike, is_loose, parsed
 from aiotokengate._wire.transcript import ANSWER, ChoiceState, Transcript
 from aiotokengate.testing import FakeGateway, Gate, Raw
 from aiotokengate.types import ToolCallDelta
@@ -597,3 +597,326 @@ def test_linear_time(way: Any) -> None:
     """Four times the pieces take about four times as long: 3,000 calls, or a call of 12,000."""
     small, large = list(way(750)), list(way(3000))
     assert seconds(large) < 10 * seconds(small) + 0.02
+
+
+# --- a call by itself ---------------------------------------------------------------------------
+
+
+def taken(*fragments: str, kind: str = "function") -> tuple[Call, list[str]]:
+    """Return a call with fragments of arguments, and what of each was certain and new."""
+    call = Call(kind)
+    return call, [call.take(fragment) for fragment in fragments]
+
+
+def test_a_new_call_knows_nothing() -> None:
+    call = Call()
+    assert (call.id, call.wire_id, call.name, call.kind, call.index) == (
+        "",
+        "",
+        "",
+        "function",
+        None,
+    )
+    assert (call.name_size, call.size, call.spoke_at, call.extra) == (0, 0, 0, {})
+    assert (call.closed, call.doubted, call.told, call.begun, call.held, call.whole) == (
+        False,
+    ) * 6
+    assert (call.blank, call.bare, call.readable) == (True, True, False)
+    assert (call.arguments, call.so_far, call.rest()) == ("", "", "")
+    assert (Call("custom", 3).kind, Call("custom", 3).index) == ("custom", 3)
+
+
+@pytest.mark.parametrize("placeholder", ["{}", "null", " {} ", "null\n"])
+def test_a_placeholder_is_held_back(placeholder: str) -> None:
+    call, news = taken(placeholder)
+    assert (news, call.arguments, call.so_far, call.size) == ([""], "{}", "", 0)
+    assert (call.held, call.begun, call.bare, call.whole) == (True, False, False, False)
+    assert (call.rest(), call.held, call.arguments, call.size) == ("{}", False, "{}", 2)
+    call, news = taken(placeholder, '{"x":1}')
+    assert (news, call.arguments, call.held, call.rest()) == (
+        ["", '{"x":1}'],
+        '{"x":1}',
+        False,
+        "",
+    )
+    text, news = taken(placeholder, kind="custom")
+    assert (news, text.held, text.arguments) == ([placeholder], False, placeholder)
+
+
+def test_a_placeholder_behind_arguments_is_part_of_them() -> None:
+    assert taken('{"x":', "{}", "}")[1] == ['{"x":', "{}", "}"]
+
+
+def test_what_is_whole_and_stays_so() -> None:
+    call = Call()
+    for fragment, whole in (
+        *(('{"x"', False), (':"}"', False), ("}", True), (" \n", True), ("x", False)),
+        (" ", False),
+    ):
+        call.take(fragment)
+        assert (call.whole, call.whole) == (whole, whole)
+    assert (call.arguments, call.size) == ('{"x":"}"} \nx ', 13)
+    for fragments in (["[1]"], ["7"], ['{"x":1', "]"], ['{"x":01}'], ["{'x':1}"]):
+        assert not taken(*fragments)[0].whole
+    assert not taken('{"x":1}', kind="custom")[0].whole
+
+
+def test_what_is_blank_and_what_can_be_read() -> None:
+    call = Call()
+    for fragment, blank, readable in (
+        *((" ", True, False), ("7", False, True), ("\n", False, True), ("x", False, False)),
+        (" ", False, False),
+    ):
+        call.take(fragment)
+        assert (call.blank, call.readable, call.readable) == (blank, readable, readable)
+
+
+@pytest.mark.parametrize(
+    ("again", "news"),
+    [
+        ('{"x":1}', ""),
+        ('{ "x": 1 } ', ""),
+        ('{"x":2}', '{"x":2}'),
+        ('{"x":1', '{"x":1'),
+        ("[1]", "[1]"),
+        ("1}", "1}"),
+    ],
+)
+def test_arguments_that_come_again(again: str, news: str) -> None:
+    call, _ = taken('{"x"', ":1}")
+    assert call.repeats(again) is (news == "")
+    assert call.repeats(again) is (news == "")
+    assert (call.take(again), call.arguments) == (news, '{"x":1}' + news)
+    assert not Call().repeats(again)
+    assert not taken('{"x"')[0].repeats('{"x"')
+    text, _ = taken('{"x":1}', kind="custom")
+    assert text.take('{"x":1}') == '{"x":1}'
+
+
+def test_halves_of_a_character_wait_for_each_other() -> None:
+    call, news = taken('{"x":"\ud83c', '\udf38"}')
+    assert (news, call.arguments, call.whole) == (['{"x":"', '🌸"}'], '{"x":"🌸"}', True)
+    call, news = taken("a", "\ud83c")
+    assert (news, call.rest(), call.arguments, call.size) == (["a", ""], "\ufffd", "a\ufffd", 2)
+    assert (call.rest(), taken("")[1], taken("水", "木")[1]) == ("", [""], ["水", "木"])
+
+
+def test_raw_control_characters_are_escaped_within_strings_alone() -> None:
+    _, news = taken('{"x":\n"a\nb', "\t", '"\n}\n')
+    assert news == ['{"x":\n"a\\u000ab', "\\u0009", '"\n}\n']
+    assert taken("a\nb", kind="custom")[1] == ["a\nb"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "news"),
+    [
+        (["查", "查"], ["查", ""]),
+        (["查", "查找"], ["查", "找"]),
+        (["查", "找"], ["查", "找"]),
+        (["查", "其他"], ["查", "其他"]),
+        (["查找", "查"], ["查找", "查"]),
+        (["查", "找", "查找"], ["查", "找", ""]),
+        (["查", "找", "查找到"], ["查", "找", "到"]),
+        (["", "查", ""], ["", "查", ""]),
+    ],
+)
+def test_names_in_pieces(pieces: list[str], news: list[str]) -> None:
+    call = Call()
+    assert [call.named(piece) for piece in pieces] == news
+    assert (call.name, call.name_size) == ("".join(news), len("".join(news)))
+    assert call.is_named("".join(news))
+    assert not call.is_named("别" * call.name_size)
+    call.take("{")
+    assert call.named("后") == ""
+    nameless, _ = taken("{")
+    assert nameless.named("后") == "后"
+
+
+# --- all that is told of a piece ----------------------------------------------------------------
+
+
+def made() -> Calls:
+    """Return calls whose own ids are numbered."""
+    ids = (f"ours-{number}" for number in range(100))
+    return Calls(lambda: next(ids))
+
+
+def silent(_: Call) -> bool:
+    return False
+
+
+def spoke(_: Call) -> bool:
+    return True
+
+
+def test_what_pieces_tell() -> None:
+    calls = made()
+    told = [
+        calls.piece(one, silent)
+        for one in (
+            piece(0, "a", "f", '{"x"'),
+            piece(0, "a", "f", ":1}"),
+            piece(1, None, "g", "{}"),
+            piece(1, "b", None, {"y": 2}),
+            piece("1", None, None, None),
+            {"index": 2, "id": "c", "custom": {"name": "h", "input": "甲", "arguments": "x"}},
+        )
+    ]
+    assert told == [
+        (0, "a", "f", '{"x"'),
+        (0, "", "", ":1}"),
+        (1, "", "g", ""),
+        (1, "b", "", '{"y":2}'),
+        (1, "", "", ""),
+        (2, "c", "h", "甲"),
+    ]
+    assert [call.kind for call in calls] == ["function", "function", "custom"]
+    assert [call.index for call in calls] == [0, 1, 2]
+    assert (len(calls), calls.conflict) == (3, False)
+
+
+def test_fields_that_have_no_name_are_kept() -> None:
+    calls = made()
+    calls.piece({**piece(0, "a", "f"), "type": "function", "mood": 1, "empty": None}, silent)
+    calls.piece({**piece(0), "mood": 0, "custom": None, "later": "x"}, silent)
+    (call,) = calls
+    assert call.extra == {"mood": 1, "later": "x"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((7, "7"), (-7, "-7"), (10**18 - 1, "9" * 18), (1 - 10**18, "-" + "9" * 18)),
+        *((10**18, ""), (-(10**18), ""), (True, ""), (1.5, ""), (None, ""), ([], "")),
+        *(("null", ""), ("None", ""), ("", ""), ("nul", "nul")),
+    ],
+)
+def test_which_ids_and_names_are_some(value: object, text: str) -> None:
+    assert made().piece(piece(0, value, value), silent) == (0, text, text, "")
+
+
+@pytest.mark.parametrize(
+    ("more", "conflict"),
+    [
+        (piece(0, arguments="x"), True),
+        (piece(0, arguments=" "), False),
+        (piece(0, arguments='{"x": 1}'), False),
+        (piece(0, "b"), False),
+        (piece(0), False),
+    ],
+)
+def test_a_change_of_a_call_that_was_ready(more: Piece, conflict: bool) -> None:
+    for said, changes in ((spoke, conflict), (silent, False)):
+        calls = made()
+        calls.piece(piece(0, "a", "f", '{"x":1}'), said)
+        calls.piece(more, said)
+        assert (len(calls), calls.conflict) == (1, changes)
+    calls = made()
+    calls.piece(piece(0, "a", "f", '{"x"'), spoke)
+    calls.piece(piece(0, arguments=":1}"), spoke)
+    assert not calls.conflict
+
+
+def test_an_id_that_is_taken_is_replaced_by_one_of_ours() -> None:
+    calls = made()
+    calls.piece(piece(0, "a", "f", '{"x":1}'), silent)
+    assert calls.piece(piece(1, "a", "g", '{"x":2}'), silent) == (1, "ours-0", "g", '{"x":2}')
+    assert [(call.id, call.wire_id, call.told) for call in calls] == [
+        ("a", "a", True),
+        ("ours-0", "a", True),
+    ]
+    assert calls.piece(piece(1, "a", None, " "), silent) == (1, "", "", " ")
+    assert calls.piece(piece(None, "a", None, " "), silent) == (0, "", "", " ")
+
+
+def test_calls_under_keys_of_their_own() -> None:
+    calls = made()
+    assert calls.begin("k", "a", "f") == (0, "a", "f", "")
+    assert calls.begin("k", "b", "g") is None
+    assert calls.begin("l", "", "g", "custom") == (1, "", "g", "")
+    assert calls.add("k", '{"x"', silent) == (0, "", "", '{"x"')
+    assert calls.add("l", "甲", silent) == (1, "", "", "甲")
+    assert (calls.add("m", "x", silent), calls.finish("m"), calls.get("m")) == (None, None, None)
+    assert calls.finish("k", '{"x":1}') == (0, "", "", ":1}")
+    assert calls.finish("k", '{"x":2}') is None
+    assert calls.finish("l") == (1, "ours-0", "", "")
+    first, second = calls
+    assert (calls.get("k"), calls.get("l")) == (first, second)
+    assert (first.closed, first.doubted, first.arguments) == (True, False, '{"x":1}')
+    assert (second.closed, second.kind, second.id, second.told) == (True, "custom", "ours-0", True)
+    assert not calls.conflict
+    assert calls.add("k", "x", silent) == (0, "", "", "x")
+    assert calls.conflict
+
+
+@pytest.mark.parametrize(
+    ("kind", "final", "doubted"),
+    [
+        ("function", '{"x":2}', True),
+        ("function", '{ "x": 1 }', False),
+        ("function", {"x": 1}, False),
+        ("function", "", False),
+        ("custom", '{ "x": 1 }', True),
+    ],
+)
+def test_arguments_that_were_said_in_two_ways(kind: str, final: object, doubted: bool) -> None:
+    calls = made()
+    calls.begin("k", "a", "f", kind)
+    calls.add("k", '{"x":1}', silent)
+    assert calls.finish("k", final) is None
+    assert [(call.doubted, call.arguments) for call in calls] == [(doubted, '{"x":1}')]
+
+
+def test_what_is_settled_at_the_end() -> None:
+    calls = made()
+    calls.piece(piece(0, "a", "f", "{}"), silent)
+    calls.piece(piece(1, None, "g", '{"x":"\ud83c'), silent)
+    first, second = calls
+    assert calls.settle(first) == (0, "", "", "{}")
+    assert calls.settle(second) == (1, "ours-0", "", "\ufffd")
+    assert calls.settle(first) is calls.settle(second) is None
+    calls.identify(first)
+    assert [call.id for call in calls] == ["a", "ours-0"]
+
+
+def test_an_id_of_ours_is_nobody_elses() -> None:
+    calls = made()
+    calls.piece(piece(0, None, "f", '{"x":1}'), silent)
+    (first,) = calls
+    calls.identify(first)
+    assert (first.id, first.told) == ("ours-0", False)
+    assert calls.piece(piece(1, "ours-0", "g"), silent) == (1, "ours-1", "g", "")
+
+
+# --- texts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "loose"),
+    [
+        ('{"x":1}', {"x": 1}, False),
+        ('{\n"x":1}', {"x": 1}, False),
+        ('{"x":"a\nb"}', {"x": "a\nb"}, True),
+        ('{"x":"\x1f"}', {"x": "\x1f"}, True),
+        ('{"x":"a b"}', {"x": "a b"}, False),
+        ("x", None, False),
+        ("x\n", None, True),
+        ("", None, False),
+        ('"\n' + "[" * 100_000, None, True),
+        ("\n" + "[" * 100_000, None, True),
+    ],
+)
+def test_what_a_text_says(text: str, value: object, loose: bool) -> None:
+    assert (parsed(text), is_loose(text)) == (value, loose)
+
+
+def test_what_says_the_same() -> None:
+    deep: list[Any] = []
+    other: list[Any] = []
+    for _ in range(100_000):
+        deep, other = [deep], [other]
+    assert alike({"x": [1]}, {"x": [1.0]})
+    assert not alike({"x": 1}, {"x": 2})
+    assert not alike(deep, other)
+    while deep:  # taken apart from outside, since freeing it recurses
+        deep, other = deep[0], other[0]

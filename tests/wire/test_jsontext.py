@@ -279,3 +279,37 @@ def test_a_number_that_json_lacks_is_found_in_a_long_request(number: float, item
         with pytest.raises(CallerError, match=rf"x\[{place}\]\.deep\[0\]\.t is (nan|-?inf), exp"):
             dumps(values, path="x")
     assert dumps([{"text": "null" * 9_000, "t": 0.5, "n": None}] * items)
+
+
+def test_how_deep_json_may_be() -> None:
+    """The brackets of its text say at once of most that they are not."""
+    assert not is_deep(deep(300), b"[" * 100 + b"{" * 100)
+    assert is_deep(deep(300), b"[" * 100 + b"{" * 101)
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(200, "is of type object"), (201, "too deeply")])
+def test_how_deep_a_flaw_is_looked_for(depth: int, reason: str) -> None:
+    value: Any = object()
+    for _ in range(depth):
+        value = [value]
+    with pytest.raises(CallerError, match=reason):
+        dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        *(("a\ud800", ("a", "\ud800")), ("a\udbff", ("a", "\udbff"))),
+        *(("a\udc00", ("a\ufffd", "")), ("a\udfff", ("a\ufffd", ""))),
+        *(("a\ud7ff", ("a\ud7ff", "")), ("", ("", "")), ("👋", ("👋", ""))),
+        ("\ud83d\udc4b\ud83d", ("👋", "\ud83d")),
+    ],
+    ids=ascii,
+)
+def test_the_half_that_ends_a_text(text: str, joined: tuple[str, str]) -> None:
+    """A first half may go on; a second one alone is lost."""
+    assert rejoined(text) == joined
+
+
+def test_numbers_beyond_64_bits_are_written_beside_text() -> None:
+    assert written({"数": 2**70}) == '{"数": 1180591620717411303424}'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 
 from aiotokengate import CallerError
 from aiotokengate._wire.messages import encode_messages
 from aiotokengate._wire.question import Question
-from aiotokengate.catalogue import CATALOGUE
+from aiotokengate.catalogue import CATALOGUE, UNKNOWN
 from tests.wire.test_messages_reply import BLOCKS, EVENTS, MODEL, folded, read
 
 OLD = "claude-sonnet-4.5"
@@ -235,7 +236,7 @@ def test_a_turn_of_another_protocol_is_said_anew() -> None:
 def test_thinking(model: str, reasoning: Any, most: int | None, fields: dict[str, Any]) -> None:
     sent = body([{"role": "user", "content": "嗨"}], model, reasoning=reasoning, max_tokens=most)
     assert {key: sent[key] for key in ("thinking", "output_config") if key in sent} == fields
-    assert sent["max_tokens"] == most or 32_000
+    assert sent["max_tokens"] == (most or CATALOGUE.find(model).most_tokens)
 
 
 def test_while_thinking_there_is_no_temperature() -> None:
@@ -279,3 +280,274 @@ def test_what_cannot_be_said_is_named(message: dict[str, Any], error: str) -> No
 def test_there_is_one_choice() -> None:
     with pytest.raises(CallerError, match="expected n=1 over Anthropic's Messages, got 2"):
         body([{"role": "user", "content": "嗨"}], n=2)
+
+
+# --- each parameter -----------------------------------------------------------------------------
+
+HI = [{"role": "user", "content": "嗨 👋"}]
+
+
+def changed(**given: Any) -> dict[str, Any]:
+    """Return what parameters put into the body, and hold that nothing is noted."""
+    result = encoded(HI, OLD, **given)
+    assert result.notes == ()
+    sent: dict[str, Any] = orjson.loads(result.body)
+    plain = body(HI, OLD)
+    return {key: value for key, value in sent.items() if plain.get(key) != value}
+
+
+def test_a_request_without_parameters() -> None:
+    row = CATALOGUE.find(OLD)
+    assert body(HI, OLD) == {
+        "model": OLD,
+        "max_tokens": row.most_tokens,
+        "messages": [{"role": "user", "content": "嗨 👋"}],
+        "stream": True,
+    }
+    whole = orjson.loads(encode_messages(Question(OLD, HI, stream=False, row=row)).body)
+    assert "stream" not in whole
+    assert (
+        Question("?", HI).row.most_tokens
+        == orjson.loads(encode_messages(Question("?", HI)).body)["max_tokens"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 0.5),
+        ("top_p", 0.5),
+        ("top_k", 5),
+        ("metadata", {"a": 1}),
+        ("service_tier", "auto"),
+        ("thinking", {"type": "disabled"}),
+        ("output_config", {"effort": "low"}),
+    ],
+)
+def test_parameters_that_stay_as_they_are(name: str, value: object) -> None:
+    assert changed(**{name: value}) == {name: value}
+
+
+@pytest.mark.parametrize(
+    ("given", "put"),
+    [
+        ({"stop": "完"}, {"stop_sequences": ["完"]}),
+        ({"stop": ("完", "了")}, {"stop_sequences": ["完", "了"]}),
+        ({"max_tokens": 5}, {"max_tokens": 5}),
+        ({"max_completion_tokens": 6, "max_tokens": 5}, {"max_tokens": 6}),
+        ({"n": 1, "stream_options": {"include_usage": True}}, {}),
+        ({"tool_choice": "auto"}, {"tool_choice": {"type": "auto"}}),
+        ({"tool_choice": "none"}, {"tool_choice": {"type": "none"}}),
+        ({"tool_choice": "required"}, {"tool_choice": {"type": "any"}}),
+        ({"tool_choice": "some"}, {"tool_choice": {"type": "some"}}),
+        ({"tool_choice": {"type": "any"}}, {"tool_choice": {"type": "any"}}),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+            {"tool_choice": {"type": "tool", "name": "f"}},
+        ),
+        (
+            {"tool_choice": {"type": "function", "function": {}}},
+            {"tool_choice": {"type": "tool", "name": None}},
+        ),
+        (
+            {"parallel_tool_calls": False},
+            {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+        ),
+        ({"parallel_tool_calls": True}, {}),
+        (
+            {"tool_choice": "required", "parallel_tool_calls": False},
+            {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
+        ),
+        (
+            {"parallel_tool_calls": False, "tool_choice": "required"},
+            {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
+        ),
+        ({"user": "u"}, {"metadata": {"user_id": "u"}}),
+        ({"metadata": {"a": 1}, "user": "u"}, {"metadata": {"a": 1, "user_id": "u"}}),
+        ({"reasoning_effort": "low"}, {"output_config": {"effort": "low"}}),
+        (
+            {
+                "reasoning_effort": "low",
+                "response_format": {"type": "json_schema", "json_schema": {"schema": {"a": 1}}},
+            },
+            {
+                "output_config": {
+                    "effort": "low",
+                    "format": {"type": "json_schema", "schema": {"a": 1}},
+                }
+            },
+        ),
+        (
+            {"response_format": {"type": "json_schema"}},
+            {"output_config": {"format": {"type": "json_schema", "schema": None}}},
+        ),
+        ({"response_format": {"type": "json_object"}}, {}),
+        ({"extra_body": ({"x": 1}, None, {"max_tokens": 3})}, {"x": 1, "max_tokens": 3}),
+    ],
+)
+def test_parameters_that_take_another_form(given: dict[str, Any], put: dict[str, Any]) -> None:
+    assert changed(**given) == put
+
+
+def test_tools() -> None:
+    own = {"type": "web_search_20250305", "name": "web_search"}
+    odd = {"type": "function", "function": "f"}
+    bare = {"type": "function", "function": {"name": "f", "x": 1}, "y": 2}
+    none = {"type": "function", "function": {"name": "f", "parameters": None}, "strict": False}
+    empty = {"name": "f", "input_schema": {"type": "object", "properties": {}}}
+    assert body(HI, tools=[own, odd, bare, none])["tools"] == [
+        *(own, odd, empty),
+        {**empty, "strict": False},
+    ]
+
+
+def test_what_is_refused_while_thinking_is_left_out_and_noted() -> None:
+    def cooled(thinking: Any, **given: Any) -> tuple[list[str], list[str]]:
+        result = encoded(HI, OLD, thinking=thinking, **given)
+        suffix = "is refused while thinking and was left out"
+        for note in result.notes:
+            assert note.endswith(suffix)
+        names = [note.split("'")[1] for note in result.notes]
+        return [name for name in given if name in orjson.loads(result.body)], names
+
+    on = {"type": "enabled", "budget_tokens": 2_048}
+    every = {"temperature": 0.0, "top_k": 5, "top_p": 0.9}
+    assert cooled(on, **every) == ([], ["temperature", "top_k", "top_p"])
+    assert cooled({"type": "disabled"}, **every) == (list(every), [])
+    assert cooled("on", **every) == (list(every), [])
+    assert cooled({}, **every) == ([], list(every))
+    assert cooled(on, top_p=0.95) == (["top_p"], [])
+    assert cooled(on, top_p=0.949) == ([], ["top_p"])
+    assert cooled(on, top_p="1") == ([], ["top_p"])
+    assert cooled(on, temperature=1.5, top_p=1) == (["top_p"], ["temperature"])
+
+
+# --- each message -------------------------------------------------------------------------------
+
+
+def test_system_messages_stand_where_the_model_takes_them() -> None:
+    turns: list[Any] = [
+        {"role": "system", "content": "一"},
+        {"role": "developer", "content": "二"},
+        {"role": "user", "content": "嗨"},
+        {"role": "system", "content": "三"},
+        {"role": "assistant", "content": "好"},
+    ]
+
+    def sent(where: Any) -> Any:
+        row = attrs.evolve(UNKNOWN, system=where)
+        made = orjson.loads(encode_messages(Question("m", turns, row=row)).body)
+        return made["system"], [(turn["role"], turn["content"]) for turn in made["messages"]]
+
+    first, second, third = ({"type": "text", "text": text} for text in "一二三")
+    assert sent("anywhere") == (
+        [first, second],
+        [("user", "嗨"), ("system", "三"), ("assistant", "好")],
+    )
+    assert sent(UNKNOWN.system) == ([first, second, third], [("user", "嗨"), ("assistant", "好")])
+    assert "system" not in body(HI)
+
+
+@pytest.mark.parametrize(
+    ("part", "block"),
+    [
+        (
+            {"type": "image_url", "image_url": "http://127.0.0.1/a"},
+            ("image", "http://127.0.0.1/a"),
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a", "detail": "low"}},
+            ("image", "http://127.0.0.1/a"),
+        ),
+        (
+            {"type": "file", "file": {"url": "http://127.0.0.1/a"}},
+            ("document", "http://127.0.0.1/a"),
+        ),
+        (
+            {
+                "type": "file",
+                "file": {"file_id": "", "file_data": "http://127.0.0.1/a", "url": "?"},
+            },
+            ("document", "http://127.0.0.1/a"),
+        ),
+    ],
+)
+def test_what_has_an_address(part: dict[str, Any], block: tuple[str, str]) -> None:
+    kind, url = block
+    cache = {"cache_control": {"type": "ephemeral"}}
+    plain = {"type": kind, "source": {"type": "url", "url": url}}
+    sent = body([{"role": "user", "content": [part, {**part, **cache}]}])
+    assert sent["messages"][0]["content"] == [plain, {**plain, **cache}]
+
+
+def test_blocks_of_the_vendors_own_form_stay_as_they_are() -> None:
+    own = [{"type": "search_result", "x": 1}, {"type": "text", "text": "好", "citations": []}]
+    for block in own:
+        assert body([{"role": "user", "content": [block]}])["messages"][0]["content"] == [block]
+    other = {"type": "note", "text": "好"}
+    assert body([{"role": "user", "content": [other]}])["messages"][0]["content"] == [other]
+
+
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ({"type": "video_url"}, "as text, image_url or file over Messages, got 'video_url'"),
+        ({"type": "input_audio"}, "as text, image_url or file over Messages, got 'input_audio'"),
+        ({"type": "file", "file": "?"}, "to have an address, got NoneType"),
+        ({"type": "file"}, "to have an address, got NoneType"),
+        ({"type": "image_url", "image_url": 7}, "to have an address, got int"),
+    ],
+)
+def test_a_part_that_cannot_be_said_is_named_by_its_place(part: Any, error: str) -> None:
+    with pytest.raises(CallerError) as raised:
+        body([*HI, {"role": "user", "content": ["好", part]}])
+    assert str(raised.value) == f"expected messages[1].content[1] {error}"
+
+
+def test_white_space_alone_is_left_out_of_the_assistants_turns_only() -> None:
+    blank = {"type": "text", "text": " \n"}
+    thought = {"type": "thinking", "thinking": " ", "signature": "S"}
+    native = {"protocol": "messages", "content": [blank, thought, "?", {"type": "text"}]}
+    said = [
+        {"role": "user", "content": [blank, "好"]},
+        {"role": "assistant", "content": [blank, {"type": "image_url", "image_url": "u"}]},
+        {"role": "user", "content": "再"},
+        {"role": "assistant", "native": native},
+    ]
+    user, first, _, second = body(said)["messages"]
+    assert user["content"] == [blank, {"type": "text", "text": "好"}]
+    assert first["content"] == [{"type": "image", "source": {"type": "url", "url": "u"}}]
+    assert second["content"] == [thought, "?", {"type": "text"}]
+
+
+def test_calls_and_results() -> None:
+    calls = [
+        {"id": "a", "function": {"name": "f", "arguments": '{"x":1}'}},
+        {"id": "b", "function": {"name": "g", "arguments": ""}},
+        {},
+    ]
+    said = [
+        {"role": "assistant", "content": "查", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "a", "content": ""},
+        {"role": "tool", "tool_call_id": "b", "content": None},
+        {"role": "tool", "content": [{"type": "image_url", "image_url": "u"}]},
+    ]
+    assistant, user = body(said)["messages"]
+    assert assistant == {
+        "role": "assistant",
+        "content": [
+            {"type": "text", "text": "查"},
+            {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}},
+            {"type": "tool_use", "id": "b", "name": "g", "input": {}},
+            {"type": "tool_use", "id": None, "name": None, "input": {}},
+        ],
+    }
+    image = {"type": "image", "source": {"type": "url", "url": "u"}}
+    assert user == {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "a", "content": ""},
+            {"type": "tool_result", "tool_use_id": "b", "content": []},
+            {"type": "tool_result", "tool_use_id": None, "content": [image]},
+        ],
+    }

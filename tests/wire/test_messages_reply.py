@@ -22,7 +22,7 @@ from aiotokengate._wire.messages_reply import MessagesDecoder
 from aiotokengate._wire.problems import find_problem
 from aiotokengate._wire.sse import SSEDecoder
 from aiotokengate._wire.transcript import Transcript
-from aiotokengate.types import Delta
+from aiotokengate.types import Citation, Delta
 from tests.support.common import About
 
 Event = dict[str, Any]
@@ -165,6 +165,20 @@ def test_a_thought_without_text_or_signature_does_not_go_back() -> None:
 def test_a_block_ours_does_not_hide_the_end_of_a_call() -> None:
     reply = reply_of(tool(), piece("{}"), text("同时"), stop(), *CALLED)
     assert [(call.arguments, call.complete) for call in reply.tool_calls] == [("{}", True)]
+    cut = reply_of(tool(), piece("{}"), text("同时"), stop())
+    assert [(call.arguments, call.complete) for call in cut.tool_calls] == [("{}", True)]
+
+
+def test_a_delta_without_an_index_is_of_the_newest_block() -> None:
+    events = [
+        start("text", text=""),
+        text("甲"),
+        start("text", 1, text=""),
+        text("乙", None),
+        *END,
+    ]
+    blocks = [{"type": "text", "text": "甲"}, {"type": "text", "text": "乙"}]
+    assert native_of(*events, *END) == blocks
 
 
 # --- what a call is -----------------------------------------------------------------------------
@@ -617,7 +631,7 @@ def test_the_same_cut_anywhere() -> None:
         f"event: {event['type']}\ndata: ".encode() + orjson.dumps(event) + b"\n\n"
         for event in EVENTS
     )
-    for cut in range(1, len(body)):
+    for cut in range(1, len(body), 23):
         sse, decoder = SSEDecoder(), MessagesDecoder(Transcript(asked="claude"))
         for part in (body[:cut], body[cut:]):
             for event in sse.feed(part):
@@ -882,3 +896,486 @@ def test_a_reply_whose_text_is_not_retained_is_told_all_the_same() -> None:
     decoder.end()
     assert decoder.transcript.choices[0].native is None
     assert decoder.done
+
+
+# --- each event, each field ---------------------------------------------------------------------
+
+
+def kept_by(*events: object) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
+    """Return what was told as unknown, and the fields that the reply has kept."""
+    log = read(*events).transcript
+    told = [log.delta(at) for at in range(len(log))]
+    return [(one.type, one.data) for one in told if isinstance(one, UnknownDelta)], log.extra
+
+
+@pytest.mark.parametrize(
+    ("event", "path"),
+    [
+        ({"type": "message_start", "message": {}, "x": 1}, "message_start.x"),
+        ({"type": "message_start", "message": {"x": 1}}, "message_start.message.x"),
+        ({**text("好"), "x": 1}, "content_block_delta.x"),
+        (delta("text_delta", text="好", x=1), "content_block_delta.delta.x"),
+        (delta("text_delta", text="", x=1), "content_block_delta.delta.x"),
+        ({**stop(), "x": 1}, "content_block_stop.x"),
+        ({"type": "message_delta", "delta": {}, "x": 1}, "message_delta.x"),
+        ({"type": "message_delta", "delta": {"x": 1}}, "message_delta.delta.x"),
+        ({"type": "message_stop", "x": 1}, "message_stop.x"),
+        ({"type": "message", "content": [], "x": 1}, "message.x"),
+    ],
+    ids=str,
+)
+def test_a_new_field_is_told_by_its_path(event: Event, path: str) -> None:
+    assert kept_by(event) == ([(path, 1)], {"x": 1})
+
+
+@pytest.mark.parametrize(
+    "name", ["container", "context_management", "input_transformations", "diagnostics"]
+)
+def test_fields_for_the_next_request_are_kept_and_not_told(name: str) -> None:
+    begun = {"type": "message_start", "message": {name: {"甲": 1}}}
+    assert kept_by(begun) == ([], {name: {"甲": 1}})
+
+
+def test_fields_with_a_name_of_their_own_are_neither() -> None:
+    named = ["id", "type", "role", "model", "content", "usage", "delta", "message", "index"]
+    ends = ["stop_reason", "stop_sequence", "stop_details"]
+    whole = {"type": "message", "x": None, **dict.fromkeys((*named[2:], *ends), "值")}
+    assert kept_by(whole) == ([], {})
+    assert kept_by({"type": "message_start", **whole, "message": whole}) == ([], {})
+
+
+def test_fields_that_come_again_are_told_where_they_differ() -> None:
+    def mood(value: object) -> Event:
+        return {"type": "message_delta", "mood": value}
+
+    assert kept_by(mood(0), mood(0), mood(1), mood(True), mood(True), mood("")) == (
+        [("message_delta.mood", 0), ("message_delta.mood", 1), ("message_delta.mood", True)],
+        {"mood": True},
+    )
+
+
+def test_a_field_that_changes_between_spliced_events_has_its_last_value() -> None:
+    first, other = {**text("一"), "mood": 1}, {**text("二"), "mood": 2}
+    decoder = MessagesDecoder(Transcript())
+    decoder.feed_from([orjson.dumps(one) for one in (*[first] * 4, other, first)], 0)
+    assert decoder.splicer.hits == 1
+    assert decoder.transcript.extra == {"mood": 1}
+    assert decoder.transcript.text(0, 1) == "一一一一二一"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "message_start", "message": {"usage": {"output_tokens": 7}}},
+        {"type": "message_delta", "usage": {"output_tokens": 7}},
+        {"type": "message_delta", "delta": {"usage": {"output_tokens": 7}}},
+        {"type": "message_stop", "usage": {"output_tokens": 7}},
+        {"type": "message", "content": [], "usage": {"output_tokens": 7}},
+    ],
+    ids=str,
+)
+def test_counts_are_read_wherever_they_stand(event: Event) -> None:
+    assert reply_of(text("好"), event).usage.completion_tokens == 7
+
+
+def test_counts_have_the_common_names_beside_their_own() -> None:
+    told = {
+        "input_tokens": 1,
+        "cache_read_input_tokens": 10,
+        "cache_creation_input_tokens": 100,
+        "output_tokens": 1000,
+        "output_tokens_details": {"reasoning_tokens": 40},
+    }
+    decoder = read({"type": "message_stop", "usage": told})
+    assert decoder.transcript.counts == {
+        **told,
+        "prompt_tokens": 111,
+        "completion_tokens": 1000,
+        "total_tokens": 1111,
+        "prompt_tokens_details": {"cached_tokens": 10},
+        "completion_tokens_details": {"reasoning_tokens": 40},
+    }
+    details = {"thinking_tokens": 30, "reasoning_tokens": 40}
+    both = {"output_tokens": 50, "output_tokens_details": details}
+    assert reply_of({"type": "message_stop", "usage": both}).usage.reasoning_tokens == 30
+    odd = {"output_tokens": 50, "output_tokens_details": [30]}
+    assert reply_of({"type": "message_stop", "usage": odd}).usage.reasoning_tokens == 0
+
+
+def test_the_first_name_and_id_stand() -> None:
+    heads = [{"id": None, "model": 7}, {"id": "一", "model": "甲"}, {"id": "二", "model": "乙"}]
+    reply = reply_of(*[{"type": "message_start", "message": head} for head in heads])
+    assert (reply.id, reply.model) == ("一", "甲")
+
+
+def test_what_a_message_says_of_its_end_stays_with_the_choice() -> None:
+    ends = {"stop_reason": "refusal", "stop_sequence": "。", "stop_details": {"explanation": 7}}
+    said = read({"type": "message_delta", "delta": {**ends, "mood": None}})
+    choice = said.transcript.choices[0]
+    assert (choice.extra, choice.details_of_end) == (ends, "")
+    assert (choice.finish_reason, choice.ending, choice.word) == (
+        "content_filter",
+        "filtered",
+        "refusal",
+    )
+    begun = read({"type": "message_start", "message": {**ends, "stop_sequence": None}})
+    del ends["stop_sequence"]
+    assert begun.transcript.choices[0].extra == ends
+    assert begun.transcript.choices[0].finish_reason is None
+    unsaid = {**ends, "stop_reason": None}
+    assert read({"type": "message_start", "message": unsaid}).transcript.choices == {}
+    empty = {"stop_reason": None, "stop_sequence": None}
+    assert read({"type": "message_delta", "delta": empty}).transcript.choices == {}
+    plain = {"type": "message_delta", "delta": {**ends, "stop_details": "不行"}}
+    assert read(plain).transcript.choices[0].details_of_end == ""
+
+
+def test_a_word_that_is_none_ends_nothing() -> None:
+    for word in ("", "null", 7):
+        event = {"type": "message_delta", "delta": {"stop_reason": word}}
+        assert read(text("好"), event).transcript.claimed == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "signs"),
+    [
+        ({"type": "message_start", "message": {}}, 1),
+        ({"type": "message_start", "message": 7}, 0),
+        (start("text", text=""), 1),
+        (start("text", text="好"), 0),
+        (tool(), 0),
+        (stop(), 1),
+        (text("好"), 0),
+        (text(""), 1),
+        (delta("text_delta"), 1),
+        (delta("text_delta", text=7), 1),
+        (delta("signature_delta", signature="S"), 1),
+        (delta("signature_delta"), 0),
+        (delta("citations_delta", citation={"url": "u"}), 0),
+        (delta("compaction_delta", content="聊"), 1),
+        (delta("odd"), 0),
+        (END[0], 1),
+        (END[1], 1),
+        ({"type": "news"}, 0),
+        ({"type": "ping"}, 0),
+    ],
+    ids=str,
+)
+def test_an_event_without_an_entry_is_a_sign_of_life(event: Event, signs: int) -> None:
+    decoder = read(event, end=False)
+    assert decoder.transcript.signs == signs
+
+
+# --- each kind of block -------------------------------------------------------------------------
+
+RESULTS = [
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "tool_search_tool_result",
+    "advisor_tool_result",
+    "mcp_tool_result",
+]
+OTHERS = ["redacted_thinking", "container_upload", "mcp_tool_listing", "compaction", "fallback"]
+
+
+@pytest.mark.parametrize("kind", [*RESULTS, *OTHERS])
+def test_blocks_that_are_known_go_back_as_they_came(kind: str) -> None:
+    """None of them takes an input: a piece of one is of the newest tool, or of nobody's."""
+    events = [start(kind, data="数"), piece("{}"), *END]
+    assert native_of(*events) == [{"type": kind, "data": "数"}]
+    assert kept_by(*events)[0] == [
+        ("input_json_delta", {"type": "input_json_delta", "partial_json": "{}"})
+    ]
+
+
+@pytest.mark.parametrize("kind", ["server_tool_use", "mcp_tool_use", "some_day_use"])
+def test_inputs_that_are_not_for_us(kind: str) -> None:
+    pieces = [piece('{"问":'), piece(""), piece('"花"}'), piece(None)]
+    events = [start(kind, name="找", input={}), start("text", 1, text=""), *pieces, stop(), *END]
+    assert native_of(*events) == [{"type": kind, "name": "找", "input": {"问": "花"}}]
+    objects = [start(kind, input={}), piece({"问": "花"}), *END]
+    assert native_of(*objects) == [{"type": kind, "input": {"问": "花"}}]
+    half = [start(kind, input={"旧": 1}), piece('{"问":'), *END]
+    assert native_of(*half) == [{"type": kind, "input": {"旧": 1}}]
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_claim_between_a_tool_and_the_answer_counts_for_nothing(kind: str) -> None:
+    """A bridge claims the end before the answer; what came before the tool ran is none."""
+    events = [text("我查查"), start(kind, 1, content=[]), END[0], text("花开", 2)]
+    assert reply_of(*events).status == "interrupted"
+    assert reply_of(*events, END[1]).status == "complete"
+    assert reply_of(*[one for one in events if one["type"] != "content_block_start"]).status == (
+        "complete"
+    )
+
+
+def test_what_a_block_begins_with_is_said() -> None:
+    cited = [{"url": "http://127.0.0.1/甲", "title": "甲"}, 7]
+    events = [start("thinking", thinking="想"), start("text", 1, text="好", citations=cited), *END]
+    assert deltas(*events) == [
+        ReasoningDelta("想"),
+        AnswerDelta("好"),
+        CitationDelta(Citation("http://127.0.0.1/甲", "甲"), 0),
+        FinishDelta(0, "stop"),
+    ]
+    assert native_of(*events) == [
+        {"type": "thinking", "thinking": "想"},
+        {"type": "text", "text": "好", "citations": cited[:1]},
+    ]
+
+
+def test_a_text_like_the_beginning_counts_once_it_is_not_the_first() -> None:
+    assert reply_of(start("text", text="哈"), text("哈"), text("哈"), *END).answer == "哈哈"
+    assert reply_of(start("text", text="哈"), text("嘿"), text("哈"), *END).answer == "哈嘿哈"
+
+
+def test_text_is_told_and_not_kept_where_nothing_is_retained() -> None:
+    decoder = MessagesDecoder(Transcript(retain=False))
+    for event in (start("text", text=""), text("好"), *END):
+        decoder.feed(orjson.dumps(event))
+    decoder.end()
+    assert [block.pieces for block in decoder._blocks] == [{}]
+
+
+# --- sources ------------------------------------------------------------------------------------
+
+
+def test_a_source_has_its_address_its_title_and_the_rest() -> None:
+    place = {"type": "page_location", "document_index": 0, "cited_text": "花"}
+    given = [
+        {**place, "url": "u", "title": "题", "document_title": "书"},
+        {**place, "title": None, "document_title": "书"},
+        place,
+        place,
+    ]
+    events = [text("据"), *[delta("citations_delta", citation=one) for one in given]]
+    assert deltas(*events)[1:] == [
+        CitationDelta(Citation("u", "题", extra=place), 0),
+        CitationDelta(Citation("", "书", extra=place), 0),
+        CitationDelta(Citation("", None, extra=place), 0),
+    ]
+    assert native_of(*events) == [{"type": "text", "text": "据", "citations": given}]
+    assert [one.url for one in reply_of(*events).citations] == ["u", "", ""]
+
+
+# --- summaries ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("begun", "pieces", "whole"),
+    [
+        (None, ["聊了", "旅行"], "聊了旅行"),
+        ("", ["聊了", "聊了旅行"], "聊了旅行"),
+        ("聊", ["聊了", "旅行", "聊了旅行。", "再见"], "聊了旅行。再见"),
+        ("聊了", ["聊了"], "聊了"),
+        ("聊了", ["旅行", "聊了旅行"], "聊了旅行"),
+        ("聊了", ["旅行", "旅行"], "聊了旅行旅行"),
+        ("聊了", ["聊"], "聊了聊"),
+        ("聊了", ["旅行社"], "聊了旅行社"),
+        ("聊", ["了", "天天", "聊了天"], "聊了天天聊了天"),
+    ],
+)
+def test_a_summary_in_pieces_and_whole_again(
+    begun: str | None, pieces: list[str], whole: str
+) -> None:
+    events = [start("compaction", content=begun)]
+    events += [delta("compaction_delta", content=one) for one in pieces]
+    assert native_of(*events, *END) == [{"type": "compaction", "content": whole}]
+
+
+# --- signatures ---------------------------------------------------------------------------------
+
+
+def test_a_signature_after_a_call_is_of_the_thought_before_it() -> None:
+    signed = delta("signature_delta", signature="S")
+    events = [start("thinking", thinking="想"), tool(), piece("{}"), signed, stop(), *CALLED]
+    assert native_of(*events)[0] == {"type": "thinking", "thinking": "想", "signature": "S"}
+
+
+def test_a_signature_passes_thoughts_that_are_signed() -> None:
+    thoughts = [start("thinking", n, thinking=f"想{n}") for n in range(3)]
+    thoughts[2]["content_block"]["signature"] = "有"
+    events = [*thoughts, text("好", 3), delta("signature_delta", 3, signature="S"), *END]
+    assert [block.get("signature") for block in native_of(*events)] == [None, "S", "有", None]
+
+
+def test_a_signature_of_a_call_that_no_thought_led_to_stays_there() -> None:
+    events = [tool(), piece("{}"), delta("signature_delta", signature="S"), stop(), *CALLED]
+    assert native_of(*events) == [
+        {"type": "tool_use", "id": "t1", "name": "查", "input": {}, "signature": "S"}
+    ]
+
+
+@pytest.mark.parametrize(("between", "found"), [(15, True), (16, False)])
+def test_a_thought_is_looked_for_among_the_newest_blocks(between: int, *, found: bool) -> None:
+    texts = [start("text", n + 1, text="好") for n in range(between)]
+    signed = delta("signature_delta", between, signature="S")
+    blocks = native_of(start("thinking", thinking="想"), *texts, signed, *END)
+    assert ("signature" in blocks[0]) is found
+    assert len(blocks) == between + 1 + (not found)
+
+
+def test_an_empty_signature_is_one_where_there_is_none_yet() -> None:
+    empty = delta("signature_delta", signature="")
+    assert native_of(thought("想"), empty, *END) == [
+        {"type": "thinking", "thinking": "想", "signature": ""}
+    ]
+
+
+# --- whole messages -----------------------------------------------------------------------------
+
+
+def test_a_summary_of_a_call_that_came_says_it_once() -> None:
+    call = {"type": "tool_use", "id": "t1", "name": "查", "input": {"n": 1}}
+    blocks = [call, {**call, "id": "t2"}, {"type": "server_tool_use", "id": "s", "input": {}}]
+    whole = {"type": "message", "content": blocks, "stop_reason": "tool_use"}
+    reply = reply_of(tool(input={"n": 1}), stop(), whole)
+    assert [(one.id, one.parse()) for one in reply.tool_calls] == [
+        ("t1", {"n": 1}),
+        ("t2", {"n": 1}),
+    ]
+    assert native_of(tool(input={"n": 1}), stop(), whole) == blocks[:2]
+    assert native_of(start("text", text=""), whole) == blocks
+
+
+def test_whole_messages_are_read_up_to_a_number() -> None:
+    whole = {"type": "message", "content": "好", "stop_reason": "end_turn"}
+    assert kept_by(*[whole] * 16) == ([], {})
+    assert kept_by(*[whole] * 17) == ([("message", whole)], {})
+
+
+def test_a_message_without_its_type_has_a_role_and_a_content() -> None:
+    for odd in (
+        {"role": "assistant"},
+        {"role": "user", "content": "好"},
+        {"role": "assistant", "content": 7},
+    ):
+        assert read(odd).suspect == odd
+    assert read({"role": "assistant", "content": []}).suspect is None
+
+
+def test_a_whole_message_without_anything_is_a_choice() -> None:
+    assert list(read({"type": "message"}).transcript.choices) == [0]
+
+
+# --- what is spliced, and what is not -----------------------------------------------------------
+
+
+def test_pieces_that_are_spliced_go_to_their_blocks() -> None:
+    events = [start("thinking", thinking=""), *map(thought, "一二三四"), stop()]
+    events += [start("text", text=""), *map(text, "甲乙丙丁"), stop(), *END]
+    decoder = MessagesDecoder(Transcript())
+    at, suspect = decoder.feed_from([orjson.dumps(one) for one in events], 0)
+    decoder.end()
+    assert (at, suspect) == (len(events), None)
+    assert decoder.splicer.hits > 4
+    assert decoder.transcript.choices[0].native == {
+        "protocol": "messages",
+        "content": [
+            {"type": "thinking", "thinking": "一二三四"},
+            {"type": "text", "text": "甲乙丙丁"},
+        ],
+        "asked": "",
+        "model": "",
+    }
+
+
+def test_estimates_of_thought_are_not_spliced() -> None:
+    events = [delta("thinking_delta", thinking="想", estimated_tokens=1)] * 4
+    decoder = MessagesDecoder(Transcript())
+    decoder.feed_from([orjson.dumps(one) for one in events], 0)
+    assert decoder.splicer.hits == 0
+    assert decoder.transcript.choices[0].extra == {"estimated_tokens": 4}
+
+
+@pytest.mark.parametrize(
+    ("count", "extra", "kept"),
+    [
+        (0, {"estimated_tokens": 0}, {}),
+        (2**40 - 1, {"estimated_tokens": 2**40 - 1}, {}),
+        (2**40, {}, {"estimated_tokens": 2**40}),
+        (-1, {}, {"estimated_tokens": -1}),
+        (True, {}, {"estimated_tokens": True}),
+        (None, {}, {}),
+    ],
+)
+def test_an_estimate_is_a_number_within_reason(
+    count: object, extra: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    log = read(delta("thinking_delta", thinking="想", estimated_tokens=count)).transcript
+    assert (log.choices[0].extra, log.extra) == (extra, kept)
+
+
+def test_halves_of_characters_are_mended_in_all_that_is_kept() -> None:
+    broken = (
+        rb'{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":"\ud83d"}}'
+    )
+    begun = rb'{"type":"content_block_start","index":0,"content_block":%s}'
+    begun %= rb'{"type":"text","text":"","x":"\ud83d"}'
+    field = rb'{"type":"message_stop","mood":"\ud83d"}'
+    decoder = read(begun, text("好"), broken, field)
+    assert decoder.transcript.choices[0].extra["stop_sequence"] == "\ufffd"
+    assert decoder.transcript.extra == {"mood": "\ufffd"}
+    native = decoder.transcript.choices[0].native
+    assert native is not None
+    assert native["content"] == [{"type": "text", "text": "好", "x": "\ufffd"}]
+
+
+# --- how a call ends ----------------------------------------------------------------------------
+
+
+def test_an_end_without_an_index_is_of_the_newest_block() -> None:
+    calls = reply_of(tool("t1", 0), tool("t2", 1), stop(None), {"type": "message_stop"}).tool_calls
+    assert [(call.id, call.complete) for call in calls] == [("t1", False), ("t2", True)]
+
+
+def test_an_end_of_nothing_and_one_that_comes_twice() -> None:
+    events = [stop(), stop(5), tool(), piece('{"n":1}'), stop(), stop(), *CALLED]
+    (call,) = reply_of(*events).tool_calls
+    assert (call.arguments, call.complete) == ('{"n":1}', True)
+    assert kept_by(*events) == ([], {})
+
+
+def test_an_input_nested_too_deeply_to_be_written_is_not_run() -> None:
+    deep: Any = {}
+    for _ in range(2000):
+        deep = {"n": deep}
+    decoder = MessagesDecoder(Transcript())
+    for event in (tool(input=deep), stop(), *CALLED):
+        decoder.take_frame(event)
+    decoder.end()
+    (call,) = decoder.transcript.tool_calls(decoder.transcript.choices[0])
+    assert (call.arguments, call.complete) == ("", False)
+
+
+def test_a_call_begins_with_its_id_and_name() -> None:
+    assert deltas(tool(), piece('{"n":'), piece("1}"), stop(), *CALLED) == [
+        ToolCallDelta(0, 0, "t1", "查", ""),
+        ToolCallDelta(0, 0, "", "", '{"n":'),
+        ToolCallDelta(0, 0, "", "", "1}"),
+        FinishDelta(0, "tool_calls"),
+    ]
+
+
+def test_texts_that_are_no_deltas_are_not_spliced() -> None:
+    """Whatever type their event has, or none."""
+    assert reply_of(thought("想"), {"role": "assistant", "content": "好"}).answer == "好"
+    assert reply_of(*[start("text", text="好")] * 4).answer == "好好好好"
+
+
+def test_characters_are_joined_in_thoughts_and_inputs() -> None:
+    thoughts = [
+        rb'{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"a\ud83c"}}',
+        rb'{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"\udf38"}}',
+    ]
+    assert reply_of(*thoughts, *END).reasoning == "a🌸"
+    piece_of = (
+        rb'{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":%s}}'
+    )
+    inputs = [piece_of % rb'"{\"n\":\"\ud83c"', piece_of % rb'"\udf38\"}"']
+    (call,) = reply_of(tool(), *inputs, stop(), *CALLED).tool_calls
+    assert call.parse() == {"n": "🌸"}

@@ -7,15 +7,18 @@ from typing import Any
 import orjson
 import pytest
 
+from aiotokengate import ToolCallDelta
 from tests.wire.test_responses_reply import (
     END,
     MESSAGE,
     added,
     call,
+    deltas,
     done,
     ev,
     listed,
     native_of,
+    read,
     reply_to,
     response,
 )
@@ -324,3 +327,288 @@ def test_free_text_goes_back_as_it_was_told() -> None:
     bare = {key: value for key, value in item.items() if key != "input"}
     events = [added({**CUSTOM, "input": ""}, output_index=0), piece, done(bare, output_index=0)]
     assert native_of(reply_to(*events, END)) == [item]
+
+
+# --- what is told, in its order -----------------------------------------------------------------
+
+
+def told(*events: object) -> list[tuple[str, str, str]]:
+    """Return the id, the name and the arguments of each piece of a call."""
+    return [
+        (one.id, one.name, one.arguments)
+        for one in deltas(*events)
+        if isinstance(one, ToolCallDelta)
+    ]
+
+
+def piece(text: object, kind: str = "function_call_arguments", **where: Any) -> dict[str, Any]:
+    return ev(f"{kind}.delta", **{"output_index": 0, **where}, delta=text)
+
+
+def over(text: object, kind: str = "function_call_arguments", **more: Any) -> dict[str, Any]:
+    key = "input" if "custom" in kind else "arguments"
+    return ev(f"{kind}.done", **{"output_index": 0, key: text, **more})
+
+
+def test_arguments_are_told_as_they_come_and_once() -> None:
+    events = [added(call(1), output_index=0), piece('{"a":'), piece("1}"), over('{"a":1}')]
+    expected = [("call_1", "f1", ""), ("", "", '{"a":'), ("", "", "1}")]
+    assert told(*events) == expected
+    assert told(*events, done(call(1, '{"a":1}'), output_index=0), END) == expected
+    assert told(added(call(1), output_index=0), over('{"a":1}')) == [
+        ("call_1", "f1", ""),
+        ("", "", '{"a":1}'),
+    ]
+    for nothing in ("", None, 7):
+        assert told(added(call(1), output_index=0), piece(nothing)) == [("call_1", "f1", "")]
+
+
+def test_arguments_that_came_before_the_name_are_told_behind_it() -> None:
+    events = [piece('{"a":'), piece("1}"), added(call(1), output_index=0)]
+    assert told(*events) == [("call_1", "f1", ""), ("", "", '{"a":'), ("", "", "1}")]
+    events = [piece("{"), over('{"a":1}'), over(7), added(call(1), output_index=0)]
+    assert told(*events) == [("call_1", "f1", ""), ("", "", '{"a":1}')]
+
+
+def test_which_id_a_call_has() -> None:
+    """Its own call id, else that of its item; an approval has no other than the latter."""
+    item = call(1, "{}")
+    for lacking, found in ((), "call_1"), (("call_id",), "fc_1"), (("call_id", "id"), "call_0"):
+        bare = {key: value for key, value in item.items() if key not in lacking}
+        reply = reply_to(done(bare, output_index=0), END)
+        assert [one.id for one in reply.tool_calls] == [found]
+    named = over("{}", item_id="fc_9", name="f")
+    assert [one.id for one in reply_to(named, END).tool_calls] == ["fc_9"]
+    approval = {"type": "mcp_approval_request", "id": "m", "call_id": "", "name": "删"}
+    (one,) = reply_to(done(approval), END).tool_calls
+    assert (one.id, one.kind, one.arguments) == ("m", "mcp_approval_request", "")
+
+
+BESIDE = {
+    "namespace": "天气",
+    "caller": {"type": "program"},
+    "async": False,
+    "server_label": "s",
+    "environment": {"type": "local"},
+}
+
+
+def test_what_is_kept_beside_the_arguments() -> None:
+    named = {**call(1, "{}"), **BESIDE, "x": 1}
+    assert reply_to(done(named), END).tool_calls[0].extra == BESIDE
+    empty = {**call(1, "{}"), **dict.fromkeys(BESIDE)}
+    assert reply_to(added(named), done(empty), END).tool_calls[0].extra == BESIDE
+    assert reply_to(added(call(1)), done(named), END).tool_calls[0].extra == BESIDE
+    local = {"type": "shell_call", "call_id": "c", "action": {}, **BESIDE}
+    assert reply_to(done(local), END).tool_calls[0].extra == BESIDE
+
+
+# --- free text ----------------------------------------------------------------------------------
+
+
+INPUT = "custom_tool_call_input"
+
+
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [
+        ("6 * 7", ["6 *", " 7"]),
+        ("6 *", ["6 *"]),
+        ("6", ["6 *"]),
+        ("7 * 6", ["6 *"]),
+        ("", ["6 *"]),
+        (None, ["6 *"]),
+        ({"a": 1}, ["6 *"]),
+    ],
+)
+def test_of_free_text_its_end_tells_the_rest(whole: object, expected: list[str]) -> None:
+    begun = [added({**CUSTOM, "input": ""}, output_index=0), piece("6 *", INPUT)]
+    for end in (over(whole, INPUT), done({**CUSTOM, "input": whole}, output_index=0)):
+        assert [text for *_, text in told(*begun, end)] == ["", *expected]
+    closed = [done({**CUSTOM, "status": "completed"}, output_index=0), over("6 * 7 * 8", INPUT)]
+    assert [text for *_, text in told(*closed)] == ["", "6 * 7"]
+
+
+def test_when_free_text_is_whole() -> None:
+    def complete(*events: object) -> list[bool]:
+        return [one.complete for one in reply_to(*events).tool_calls]
+
+    open_end, sure = done(CUSTOM), done({**CUSTOM, "status": "completed"})
+    assert complete(open_end) == [False]
+    assert complete(sure) == [True]
+    assert complete(open_end, done(MESSAGE)) == [False]
+    assert complete(open_end, added(MESSAGE)) == [True]
+    assert complete(open_end, END) == [True]
+    assert complete(done({**CUSTOM, "status": "incomplete"}), END) == [False]
+    cut = response("incomplete", incomplete_details={"reason": "max_output_tokens"})
+    assert complete(open_end, ev("incomplete", response=cut)) == [False]
+    assert complete(sure, ev("incomplete", response=cut)) == [True]
+    assert complete(done(call(1, "{}")), ev("incomplete", response=cut)) == [True]
+
+
+def test_free_text_that_an_end_told_otherwise_is_not_run() -> None:
+    begun = [added({**CUSTOM, "input": ""}, output_index=0), piece("6 *", INPUT)]
+    for whole, complete in (("6 * 7", True), ("6", False), ("7 * 6", False), ("6 *", True)):
+        reply = reply_to(*begun, done({**CUSTOM, "input": whole}, output_index=0), END)
+        assert [one.complete for one in reply.tool_calls] == [complete]
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "local"),
+    [
+        ({"type": "local"}, True),
+        ({"type": None}, True),
+        ({}, True),
+        (None, True),
+        ("local", True),
+        ({"type": "container_reference"}, False),
+    ],
+)
+def test_whose_a_command_is_to_run(environment: object, *, local: bool) -> None:
+    shell = {**SHELL, "environment": environment}
+    reply = reply_to(done(shell, output_index=0), END)
+    assert [(one.name, one.complete) for one in reply.tool_calls] == [("shell", True)] * local
+    assert native_of(reply) == [shell]
+
+
+def test_a_command_whose_output_is_there_was_run() -> None:
+    """Its call id says so; without one nothing does."""
+    output = {"type": "shell_call_output", "id": "so", "call_id": "c", "output": []}
+
+    def calls(shell: dict[str, Any], output: dict[str, Any]) -> list[str]:
+        reply = reply_to(done(shell, output_index=0), done(output, output_index=1), END)
+        return [one.id for one in reply.tool_calls]
+
+    assert calls(SHELL, output) == []
+    assert calls(SHELL, {**output, "call_id": "d"}) == ["c"]
+    assert calls({**SHELL, "call_id": None}, {**output, "call_id": None}) == ["sh"]
+    assert calls(SHELL, {**output, "type": "local_shell_call_output"}) == ["c"]
+
+
+def test_a_command_is_told_once() -> None:
+    assert told(done(SHELL), END, END) == [("c", "shell", ""), ("", "", '{"commands":["ls"]}')]
+    assert told(done(SHELL)) == [("c", "shell", ""), ("", "", '{"commands":["ls"]}')]
+
+
+def test_a_search_for_tools_is_the_vendors_unless_it_says_otherwise() -> None:
+    search = {"type": "tool_search_call", "id": "t", "call_id": "c", "arguments": {"q": 1}}
+    for execution, count in (("client", 1), ("server", 0), (None, 0)):
+        reply = reply_to(done({**search, "execution": execution}), END)
+        assert len(reply.tool_calls) == count
+    decoder = read(done(MESSAGE, output_index=0), done(search, output_index=1))
+    assert decoder.transcript.choices[0].spoke_from == 1
+    client = done({**search, "execution": "client"}, output_index=1)
+    assert read(done(MESSAGE, output_index=0), client).transcript.choices[0].spoke_from == 0
+
+
+def test_what_a_computer_is_to_do() -> None:
+    actions = {"actions": [{"type": "wait"}], "pending_safety_checks": None, "x": 1}
+    (one,) = reply_to(done({"type": "computer_call", "call_id": "c", **actions}), END).tool_calls
+    assert (one.name, one.parse()) == (
+        "computer",
+        {"actions": [{"type": "wait"}], "pending_safety_checks": None},
+    )
+    (bare,) = reply_to(done({"type": "computer_call", "call_id": "c"}), END).tool_calls
+    assert (bare.arguments, bare.complete) == ("{}", True)
+
+
+# --- what only the beginning has said -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("item", "arguments"),
+    [
+        (call(1, '{"a":1}'), '{"a":1}'),
+        (CUSTOM, "6 * 7"),
+        (
+            {"type": "apply_patch_call", "call_id": "c", "operation": {"path": "甲"}},
+            '{"path":"甲"}',
+        ),
+        ({"type": "mcp_approval_request", "id": "m", "name": "删", "arguments": "{}"}, "{}"),
+    ],
+)
+def test_arguments_that_only_the_beginning_has_said(item: dict[str, Any], arguments: str) -> None:
+    (one,) = reply_to(ev("output_item.added", item=item, output_index=0), END).tool_calls
+    assert (one.arguments, one.complete) == (arguments, True)
+
+
+def test_arguments_of_the_beginning_are_not_told_beside_others() -> None:
+    reply = reply_to(added(call(1, '{"a":1}'), output_index=0), piece('{"b":2}'), END)
+    assert [one.arguments for one in reply.tool_calls] == ['{"b":2}']
+    odd = reply_to(added({**call(1), "arguments": {"a": 1}}, output_index=0), END)
+    assert [one.arguments for one in odd.tool_calls] == [""]
+
+
+# --- what goes back -----------------------------------------------------------------------------
+
+
+def test_a_call_that_was_built_has_all_its_fields() -> None:
+    reply = reply_to(added({**call(1), **BESIDE}, output_index=0), END)
+    built = {"type": "function_call", "call_id": "call_1", "name": "f1", **BESIDE}
+    assert native_of(reply) == [{**built, "arguments": "{}"}]
+    empty = reply_to(added({**CUSTOM, "input": ""}, output_index=0), END)
+    assert native_of(empty) == [
+        {"type": "custom_tool_call", "call_id": "c", "name": "py", "input": ""}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "last", "back"),
+    [
+        ('{"a": 1}', '{"a":1}', '{"a":1}'),
+        ('{"a": 1}', '{"a":2}', None),
+        ('{"a": 1}', '{"a":1', None),
+        ('{"a": 1}', None, '{"a": 1}'),
+        ('{"a": 1}', "", '{"a": 1}'),
+        ("{}", "", ""),
+        ('{"a":"\t"}', '{"a":"\t"}', '{"a":"\\u0009"}'),
+    ],
+)
+def test_arguments_go_back_as_they_came_if_they_say_the_same(
+    pieces: str, last: str | None, back: str | None
+) -> None:
+    item = {**call(1), "arguments": last}
+    reply = reply_to(added(call(1), output_index=0), piece(pieces), done(item), END)
+    assert native_of(reply) == ([] if back is None else [{**item, "arguments": back}])
+
+
+def test_an_id_of_ours_goes_back_where_the_items_id_stands() -> None:
+    """As the id of an approval, which has no other, and as the call id of all else."""
+    approval = {"type": "mcp_approval_request", "name": "删", "arguments": "{}"}
+    assert native_of(reply_to(done(approval), END)) == [{**approval, "id": "call_0"}]
+    bare = {key: value for key, value in call(1, "{}").items() if key not in ("id", "call_id")}
+    assert native_of(reply_to(done(bare), END)) == [{**bare, "call_id": "call_0"}]
+    only = {**bare, "id": "fc_1"}
+    assert native_of(reply_to(done(only), END)) == [only]
+
+
+def test_an_item_that_only_began_is_completed_where_it_has_a_status() -> None:
+    patch = {"type": "apply_patch_call", "call_id": "c", "operation": {"path": "甲"}}
+    begun = ev("output_item.added", item=patch, output_index=0)
+    assert native_of(reply_to(begun, END)) == [patch]
+    diff = [
+        ev("apply_patch_call_operation_diff.delta", output_index=0, delta=one)
+        for one in ("+一", 7, "二")
+    ]
+    whole = {**patch, "operation": {"path": "甲", "diff": "+一二"}}
+    assert native_of(reply_to(begun, *diff, END)) == [whole]
+    assert native_of(reply_to(added(patch, output_index=0), *diff, END)) == [
+        {**whole, "status": "completed"}
+    ]
+
+
+def test_commands_stand_in_the_order_of_their_numbers() -> None:
+    shell = {**SHELL, "action": {"commands": ["?"], "timeout_ms": 5}}
+    pieces = [
+        ev("shell_call_command.delta", output_index=0, command_index=number, delta=text)
+        for number, text in ((10, "丙"), (2, "乙"), (1, "甲"), (-1, "?"), (2, "乙"))
+    ]
+    reply = reply_to(ev("output_item.added", item=shell, output_index=0), *pieces, END)
+    assert native_of(reply) == [
+        {**shell, "action": {"commands": ["甲", "乙乙", "丙"], "timeout_ms": 5}}
+    ]
+    bare = reply_to(ev("output_item.added", item=shell, output_index=0), END)
+    assert native_of(bare) == [shell]

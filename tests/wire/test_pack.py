@@ -89,3 +89,26 @@ def test_the_texts_of_a_block_are_joined_by_kind() -> None:
     assert list(Packed([ANSWER, ANSWER], ["你", "好"]).texts()) == [(ANSWER, "你好")]
     assert list(Packed([BREAK], [refusal]).texts()) == []
     assert [block.item(at) for at in range(4)] == ["你", "想", refusal, "好"]
+
+
+def test_entries_of_several_characters() -> None:
+    """Each is found by its place; the text of a kind may begin and end within the block."""
+    refusal = RefusalDelta("不")
+    block = Packed([1, 0, 1, 3, 1], ["你们", "想想", "", refusal, "好吗👋"])
+    assert [block.item(at) for at in range(5)] == ["你们", "想想", "", refusal, "好吗👋"]
+    assert (list(block.kinds), block.others) == ([1, 0, 1, 3, 1], {3: refusal})
+    assert (block.text(1), block.text(0), block.text(7)) == ("你们好吗👋", "想想", "")
+    assert (block.text(1, 1), block.text(1, 0, 4), block.text(1, 4, 9)) == (
+        *("好吗👋", "你们", "好吗👋"),
+    )
+    assert list(block.texts()) == [(1, "你们好吗👋"), (0, "想想")]
+
+
+def test_the_text_of_a_block_of_one_kind() -> None:
+    assert BLOCK == 128
+    block = Packed([ANSWER] * BLOCK, [chr(0x4E00 + at) for at in range(BLOCK)])
+    whole = "".join(map(chr, range(0x4E00, 0x4E00 + BLOCK)))
+    assert (block.text(ANSWER), block.text(REASONING)) == (whole, "")
+    assert block.text(ANSWER, 1) == whole[1:]
+    assert block.text(ANSWER, 0, BLOCK - 1) == whole[:-1]
+    assert block.text(ANSWER, 2, 5) == whole[2:5]

@@ -65,3 +65,13 @@ def test_the_limit_of_the_reply_has_two_names(given: dict[str, Any], most: int |
 def test_extras_go_over_the_body_in_their_order() -> None:
     question = Question("m", [], extra_body=({"a": {"b": 1}}, None, {"a": {"c": 2}, "d": 3}))
     assert with_extras({"a": {"b": 0}, "d": 0}, question) == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_zero_counts_as_no_limit_and_one_choice_is_the_usual() -> None:
+    assert most_tokens({"max_completion_tokens": 0, "max_tokens": 5}) == 5
+    assert most_tokens({"max_completion_tokens": 7}) == 7
+    check_one_choice({}, "Messages")
+    for number in (0, "1"):
+        with pytest.raises(CallerError) as raised:
+            check_one_choice({"n": number}, "Gemini")
+        assert str(raised.value) == f"expected n=1 over Gemini, got {number!r}"

@@ -82,3 +82,49 @@ def test_neighbours_of_one_role_are_one_turn() -> None:
     for role, parts in (("user", ["a"]), ("user", ["b"]), ("model", []), ("model", ["c"])):
         add_turn(turns, role, "parts", list(parts))
     assert turns == [{"role": "user", "parts": ["a", "b"]}, {"role": "model", "parts": ["c"]}]
+
+
+def test_roles_that_are_none() -> None:
+    assert not is_system({})
+    assert last_user_turn([]) == -1
+    assert last_user_turn([{}, USER, {"role": "tool"}, {"role": "system"}]) == 1
+
+
+def test_calls_may_stand_in_a_tuple() -> None:
+    assert tool_calls_in({"tool_calls": (CALL, 7, CALL)}) == [CALL, CALL]
+
+
+def test_parts_may_stand_in_a_tuple_and_may_be_empty() -> None:
+    assert list(parts_in(("", {}), "messages[3]")) == [
+        ({"type": "text", "text": ""}, "messages[3].content[0]"),
+        ({}, "messages[3].content[1]"),
+    ]
+
+
+def test_data_with_commas_and_without() -> None:
+    assert data_uri("data:text/plain,a,b") == ("text/plain", "a,b")
+    assert data_uri("data:text/plain;charset=utf-8;base64,AA") == ("text/plain", "AA")
+    assert data_uri("data:,") == ("", "")
+    assert data_uri("") is None
+
+
+def test_arguments_that_are_no_json_are_named_with_the_reason() -> None:
+    with pytest.raises(CallerError) as raised:
+        call_arguments({"function": {"arguments": "{,"}}, "messages[3]")
+    text = str(raised.value)
+    assert text.startswith("expected JSON as arguments of a tool call in messages[3], got ")
+    assert raised.value.__suppress_context__
+    assert call_arguments({"function": {"arguments": "[1]"}}, "m") == [1]
+
+
+def test_a_turn_of_another_role_is_another_turn() -> None:
+    turns: list[dict[str, Any]] = [{"role": "user", "content": ["a"]}]
+    add_turn(turns, "model", "content", [])
+    add_turn(turns, "user", "content", [])
+    add_turn(turns, "model", "content", ["b"])
+    add_turn(turns, "user", "content", ["c"])
+    assert turns == [
+        {"role": "user", "content": ["a"]},
+        {"role": "model", "content": ["b"]},
+        {"role": "user", "content": ["c"]},
+    ]

@@ -455,6 +455,255 @@ def test_where_the_message_is(where: str) -> None:
     assert judged(400, MESSAGES[where]).message == "m"
 
 
+def told(body: object) -> dict[str, object] | None:
+    """Return what is found in a body, without what it doesn't say."""
+    problem = find_problem(body)
+    if problem is None:
+        return None
+    given = attrs.asdict(problem)
+    return {name: given[name] for name in given if given[name] not in (None, "", ())}
+
+
+def wrapped(value: Any, times: int, *keys: str) -> Any:
+    """Return a value in so many objects, or lists where there is no key."""
+    for _ in range(times):
+        value = dict.fromkeys(keys, value) if keys else [value]
+    return value
+
+
+FOUND: dict[str, tuple[object, dict[str, object]]] = {
+    "all that an error says": (
+        {
+            "error": {
+                "message": "出错",
+                "code": "c",
+                "type": "t",
+                "status": 502,
+                "request_id": "inner",
+                "details": [{"reason": "R"}, 5, {"reason": ""}, {"reason": "S"}],
+                "retry_after": 2,
+            }
+        },
+        {
+            "message": "出错",
+            "code": "c",
+            "type": "t",
+            "status": 502,
+            "request_id": "inner",
+            "reasons": ("R", "S"),
+            "delay": 2.0,
+        },
+    ),
+    "what stands around it": (
+        {
+            "error": {"code": "c", "request_id": "inner"},
+            "msg": "m",
+            "request_id": "r",
+            "code": 429,
+            "retry_after": 3,
+        },
+        {"message": "m", "code": "c", "request_id": "r", "status": 429, "delay": 3.0},
+    ),
+    "a type word before Google's": (
+        {"error": {"message": "m", "type": "t", "status": "ABORTED"}},
+        {"message": "m", "type": "t"},
+    ),
+    "an error's error": (
+        {"error": {"error": {"message": "m", "type": "t"}, "message": "outer"}},
+        {"message": "m", "type": "t"},
+    ),
+    "an error's text": ({"error": {"error": "m", "code": "c"}}, {"message": "m", "code": "c"}),
+    "what the vendor said, alone": (
+        {"error": {"metadata": {"raw": {"message": "m"}}}},
+        {"message": "m"},
+    ),
+    "a text, and what stands beside it": (
+        {"error": "m", "code": "c", "type": "t", "status_code": 410, "request_id": "r"},
+        {"message": "m", "code": "c", "type": "t", "status": 410, "request_id": "r"},
+    ),
+    "a text of an event": ({"error": "m", "type": "error"}, {"message": "m"}),
+    "a list": (
+        {"error": [{"message": "a"}, {"loc": ["b", 0], "msg": "c"}]},
+        {"message": "a; b.0: c"},
+    ),
+    "a number and a code": (
+        {"error": 410, "message": "m", "code": "c"},
+        {"message": "m", "code": "c", "status": 410},
+    ),
+    "a number and a status": (
+        {"error": 7.0, "message": "m", "status": 410},
+        {"message": "m", "code": "7", "status": 410},
+    ),
+    "true": (
+        {"error": True, "message": "m", "code": "c", "retry_after_ms": 1500},
+        {"message": "m", "code": "c", "delay": 1.5},
+    ),
+    "true alone": (
+        {"error": True, "id": "i", "request_id": "r", "usage": None},
+        {"request_id": "r"},
+    ),
+    "an event's error that is a word for success": (
+        {"type": "error", "error": "none", "id": 1},
+        {},
+    ),
+    "MiniMax": (
+        {"base_resp": {"status_code": 1002, "status_msg": "m"}, "id": "i", "choices": [{}]},
+        {"message": "m", "code": "1002", "numbers": "minimax"},
+    ),
+    "Baidu": (
+        {"error_code": 18, "error_msg": "m", "request_id": "r", "code": 5},
+        {"message": "m", "code": "18", "request_id": "r", "numbers": "baidu"},
+    ),
+    "Baidu's status": (
+        {"error_code": "503", "error_msg": "m"},
+        {"message": "m", "code": "503", "status": 503, "numbers": "baidu"},
+    ),
+    "the second choice's": (
+        {"choices": [{"error": {"message": ""}}, {"error": {"message": "m", "code": "c"}}]},
+        {"message": "m", "code": "c"},
+    ),
+    "no success": ({"success": False, "code": 0}, {"code": "0"}),
+    "no success, listed": ({"success": False, "errors": ["a", "b"]}, {"message": "a; b"}),
+    "an error object": ({"object": "error"}, {}),
+    "an event": ({"type": "error"}, {}),
+    "a code that is a status": ({"code": 429}, {"code": "429", "status": 429}),
+    "a code that is known": ({"code": "Arrearage"}, {"code": "Arrearage"}),
+    "a detail": ({"detail": "m"}, {"message": "m"}),
+    "a detail that is not the first message": (
+        {"message": "m", "detail": [{"msg": "x"}]},
+        {"message": "m"},
+    ),
+    **{
+        f"a status and {key}": ({"status_code": 500, key: "m"}, {"message": "m", "status": 500})
+        for key in ("message", "msg", "err", "error_msg", "detail", "status_msg")
+    },
+    "a code and a message": ({"code": "odd", "msg": "m"}, {"message": "m", "code": "odd"}),
+    "a header before a response": (
+        {"response": {"error": "n"}, "header": {"error": "m"}},
+        {"message": "m"},
+    ),
+    "a response's": (
+        {"header": {"error": "none", "id": 1}, "response": {"error": "m"}},
+        {"message": "m"},
+    ),
+    "in seven headers": (wrapped({"error": "m"}, 7, "header"), {"message": "m"}),
+    "in eight messages": (
+        {"error": {"message": wrapped("m", 8, "message")}},
+        {"message": "m"},
+    ),
+    "in eight lists": ({"error": wrapped("m", 8)}, {"message": "m"}),
+    "in a thousand errors": (
+        {"error": wrapped({"message": "m", "code": "c"}, 1000, "error")},
+        {"message": "m", "code": "c"},
+    ),
+    "in more errors": (
+        {"error": wrapped({"message": "m", "code": "c"}, 1001, "error")},
+        {"message": "m"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_all_that_is_found(name: str) -> None:
+    body, expected = FOUND[name]
+    assert told(body) == expected
+
+
+NOT_FOUND: dict[str, object] = {
+    "too deep in headers": wrapped({"error": "m"}, 8, "header"),
+    "a response that is a reply": {"response": {"choices": [{}], "error": "m"}},
+    "an empty error beside something": {"error": {"message": ""}, "data": 1},
+    "an error of nothing": {"error": [], "message": "m"},
+    "an error that is an empty list of lists": {"error": [[]]},
+    "an error that is no whole number": {"error": 3.5},
+    "a status alone": {"status": 500},
+    "a message alone": {"message": "m"},
+    "a code alone that nobody knows": {"code": "odd"},
+    "a number alone that nobody knows": {"code": 1234},
+    "the base of MiniMax as a text": {"base_resp": "m"},
+    "a type of something else": {"type": "response.created", "object": "response"},
+    **{
+        f"a message beside {code!r}": {"code": code, "message": "m"}
+        for code in (0, "0", "000", 200, 204, 299, "200", 200.0, "", None, "None", "null", "nil")
+    },
+    **{
+        f"a message beside {code!r}": {"code": code, "message": "m"}
+        for code in ("ok", "Success", "succeeded", "succeed", True, 10**18, -(10**18), [500])
+    },
+    **{
+        f"an error of {word!r}": {"choices": [{}], "error": {"message": word, "type": word}}
+        for word in ("none", "NULL", "nil", "ok", "success", "succeeded", "succeed", " ")
+    },
+}
+
+
+@pytest.mark.parametrize("name", NOT_FOUND)
+def test_what_is_not_found(name: str) -> None:
+    assert told(NOT_FOUND[name]) is None
+
+
+@pytest.mark.parametrize("code", [199, 300, 2000, "0200", 10**18 - 1, 1 - 10**18, "x", 20.0])
+def test_codes_that_mark_an_error(code: object) -> None:
+    written = {20.0: "20"}.get(code, str(code))  # type: ignore[call-overload]
+    assert told({"code": code, "message": "m"}) == {"message": "m", "code": written}
+
+
+def test_what_is_too_deep_is_no_message() -> None:
+    silent = "the gateway answered 400 without a message"
+    for message in (wrapped("m", 9, "message"), wrapped("m", 9)):
+        assert judged(400, {"error": {"message": message}}).message == silent
+
+
+def test_the_place_of_a_complaint() -> None:
+    """It has a few parts at most; what is no word is left out."""
+    loc = ["a", 1, None, ["x"], 2.0, "f", "g", "h", "i"]
+    assert told({"detail": [{"loc": loc, "msg": "m"}]}) == {"message": "a.1.2.f.g.h: m"}
+    assert told({"detail": [{"loc": "a", "msg": "m"}]}) == {"message": "m"}
+    assert told({"detail": [{"loc": ["a"]}]}) == {"message": "a:"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'data: {"error": "m"}\n\ndata: [DONE]\n\n', "m"),
+        (b'  id: 1\r\ndata: {"error": "m"}', "m"),
+        (b'event: error\ndata:{"error": "m"}', "m"),
+        (b"event: error\n: nothing", "event: error : nothing"),
+        (b'"data"', "data"),
+        (b'{"header": {"msg": "m"}}', "m"),
+        (b"[5, 6]", "[5, 6]"),
+        (b"12", "12"),
+        (b"[" + b"5," * 300 + b"5]", "[" + "5," * 249 + "…"),
+        ('"坏\\ud83c了"'.encode(), "坏\N{REPLACEMENT CHARACTER}了"),
+    ],
+)
+def test_bodies_that_are_no_object(body: bytes, message: str) -> None:
+    """An event's data, a text, a list, a number."""
+    assert judged(500, body).message == message
+
+
+PAGES: list[tuple[str, str]] = [
+    ("<html><TITLE lang=zh>网关 &lt;1&gt;</TITLE><p>x", "网关 <1>"),
+    ("<p>a</p>b<br>c", "a b c"),
+    ("<title>never closed <b>x", "never closed x"),
+    ("<title", "<title"),
+    ("<title></title><h1>502</h1>", "502"),
+    ("a<SCRIPT>var x = 1 > 0</SCRIPT >b<style>p{}</style>c", "a b c"),
+    ("a<script>var x", "a"),
+    ("a<script>x</script", "a"),
+    ("a<scrip>b</scrip>c", "a b c"),
+    ("1 < 2", "1 < 2"),
+    ("<p>1 < 2 and more", "1 < 2 and more"),
+    ("&amp;&#x6c34; &#" + "1" * 6000 + ";", "&水 \N{REPLACEMENT CHARACTER}"),
+]
+
+
+@pytest.mark.parametrize(("page", "message"), PAGES, ids=range(len(PAGES)))
+def test_what_a_page_says(page: str, message: str) -> None:
+    """Its title, or its text without tags and programs."""
+    assert judged(502, page.encode()).message == message
+
+
 # --- statuses -----------------------------------------------------------------------------------
 
 STATUSES = {
@@ -480,6 +729,29 @@ STATUSES = {
     524: (ServerFailed, True),
     529: (Overloaded, True),
 }
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        *((399, None), (400, 400), (599, 599), (600, None), (40, None), (4040, None)),
+        *(("500", 500), ("0500", None), (500.0, 500), (500.5, None), ("5xx", None), (-404, None)),
+        *((True, None), ([500], None)),
+    ],
+)
+def test_which_codes_are_a_status(code: object, status: int | None) -> None:
+    """Of three digits, and an error's."""
+    assert judged(None, {"error": {"message": "m", "code": code}}).status == status
+
+
+def test_where_a_body_names_its_status() -> None:
+    """In this order, in the error before what stands around it."""
+    keys = ("status", "status_code", "code")
+    for place, key in enumerate(keys):
+        named = {name: 510 + at for at, name in enumerate(keys) if at >= place}
+        assert judged(None, {"error": {"message": "m", **named}}).status == 510 + place
+        assert judged(None, {"error": "m", **named}).status == 510 + place
+        assert judged(None, {"error": {"message": "m", key: 502}, "status": 503}).status == 502
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -653,24 +925,127 @@ def test_codes_decide(
     assert (type(error), error.retryable, error.code) == (kind, retryable, str(code))
 
 
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (1000, ServerFailed),
-        (1002, RateLimited),
-        (1004, AuthenticationFailed),
-        (1008, QuotaExhausted),
-        (1026, ContentFiltered),
-        (1027, ContentFiltered),
-        (1039, ContextLengthExceeded),
-        (2013, BadRequest),
-    ],
-)
-def test_codes_of_minimax(code: int, kind: type[StatusError]) -> None:
+NUMBERS_OF_MINIMAX: dict[object, type[StatusError]] = {
+    1000: ServerFailed,
+    1002: RateLimited,
+    1004: AuthenticationFailed,
+    1008: QuotaExhausted,
+    1026: ContentFiltered,
+    1027: ContentFiltered,
+    1039: ContextLengthExceeded,
+    1302: ServerFailed,  # a number of GLM's
+    2013: BadRequest,
+    2049: AuthenticationFailed,
+    2056: QuotaExhausted,
+    "rate_limit_exceeded": RateLimited,
+}
+
+
+@pytest.mark.parametrize("code", NUMBERS_OF_MINIMAX)
+def test_codes_of_minimax(code: object) -> None:
     """MiniMax has numbers of its own, in a place of its own, under a good status."""
     body = {"base_resp": {"status_code": code, "status_msg": "出错了"}, "choices": None}
     error = judged(None, body)
-    assert (type(error), error.code, error.message) == (kind, str(code), "出错了")
+    assert (type(error), error.code, error.message) == (
+        NUMBERS_OF_MINIMAX[code],
+        str(code),
+        "出错了",
+    )
+
+
+NUMBERS_OF_BAIDU: dict[object, tuple[type[StatusError], int | None]] = {
+    1: (ServerFailed, None),
+    2: (Overloaded, None),
+    3: (BadRequest, None),
+    4: (RateLimited, None),
+    6: (PermissionDenied, None),
+    13: (AuthenticationFailed, None),
+    14: (AuthenticationFailed, None),
+    17: (QuotaExhausted, None),
+    18: (RateLimited, None),
+    110: (AuthenticationFailed, None),
+    111: (AuthenticationFailed, None),
+    336100: (Overloaded, None),
+    1301: (ServerFailed, None),  # a number of GLM's
+    429: (RateLimited, 429),  # a status after all
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS_OF_BAIDU)
+def test_numbers_of_baidu(number: int) -> None:
+    """So has Baidu."""
+    body = {"error_code": number, "error_msg": "出错了"}
+    error = judged(None, body)
+    assert (type(error), error.status) == NUMBERS_OF_BAIDU[number]
+    assert (error.code, error.message) == (str(number), "出错了")
+
+
+def test_a_vendors_unknown_number_is_judged_by_its_words_and_then_by_the_status() -> None:
+    def minimax(message: str) -> dict[str, object]:
+        return {"base_resp": {"status_code": 1302, "status_msg": message}}
+
+    assert type(judged(None, minimax("prompt is too long"))) is ContextLengthExceeded
+    assert type(judged(403, minimax("prompt is too long"))) is ContextLengthExceeded
+    assert type(judged(403, minimax("出错了"))) is PermissionDenied
+
+
+WORDS: dict[type[StatusError], str] = {
+    ContextLengthExceeded: "context_length_exceeded string_above_max_length 1261",
+    ContentFiltered: "bio_policy content_filter content_policy_violation data_inspection_failed"
+    " datainspectionfailed image_content_policy_violation misalignment_policy_violation"
+    " prompt_blocked sensitive_words_detected 1301",
+    QuotaExhausted: "insufficient_quota insufficient_user_quota pre_consume_token_quota_failed"
+    " throttling.allocationquota arrearage billing_disabled billing_error"
+    " billing_hard_limit_reached daily_quota 1113 1304 1308 1310",
+    RateLimited: "rate_limit_exceeded rate_limit_error limit_requests resource_exhausted"
+    " throttling throttling.ratequota 1302",
+    Overloaded: "overloaded_error service_unavailable engine_overloaded unavailable 1305 1312",
+    ModelNotFound: "model_not_found model_not_exist",
+    AuthenticationFailed: "access_token_expired api_key_invalid authentication_error"
+    " credentials_missing invalid_api_key unauthenticated",
+    PermissionDenied: "access_denied api_key_service_blocked consumer_suspended permission_denied"
+    " permission_error service_disabled",
+    BadRequest: "data_residency_mismatch invalid_prompt vector_store_timeout empty_image_file"
+    " failed_to_download_image image_file_not_found image_file_too_large image_parse_error"
+    " image_too_large image_too_small invalid_base64_image invalid_image invalid_image_format"
+    " invalid_image_mode invalid_image_url unsupported_image_media_type",
+}
+"""What stands above the status, and so beside one that says something else."""
+
+VAGUE_WORDS: dict[type[StatusError], str] = {
+    ModelNotFound: "not_found not_found_error",
+    BadRequest: "badrequesterror failed_precondition invalid_argument invalid_request_error"
+    " out_of_range request_too_large",
+    ServerFailed: "aborted api_error deadline_exceeded gateway_timeout internal server_error"
+    " timeout timeout_error unknown",
+}
+"""What says something only where there is no status."""
+
+
+@pytest.mark.parametrize("place", ["code", "type", "status"])
+def test_every_word_that_decides(place: str) -> None:
+    for kind, words in WORDS.items():
+        for word in words.split():
+            for written in (word, word.upper()):
+                error = judged(502, {"error": {"message": "m", place: written}})
+                assert (word, type(error)) == (word, kind)
+
+
+def test_every_word_that_is_asked_last() -> None:
+    """The code is asked before the type."""
+    other: dict[type[StatusError], str] = {ServerFailed: "invalid_argument"}
+    for kind, words in VAGUE_WORDS.items():
+        for word in words.split():
+            told = {"message": "m", "code": word, "type": other.get(kind, "aborted")}
+            assert (word, type(judged(None, {"error": told}))) == (word, kind)
+            assert (word, type(judged(403, {"error": told}))) == (word, PermissionDenied)
+            assert (word, type(judged(502, {"error": told}))) == (word, ServerFailed)
+
+
+def test_a_clear_word_stands_above_a_vague_one() -> None:
+    told = {"message": "m", "code": "invalid_argument", "type": "billing_error"}
+    assert type(judged(None, {"error": told})) is QuotaExhausted
+    assert type(judged(None, {"error": {**told, "message": "model not found"}})) is QuotaExhausted
 
 
 @pytest.mark.parametrize(
@@ -684,7 +1059,7 @@ def test_codes_of_minimax(code: int, kind: type[StatusError]) -> None:
         "Your input exceeds the context window of this model",
     ],
 )
-@pytest.mark.parametrize("status", [400, 413, 422, 500, None])
+@pytest.mark.parametrize("status", [400, 404, 413, 422, 500, None])
 def test_a_prompt_that_is_too_long_is_known_by_its_words(status: int | None, message: str) -> None:
     """Engines have no code for it."""
     error = judged(status, {"error": {"message": message, "type": "invalid_request_error"}})
@@ -701,7 +1076,7 @@ def test_a_prompt_that_is_too_long_is_known_by_its_words(status: int | None, mes
         "模型 abc 不存在",
     ],
 )
-@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("status", [400, 404, 413, 422, 500, None])
 def test_a_model_that_is_not_there_is_known_by_its_words(status: int, message: str) -> None:
     """So are misspelt names."""
     assert type(judged(status, {"error": {"message": message}})) is ModelNotFound
@@ -713,11 +1088,26 @@ def test_anthropics_missing_model() -> None:
     assert type(judged(404, body)) is ModelNotFound
 
 
-@pytest.mark.parametrize("status", [401, 429, 503])
+@pytest.mark.parametrize("word", ["not_found", "NOT_FOUND_ERROR"])
+def test_a_missing_model_by_its_type(word: str) -> None:
+    """A code that says so, or another status, says less."""
+    assert type(judged(404, {"error": {"message": "m", "type": word}})) is ModelNotFound
+    assert type(judged(404, {"error": {"message": "m", "code": word}})) is BadRequest
+    assert type(judged(405, {"error": {"message": "m", "type": word}})) is BadRequest
+
+
+@pytest.mark.parametrize("status", [401, 429, 501, 503])
 def test_words_do_not_beat_a_clear_status(status: int) -> None:
     """A limit that mentions the model is a limit."""
     message = "maximum context length of this model not found"
     assert type(judged(status, {"error": {"message": message}})) is STATUSES[status][0]
+
+
+@pytest.mark.parametrize("status", [399, 402, 405, 412, 414, 421, 423, 499])
+def test_words_do_not_beat_a_status_that_no_engine_has_for_them(status: int) -> None:
+    error = judged(status, {"error": {"message": "prompt is too long"}})
+    kinds = {399: StatusError, 402: QuotaExhausted}
+    assert type(error) is kinds.get(status, BadRequest)
 
 
 # --- headers ------------------------------------------------------------------------------------
@@ -766,6 +1156,28 @@ def test_long_messages_are_cut() -> None:
     assert error.message.endswith("…")
     assert len(error.message) == 500
     assert 1000 < len(error.body) <= 4000
+
+
+def test_where_a_text_is_cut() -> None:
+    def message(text: str) -> str:
+        return judged(500, {"error": {"message": text}}).message
+
+    assert message("水" * 500) == "水" * 500
+    assert message("水" * 501) == "水" * 499 + "…"
+    assert message(" " * 3999 + "ab") == "a"
+    assert judged(500, b"<p>" + b" " * 3998 + b"ab").message == "a"
+    assert judged(500, b"[" + b" " * 3998 + b"1234]").message == "[ 1"
+
+
+def test_where_a_body_is_cut() -> None:
+    assert judged(500, b"a" * 4000).body == "a" * 4000
+    assert judged(500, b"a" * 4001).body == "a" * 4000
+
+
+@pytest.mark.parametrize("key", ["code", "type", "request_id"])
+def test_where_a_word_is_cut(key: str) -> None:
+    for text, shown in (("w" * 100, "w" * 100), ("w" * 101, "w" * 99 + "…"), (" \n", None)):
+        assert getattr(judged(500, {"error": {"message": "m", key: text}}), key) == shown
 
 
 def test_a_problem_that_was_found_before() -> None:
@@ -908,6 +1320,72 @@ HINTS: dict[str, tuple[int | None, object, float | None]] = {
     "a page": (429, "<title>429</title>Please try again in 12 seconds", 12),
     "a field that is none": (429, {"error": {"message": "m", "retry_after": "soon"}}, None),
     "none": (429, {"error": {"message": "m"}}, None),
+}
+
+
+HINTS |= {
+    f"a field {name}": (503, {"error": {"message": "m", name: "1.5"}}, seconds)
+    for name, seconds in {
+        "retry_after": 1.5,
+        "retryAfter": 1.5,
+        "retry-after": 1.5,
+        "Retry-After": 1.5,
+        "retryDelay": 1.5,
+        "retry_delay": 1.5,
+        "retry_after_seconds": 1.5,
+        "retry_after_ms": 0.0015,
+        "retryAfterMs": 0.0015,
+    }.items()
+}
+HINTS |= {
+    "milliseconds before seconds": (
+        503,
+        {"error": "m", "retry_after": 9, "retryAfterMs": 5},
+        0.005,
+    ),
+    "a field that is none before one": (
+        503,
+        {"error": "m", "retry_after": "soon", "retryAfter": 5, "retry_delay": 6},
+        5,
+    ),
+    "an error's before its details'": (
+        503,
+        {"error": {"message": "m", "retry_after": 1, "details": [{"retryDelay": "2s"}]}},
+        1,
+    ),
+    "its details' before its metadata's": (
+        503,
+        {"error": {"details": [{"retryDelay": "2s"}], "metadata": {"retry_after": 3}}},
+        2,
+    ),
+    "its metadata's before a header of it": (
+        503,
+        {"error": {"metadata": {"retry_after": 3, "headers": {"retry-after": 4}}}},
+        3,
+    ),
+    "a header of it before the body's": (
+        503,
+        {"error": {"code": "c", "metadata": {"headers": {"retry-after": 4}}}, "retry_after": 5},
+        4,
+    ),
+    "a field before what is quoted": (
+        503,
+        {"error": {"message": _text(_google("9s")), "retry_after": 1}},
+        1,
+    ),
+    "what is quoted before the text": (
+        429,
+        {"error": {"message": "try again in 1s " + _text(_google("9.25s"))}},
+        9.25,
+    ),
+    "the message before the body": (
+        429,
+        {"hint": "try again in 9s", "error": {"message": "try again in 2s"}},
+        2,
+    ),
+    "a text of another limit": (429, {"error": {**_LIMIT, "code": "insufficient_quota"}}, 4.024),
+    "a text at the end of what is read": (429, b"<p>" + b"try again in 5s".rjust(15_997), 5),
+    "a text behind it": (429, b"<p>" + b"try again in 5s".rjust(15_998), None),
 }
 
 

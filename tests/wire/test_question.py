@@ -7,6 +7,7 @@ import pytest
 
 from aiotokengate._wire.question import (
     UNREADABLE,
+    Encoded,
     FrameDecoder,
     Question,
     choice_in,
@@ -19,6 +20,7 @@ from aiotokengate._wire.question import (
 )
 from aiotokengate._wire.splice import Append
 from aiotokengate._wire.transcript import ANSWER, Transcript
+from aiotokengate.catalogue import UNKNOWN
 
 
 class Words(FrameDecoder):
@@ -184,3 +186,111 @@ def test_objects_are_merged() -> None:
 )
 def test_the_text_of_a_content(content: object, text: str) -> None:
     assert joined_text(content) == text
+
+
+def test_what_is_not_said_of_a_question_and_its_request() -> None:
+    question = Question("m", [])
+    assert (question.params, question.stream, question.reasoning) == ({}, True, None)
+    assert (question.row, question.extra_body, question.notes) == (UNKNOWN, (), ())
+    request = Encoded("/p", b"{}")
+    assert (request.headers, request.notes) == ({}, ())
+
+
+def test_the_most_choices_are_as_many_as_kinds_fit_in_their_bits() -> None:
+    assert (choice_in(13_106), choice_in(13_107)) == (13_106, 0)
+
+
+def test_a_count_is_a_whole_number() -> None:
+    assert [count_in({"n": value}, "n") for value in (0, 5, 5.0, None)] == [0, 5, 0, 0]
+
+
+def test_objects_are_merged_at_any_depth() -> None:
+    body = {"a": {"b": {"c": 1, "d": 2}}, "e": {"f": 1}, "g": 1}
+    more = {"a": {"b": {"c": 3}, "h": 4}, "e": 5, "g": {"i": 6}}
+    assert merged(body, more) == {
+        "a": {"b": {"c": 3, "d": 2}, "h": 4},
+        "e": 5,
+        "g": {"i": 6},
+    }
+
+
+@pytest.mark.parametrize("content", [{"text": "好"}, 7, {"好"}])
+def test_what_is_no_content_has_no_text(content: object) -> None:
+    assert joined_text(content) == ""
+
+
+def test_texts_that_stand_alone_and_in_parts() -> None:
+    assert joined_text(("你", {"text": "好"}, None, 7, ["吗"])) == "你好"
+
+
+def test_reading_goes_on_where_it_stopped() -> None:
+    decoder = Words(Transcript())
+    events = [word("一"), b'{"error":1}', word("二"), b"?", word("三")]
+    assert decoder.feed_from(events, 0) == (2, {"error": 1})
+    assert decoder.feed_from(events, 2) == (4, b"?")
+    assert decoder.feed_from(events, 4) == (5, None)
+    assert decoder.feed_from(events, 5) == (5, None)
+    assert answer(decoder) == "一二三"
+
+
+def test_what_was_spliced_to_the_end_is_not_taken_again() -> None:
+    events = [word(text) for text in "一二三四五六"]
+    decoder, at, _ = read(*events)
+    assert (at, decoder.splicer.hits > 2) == (6, True)
+    assert answer(decoder) == "一二三四五六"
+
+
+def test_nothing_is_spliced_that_may_end_inside_a_character() -> None:
+    cut = b'{"word":"a\\ud83c"}'
+    decoder, *_ = read(*[word("好")] * 4, cut, *[word("好")] * 4)
+    hits = decoder.splicer.hits
+    assert decoder.splicer.templates == []
+    assert answer(decoder) == "好" * 4 + "a\ufffd" + "好" * 4
+    decoder, *_ = read(cut, *[word("好")] * 4)
+    assert (hits > 0, decoder.splicer.hits) == (True, 0)
+
+
+@pytest.mark.parametrize(("depth", "suspect"), [(199, None), (200, UNREADABLE)])
+def test_a_frame_may_be_nested_so_deeply(depth: int, suspect: object) -> None:
+    """The same whichever parser reads it, and whoever brings it."""
+    inner: Any = []
+    for _ in range(depth - 1):
+        inner = [inner]
+    frame = {"word": "好", "deep": inner}
+    for data in (orjson.dumps(frame), orjson.dumps(frame).replace(b"{", b'{"x":"\t",', 1)):
+        decoder, at, found = read(data)
+        assert (at, found) == (1, suspect)
+        assert answer(decoder) == ("" if suspect else "好")
+    assert Words(Transcript()).take_frame(frame, damaged=True) == suspect
+
+
+def test_a_suspect_frame_is_returned_once() -> None:
+    decoder = Words(Transcript())
+    for damaged in (True, False):
+        assert decoder.take_frame({"error": 1}, damaged=damaged) == {"error": 1}
+        assert decoder.suspect is None
+    assert decoder.take_frame([{"a": 1}]) == [{"a": 1}]
+    assert decoder.take_frame([]) == UNREADABLE == b"?"
+    assert not decoder.done
+
+
+def test_an_end_in_data_that_is_not_json() -> None:
+    for data, done in ((b"[DONE]", True), (b"\n[DONE] 7", True), (b":[DONE]", False)):
+        assert read(data)[0].done is done
+    decoder, at, suspect = read(b" [DONE ")
+    assert (decoder.done, at, suspect) == (False, 1, b"[DONE")
+
+
+def test_an_end_seals_the_reply() -> None:
+    decoder, *_ = read(*[word("好")] * 4)
+    decoder.end()
+    assert (decoder.transcript.sealed, decoder.splicer.templates) == (True, [])
+
+
+def test_values_are_cleaned_of_halves() -> None:
+    decoder = Words(Transcript())
+    decoder.uneven = True
+    half: Any = {"word": "a\ud83c", "b\ud83c": ["c\ud83c", 7]}
+    assert decoder.clean(half) == {"word": "a\ufffd", "b\ufffd": ["c\ufffd", 7]}
+    decoder.take_damaged({"word": "好", "x": "\ud83c"})
+    assert decoder.transcript.text(0, ANSWER) == "好"

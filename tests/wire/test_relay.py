@@ -5,12 +5,24 @@ from typing import Any
 
 import orjson
 
-from aiotokengate import AnswerDelta, CommentaryDelta, FinishDelta, UnknownDelta
+from aiotokengate import (
+    AnswerDelta,
+    CitationDelta,
+    CommentaryDelta,
+    FinishDelta,
+    MediaDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    ToolCallDelta,
+    UnknownDelta,
+    UsageDelta,
+)
 from aiotokengate._wire.chat_completions import ChatCompletionsDecoder
 from aiotokengate._wire.dialects import DIALECTS
 from aiotokengate._wire.messages_reply import MessagesDecoder
 from aiotokengate._wire.relay import Relay
 from aiotokengate._wire.transcript import ANSWER, REASONING, TEXTS, Transcript
+from aiotokengate.types import Citation, Media, Usage
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
@@ -236,3 +248,192 @@ def test_a_text_alone_is_written_as_its_delta_is() -> None:
     for place, step in enumerate(("id", "id", "model", "id")):
         setattr(log, step, f"{step} {place}")
         assert kept.write_text(ANSWER, "好") == other.write(AnswerDelta("好"))
+
+
+# --- whole events -------------------------------------------------------------------------------
+
+
+def written(log: Transcript, *deltas: Any) -> list[dict[str, Any]]:
+    """Write deltas one after the other; return the events."""
+    relay = Relay(log)
+    events = [line for delta in deltas for line in relay.write(delta).split(b"\n\n") if line]
+    assert all(event.startswith(b"data: ") for event in events)
+    return [orjson.loads(event[6:]) for event in events]
+
+
+def choices_of(log: Transcript, *deltas: Any) -> list[dict[str, Any]]:
+    return [event["choices"][0] for event in written(log, *deltas)]
+
+
+def piece_of(arguments: str, **more: Any) -> dict[str, Any]:
+    return {"index": 0, "function": {"arguments": arguments, **more}}
+
+
+def test_an_event_has_the_head_of_the_reply() -> None:
+    log = Transcript()
+    log.id, log.model, log.created = "c1", "模", 7
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "模"}
+    usage = Usage(11, 5, 3, 2, 16)
+    assert Relay(log).write(UsageDelta(usage)).endswith(b"}\n\n")
+    assert written(log, AnswerDelta("好", 1), AnswerDelta("吗", 1), UsageDelta(usage)) == [
+        {
+            **head,
+            "choices": [
+                {
+                    "index": 1,
+                    "delta": {"role": "assistant", "content": "好"},
+                    "finish_reason": None,
+                }
+            ],
+        },
+        {**head, "choices": [{"index": 1, "delta": {"content": "吗"}, "finish_reason": None}]},
+        {
+            **head,
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 11,
+                "completion_tokens": 5,
+                "total_tokens": 16,
+                "prompt_tokens_details": {"cached_tokens": 2},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+        },
+    ]
+
+
+def test_each_delta_has_its_field() -> None:
+    cited = Citation("u", "题", 1, 2, {"x": 1})
+    told = choices_of(
+        Transcript(),
+        AnswerDelta("好"),
+        ReasoningDelta("想"),
+        RefusalDelta("不"),
+        MediaDelta(Media("image", "data:,", None)),
+        CitationDelta(cited),
+    )
+    citation = {"url": "u", "title": "题", "start_index": 1, "end_index": 2, "x": 1}
+    assert [one["delta"] for one in told[1:]] == [
+        {"reasoning_content": "想"},
+        {"refusal": "不"},
+        {"images": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+        {"annotations": [{"type": "url_citation", "url_citation": citation}]},
+    ]
+
+
+def test_choices_take_turns() -> None:
+    """Each has a role once, its own calls, and its own log probabilities."""
+    log = Transcript(2)
+    for index in (0, 1):
+        log.choice(index).logprobs = [{"token": str(index)}]
+    told = choices_of(
+        log,
+        AnswerDelta("甲"),
+        ToolCallDelta(1, 0, "b", "g", ""),
+        ToolCallDelta(0, 0, "a", "f", "{}"),
+        AnswerDelta("乙", 1),
+        ToolCallDelta(1, 0, "", "", "{}"),
+    )
+    assert [one["delta"].get("role") for one in told] == ["assistant", "assistant", *[None] * 3]
+    assert [one.get("logprobs") for one in told] == [
+        {"content": [{"token": "0"}]},
+        {"content": [{"token": "1"}]},
+        *[None] * 3,
+    ]
+    begun = {"id": "b", "type": "function"}
+    assert pieces(told) == [
+        {**piece_of("", name="g"), **begun},
+        {**piece_of("{}", name="f"), **begun, "id": "a"},
+        piece_of("{}"),
+    ]
+    log.choice(1).logprobs.append({"token": "新"})
+    log.choice(0).logprobs += [{"token": "一"}, {"token": "二"}]
+    relay = Relay(log)
+    relay.write(AnswerDelta("甲"))
+    log.choice(0).logprobs.append({"token": "三"})
+    last = orjson.loads(relay.write(AnswerDelta("乙"))[6:])
+    assert last["choices"][0]["logprobs"] == {"content": [{"token": "三"}]}
+
+
+def test_a_call_waits_for_its_id_and_its_name() -> None:
+    log = Transcript()
+    first = ToolCallDelta(0, 0, "", "查", '{"a"')
+    told = choices_of(log, first, ToolCallDelta(0, 0, "late", "天", ":"), AnswerDelta("好"))
+    assert pieces(told) == [{**piece_of('{"a":', name="查天"), "id": "late", "type": "function"}]
+    unnamed = ToolCallDelta(0, 0, "a", "", "{")
+    assert choices_of(log, unnamed) == []
+    told = choices_of(log, unnamed, ToolCallDelta(0, 0, "b", "f", "}"))
+    assert pieces(told)[0]["id"] == "a"
+    told = choices_of(
+        log,
+        ToolCallDelta(0, 0, "a", "f", ""),
+        ToolCallDelta(0, 0, "", "oo", ""),
+        ToolCallDelta(0, 0, "", "", "{}"),
+    )
+    assert pieces(told)[1:] == [piece_of("", name="oo"), piece_of("{}")]
+
+
+def test_a_call_that_is_never_certain_is_sent_with_the_finish() -> None:
+    told = choices_of(
+        Transcript(),
+        ToolCallDelta(0, 0, "a", "", "{"),
+        ToolCallDelta(0, 1, "b", "g", "{}"),
+        ToolCallDelta(1, 0, "c", "", ""),
+        FinishDelta(0, "tool_calls"),
+    )
+    begun = {"type": "function"}
+    assert pieces(told) == [
+        {"index": 1, "id": "b", **begun, "function": {"arguments": "{}", "name": "g"}},
+        {"index": 0, "id": "a", **begun, "function": {"arguments": "{", "name": ""}},
+    ]
+    assert told[-1] == {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+
+
+def test_fields_beside_a_call_go_along_once() -> None:
+    """The new ones with the next piece, or with the finish."""
+    log = Transcript()
+    state = log.choice(0)
+    for key in "ab":
+        log.begin_call(state, key, key, "f")
+    one, two = state.calls.all
+    one.extra.update({"x": 1, "y": 2})
+    relay = Relay(log)
+
+    def sent(delta: Any) -> list[dict[str, Any]]:
+        lines = [line for line in relay.write(delta).split(b"\n\n") if line]
+        return pieces([orjson.loads(line[6:])["choices"][0] for line in lines])
+
+    begun = {"id": "a", "type": "function"}
+    assert sent(ToolCallDelta(0, 0, "a", "f", "")) == [
+        {**piece_of("", name="f"), **begun, "x": 1, "y": 2}
+    ]
+    one.extra["z"] = 3
+    assert sent(ToolCallDelta(0, 0, "", "", "{}")) == [{**piece_of("{}"), "z": 3}]
+    assert sent(ToolCallDelta(0, 0, "", "", " ")) == [piece_of(" ")]
+    assert sent(ToolCallDelta(0, 1, "b", "f", "{}"))[0]["index"] == 1
+    two.extra["w"] = 4
+    assert sent(FinishDelta(0, "tool_calls")) == [{**piece_of(""), "index": 1, "w": 4}]
+    assert sent(FinishDelta(0, "tool_calls")) == []
+    assert sent(ToolCallDelta(0, 2, "c", "f", ""))[0]["id"] == "c"
+
+
+def test_signed_thoughts_go_along_whoever_signed_them() -> None:
+    log = Transcript()
+    state = log.choice(0)
+    blocks = [{"type": "thinking"}, {"type": "text"}, {"type": "redacted_thinking"}, "?"]
+    state.extra["thinking_blocks"] = ("自",)
+
+    def kept() -> Any:
+        return choices_of(log, FinishDelta(0, "stop"))[0]["delta"].get("thinking_blocks")
+
+    assert kept() == ["自"]
+    state.native = {"protocol": "responses", "content": blocks}
+    assert kept() == ["自"]
+    state.native = {"protocol": "messages", "content": blocks}
+    assert kept() == [blocks[0], blocks[2]]
+    state.native = {"protocol": "messages", "content": [blocks[1]]}
+    assert kept() is None
+
+
+def test_half_a_character_is_written_as_a_question_mark() -> None:
+    line = Relay(Transcript()).write(AnswerDelta("a\ud83d"))
+    assert b'"content":"a?"' in line or b'"content": "a?"' in line

@@ -166,3 +166,168 @@ def test_a_call_of_free_text_goes_back() -> None:
         {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "猫"}
     ]
     assert "stream" not in sent
+
+
+# --- each parameter -----------------------------------------------------------------------------
+
+HI = [{"role": "user", "content": "嗨 👋"}]
+
+
+def changed(**given: Any) -> dict[str, Any]:
+    """Return what parameters put into the body, and hold that nothing is noted."""
+    result = encoded(HI, **given)
+    assert result.notes == ()
+    sent: dict[str, Any] = orjson.loads(result.body)
+    plain = body(HI)
+    return {key: value for key, value in sent.items() if plain.get(key) != value}
+
+
+def test_a_request_without_parameters() -> None:
+    plain = {
+        "model": "m",
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "嗨 👋"}]}],
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+    }
+    assert orjson.loads(encode_responses(Question("m", HI, stream=False)).body) == plain
+    assert orjson.loads(encode_responses(Question("m", HI)).body) == {
+        **plain,
+        "stream": True,
+        "stream_options": {"include_obfuscation": False},
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("temperature", "top_p", "parallel_tool_calls", "user", "metadata", "service_tier"),
+        *("safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs"),
+        *("store", "reasoning"),
+    ],
+)
+def test_parameters_that_stay_as_they_are(name: str) -> None:
+    question = Question("m", HI, {name: {"a": 1}})
+    assert orjson.loads(encode_responses(question).body)[name] == {"a": 1}
+
+
+SEARCH = {"type": "web_search", "a": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "put"),
+    [
+        ({"max_tokens": 5}, {"max_output_tokens": 5}),
+        ({"max_completion_tokens": 6, "max_tokens": 5}, {"max_output_tokens": 6}),
+        ({"n": 1, "stream_options": {"include_usage": True}}, {}),
+        ({"tools": [{"type": "x", "function": "?"}]}, {"tools": [{"type": "x", "function": "?"}]}),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]},
+            {"tools": [{"type": "function", "strict": True, "name": "f"}]},
+        ),
+        ({"web_search_options": {"a": 1}}, {"tools": [SEARCH]}),
+        (
+            {"web_search_options": {"a": 1}, "tools": [{"type": "x"}]},
+            {"tools": [SEARCH, {"type": "x"}]},
+        ),
+        ({"tool_choice": "required"}, {"tool_choice": "required"}),
+        ({"tool_choice": {"type": "x"}}, {"tool_choice": {"type": "x"}}),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+            {"tool_choice": {"type": "function", "name": "f"}},
+        ),
+        (
+            {"response_format": {"type": "json_object"}},
+            {"text": {"format": {"type": "json_object"}}},
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
+            {"text": {"format": {"type": "json_schema", "name": "n"}}},
+        ),
+        ({"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}),
+        (
+            {"logprobs": True, "top_logprobs": 3},
+            {
+                "include": ["reasoning.encrypted_content", "message.output_text.logprobs"],
+                "top_logprobs": 3,
+            },
+        ),
+        ({"logprobs": False}, {}),
+        ({"extra_body": ({"x": 1}, None)}, {"x": 1}),
+    ],
+)
+def test_parameters_that_take_another_form(given: dict[str, Any], put: dict[str, Any]) -> None:
+    assert changed(**given) == put
+
+
+# --- each message -------------------------------------------------------------------------------
+
+
+def items(*messages: Any) -> tuple[Any, list[Any]]:
+    sent = body(list(messages))
+    return sent.get("instructions"), sent["input"]
+
+
+def test_what_the_system_says_first_are_the_instructions() -> None:
+    system = {"role": "system", "content": [{"type": "text", "text": "一"}]}
+    said = {"role": "developer", "content": [{"type": "input_text", "text": "二"}]}
+    user = {"role": "user", "content": [{"type": "input_text", "text": "嗨 👋"}]}
+    assert items(system, *HI, {"role": "system", "content": "二"}) == ("一", [user, said])
+    assert items(*HI, {"role": "developer", "content": "二"}) == (None, [user, said])
+    assert items({"role": "system", "content": ""}, *HI) == (None, [user])
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        ({"type": "text"}, {"type": "input_text", "text": ""}),
+        ({"type": "image_url", "image_url": "u"}, {"type": "input_image", "image_url": "u"}),
+        ({"type": "image_url"}, {"type": "input_image", "image_url": None}),
+        (
+            {"type": "image_url", "image_url": {"url": "u", "detail": "high", "x": 1}},
+            {"type": "input_image", "image_url": "u", "detail": "high"},
+        ),
+        ({"type": "file", "file": {"file_id": "f"}}, {"type": "input_file", "file_id": "f"}),
+        ({"type": "file"}, {"type": "input_file"}),
+        ({"type": "input_file", "x": 1}, {"type": "input_file", "x": 1}),
+    ],
+)
+def test_parts(part: dict[str, Any], sent: dict[str, Any]) -> None:
+    assert items({"role": "user", "content": [part]}) == (
+        None,
+        [{"role": "user", "content": [sent]}],
+    )
+
+
+def test_a_part_that_cannot_be_said_is_named_by_its_place() -> None:
+    with pytest.raises(CallerError) as raised:
+        body([*HI, {"role": "user", "content": ["好", {"type": "video_url"}]}])
+    assert str(raised.value) == (
+        "expected messages[1].content[1] as text, image_url, input_audio or file, got 'video_url'"
+    )
+
+
+def test_calls_are_items_and_their_results_have_their_forms() -> None:
+    calls = [
+        {"id": "a", "custom": {"name": "f", "input": None}},
+        {"id": "b", "function": {"name": "g", "arguments": None}},
+        {"id": "c", "custom": "?"},
+    ]
+    results = [{"role": "tool", "tool_call_id": name, "content": "晴"} for name in ("a", "b", 7)]
+    _, sent = items({"role": "assistant", "content": None, "tool_calls": calls}, *results)
+    assert sent == [
+        {"type": "custom_tool_call", "call_id": "a", "name": "f", "input": ""},
+        {"type": "function_call", "call_id": "b", "name": "g", "arguments": "{}"},
+        {"type": "function_call", "call_id": "c", "name": None, "arguments": "{}"},
+        {"type": "custom_tool_call_output", "call_id": "a", "output": "晴"},
+        {"type": "function_call_output", "call_id": "b", "output": "晴"},
+        {"type": "function_call_output", "call_id": 7, "output": "晴"},
+    ]
+
+
+def test_pictures_of_a_result_are_parts_of_an_input() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "u"}}
+    result = {"role": "tool", "tool_call_id": "a", "content": ["看", picture]}
+    assert items(result)[1][0]["output"] == [
+        {"type": "input_text", "text": "看"},
+        {"type": "input_image", "image_url": "u"},
+    ]

@@ -11,6 +11,7 @@ import pytest
 from aiotokengate._wire.fitting import fitted
 from aiotokengate._wire.protocols import find_protocol
 from aiotokengate._wire.question import Question
+from aiotokengate._wire.short_ids import with_short_ids
 from aiotokengate.catalogue import CATALOGUE
 
 ASKED = {"role": "user", "content": "天气？ 🌦️"}
@@ -46,3 +47,29 @@ def test_ids_go_to_others_as_they_came(model: str) -> None:
 
 def test_odd_calls_raise_nothing() -> None:
     assert sent("mistral-small", 7, None)[1]["tool_calls"][0]["id"] == 7
+
+
+def test_an_id_is_the_beginning_of_its_hash() -> None:
+    """The same in every process, also of half a character."""
+    for own, short in [
+        ("call_1", "74196fe72"),
+        ("\ud83d", "7586f70fb"),
+        ("aB3dE6gH9x", "42b543156"),
+    ]:
+        call = {"id": own, "type": "function"}
+        messages: list[dict[str, Any]] = [
+            {"role": "assistant", "tool_calls": [call, 7]},
+            {"role": "assistant", "tool_calls": (call,)},
+            {"role": "tool", "tool_call_id": own, "content": "晴"},
+        ]
+        assert with_short_ids(messages) == [
+            {"role": "assistant", "tool_calls": [{"id": short, "type": "function"}, 7]},
+            {"role": "assistant", "tool_calls": [{"id": short, "type": "function"}]},
+            {"role": "tool", "tool_call_id": short, "content": "晴"},
+        ]
+
+
+@pytest.mark.parametrize("calls", ["call", {"id": "call_1"}, 7, [], None], ids=repr)
+def test_a_message_without_calls_stays_as_it_is(calls: Any) -> None:
+    message = {"role": "assistant", "tool_calls": calls, "tool_call_id": 7}
+    assert with_short_ids([message])[0] is message

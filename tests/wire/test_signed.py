@@ -11,7 +11,7 @@ from aiotokengate import TokenGate
 from aiotokengate._wire.fitting import fitted
 from aiotokengate._wire.protocols import find_protocol
 from aiotokengate._wire.question import Question
-from aiotokengate._wire.signed import STAND_IN
+from aiotokengate._wire.signed import STAND_IN, has_seals, own_turns
 from aiotokengate.catalogue import CATALOGUE
 
 ASKED = {"role": "user", "content": "天气？ 🌦️"}
@@ -233,3 +233,217 @@ def test_a_turn_without_calls_needs_no_stand_in(calls: Any) -> None:
     row = CATALOGUE.find("gemini-3.1-pro-preview")
     question = Question("gemini-3.1-pro-preview", [ASKED, middle], row=row)
     assert STAND_IN not in str(fitted(question, "gemini").messages)
+
+
+# --- turns alone --------------------------------------------------------------------------------
+
+
+NEW = "gemini-3.1-pro-preview"
+SIGNED_CALL = {**CALL, "extra_content": {"google": {"thought_signature": "SIG"}}}
+VOUCHED = {**CALL, "extra_content": {"google": {"thought_signature": STAND_IN}}}
+
+
+def owned(
+    message: Any, protocol: Any, model: str = "m", *, keep: bool = False
+) -> tuple[Any, tuple[str, ...]]:
+    """Return a turn as it goes to a model, after one of the user, and what is noted."""
+    row = CATALOGUE.find(model)
+    (_, mine), notes = own_turns([ASKED, message], model, row, protocol, keep=keep)
+    return mine, notes
+
+
+def made(protocol: str, *content: Any, **more: Any) -> dict[str, Any]:
+    native = {"protocol": protocol, "content": list(content), "asked": "other"}
+    return {"role": "assistant", "content": None, "native": native, **more}
+
+
+def left(message: Any, protocol: Any, model: str = "m") -> Any:
+    return owned(message, protocol, model)[0]["native"]["content"]
+
+
+def test_turns_of_the_model_itself_are_the_ones_given() -> None:
+    turns = [ASKED, {**turn("messages", THOUGHT), "role": "user"}, turn("messages", THOUGHT)]
+    turns += [made("messages", USE), made("chat"), {"role": "assistant", "native": "?"}]
+    found, notes = own_turns(turns, "m", CATALOGUE.find("m"), "messages")
+    assert found is turns
+    assert notes == ()
+
+
+def test_only_turns_of_the_assistant_are_looked_at() -> None:
+    message = made("messages", THOUGHT) | {"role": "user"}
+    assert owned(message, "messages") == (message, ())
+
+
+def test_all_turns_that_lost_something_are_named() -> None:
+    turns = [made("messages", THOUGHT), ASKED, made("messages", THOUGHT), made("messages", USE)]
+    found, notes = own_turns(turns, "m", CATALOGUE.find("m"), "messages")
+    assert notes == (NOTE.replace("messages[1]", "messages[0], messages[2]"),)
+    assert list(found) == [made("messages"), ASKED, made("messages"), turns[3]]
+
+
+@pytest.mark.parametrize(
+    ("names", "mine"),
+    [
+        ({"asked": "m"}, True),
+        ({"asked": "x", "model": "m"}, True),
+        ({"asked": "m", "model": "x"}, True),
+        ({"asked": "vendor/M"}, True),
+        ({"asked": "x"}, False),
+        ({"asked": "", "model": "x"}, False),
+        ({"asked": 7, "model": "x"}, False),
+        ({"asked": "", "model": None}, True),
+    ],
+)
+def test_who_made_a_turn(names: dict[str, Any], *, mine: bool) -> None:
+    message = made("messages", THOUGHT, USE)
+    message["native"] = {**message["native"], "asked": None, **names}
+    assert left(message, "messages") == ([THOUGHT, USE] if mine else [USE])
+
+
+@pytest.mark.parametrize(
+    ("block", "signed"),
+    [
+        ({"type": "x", "signature": "S"}, True),
+        ({"type": "x", "encrypted_content": "S"}, True),
+        ({"text": "", "thoughtSignature": "S"}, True),
+        ({"type": "redacted_thinking"}, True),
+        ({"type": "thinking", "thinking": "想"}, False),
+        ({"type": "x", "signature": "", "encrypted_content": None}, False),
+        ("signature", False),
+    ],
+)
+def test_what_is_signed_is_missed_over_another_protocol(block: Any, *, signed: bool) -> None:
+    """The turn stays as it is: its encoder says it anew."""
+    for content in ([USE, block], (USE, block)):
+        message = made("messages")
+        message["native"]["content"] = content
+        assert owned(message, "responses") == (message, (NOTE,) * signed)
+
+
+def test_a_model_that_wants_a_thought_keeps_those_of_its_own_vendor() -> None:
+    mine = made("messages", THOUGHT, USE)
+    mine["native"]["asked"] = "claude-opus-4-7"
+    assert owned(mine, "messages", keep=True) == (mine, (NOTE,))
+    plain = made("messages", USE)
+    plain["native"]["asked"] = "claude-opus-4-7"
+    assert owned(plain, "messages", keep=True) == (plain, ())
+    other = made("messages", THOUGHT, USE)
+    assert owned(other, "messages", keep=True) == (made("messages", USE), (NOTE,))
+    answered = made("messages", THOUGHT, USE)
+    answered["native"]["model"] = "claude-opus-4-7"
+    assert owned(answered, "messages", keep=True)[0] == answered
+
+
+def test_thoughts_of_messages_stay_behind() -> None:
+    blocks = [THOUGHT, "?", HIDDEN, {"type": "text", "text": "好"}, {"type": "thinking"}, USE]
+    assert left(made("messages", *blocks), "messages") == ["?", blocks[3], USE]
+
+
+def test_ids_of_items_go_with_the_reasoning_that_they_are_tied_to() -> None:
+    kinds = ["message", "function_call", "custom_tool_call", "web_search_call"]
+    items = [{"type": kind, "id": kind, "call_id": "c"} for kind in kinds]
+    bare = [{"type": kind, "call_id": "c"} for kind in kinds[:3]]
+    assert left(made("responses", "?", *items, REASON), "responses") == ["?", *bare, items[3]]
+    assert left(made("responses", *items, {"type": "x"}), "responses") == [*items, {"type": "x"}]
+
+
+def test_marks_of_parts_stay_behind() -> None:
+    parts = [PART, {"text": "好"}, "?", {"text": "", "thought": True, "thoughtSignature": "S"}]
+    message = made("gemini", *parts)
+    bare = {"functionCall": PART["functionCall"]}
+    assert left(message, "gemini") == [bare, {"text": "好"}, "?", {"text": "", "thought": True}]
+
+
+def test_over_gemini_a_turn_of_another_protocol_loses_the_marks_of_its_calls() -> None:
+    calls = [SIGNED_CALL, "?", CALL]
+    message = made("messages", USE, tool_calls=calls)
+    mine, notes = owned(message, "gemini")
+    assert (mine, notes) == ({**message, "tool_calls": [CALL, "?", CALL]}, (NOTE,))
+    assert owned(message, "messages") == (message, ())
+    odd = made("gemini", tool_calls=tuple(calls))
+    odd["native"]["content"] = None
+    assert owned(odd, "gemini")[0]["tool_calls"] == [CALL, "?", CALL]
+
+
+@pytest.mark.parametrize(
+    ("fields", "bare"),
+    [
+        ({"tool_calls": [SIGNED_CALL]}, {"tool_calls": [CALL]}),
+        ({"reasoning_details": [{"data": "S"}]}, {}),
+        (
+            {"reasoning_details": ({"signature": "S"}, {"text": "想"})},
+            {"reasoning_details": [{"text": "想"}]},
+        ),
+        ({"thinking_blocks": [THOUGHT]}, {}),
+        ({"thinking_blocks": [THOUGHT, {"data": ""}]}, {"thinking_blocks": [{"data": ""}]}),
+        ({"content": [{"type": "thinking"}, {"type": "text", "text": "好"}]}, {"content": "好"}),
+        ({"content": ({"type": "thinking"},)}, {"content": ""}),
+    ],
+)
+def test_what_is_signed_in_a_turn_of_chat(fields: dict[str, Any], bare: dict[str, Any]) -> None:
+    message = {**made("chat"), **fields}
+    rest = {key: value for key, value in message.items() if key not in fields}
+    assert has_seals(message)
+    assert owned(message, "chat") == ({**rest, **bare}, (NOTE,))
+    assert owned(message, "messages") == (message, (NOTE,))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"tool_calls": [CALL]},
+        {"tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": ""}}}]},
+        {"tool_calls": [{**CALL, "extra_content": {"google": "?"}}, "?"]},
+        {"tool_calls": "?"},
+        {"reasoning_details": [{"text": "想", "signature": "", "data": None}, "?"]},
+        {"reasoning_details": "?", "thinking_blocks": {"a": 1}},
+        {"content": [{"type": "text", "text": "好"}, "?"]},
+        {"content": "好"},
+    ],
+)
+def test_what_is_not_signed_in_a_turn_of_chat(fields: dict[str, Any]) -> None:
+    message = {**made("chat"), **fields}
+    assert not has_seals(message)
+    assert owned(message, "chat") == (message, ())
+
+
+# --- the stand-in -------------------------------------------------------------------------------
+
+
+def test_the_first_call_of_a_foreign_turn_is_vouched_for() -> None:
+    call = {"functionCall": {"name": "f"}}
+    vouched = {**call, "thoughtSignature": STAND_IN}
+    message = made("gemini", "?", {"text": "好"}, call, call)
+    assert left(message, "gemini", NEW) == ["?", {"text": "好"}, vouched, call]
+    assert left(made("gemini", {"text": "好"}), "gemini", NEW) == [{"text": "好"}]
+    chat = made("chat", tool_calls=[CALL, CALL])
+    assert owned(chat, "gemini", NEW)[0]["tool_calls"] == [VOUCHED, CALL]
+    again = made("chat", tool_calls=(SIGNED_CALL, CALL))
+    assert owned(again, "gemini", NEW)[0]["tool_calls"] == [VOUCHED, CALL]
+    bare = made("gemini", tool_calls=[CALL])
+    bare["native"]["content"] = "?"
+    assert owned(bare, "gemini", NEW)[0]["tool_calls"] == [VOUCHED]
+
+
+@pytest.mark.parametrize("calls", [None, [], (), "?", ["?"]])
+def test_what_is_no_call_is_not_vouched_for(calls: Any) -> None:
+    message = made("chat", tool_calls=calls)
+    assert owned(message, "gemini", NEW)[0] == message
+
+
+def test_who_wants_a_stand_in_and_for_what() -> None:
+    """Gemini asked by level, over its own protocol, for what came since the user's last words."""
+    message = made("chat", tool_calls=[CALL])
+    assert owned(message, "gemini", NEW)[0] != message
+    for protocol in ("chat", "messages", "responses"):
+        assert owned(message, protocol, NEW)[0] == message
+    for model in ("gemini-2.5-pro", "m"):
+        assert owned(message, "gemini", model)[0] == message
+    mine = {**message, "native": {**message["native"], "asked": NEW}}
+    assert owned(mine, "gemini", NEW)[0] == mine
+    row = CATALOGUE.find(NEW)
+    found, _ = own_turns([message, RESULT, ASKED, message], NEW, row, "gemini")
+    assert [one.get("tool_calls") for one in found] == [[CALL], None, None, [VOUCHED]]
+    alone, _ = own_turns([message], NEW, row, "gemini")
+    assert alone[0]["tool_calls"] == [VOUCHED]

@@ -10,7 +10,14 @@ import pytest
 from aiotokengate import CallerError
 from aiotokengate._wire.chat_completions import encode_chat
 from aiotokengate._wire.question import Question
-from aiotokengate._wire.thinking import WAYS, ask_to_think, checked_reasoning, unheeded
+from aiotokengate._wire.thinking import (
+    WAYS,
+    ask_to_think,
+    checked_reasoning,
+    nearest_effort,
+    unheeded,
+    way_of,
+)
 from aiotokengate.catalogue import CATALOGUE, UNKNOWN, Model
 
 ON = "thinking is on, how much is the model's choice"
@@ -402,3 +409,184 @@ def test_who_asks_for_none_is_told_if_there_will_be_some() -> None:
     assert unheeded(always, "chat") == ("reasoning='off': it always thinks",)
     assert unheeded(Question("m", [], reasoning=0), "chat") == ()
     assert unheeded(Question("m", [], reasoning="high"), "chat") == ()
+
+
+# --- ways ---------------------------------------------------------------------------------------
+
+
+def test_which_ways_count_tokens_and_which_have_to_be_asked() -> None:
+    told = {name: (way.budget, way.only_asked) for name, way in WAYS.items()}
+    assert told == {
+        **dict.fromkeys(WAYS, ("never", False)),
+        "template_thinking": ("never", True),
+        "template_effort": ("never", True),
+        "claude_budget": ("always", False),
+        "claude_adaptive": ("refused", False),
+        "claude_either": ("given", False),
+    }
+
+
+def by_way(
+    name: str, reasoning: Any, most: int | None = None, **row: Any
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the fields and notes of a model that is asked in this way over Chat Completions."""
+    model = Model("模型", "House", thinking=name, **row)
+    found = ask_to_think(Question("模型", [], reasoning=reasoning, row=model), "chat", most)
+    return dict(found.fields), found.notes
+
+
+@pytest.mark.parametrize(
+    ("tokens", "effort"),
+    [
+        *((1, "low"), (2_048, "low"), (5_120, "low"), (5_121, "medium"), (8_192, "medium")),
+        *((16_384, "medium"), (16_385, "high"), (24_576, "high"), (10**9, "high")),
+    ],
+)
+def test_the_level_that_is_nearest_to_a_number_of_tokens(tokens: int, effort: str) -> None:
+    note = f"reasoning={tokens}: a budget is not taken here, asked for {effort!r}"
+    assert by_way("effort", tokens) == ({"reasoning_effort": effort}, (note,))
+
+
+@pytest.mark.parametrize(
+    ("level", "tokens"),
+    [
+        *(("minimal", 1_024), ("low", 2_048), ("medium", 8_192), ("high", 24_576)),
+        *(("xhigh", 32_768), ("max", 65_536)),
+    ],
+)
+def test_the_tokens_that_a_level_stands_for(level: str, tokens: int) -> None:
+    fields = {"thinking": {"type": "enabled", "budget_tokens": tokens}}
+    assert by_way("claude_budget", level, tokens + 1) == (fields, ())
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "most", "sent", "note"),
+    [
+        (1_024, None, 1_024, ""),
+        (1_023, None, 1_024, "rounded to 1024 tokens"),
+        (4_000, 4_001, 4_000, ""),
+        (4_000, 4_000, 3_200, "rounded to 3200 tokens"),
+        (4_000, 1_280, 1_024, "rounded to 1024 tokens"),
+        (4_000, 1_279, None, "max_tokens=1279 leaves no room for 1024 tokens"),
+        (1, 1_024, None, "max_tokens=1024 leaves no room for 1024 tokens"),
+        (1, 1_025, 1_024, "rounded to 1024 tokens"),
+    ],
+)
+def test_a_budget_and_its_room(
+    asked_for: int, most: int | None, sent: int | None, note: str
+) -> None:
+    notes = (f"reasoning={asked_for}: {note}",) if note else ()
+    thinking = {"type": "enabled", "budget_tokens": sent}
+    assert by_way("claude_budget", asked_for, most) == (
+        {} if sent is None else {"thinking": thinking},
+        notes,
+    )
+    assert by_way("claude_chat", asked_for, most) == (
+        {} if sent is None else {"reasoning": {"max_tokens": sent}},
+        notes,
+    )
+
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken", "nearest"),
+    [
+        ("off", ("none", "low"), "none"),
+        ("off", ("low", "high"), "low"),
+        ("minimal", ("none", "medium", "high"), "medium"),
+        ("medium", ("low", "high"), "low"),
+        ("high", ("minimal", "max"), "max"),
+        ("high", ("low", "max"), "low"),
+        ("max", ("none", "minimal"), "minimal"),
+        *((level, EFFORTS, level) for level in EFFORTS[1:]),
+    ],
+)
+def test_the_effort_that_is_nearest(wanted: str, taken: tuple[str, ...], nearest: str) -> None:
+    fields, notes = by_way("effort", wanted, efforts=taken)
+    assert fields == {"reasoning_effort": nearest}
+    same = nearest == {"off": "none"}.get(wanted, wanted)
+    assert notes == (() if same else (f"reasoning={wanted!r}: rounded to the effort {nearest!r}",))
+
+
+def test_words_that_only_the_own_protocol_takes() -> None:
+    row: Any = {"efforts": ("low", "high", "max"), "native_efforts": ("max",)}
+    assert by_way("effort", "max", **row)[0] == {"reasoning_effort": "high"}
+    assert nearest_effort("max", Model("m", "House", **row), "responses") == "max"
+    assert nearest_effort("ultra", Model("m", "House", **row), "chat") == "ultra"
+    assert nearest_effort("max", UNKNOWN, "chat") == "high"
+    assert nearest_effort("none", UNKNOWN, "chat") == "none"
+
+
+ALWAYS = "it always thinks"
+
+
+@pytest.mark.parametrize(
+    ("way", "reasoning", "row", "fields", "note"),
+    [
+        ("by_name", "off", {}, {}, None),
+        (
+            "by_name",
+            "low",
+            {},
+            {},
+            "the name decides: take its -reasoning or its -non-reasoning model",
+        ),
+        ("claude_chat", "off", {}, {}, None),
+        ("claude_chat", "off", {"off": "no"}, {}, ALWAYS),
+        ("claude_chat", "off", {"off": "between_tools"}, {}, ALWAYS),
+        ("claude_chat", "minimal", {}, {"reasoning_effort": "low"}, "rounded to the effort 'low'"),
+        (
+            "claude_chat",
+            "xhigh",
+            {},
+            {"reasoning_effort": "high"},
+            "rounded to the effort 'high'",
+        ),
+        ("claude_adaptive", "off", {}, {"thinking": {"type": "disabled"}}, None),
+        (
+            "claude_either",
+            "low",
+            {},
+            {
+                "thinking": {"type": "adaptive", "display": "summarized"},
+                "output_config": {"effort": "low"},
+            },
+            None,
+        ),
+        (
+            "claude_either",
+            2_000,
+            {},
+            {"thinking": {"type": "enabled", "budget_tokens": 2_000}},
+            None,
+        ),
+        ("claude_either", 0, {}, {"thinking": {"type": "disabled"}}, None),
+        ("none", "off", {}, {}, None),
+        ("always", "off", {}, {}, ALWAYS),
+        ("always", 5, {}, {}, "how much is the model's choice"),
+    ],
+)
+def test_what_each_way_says(
+    way: str, reasoning: Any, row: dict[str, Any], fields: dict[str, Any], note: str | None
+) -> None:
+    notes = () if note is None else (f"reasoning={reasoning!r}: {note}",)
+    assert by_way(way, reasoning, **row) == (fields, notes)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "native", "protocol", "way"),
+    [
+        ("unknown", "glm", "chat", "effort"),
+        ("glm", "none", "chat", "glm"),
+        ("glm", "unknown", "responses", "responses"),
+        ("glm", "unknown", "messages", "claude_budget"),
+        ("glm", "unknown", "gemini", "gemini"),
+        ("glm", "claude_adaptive", "messages", "claude_adaptive"),
+        ("none", "unknown", "gemini", "none"),
+    ],
+)
+def test_the_way_that_a_row_names(thinking: str, native: str, protocol: Any, way: str) -> None:
+    row = Model("m", "House", thinking=thinking, native_thinking=native)
+    assert way_of(row, protocol) is WAYS[way]

@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiotokengate import Usage
-from aiotokengate._wire.dialects import DIALECTS
-from aiotokengate._wire.fold import fold
-from aiotokengate._wire.transcript import ANSWER, Transcript
 from aiotokengate._wire.usage import MOST_KEYS, has_counts, merged_counts, usage_of
-from tests.support.common import About
 
 
 def counts(raw: dict[str, Any]) -> tuple[int, int, int, int, int]:
@@ -101,6 +96,29 @@ USAGES: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
         BASE | {"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 6}},
         (11, 218, 0, 4, 229),
     ),
+    "Anthropic's cache and thinking beside details that are empty": (
+        {"output_tokens": 50, "completion_tokens_details": {}, "cache_read_input_tokens": 5}
+        | {"output_tokens_details": {"thinking_tokens": 30}, "prompt_tokens_details": None}
+        | {"input_tokens_details": {"cached_tokens": 0}},
+        (0, 50, 30, 5, 50),
+    ),
+    "one of each": (
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 1, "reasoning_tokens": 1},
+        (1, 1, 1, 0, 1),
+    ),
+    "input and output where the others are 0": (
+        {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 7, "output_tokens": 9},
+        (7, 9, 0, 0, 16),
+    ),
+    "as much as can be": (
+        {"prompt_tokens": 2**53, "completion_tokens": float(2**53), "total_tokens": 2**53},
+        (2**53, 2**53, 0, 0, 2**53),
+    ),
+    "one more than can be": (
+        {"prompt_tokens": 2**53 + 1, "completion_tokens": float(2**53 + 2), "input_tokens": 1}
+        | {"output_tokens": 0.9, "total_tokens": 1.0},
+        (1, 0, 0, 0, 1),
+    ),
     "more than can be": (
         {"prompt_tokens": 10**400, "completion_tokens": 2**60, "total_tokens": 1e300}
         | {"completion_tokens_details": {"reasoning_tokens": 10**400}},
@@ -185,6 +203,18 @@ MERGED: dict[str, tuple[dict[str, Any] | None, dict[str, Any], dict[str, Any]]] 
         {"a": "多", "b": -1, "c": float("inf"), "d": 10**400},
         {"a": 5, "b": 5, "c": 5, "d": 5},
     ),
+    "counts at the bound": (
+        {"a": 2**53, "b": 5, "c": 5, "d": 2**53 + 1, "e": True},
+        {"a": [1], "b": 2**53, "c": 2**53 + 1, "d": [1], "e": [1]},
+        {"a": 2**53, "b": 2**53, "c": 5, "d": [1], "e": [1]},
+    ),
+    "details in place of a count": (
+        {"a": 5, "b": "x"},
+        {"a": {"b": 1}, "b": {}},
+        {"a": 5, "b": "x"},
+    ),
+    "a list in place of details": ({"a": {"b": 5}}, {"a": [1]}, {"a": {"b": 5}}),
+    "a count in place of details": ({"a": {"b": 5}}, {"a": 7}, {"a": 7}),
     "a cost": ({"cost": 0.0006}, {"cost": 0.0}, {"cost": 0.0006}),
     "words": ({"tier": "标准"}, {"tier": "优先"}, {"tier": "优先"}),
 }
@@ -197,32 +227,6 @@ def test_a_zero_never_replaces_a_count(case: str) -> None:
     before = repr(old), repr(new)
     assert merged_counts(old, new) == merged
     assert (repr(old), repr(new)) == before
-
-
-def test_the_last_usage_that_counts_stands() -> None:
-    """Running totals are not added up, and a placeholder at the end takes nothing away."""
-    log = Transcript()
-    for total in (0, 3, 7, 0):
-        log.count({"total_tokens": total})
-    log.seal()
-    log.seal()
-    assert log.usage == Usage(total_tokens=7, extra={"total_tokens": 7})
-    assert len(log) == 1
-
-
-def test_a_reply_that_is_not_over_has_its_counts() -> None:
-    """A running total is worth more than an estimate."""
-    log = Transcript()
-    log.count({"total_tokens": 7})
-    assert fold(log, DIALECTS["qwen"], About("interrupted")).usage.total_tokens == 7
-
-
-def test_an_estimate_of_half_a_character() -> None:
-    """A lone half of a character is a character."""
-    log = Transcript()
-    log.put(log.choice(0).index, ANSWER, "\ud83d")
-    usage = fold(log, DIALECTS["qwen"], About("interrupted")).usage
-    assert (usage.completion_tokens, usage.estimated) == (1, True)
 
 
 names = st.sampled_from(["reasoning_tokens", "cached_tokens"])
@@ -241,10 +245,66 @@ def test_no_usage_breaks_the_counts(raw: dict[str, Any]) -> None:
     assert usage.total_tokens >= 0
 
 
-def test_a_usage_keeps_so_many_counts() -> None:
-    """Those that are known are among them, however late they stand."""
-    odd = {f"count_{place}": place for place in range(2 * MOST_KEYS)}
-    first = merged_counts(None, {**odd, "prompt_tokens": 5})
-    assert (len(first), first["prompt_tokens"]) == (MOST_KEYS, 5)
-    later = merged_counts(first, {"another": 1, "completion_tokens": 7})
-    assert (later["completion_tokens"], "another" in later) == (7, False)
+def nested(depth: int, innermost: dict[str, Any]) -> dict[str, Any]:
+    """Return details in details."""
+    for _ in range(depth):
+        innermost = {"details": innermost}
+    return innermost
+
+
+def test_details_are_merged_so_deep() -> None:
+    """Deeper ones are taken as they come, so that no nesting costs more than it says."""
+    for depth in (0, 1, 8):
+        merged = merged_counts(nested(depth, {"a": 1}), nested(depth, {"b": 2}))
+        assert merged == nested(depth, {"a": 1, "b": 2})
+    assert merged_counts(nested(9, {"a": 1}), nested(9, {"b": 2})) == nested(9, {"b": 2})
+
+
+def odd_counts(number: int) -> dict[str, int]:
+    """Return counts with names that nobody knows."""
+    return {f"count_{place}": place for place in range(1, number + 1)}
+
+
+def test_a_usage_has_so_many_counts() -> None:
+    """Of sixty-four none is left out; of more, the last that nobody knows."""
+    assert MOST_KEYS == 64
+    assert merged_counts(None, odd_counts(64)) == odd_counts(64)
+    assert merged_counts(None, odd_counts(65)) == odd_counts(64)
+    late = {**odd_counts(70), "prompt_tokens": 5, "total_tokens": 7}
+    first = merged_counts(None, late)
+    assert first == {**odd_counts(62), "prompt_tokens": 5, "total_tokens": 7}
+    later = merged_counts(first, {"another": 1, "count_1": 9, "completion_tokens": 3})
+    assert later == {**first, "count_1": 9, "completion_tokens": 3}
+    assert merged_counts(odd_counts(63), {"a": 1, "b": 2}) == {**odd_counts(63), "a": 1}
+
+
+def test_details_have_so_many_counts() -> None:
+    """Once they are merged."""
+    merged = merged_counts({"details": odd_counts(70)}, {"details": {"a": 1, "count_1": 7}})
+    assert merged == {"details": {**odd_counts(64), "count_1": 7}}
+
+
+READ = [
+    *("total_tokens", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"),
+    *("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"),
+    *("cache_creation_input_tokens", "reasoning_tokens", "thinking_tokens"),
+    *("completion_tokens_details", "output_tokens_details"),
+    *("prompt_tokens_details", "input_tokens_details"),
+    *("promptTokenCount", "candidatesTokenCount", "totalTokenCount", "thoughtsTokenCount"),
+    *("toolUsePromptTokenCount", "cachedContentTokenCount"),
+]
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_is_read_is_kept_however_late_it_comes(name: str) -> None:
+    assert merged_counts(odd_counts(64), {name: 7, "another": 1}) == {**odd_counts(64), name: 7}
+    assert merged_counts(None, {**odd_counts(64), name: 7}) == {**odd_counts(63), name: 7}
+
+
+def test_names_that_a_peer_makes_up_find_an_end() -> None:
+    """However many chunks they come in; what is known is among what is kept."""
+    usage = merged_counts(None, odd_counts(1000) | {"total_tokens": 7})
+    for at in range(1000):
+        usage = merged_counts(usage, {f"d{at}": 1, "prompt_tokens": 3, "completion_tokens": 4})
+    assert len(usage) == 64
+    assert (usage_of(usage).total_tokens, usage_of(usage).prompt_tokens) == (7, 3)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from aiotokengate._base.single_use import SingleUse
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiotokengate._stream.download import Download
 
 __all__ = ["AwaitedCall", "FetchedCall"]
@@ -49,12 +47,7 @@ class FetchedCall(AwaitedCall[T]):
         download = self._download = await self._fetch()
         return download
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the answer."""
         download, self._download = self._download, None
         if download is not None:

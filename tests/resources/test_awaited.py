@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aiotokengate import CallerError
-from aiotokengate._resources.single_use import AwaitedCall, FetchedCall
+from aiotokengate._resources.awaited import AwaitedCall, FetchedCall
 
 
 class Closing:
