@@ -282,7 +282,7 @@ class _Deltas(AsyncIterator[Delta]):
                     raise_if(self._source.error)
                     raise StopAsyncIteration
                 else:
-                    await self._source.wait()
+                    await self._source.wait(reader=self)
                 place = self.at - log.base
             if place < 0:
                 return self._packed()

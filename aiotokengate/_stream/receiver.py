@@ -254,7 +254,7 @@ class Receiver:
         self._kind = -1  # of the newest entry, at first none
         self._full = BLOCK + next(_LATER)
         self._readers: WeakSet[Reader] = WeakSet()
-        self._waiters: list[tuple[asyncio.Future[None], Wanted]] = []
+        self._waiters: list[tuple[asyncio.Future[None], Wanted, Reader | None]] = []
         self._now = settings.clock.now
         self._heard = self._now()  # the last content or typed event, at first the head
         self._ahead = 0  # bytes that came since a reader waited
@@ -272,7 +272,9 @@ class Receiver:
 
     # --- for readers ----------------------------------------------------------------------------
 
-    async def wait(self, wanted: Wanted = None, seconds: float | None = None) -> None:
+    async def wait(
+        self, wanted: Wanted = None, seconds: float | None = None, reader: Reader | None = None
+    ) -> None:
         """Return when what is wanted came, when the receiver has ended, or after some seconds.
 
         The receiver's error is never raised here.
@@ -281,6 +283,7 @@ class Receiver:
             wanted: the kinds of entries, as the transcript numbers them, none for the end alone;
                 None for any, and any sign of life.
             seconds: of the session's clock, if not for ever.
+            reader: who has read all that is there and is wanted, so that it holds none of it.
 
         Raises:
             CallerError: it was called from another event loop.
@@ -295,7 +298,7 @@ class Receiver:
         if self._paused_at is not None:
             self._go_on()
         waiter: asyncio.Future[None] = self._loop.create_future()
-        waiting = waiter, wanted
+        waiting = waiter, wanted, reader
         self._waiters.append(waiting)
         timer = None if seconds is None else self.clock.call_later(seconds, partial(_wake, waiter))
         try:
@@ -305,6 +308,7 @@ class Receiver:
                 timer.cancel()
             if waiting in self._waiters:
                 self._waiters.remove(waiting)
+            del waiting, reader  # which holds a guard, and the traceback of a cancelled task this
 
     def follow(self, reader: Reader) -> None:
         """Keep what a reader has not read yet, as long as it lives."""
@@ -316,7 +320,9 @@ class Receiver:
         """Pack the transcript, and drop what all readers have read if it is not to be retained."""
         self.log.pack()
         if self._readers and not self.log.retain:
-            self.log.forget(min(reader.at for reader in self._readers))
+            waiting = [reader for *_, reader in self._waiters]
+            places = [reader.at for reader in self._readers if reader not in waiting]
+            self.log.forget(min(places, default=len(self.log)))
 
     async def prime(self) -> None:
         """Wait until there is a first entry.
@@ -452,7 +458,7 @@ class Receiver:
         """Wake who waits for something that came."""
         late = []
         for waiting in self._waiters:
-            waiter, wanted = waiting
+            waiter, wanted, _ = waiting
             if wanted is None or any(kind in wanted for kind in news):
                 _wake(waiter)
             else:
@@ -551,7 +557,7 @@ class Receiver:
             self._reply = None
         self._feed = None
         waiters, self._waiters = self._waiters, []
-        for waiter, _ in waiters:
+        for waiter, *_ in waiters:
             _wake(waiter)
         # The callback's own context is that of whoever opened the connection.
         self._context.run(self.on_end, self)

@@ -258,7 +258,7 @@ class _Pieces(_TextReader, AsyncIterator[str]):
         try:
             while (text := self._cursor.next()) is None:
                 self._end_if_over()
-                await self._receiver.wait(self._cursor.passage.wanted)
+                await self._receiver.wait(self._cursor.passage.wanted, reader=self._cursor)
             return text
         finally:
             del self
@@ -288,7 +288,7 @@ class _Lines(_TextReader, AsyncIterator[str]):
                     self._add("\n")
                 else:
                     self._end_if_over()
-                    await self._receiver.wait(self._cursor.passage.wanted)
+                    await self._receiver.wait(self._cursor.passage.wanted, reader=self._cursor)
             return self._lines.popleft()
         finally:
             del self
@@ -334,7 +334,7 @@ class _Timed(_TextReader, AsyncIterator[str]):
                 if news:
                     await self._receiver.wait(passage.ending, wait)
                 else:
-                    await self._receiver.wait(passage.wanted)
+                    await self._receiver.wait(passage.wanted, reader=self._cursor)
         finally:
             del self
 
@@ -441,7 +441,7 @@ async def _skip(receiver: Receiver, cursor: _Cursor) -> None:
         if cursor.next() is None and not cursor.over:
             if receiver.ended:
                 return
-            await receiver.wait(cursor.passage.wanted)
+            await receiver.wait(cursor.passage.wanted, reader=cursor)
 
 
 class _ToolCalls(AsyncIterator[ToolCall]):
