@@ -117,7 +117,7 @@ class ToolCalls(
         bounds: Bounds,
     ) -> None:
         """Keep what to ask; nothing is sent."""
-        self._run: _Run[Parsed_co] = _Run(ask, list(messages), tools, bounds)
+        self._run: _Run[Parsed_co] = _Run(ask, messages, tools, bounds)
         super().__init__(self._run, "run_tools()")
 
     def _label(self) -> str:
@@ -154,20 +154,26 @@ class _Turn:
     deltas: AsyncIterator[Delta]
 
 
-@attrs.define(eq=False, repr=False)
 class _Run(Generic[Parsed_co]):
-    """The turns of a run, one after the other."""
+    """The turns of a run, one after the other; no attrs class, of which rich shows all fields."""
 
-    _ask: Ask
-    _messages: list[Mapping[str, Json]]
-    _tools: Mapping[str, Tool]
-    _bounds: Bounds
-    result: ToolRun[Parsed_co] | None = None
-    _replies: list[Reply] = attrs.field(factory=list)
-    _pauses: int = 0
-    _outcomes: list[ToolOutcome] = attrs.field(factory=list)
-    _waiting: deque[ToolOutcome] = attrs.field(factory=deque)
-    _turn: _Turn | None = None
+    def __init__(
+        self,
+        ask: Ask,
+        messages: Sequence[Mapping[str, Json]],
+        tools: Mapping[str, Tool],
+        bounds: Bounds,
+    ) -> None:
+        self.result: ToolRun[Parsed_co] | None = None
+        self._ask = ask
+        self._messages = list(messages)
+        self._tools = tools
+        self._bounds = bounds
+        self._replies: list[Reply] = []
+        self._pauses = 0
+        self._outcomes: list[ToolOutcome] = []
+        self._waiting: deque[ToolOutcome] = deque()
+        self._turn: _Turn | None = None
 
     async def finished(self) -> ToolRun[Parsed_co]:
         """Run to the end."""

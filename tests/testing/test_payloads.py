@@ -8,7 +8,15 @@ import pytest
 from aiotokengate.testing import GatewayRequest
 from aiotokengate.testing._chat_request import Refusal
 from aiotokengate.testing._dialects import Exchange
-from aiotokengate.testing._payloads import CHAT, ChatPayloads, read, read_scripted
+from aiotokengate.testing._payloads import (
+    CHAT,
+    ChatPayloads,
+    function,
+    read,
+    read_scripted,
+    schema_format,
+    told,
+)
 
 ASKED = {"role": "user", "content": "在吗？"}
 CHATS = ChatPayloads()
@@ -31,6 +39,14 @@ def test_a_request_becomes_a_chat_request_and_has_a_dialect() -> None:
     dialect = CHATS.dialect(Exchange(serial=1, created=0, model="gpt-5"), chat, record())
     assert (chat.model.id, type(dialect)) == ("gpt-5", chat.model.dialect)
     assert read_scripted(CHATS, record(model="none"), None).model.id == "none"
+
+
+def test_what_other_protocols_ask_in_the_form_of_chat_completions() -> None:
+    assert told(a=0, b=None, c=[], d="", e={}) == {"a": 0, "d": "", "e": {}}
+    assert function(name="查") == {"type": "function", "function": {"name": "查"}}
+    form = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    assert schema_format({"type": "object"}) == form
+    assert CHATS.counted(7) == {"input_tokens": 7}
 
 
 def test_an_error_is_new_api_s() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiotokengate._wire.extent import Extent
@@ -27,6 +27,7 @@ def fed(*pieces: str) -> Extent:
     return extent
 
 
+@settings(max_examples=50)
 @given(VALUES, st.booleans(), st.integers(1, 5))
 def test_a_text_is_over_with_its_last_bracket(value: Any, escaped: bool, size: int) -> None:
     """No beginning of an object is over, and the object is; brackets in strings are none."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiotokengate._wire.partial import NOTHING, PartialJson
@@ -56,6 +56,8 @@ def test_at_every_cut_a_part_of_the_whole(escaped: bool, indent: int | None) -> 
         assert partial.whole
 
 
+@pytest.mark.unmeasured
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(), LINES) | st.lists(LINES), st.booleans(), st.integers(1, 7))
 def test_one_by_one_and_looked_at_each_time(value: Any, escaped: bool, size: int) -> None:
     text = json.dumps(value, ensure_ascii=escaped)

@@ -268,6 +268,7 @@ async def test_another_attempt_is_allowed_until_content_came(name: str) -> None:
 # --- cuts ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", NAMES)
 async def test_cut_at_every_position(name: str) -> None:
     """In two pieces, and byte by byte, an exchange gives the same."""
@@ -278,6 +279,7 @@ async def test_cut_at_every_position(name: str) -> None:
     assert await outcome(recorded, cut(recorded.body, range(1, len(recorded.body)))) == whole
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", NAMES)
 async def test_cut_into_any_pieces(name: str) -> None:
     """In any number of pieces, an exchange gives the same."""
@@ -343,6 +345,7 @@ async def test_a_large_image_is_lifted_out_of_the_answer() -> None:
     assert got.reply.usage.total_tokens == 1295
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("places", [structural_places, random_places])
 def test_a_large_image_cut_anywhere(places: Callable[[bytes], list[int]]) -> None:
     """In two pieces, cut near anything that means something and at 1,000 random places, too.
