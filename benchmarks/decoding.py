@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
+    from aiotokengate._http.feeds import Sink
     from aiotokengate._stream.call import ChatStream
     from aiotokengate.errors import TransportError
 
-PIECE = 16 * 1024
+PIECE = 64 * 1024
 """Bytes of a read."""
 
 
@@ -43,23 +44,45 @@ class Pieces:
         self._at = begin + PIECE
         return self._data[begin : self._at]
 
-    def at_end(self) -> bool:
-        """Return whether everything was read."""
-        return self._at >= len(self._data)
+    def feed(self, sink: Sink) -> Pieces:
+        """Feed a sink, a piece at each turn of the loop."""
+        self._sink: Sink | None = sink
+        asyncio.get_running_loop().call_soon(self._step)
+        return self
 
-    def salvage(self) -> bytes:
-        """Return nothing: this body does not break."""
-        return b""
+    def _step(self) -> None:
+        begin = self._at
+        self._at = begin + PIECE
+        if self._sink is None:
+            return
+        if begin < len(self._data):
+            self._sink.data(self._data[begin : self._at])
+            asyncio.get_running_loop().call_soon(self._step)
+        else:
+            self._sink.end()
+
+    def start(self, sink: Sink) -> None:
+        """Do nothing: it has begun."""
+
+    def pause(self) -> None:
+        """Do nothing: its reader waits at each turn."""
+
+    def resume(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Forget the sink."""
+        self._sink = None
 
     def explain(self, error: Exception) -> TransportError:
         """Translate an error: there is none."""
         raise error
 
     def close(self) -> None:
-        """Do nothing."""
+        """Forget the sink."""
+        self._sink = None
 
-    def release(self) -> None:
-        """Do nothing."""
+    release = close
 
 
 async def bare(data: bytes) -> int:

@@ -130,23 +130,17 @@ class TaskFeed:
 @lru_cache(maxsize=1)
 def _is_known() -> bool:
     """Say whether aiohttp has all that :class:`_DirectFeed` uses; asked in a running loop."""
-    if not (
+    return (
         VERSION_KNOWN
         and has(HttpResponseParser, "feed_data", "feed_eof", "pause_reading")
         and has(aiohttp.StreamReader, "_buffer", "_eof", "_exception", "_protocol", "_waiter")
         and has(aiohttp.StreamReader, "begin_http_chunk_receiving", "end_http_chunk_receiving")
         and has(aiohttp.StreamReader, "feed_data", "feed_eof", "set_exception")
         and has(ResponseHandler, "_reading_paused", "resume_reading")
-    ):
-        return False
-    protocol = ResponseHandler(asyncio.get_running_loop())
-    if not has(protocol, "_parser", "transport"):
-        return False
-    try:
-        aiohttp.StreamReader(protocol, 1).__class__ = _FedReader
-    except TypeError:  # a class of another layout
-        return False
-    return True
+        and has(ResponseHandler(asyncio.get_running_loop()), "_parser", "transport")
+        # Else no reader can be made one of ours.
+        and _FedReader.__basicsize__ == aiohttp.StreamReader.__basicsize__
+    )
 
 
 class _FedReader(aiohttp.StreamReader):

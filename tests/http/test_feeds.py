@@ -9,7 +9,7 @@ import pytest
 
 from aiotokengate._http import feeds
 from aiotokengate._http.feeds import Feed, TaskFeed
-from aiotokengate._http.transport import Answer, Transport
+from aiotokengate._http.transport import Transport
 from tests.support.raw_server import RawServer, Wire, plain, serving
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -67,14 +67,6 @@ async def transport(server: RawServer) -> AsyncIterator[Transport]:
     transport = Transport(f"{server.root}/v1", headers={}, proxy="", ssl=True)
     yield transport
     await transport.close()
-
-
-@pytest.fixture
-def ask(server: RawServer, transport: Transport) -> Callable[..., object]:
-    async def asked() -> Answer:
-        return await transport.send("POST", f"{server.root}/v1/chat", data=b"{}")
-
-    return asked
 
 
 async def test_a_body_is_fed_as_it_comes(
@@ -183,7 +175,7 @@ async def test_a_paused_feed_holds_the_sender_up(
     sent = 0
     sink = Kept()
     held: list[Feed] = []
-    sink.on_data = lambda: held and held[0].pause()
+    sink.on_data = lambda: [each.pause() for each in held]  # type: ignore[func-returns-value]
 
     async def reply(wire: Wire) -> None:
         nonlocal sent
@@ -209,6 +201,26 @@ async def test_a_paused_feed_holds_the_sender_up(
     await sink.over.wait()
     assert (len(sink.body), sink.ends, sent) == (size, ["end"], size)
     assert way
+
+
+async def test_what_had_filled_the_buffer_is_fed_too(
+    server: RawServer, transport: Transport, way: str
+) -> None:
+    """Aiohttp has stopped reading by then, and goes on."""
+    whole = "满🙂".encode() * 200_000
+    server.reply = plain(whole)
+    answer = await transport.send("POST", f"{server.root}/v1/chat", data=b"{}")
+    content = answer._response.content
+    for _ in range(10_000):
+        await asyncio.sleep(0)
+    assert (content._protocol._reading_paused, content.at_eof()) == (True, False)
+    sink = Kept()
+    answer.feed(sink)
+    if way == "at once":
+        content._protocol.pause_reading()
+        content._protocol.resume_reading()
+    await sink.over.wait()
+    assert (sink.body == whole, sink.ends) == (True, ["end"])
 
 
 async def test_a_stopped_feed_says_nothing_more(

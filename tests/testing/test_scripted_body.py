@@ -8,7 +8,7 @@ import pytest
 from aiotokengate import TimedOut, TransportError
 from aiotokengate.testing import Pause
 from aiotokengate.testing._clock import VirtualClock
-from aiotokengate.testing._scripted_body import ScriptedBody
+from aiotokengate.testing._scripted_body import ScriptedBody, Step
 
 
 async def test_pieces_come_as_they_are() -> None:
@@ -17,6 +17,47 @@ async def test_pieces_come_as_they_are() -> None:
     assert not body.at_end()
     assert [await body.read() for _ in range(4)] == [b"\xe4\xbd", b"\xa0", b"", b""]
     assert (body.at_end(), body.reads, body.state) == (True, 4, "open")
+
+
+class Kept:
+    """A sink that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def data(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def end(self) -> None:
+        self.told.append("end")
+
+    def failed(self, error: Exception) -> None:
+        self.told.append(error)
+
+
+@pytest.mark.parametrize("gone", [None, ConnectionResetError("gone")])
+async def test_it_feeds_a_sink_step_by_step(gone: Exception | None) -> None:
+    """Each step in a turn of its own, silence as long as the clock says, and then its end."""
+    clock, sink = VirtualClock(), Kept()
+    steps: list[Step] = [b"\xe4\xbd", Pause(5), b"\xa0"]
+    steps += [gone, b"!"] if gone else []
+    body = ScriptedBody(steps, clock=clock)
+    body.feed(sink)
+    await clock.run_for(4)
+    assert sink.told == [b"\xe4\xbd"]
+    await clock.run_for(2)
+    assert sink.told[1:] == ([b"\xa0", b"!", gone] if gone else [b"\xa0", "end"])
+
+
+@pytest.mark.parametrize("state", ["closed", "released"])
+async def test_it_feeds_nobody_once_it_is_let_go(state: str) -> None:
+    clock, sink = VirtualClock(), Kept()
+    body = ScriptedBody([b"a", Pause(5), b"b"], clock=clock)
+    body.feed(sink)
+    await clock.run_for(1)
+    body.close() if state == "closed" else body.release()
+    await clock.run_for(9)
+    assert (sink.told, body.state) == ([b"a"], state)
 
 
 async def test_a_break_keeps_what_had_arrived() -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import attrs
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -279,6 +280,11 @@ def test_a_number_that_json_lacks_is_found_in_a_long_request(number: float, item
         with pytest.raises(CallerError, match=rf"x\[{place}\]\.deep\[0\]\.t is (nan|-?inf), exp"):
             dumps(values, path="x")
     assert dumps([{"text": "null" * 9_000, "t": 0.5, "n": None}] * items)
+
+
+def test_a_long_request_may_hold_what_orjson_knows() -> None:
+    long = {"at": datetime(2026, 12, 1, tzinfo=UTC), "text": "null 长" * 5_000}
+    assert orjson.loads(dumps(long))["at"] == "2026-12-01T00:00:00+00:00"
 
 
 def test_how_deep_json_may_be() -> None:

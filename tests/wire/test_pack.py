@@ -112,3 +112,21 @@ def test_the_text_of_a_block_of_one_kind() -> None:
     assert block.text(ANSWER, 1) == whole[1:]
     assert block.text(ANSWER, 0, BLOCK - 1) == whole[:-1]
     assert block.text(ANSWER, 2, 5) == whole[2:5]
+
+
+@pytest.mark.parametrize("drop", [0, 1, 2])
+def test_how_many_bytes_of_text_stand_from_an_entry_on(drop: int) -> None:
+    """Packed or not; what was dropped counts no more."""
+    texts = ["好", "🙂", "a", ""] * BLOCK
+    log = log_of([(0, ANSWER, text) for text in texts])
+    log.refuse(log.choice(0), "no text of a kind")
+    log.pack()
+    for text in ("更多", "！"):
+        log.put(0, ANSWER, text)
+        texts.append(text)
+    log.forget(drop * BLOCK)
+    sizes = [len(text.encode()) for text in texts]
+    for at in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 4 * BLOCK - 1):
+        assert log.size_from(at) == sum(sizes[max(at, drop * BLOCK) :]), at
+    assert log.size_from(len(log) - 1) == len("！".encode())
+    assert log.size_from(len(log)) == log.size_from(len(log) + 9) == 0
