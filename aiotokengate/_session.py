@@ -190,8 +190,7 @@ class TokenGate(Shared):
             del proxy  # its password is for no traceback
         self.base_url: str = _address(base_url)
         clock = clock or RealClock()
-        listed = tuple(hooks) if isinstance(hooks, Iterable) else (hooks, None)
-        observers = checked(listed, _HOOKS)
+        observers = checked(tuple(hooks) if isinstance(hooks, Iterable) else (hooks, None), _HOOKS)
 
         def route(place: int, endpoint: Endpoint) -> Route:
             address = _address(endpoint.base_url, self.base_url)

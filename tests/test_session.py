@@ -703,3 +703,10 @@ async def test_a_cancelled_burst_loses_nothing(
         await asyncio.wait([waiting])
         turn.open()
         assert await anext(bursts) == "二三"
+
+
+@pytest.mark.parametrize("name", ["max_reply_bytes", "read_ahead"])
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "1 MiB", None, True])
+def test_sizes_are_whole_numbers(name: str, wrong: Any) -> None:
+    with pytest.raises(CallerError, match=f"expected {name} as a whole number from 1 up, got"):
+        TokenGate(api_key="sk-test", **{name: wrong})

@@ -27,6 +27,7 @@ import attrs
 
 from aiotokengate._base.copying import Shared
 from aiotokengate._base.sealing import bare
+from aiotokengate._base.settings import FROM_ONE
 from aiotokengate._calls.admission import Admission, Turn
 from aiotokengate._calls.attempt_clock import AttemptClock
 from aiotokengate._http.connections import Progress
@@ -90,8 +91,8 @@ class Sender(Shared):
     admission: Admission
     hooks: tuple[Hook, ...]
     clock: Clock
-    max_reply_bytes: int
-    read_ahead: int
+    max_reply_bytes: int = attrs.field(validator=FROM_ONE)
+    read_ahead: int = attrs.field(validator=FROM_ONE)
     closed: bool = False
     budget: RetryBudget = attrs.field(factory=RetryBudget)
     calls: count[int] = attrs.field(factory=lambda: count(1))
