@@ -207,10 +207,13 @@ class _DirectFeed:
 
     def feed_data(self, data: bytes) -> object:
         """Parse what was read, and hand it on."""
-        try:
-            return self._parse(data)
-        finally:
+        parsed = self._parse(data)  # what it raises ends the connection, and is told by that
+        sink, buffer = self._sink, self._buffer
+        if sink is not None and len(buffer) == 1 and not self._content._eof:
+            sink.data(buffer.popleft())  # as nearly all reads: without a call more
+        else:
             self.flush()
+        return parsed
 
     def feed_eof(self) -> object:
         """Parse the end of a connection, which may be that of a body."""

@@ -48,7 +48,7 @@ from aiotokengate.errors import CallerError, StreamInterrupted, TokenGateError
 from aiotokengate.types import Attempt, Reply, Status, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from aiotokengate._http.feeds import Feed, Sink
     from aiotokengate._policy.timeouts import Timeout
@@ -79,8 +79,13 @@ _LATER = cycle(range(BLOCK))
 that began together must not all pack at the same moment, and delay each other."""
 
 
-Wanted: TypeAlias = "Container[int] | None"
+Wanted: TypeAlias = "frozenset[int] | None"
 """What a reader waits for: kinds of entries, none for the end alone; None for anything."""
+
+THE_END: Final[Wanted] = frozenset()
+
+_UNREAD = 8 * BLOCK
+"""Entries that stay as they are though somebody has yet to read them: what two reads bring."""
 
 
 class Body(Protocol):
@@ -317,12 +322,13 @@ class Receiver:
         self._readers.add(reader)
 
     def _make_room(self) -> None:
-        """Pack the transcript, and drop what all readers have read if it is not to be retained."""
-        self.log.pack()
-        if self._readers and not self.log.retain:
-            waiting = [reader for *_, reader in self._waiters]
-            places = [reader.at for reader in self._readers if reader not in waiting]
-            self.log.forget(min(places, default=len(self.log)))
+        """Pack what all readers have read, and drop it if it is not to be retained."""
+        log, waiting = self.log, [reader for *_, reader in self._waiters]
+        places = [reader.at for reader in self._readers if reader not in waiting]
+        read = min(places, default=len(log))
+        log.pack(max(read, len(log) - _UNREAD))
+        if self._readers and not log.retain:
+            log.forget(read)
 
     async def prime(self) -> None:
         """Wait until there is a first entry.
@@ -341,7 +347,7 @@ class Receiver:
     async def drain(self) -> None:
         """Wait for the end."""
         while not self.ended:
-            await self.wait(())
+            await self.wait(THE_END)
 
     def reply(self) -> Reply:
         """Return the reply, or what there is of it."""
@@ -419,10 +425,11 @@ class Receiver:
             return
         news = len(log.items) - before
         alive = news or log.signs != signs
+        fresh = log.kinds[before:]
         if alive:
             self._heard = self._now()
-            if news > 1 or (news and log.kinds[-1] != self._kind):
-                self._note_first(log.kinds[before:])
+            if news > 1 or (news and fresh[0] != self._kind):
+                self._note_first(fresh)
         if over:
             self._conclude()
             return
@@ -431,7 +438,7 @@ class Receiver:
         if not self._waiters:
             self._count(len(data))
         elif alive:
-            self._wake(log.kinds[before:])
+            self._wake(fresh)
 
     def end(self) -> None:
         """Take the end of the body."""
@@ -456,14 +463,18 @@ class Receiver:
 
     def _wake(self, news: Collection[int]) -> None:
         """Wake who waits for something that came."""
-        late = []
-        for waiting in self._waiters:
+        for _, wanted, _ in self._waiters:
+            if wanted is None or not wanted.isdisjoint(news):
+                break
+        else:
+            return  # as for nearly all that comes
+        waiters, self._waiters = self._waiters, []
+        for waiting in waiters:
             waiter, wanted, _ = waiting
-            if wanted is None or any(kind in wanted for kind in news):
+            if wanted is None or not wanted.isdisjoint(news):
                 _wake(waiter)
             else:
-                late.append(waiting)
-        self._waiters = late
+                self._waiters.append(waiting)
 
     # --- backpressure ---------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator
 from typing import Final, Literal, TypeAlias
 
 from aiotokengate._base.copying import Unique
@@ -94,8 +94,8 @@ class Passage:
         self.key: int = KINDS * choice + kind
         self.breaks: range = range(KINDS * choice, KINDS * choice + BREAK + 1)
         ends = scope != "all"
-        self.wanted: Container[int] = self.breaks if ends else (self.key,)
-        self.ending: Container[int] = {*self.breaks} - {self.key} if ends else ()
+        self.wanted = frozenset(self.breaks if ends else (self.key,))
+        self.ending = self.wanted - {self.key}
 
 
 class _Cursor:
@@ -405,7 +405,7 @@ class _Phases(AsyncIterator[Phase]):
         self._receiver = receiver
         self._guard = guard
         self._index = index
-        self._wanted = range(KINDS * index, KINDS * index + BREAK)
+        self._wanted = frozenset(range(KINDS * index, KINDS * index + BREAK))
         self._cursor: _Cursor | None = None
 
     async def __anext__(self) -> Phase:
@@ -475,7 +475,7 @@ class _ToolCalls(AsyncIterator[ToolCall]):
         if state is not None and self._at < len(state.calls):
             return None
         first = KINDS * self._index
-        return range(first + BREAK, first + KINDS)
+        return frozenset(range(first + BREAK, first + KINDS))
 
     def _next(self) -> ToolCall | None:
         log = self._receiver.log

@@ -462,9 +462,10 @@ class Transcript:
 
     # --- making room ----------------------------------------------------------------------------
 
-    def pack(self) -> None:
-        """Pack the whole blocks among the newest entries."""
-        end = len(self.items) // BLOCK * BLOCK
+    def pack(self, before: int | None = None) -> None:
+        """Pack the whole blocks among the newest entries, up to a place or to the last."""
+        count = len(self.items) if before is None else min(before, len(self)) - self.base
+        end = count // BLOCK * BLOCK
         for start in range(0, end, BLOCK):
             stop = start + BLOCK
             self._packed.append(Packed(self.kinds[start:stop], self.items[start:stop]))
