@@ -7,7 +7,8 @@ Of all mutants of the rooms of the core a sample is tried; the same one for the 
 
 No file is changed: each mutant has a process that reads its module with the change in it.  What
 was found is written to ``build/mutants.jsonl``, and not tried again unless the module or its tests
-changed; ``build/survivors.txt`` says what was not noticed.
+changed; their order is drawn by lot, so that the first ones are a sample, too.
+``build/survivors.txt`` says what was not noticed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import importlib
 import importlib.machinery
 import json
 import os
+import queue
 import random
 import resource
 import signal
@@ -43,6 +45,12 @@ BUILD = ROOT / "build"
 JOURNAL = BUILD / "mutants.jsonl"
 SURVIVORS = BUILD / "survivors.txt"
 MEMORY = 4 << 30
+POLL = 0.01
+PRELOADED = (
+    *("aiohttp", "aiohttp.test_utils", "aiohttp.web", "attrs", "orjson", "pydantic", "trustme"),
+    *("hypothesis.stateful", "hypothesis.strategies", "pytest_asyncio.plugin", "xdist.plugin"),
+)
+"""Imported once, and not for each mutant."""
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
@@ -240,19 +248,62 @@ def put_in(module: str, number: int) -> None:
 # --- all of them --------------------------------------------------------------------------------
 
 
+class Server:
+    """A process that has imported what no mutant changes, and forks itself for each of them."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.programs.mutate", "--serve"]
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+
+    def tried(self, name: str, number: int, seconds: float) -> str:
+        """Try a mutant; return what came of it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([name, number, seconds]), file=self._process.stdin, flush=True)
+        came: str = json.loads(self._process.stdout.readline())
+        return came
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve() -> None:
+    """Try what is asked for on standard input, a line each."""
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for line in sys.stdin:
+        print(json.dumps(tried(*json.loads(line))), flush=True)
+
+
 def tried(name: str, number: int, seconds: float) -> str:
-    """Try a mutant in a process of its own; give what came of it."""
-    command = [sys.executable, "-m", "tests.programs.mutate", "--one", name, str(number)]
-    silent: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    with subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True, **silent
-    ) as process:
+    """Try a mutant in a process of its own; return what came of it."""
+    child = os.fork()
+    if not child:
+        status = 1
         try:
-            came = SURVIVED if process.wait(seconds) == 0 else KILLED
-        except subprocess.TimeoutExpired:
-            came = TIMED_OUT
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.setsid()
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            for stream in range(3):
+                os.dup2(nowhere, stream)
+            status = int(run_one(name, number))
+        finally:
+            os._exit(status)
+    came, until = TIMED_OUT, time.monotonic() + seconds
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            came = SURVIVED if status == 0 else KILLED
+            break
+        time.sleep(POLL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # with whatever it has started
+    if came == TIMED_OUT:
+        os.waitpid(child, 0)
     return came
 
 
@@ -275,7 +326,7 @@ def sample(count: int, seed: int, only: tuple[str, ...]) -> list[Mutant]:
                 without.append(name)
     print("without tests of their own, and so left out:", *without)
     print(f"{len(every)} mutants, of which {min(count, len(every))} are tried")
-    return sorted(random.Random(seed).sample(every, min(count, len(every))))
+    return random.Random(seed).sample(every, min(count, len(every)))
 
 
 def known() -> dict[tuple[str, int, str], str]:
@@ -286,14 +337,35 @@ def known() -> dict[tuple[str, int, str], str]:
     return {(name, number, state): found for name, number, state, found in lines}
 
 
-def times(names: set[str]) -> dict[str, float]:
-    """Return how long each module's tests may take: some times as long as without a change."""
-    allowed = {}
-    for name in sorted(names):
+class Servers:
+    """Some servers, each of which tries one mutant at a time."""
+
+    def __init__(self, number: int) -> None:
+        self._all = [Server() for _ in range(number)]
+        self._free = queue.SimpleQueue[Server]()
+        for server in self._all:
+            self._free.put(server)
+
+    def tried(self, name: str, number: int, seconds: float) -> str:
+        """Try a mutant as soon as a server is free."""
+        server = self._free.get()
+        came = server.tried(name, number, seconds)
+        self._free.put(server)
+        return came
+
+    def allowed(self, name: str) -> float:
+        """Return how long a module's tests may take: some times as long as without a change."""
+        server = self._free.get()
         began = time.monotonic()
-        assert tried(name, -1, 600) == SURVIVED, f"the tests of {name} fail without a change"
-        allowed[name] = 10 + 4 * (time.monotonic() - began)
-    return allowed
+        came = server.tried(name, -1, 600)
+        self._free.put(server)
+        assert came == SURVIVED, f"the tests of {name} fail without a change"
+        return 10 + 4 * (time.monotonic() - began)
+
+    def close(self) -> None:
+        """End them."""
+        for server in self._all:
+            server.close()
 
 
 def try_all(mutants: list[Mutant], workers: int, until: float) -> dict[Mutant, str]:
@@ -306,19 +378,22 @@ def try_all(mutants: list[Mutant], workers: int, until: float) -> dict[Mutant, s
         if (key := (mutant.module, mutant.number, states[mutant.module])) in before
     }
     left = [mutant for mutant in mutants if mutant not in found]
-    allowed = times({mutant.module for mutant in left})
+    servers = Servers(workers)
+    names = sorted({mutant.module for mutant in left})
 
     def work(mutant: Mutant) -> str | None:
         if time.monotonic() > until:
             return None
-        return tried(mutant.module, mutant.number, allowed[mutant.module])
+        return servers.tried(mutant.module, mutant.number, allowed[mutant.module])
 
     with ThreadPoolExecutor(workers) as pool, JOURNAL.open("a", encoding="utf-8") as journal:
+        allowed = dict(zip(names, pool.map(servers.allowed, names), strict=True))
         for mutant, came in zip(left, pool.map(work, left), strict=True):
             if came is not None:
                 found[mutant] = came
                 line = [mutant.module, mutant.number, states[mutant.module], came]
                 print(json.dumps(line), file=journal, flush=True)
+    servers.close()
     return found
 
 
@@ -353,10 +428,11 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--only", nargs="+", default=["_"], help="where the modules' names begin")
-    parser.add_argument("--one", nargs=2, metavar=("MODULE", "NUMBER"))
+    parser.add_argument("--serve", action="store_true", help="for the program itself")
     told = parser.parse_args()
-    if told.one:
-        return run_one(told.one[0], int(told.one[1]))
+    if told.serve:
+        serve()
+        return 0
     BUILD.mkdir(exist_ok=True)
     mutants = sample(told.mutants, told.seed, tuple(told.only))
     until = time.monotonic() + told.hours * 3600
