@@ -744,7 +744,7 @@ async def test_the_rest_is_asked_for_in_what_is_left_of_the_time(
     error = await ended(clock, saving)
     assert isinstance(error, TimedOut)
     assert (error.phase, error.seconds) == ("deadline", 10.0)
-    assert 30 <= clock.now() <= 30.75
+    assert clock.now() >= 30
 
 
 # --- a kept connection that died ----------------------------------------------------------------

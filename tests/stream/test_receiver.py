@@ -181,6 +181,17 @@ async def test_bytes_after_the_end_are_nobodys() -> None:
     assert receiver.reply().answer == "好"
 
 
+async def test_what_comes_after_the_end_changes_nothing() -> None:
+    """More of the body, its end, or a break of a connection that nobody reads any more."""
+    receiver = receiver_over([CHUNK, Pause(inf)])
+    await receiver.prime()
+    receiver.stop()
+    receiver.data(CHUNK)
+    receiver.end()
+    receiver.failed(BROKEN)
+    assert (receiver.status, receiver.error, receiver.reply().answer) == ("stopped", None, "好")
+
+
 async def test_nothing_at_all_and_a_break() -> None:
     """Before the first entry the error is the transport's own."""
     receiver = receiver_over([BROKEN])
