@@ -134,7 +134,9 @@ async def outcome(recorded: Exchange, steps: Iterable[Step]) -> Outcome:
     receiver = receiver_for(recorded, body, VirtualClock())
     while not receiver.ended:
         await receiver.wait()
-    return Outcome(deltas_of(receiver.log), receiver.reply(), receiver.error)
+    met = receiver.error
+    assert met is None or isinstance(met, TokenGateError)
+    return Outcome(deltas_of(receiver.log), receiver.reply(), met)
 
 
 async def _reads(body: ScriptedBody) -> AsyncIterator[bytes]:
