@@ -33,7 +33,7 @@ Once a delta was handed out, the error is always :class:`StreamInterrupted`, its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from aiotokengate._base.error import CallerError, TokenGateError, WireError
 
@@ -104,13 +104,15 @@ class RateLimited(StatusError):
     """Too many requests or tokens for now."""
 
     retryable = True
-    default_hint = "hint: lower the concurrency, or try again later\n提示：请降低并发，或稍后再试"
+    default_hint: ClassVar[str | None] = (
+        "hint: lower the concurrency, or try again later\n提示：请降低并发，或稍后再试"
+    )
 
 
 class QuotaExhausted(StatusError):
     """The account's balance or allowance is used up; waiting a moment will not help."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: top up the account or raise the key's quota\n提示：请充值或提高该 key 的额度"
     )
 
@@ -118,7 +120,7 @@ class QuotaExhausted(StatusError):
 class AuthenticationFailed(StatusError):
     """The key is missing, unknown, expired or disabled."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: check TOKENGATE_API_KEY or TokenGate(api_key=...)\n"
         "提示：请检查环境变量 TOKENGATE_API_KEY 或参数 TokenGate(api_key=...)"
     )
@@ -127,7 +129,7 @@ class AuthenticationFailed(StatusError):
 class PermissionDenied(StatusError):
     """The key is good, but not for this model, group or address."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: ask the gateway's operator which models and addresses this key may use\n"
         "提示：请向网关管理员确认该 key 可用的模型与 IP 白名单"
     )
@@ -136,7 +138,7 @@ class PermissionDenied(StatusError):
 class ModelNotFound(StatusError):
     """No such model, or none that this key may use."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: see `aiotokengate models` for the exact names\n"
         "提示：可用 `aiotokengate models` 查看准确的模型名"
     )
@@ -145,7 +147,7 @@ class ModelNotFound(StatusError):
 class ContextLengthExceeded(StatusError):
     """The prompt (with ``max_tokens``) does not fit into the model."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: shorten the messages or lower max_tokens\n提示：请缩短消息或减小 max_tokens"
     )
 
@@ -153,7 +155,9 @@ class ContextLengthExceeded(StatusError):
 class ContentFiltered(StatusError):
     """The prompt or the answer was refused as content."""
 
-    default_hint = "hint: rephrase; sending it again gives the same\n提示：请修改内容，重发无效"
+    default_hint: ClassVar[str | None] = (
+        "hint: rephrase; sending it again gives the same\n提示：请修改内容，重发无效"
+    )
 
 
 class BadRequest(StatusError):
@@ -180,7 +184,7 @@ class JobFailed(TokenGateError):
         word: the gateway's own word for its state, such as "FAILURE" or "canceled".
     """
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: a job that failed is not tried again by itself; make a new one\n"
         "提示：失败的任务不会自动重试，请重新提交"
     )
@@ -197,7 +201,7 @@ class JobFailed(TokenGateError):
 class QueueFull(TokenGateError):
     """As many calls wait in the pool as may (``Pool(max_waiting=...)``); nothing was sent."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: make calls no faster than they are answered, as gate.map(...) does\n"
         "提示：请勿过快地发起调用，例如改用 gate.map(...)"
     )
@@ -212,7 +216,7 @@ class TransportError(TokenGateError):
 class ConnectFailed(TransportError, ConnectionError):
     """No connection could be made: the request certainly never left."""
 
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: check the network, the proxy, and TOKENGATE_BASE_URL\n"
         "提示：请检查网络、代理与 TOKENGATE_BASE_URL"
     )
@@ -227,7 +231,7 @@ class Unanswered(TransportError, ConnectionError):
     """
 
     reconnectable: bool = False
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: it may have been done and paid for; look before you ask for the same again\n"
         "提示：请求可能已被执行并计费，重试前请先确认"
     )
@@ -311,7 +315,7 @@ class ResponseInvalid(TokenGateError):
     """
 
     reply: Reply | None = None
-    default_hint = (
+    default_hint: ClassVar[str | None] = (
         "hint: ask again, or ask for a simpler type; error.reply.answer is what the model wrote\n"
         "提示：可重试，或换用更简单的类型；模型原文见 error.reply.answer"
     )

@@ -94,8 +94,8 @@ class Passage:
         self.key: int = KINDS * choice + kind
         self.breaks: range = range(KINDS * choice, KINDS * choice + BREAK + 1)
         ends = scope != "all"
-        self.wanted = frozenset(self.breaks if ends else (self.key,))
-        self.ending = self.wanted - {self.key}
+        self.wanted: frozenset[int] = frozenset(self.breaks if ends else (self.key,))
+        self.ending: frozenset[int] = self.wanted - {self.key}
 
 
 class _Cursor:
