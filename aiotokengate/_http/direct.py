@@ -376,6 +376,7 @@ class DirectRequests:
             connection, kept = await self._connector.usable(target.request, timeout, [])
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - it is until the connection is released
+            read_less(protocol.transport)
             try:
                 _prepare(protocol, target)
                 left = (kept or not _is_over(protocol)) and _write(
