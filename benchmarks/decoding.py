@@ -61,9 +61,6 @@ class Pieces:
         else:
             self._sink.end()
 
-    def start(self, sink: Sink) -> None:
-        """Do nothing: it has begun."""
-
     def pause(self) -> None:
         """Do nothing: its reader waits at each turn."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -710,3 +711,28 @@ async def test_a_cancelled_burst_loses_nothing(
 def test_sizes_are_whole_numbers(name: str, wrong: Any) -> None:
     with pytest.raises(CallerError, match=f"expected {name} as a whole number from 1 up, got"):
         TokenGate(api_key="sk-test", **{name: wrong})
+
+
+USER: ContextVar[str] = ContextVar("USER")
+
+
+async def test_hooks_are_told_in_the_context_of_their_call(gateway: FakeGateway) -> None:
+    """Also of the end of a reply that comes on a connection which another call has opened."""
+    told: list[tuple[str, str]] = []
+    gate = TokenGate(
+        api_key=gateway.api_key,
+        base_url=gateway.base_url,
+        hooks=[lambda event: told.append((type(event).__name__, USER.get("nobody")))],
+    )
+
+    async def ask(user: str) -> None:
+        USER.set(user)
+        async with gate.chat(MODEL, "我是谁？🙂") as stream:
+            await stream.reply()
+
+    async with gate:
+        for user in ("甲", "乙"):
+            await asyncio.create_task(ask(user))
+    assert gateway.requests[0].connection == gateway.requests[1].connection
+    assert ("RequestFinished", "甲") in told
+    assert [who for _, who in told].count("乙") == len(told) / 2

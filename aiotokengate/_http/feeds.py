@@ -42,10 +42,7 @@ class Sink(Protocol):
 
 
 class Feed(Protocol):
-    """Feeds a sink with a body."""
-
-    def start(self, sink: Sink) -> None:
-        """Begin, at once with what is there already."""
+    """Feeds a sink with a body, from its start on."""
 
     def pause(self) -> None:
         """Hand on nothing more for now, so that the sender has to wait."""
@@ -57,8 +54,8 @@ class Feed(Protocol):
         """Forget the sink; what may still come is for nobody."""
 
 
-def feed_of(content: aiohttp.StreamReader, *, packed: bool) -> Feed:
-    """Return what feeds with a body, which is packed or not."""
+def feed_of(content: aiohttp.StreamReader, *, packed: bool) -> TaskFeed | _DirectFeed:
+    """Return what feeds with a body, which is packed or not; it is to be started."""
     if not packed and type(content) is aiohttp.StreamReader and _is_known():
         return _DirectFeed(content)
     return TaskFeed(reader_of(content), lambda: salvaged(content))
@@ -189,7 +186,7 @@ class _DirectFeed:
         self._parser: Any = None
 
     def start(self, sink: Sink) -> None:
-        """Take the parser's place, if it has anything left to parse."""
+        """Take the parser's place, if it has anything left to parse; hand on what is there."""
         content, protocol = self._content, self._protocol
         self._sink = sink
         if not content._eof and content._exception is None:
@@ -207,7 +204,11 @@ class _DirectFeed:
 
     def feed_data(self, data: bytes) -> object:
         """Parse what was read, and hand it on."""
-        parsed = self._parse(data)  # what it raises ends the connection, and is told by that
+        try:
+            parsed = self._parse(data)
+        except Exception as error:
+            self._fail(error)  # aiohttp drops the connection, and tells nobody who reads
+            raise
         sink, buffer = self._sink, self._buffer
         if sink is not None and len(buffer) == 1 and not self._content._eof:
             sink.data(buffer.popleft())  # as nearly all reads: without a call more
@@ -244,6 +245,14 @@ class _DirectFeed:
             else:
                 sink.failed(error)
 
+    def _fail(self, error: Exception) -> None:
+        """Hand on what came before a break, and tell of that."""
+        self.flush()
+        sink = self._sink
+        if sink is not None:
+            self.stop()
+            sink.failed(error)
+
     def pause(self) -> None:
         """Stop reading from the socket."""
         transport = self._protocol.transport
@@ -259,7 +268,7 @@ class _DirectFeed:
         self._paused = False
 
     def stop(self) -> None:
-        """Give the parser its place back, and read on for nobody."""
+        """Put the parser back in its place, and read on for nobody."""
         self._sink = None
         self.resume()
         if self._parser is not None and self._protocol._parser is self:

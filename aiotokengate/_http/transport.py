@@ -120,9 +120,9 @@ class Answer:
     def feed(self, sink: Sink) -> Feed:
         """Feed a sink with the body, from now on, in place of reading."""
         packed = "Content-Encoding" in self.headers
-        self._feed = feed_of(self._response.content, packed=packed)
-        self._feed.start(sink)
-        return self._feed
+        feed = self._feed = feed_of(self._response.content, packed=packed)
+        feed.start(sink)  # which may end it at once
+        return feed
 
     async def whole(self, limit: int) -> bytes:
         """Read the body, at most ``limit`` bytes of it, and give the connection back.

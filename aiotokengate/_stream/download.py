@@ -103,7 +103,7 @@ class DownloadSettings:
         return error
 
 
-class Body(Protocol):
+class ReadBody(Protocol):
     """The body of an answer that is read as its reader likes."""
 
     @property
@@ -147,7 +147,7 @@ class _Flow:
         "watch",
     )
 
-    def __init__(self, body: Body, settings: DownloadSettings) -> None:
+    def __init__(self, body: ReadBody, settings: DownloadSettings) -> None:
         self.settings = settings
         self.ended = False
         self.error: TokenGateError | None = None
@@ -256,7 +256,7 @@ class Download(Unique):
 
     def __init__(
         self,
-        body: Body,
+        body: ReadBody,
         settings: DownloadSettings,
         status: int,
         headers: Mapping[str, str],

@@ -73,16 +73,17 @@ HELD_OPEN = "the gateway neither ended nor closed the stream; it was closed here
 """The note on a reply that was over as far as its choices could be believed."""
 
 READ_AHEAD: Final = 1 << 20
+"""Bytes of text that may wait for a reader, unless the session says otherwise."""
 
 _LATER = cycle(range(BLOCK))
 """How many entries later than the last one a receiver packs its transcript: a thousand streams
 that began together must not all pack at the same moment, and delay each other."""
 
-
 Wanted: TypeAlias = "frozenset[int] | None"
 """What a reader waits for: kinds of entries, none for the end alone; None for anything."""
 
 THE_END: Final[Wanted] = frozenset()
+"""What a reader waits for that wants all of it."""
 
 _UNREAD = 8 * BLOCK
 """Entries that stay as they are though somebody has yet to read them: what two reads bring."""
@@ -301,11 +302,11 @@ class Receiver:
             self.hold.touch()
         self._ahead = 0
         if self._paused_at is not None:
-            self._go_on()
+            self._resume()
         waiter: asyncio.Future[None] = self._loop.create_future()
         waiting = waiter, wanted, reader
         self._waiters.append(waiting)
-        timer = None if seconds is None else self.clock.call_later(seconds, partial(_wake, waiter))
+        timer = None if seconds is None else self.clock.call_later(seconds, partial(_done, waiter))
         try:
             await waiter
         finally:
@@ -414,24 +415,22 @@ class Receiver:
         if self.ended:
             return
         log = self.log
-        if len(log.items) >= self._full:
-            self._make_room()
-        before, signs = len(log.items), log.signs
         try:
+            if len(log.items) >= self._full:
+                self._make_room()
+            before, signs = len(log.items), log.signs
             over = self._framing.feed(data) and self._framing.over
+            fresh = log.kinds[before:]
+            alive = bool(fresh) or log.signs != signs
+            if alive:
+                self._heard = self._now()
+                if len(fresh) > 1 or (fresh and fresh[0] != self._kind):
+                    self._note_first(fresh)
+            if over:
+                self._conclude()
+                return
         except Exception as error:  # noqa: BLE001 - a mistake of ours, for whoever reads
-            self._end("interrupted", error)
-            self._body.close()
-            return
-        news = len(log.items) - before
-        alive = news or log.signs != signs
-        fresh = log.kinds[before:]
-        if alive:
-            self._heard = self._now()
-            if news > 1 or (news and fresh[0] != self._kind):
-                self._note_first(fresh)
-        if over:
-            self._conclude()
+            self._mistaken(error)
             return
         if log.claimed and (alive or self._grace is None):
             self._wait_for_end()
@@ -442,39 +441,41 @@ class Receiver:
 
     def end(self) -> None:
         """Take the end of the body."""
-        if not self.ended:
-            self._framing.close()
-            self._conclude()
-
-    def failed(self, error: Exception) -> None:
-        """End with what the transport met.
-
-        A mistake of ours is not a broken network, and meets whoever reads as it is.
-        """
         if self.ended:
             return
         try:
-            failure = self._body.explain(error)
-        except Exception as mistake:  # noqa: BLE001 - whatever it is
-            self._end("interrupted", mistake)
-            self._body.close()
+            self._framing.close()
+            self._conclude()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._mistaken(error)
+
+    def failed(self, error: Exception) -> None:
+        """End with what the transport met."""
+        if self.ended:
+            return
+        try:
+            self._conclude(self._body.explain(error))
+        except Exception as mistake:  # noqa: BLE001 - as above, or the error is no network's
+            self._mistaken(mistake)
+
+    def _mistaken(self, error: Exception) -> None:
+        """End with a mistake of ours, which meets whoever reads as it is.
+
+        Nothing else may leave a callback: aiohttp would take it for a broken answer.
+        """
+        if self.ended:  # and it was made in telling others so
+            self.error = self.error or error
         else:
-            self._conclude(failure)
+            self._end("interrupted", error)
+        self._body.close()
 
     def _wake(self, news: Collection[int]) -> None:
         """Wake who waits for something that came."""
-        for _, wanted, _ in self._waiters:
-            if wanted is None or not wanted.isdisjoint(news):
-                break
-        else:
-            return  # as for nearly all that comes
-        waiters, self._waiters = self._waiters, []
-        for waiting in waiters:
-            waiter, wanted, _ = waiting
-            if wanted is None or not wanted.isdisjoint(news):
-                _wake(waiter)
-            else:
-                self._waiters.append(waiting)
+        woken = [one for one in self._waiters if one[1] is None or not one[1].isdisjoint(news)]
+        if woken:
+            self._waiters = [one for one in self._waiters if one not in woken]
+            for waiter, *_ in woken:
+                _done(waiter)
 
     # --- backpressure ---------------------------------------------------------------------------
 
@@ -485,16 +486,24 @@ class Receiver:
             return
         furthest = max((reader.at for reader in self._readers), default=None)
         beyond = 0 if furthest is None else self.log.size_from(furthest)
-        if beyond > self._settings.read_ahead and self._paused_at is None:
-            self._paused_at = self._now()
-            self._feed.pause()
+        if beyond > self._settings.read_ahead:
+            self._pause(self._feed)
         else:
             self._ahead = min(beyond, self._settings.read_ahead // 16 * 15)
 
-    def _go_on(self) -> None:
+    def _pause(self, feed: Feed) -> None:
+        """Have the sender wait; no clock may run out meanwhile for what it would have sent."""
+        if self._paused_at is None:
+            self._paused_at = self._now()
+            self._stop_waiting()
+            feed.pause()
+
+    def _resume(self) -> None:
         paused_at, self._paused_at = self._paused_at, None
         if paused_at is not None and self._feed is not None:
             self._heard += self._now() - paused_at
+            if self.log.claimed:
+                self._wait_for_end()
             self._feed.resume()
 
     @property
@@ -569,7 +578,7 @@ class Receiver:
         self._feed = None
         waiters, self._waiters = self._waiters, []
         for waiter, *_ in waiters:
-            _wake(waiter)
+            _done(waiter)
         # The callback's own context is that of whoever opened the connection.
         self._context.run(self.on_end, self)
 
@@ -587,7 +596,7 @@ def raise_if(error: Exception | None) -> None:
         del error
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _done(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Literal, TypeAlias
 
 from aiotokengate._base.copying import Unique
@@ -240,6 +240,10 @@ class _TextReader:
     def _over(self) -> bool:
         return self._cursor.over or self._receiver.ended
 
+    def _more(self) -> Awaitable[None]:
+        """Return what waits for a text, or the end of them."""
+        return self._receiver.wait(self._cursor.passage.wanted, reader=self._cursor)
+
     def _end_if_over(self) -> None:
         """End the iteration if nothing more can come, once the cursor returned nothing."""
         if self._over:
@@ -258,7 +262,7 @@ class _Pieces(_TextReader, AsyncIterator[str]):
         try:
             while (text := self._cursor.next()) is None:
                 self._end_if_over()
-                await self._receiver.wait(self._cursor.passage.wanted, reader=self._cursor)
+                await self._more()
             return text
         finally:
             del self
@@ -288,7 +292,7 @@ class _Lines(_TextReader, AsyncIterator[str]):
                     self._add("\n")
                 else:
                     self._end_if_over()
-                    await self._receiver.wait(self._cursor.passage.wanted, reader=self._cursor)
+                    await self._more()
             return self._lines.popleft()
         finally:
             del self
@@ -330,11 +334,8 @@ class _Timed(_TextReader, AsyncIterator[str]):
                 if news and (self._over or wait <= 0):
                     return self._show()
                 self._end_if_over()
-                passage = self._cursor.passage
-                if news:
-                    await self._receiver.wait(passage.ending, wait)
-                else:
-                    await self._receiver.wait(passage.wanted, reader=self._cursor)
+                ending = self._cursor.passage.ending
+                await (self._receiver.wait(ending, wait) if news else self._more())
         finally:
             del self
 

@@ -87,7 +87,7 @@ class Relay:
     def write_text(self, kind: int, text: str) -> bytes:
         """Return a text of the first choice as an event, by what stands around all of its kind."""
         log, state, found = self._log, self._log.choices.get(0), self._around.get(kind)
-        if not self._begun or (state is not None and state.logprobs):
+        if 0 not in self._begun or (state is not None and state.logprobs):
             return self.write(TEXTS[kind](text))
         if found is None or log.id != found[0] or log.model != found[2] or log.created != found[1]:
             head, tail = self.write(TEXTS[kind]("")).rsplit(b'""', 1)

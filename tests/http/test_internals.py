@@ -28,7 +28,7 @@ NAMES = [
 def test_each_private_name_that_is_used_is_renamed_here() -> None:
     """Whatever of another's is reached past its public names stands in the list above."""
     used: set[str] = set()
-    for module in ("direct", "connections", "connectors", "transport", "failures"):
+    for module in ("direct", "feeds", "connections", "connectors", "transport", "failures"):
         tree = ast.parse((PACKAGE / "_http" / f"{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "self":

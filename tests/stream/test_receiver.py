@@ -1,8 +1,9 @@
 """How a body is taken: who waits, what ends it, and what an end leaves."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from aiotokengate import (
     WireError,
 )
 from aiotokengate._policy.timeouts import Timeout
+from aiotokengate._stream.call import ChatStream
 from aiotokengate._stream.receiver import HELD_OPEN, Guard, Receiver, raise_if
 from aiotokengate._wire.pack import BLOCK
 from aiotokengate.testing._clock import VirtualClock
@@ -280,6 +282,36 @@ async def test_a_slow_reader_holds_the_sender_up() -> None:
     assert 100 < len((await ahead_of(behind)).log) < 130
     further.at = 500
     assert 600 < len((await ahead_of(behind, further)).log) < 640
+
+
+async def test_the_end_is_waited_for_as_long_as_the_sender_waits_for_us() -> None:
+    """A reply that has finished, and whose usage can't come yet, is not given up."""
+    clock = VirtualClock()
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":7}}\n\n'
+    receiver = receiver_over([CHUNK * 9 + FINISH, usage, DONE], clock=clock, read_ahead=8)
+    reader = Reader()
+    receiver.follow(reader)
+    await clock.run_for(1000)
+    assert not receiver.ended
+    reading = asyncio.ensure_future(receiver.drain())
+    await clock.run_for(1)
+    await reading
+    assert (receiver.status, receiver.reply().notes) == ("complete", ())
+    assert receiver.reply().usage.completion_tokens == 7
+
+
+async def test_one_that_is_held_open_is_given_up_after_a_pause_too() -> None:
+    clock = VirtualClock()
+    receiver = receiver_over([CHUNK * 9 + FINISH, Pause(inf)], clock=clock, read_ahead=8)
+    reader = Reader()
+    receiver.follow(reader)
+    await clock.run_for(1000)
+    reading = asyncio.ensure_future(receiver.drain())
+    await clock.run_for(1.9)
+    assert not receiver.ended
+    await clock.run_for(0.2)
+    await reading
+    assert (receiver.status, receiver.reply().notes) == ("complete", (HELD_OPEN,))
 
 
 async def test_who_waits_for_all_is_no_slow_reader() -> None:
@@ -574,6 +606,67 @@ async def test_a_mistake_of_ours_is_no_break_of_the_network() -> None:
     receiver.data(CHUNK)
     with pytest.raises(AttributeError):
         raise_if(receiver.error)
+
+
+@pytest.mark.parametrize("last", [FINISH + DONE, FINISH, CHUNK])
+async def test_a_mistake_at_the_end_leaves_no_callback(last: bytes) -> None:
+    """Aiohttp would take it for a broken answer; whoever waits is woken, and meets it."""
+
+    def fails(_: Receiver) -> None:
+        raise LookupError
+
+    receiver = receiver_over([CHUNK, last])
+    receiver.on_end = fails
+    await receiver.drain()
+    assert receiver.ended
+    if receiver.status == "complete":
+        with pytest.raises(LookupError):
+            raise_if(receiver.error)
+    else:  # what ended it says more
+        assert isinstance(receiver.error, StreamInterrupted)
+    assert body_of(receiver).state == "closed"
+
+
+# --- who is woken, and by what ------------------------------------------------------------------
+
+
+class Counting:
+    """A place in a pool that counts how often somebody begins to wait, or follows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def touch(self) -> None:
+        self.count += 1
+
+
+async def waits(read: Callable[[ChatStream], Awaitable[object]]) -> int:
+    """Return how often a reader waits, for 40 thoughts and 40 pieces of answer in 20 seconds."""
+    clock, place = VirtualClock(), Counting()
+    thought = CHUNK.replace(b"content", b"reasoning_content")
+    steps = [step for piece in [*[thought] * 40, *[CHUNK] * 40] for step in (Pause(0.25), piece)]
+    receiver = receiver_over([*steps, FINISH + DONE], clock=clock)
+    receiver.hold = cast("Any", place)
+    reading = asyncio.ensure_future(read(ChatStream(receiver, Guard(receiver))))
+    await clock.run_for(30)
+    await reading
+    return place.count
+
+
+async def each(items: AsyncIterator[object]) -> None:
+    async for _ in items:
+        pass
+
+
+async def test_a_reader_is_woken_by_what_it_waits_for_alone() -> None:
+    """Once for a whole reply; never by thoughts for the answer; at intervals for bursts."""
+    follows = 1
+    assert await waits(lambda stream: stream.reply()) == 1
+    assert await waits(lambda stream: each(aiter(stream))) == follows + 80 + 1
+    assert await waits(lambda stream: each(aiter(stream.answer))) == follows + 40 + 1
+    assert await waits(lambda stream: each(aiter(stream.reasoning))) == follows + 40 + 1
+    assert await waits(lambda stream: each(stream.answer.bursts(0.8))) <= follows + 2 * 13 + 2
+    assert await waits(lambda stream: each(stream.tool_calls)) == 1
 
 
 THOUGHT = CHUNK.replace(b"content", b"reasoning_content")

@@ -230,6 +230,15 @@ def test_a_finish_of_a_choice_that_said_nothing() -> None:
     ]
 
 
+def test_the_first_text_of_the_first_choice_may_be_late() -> None:
+    """Its role is told once, and not with each text after it."""
+    short, long = Relay(Transcript(2)), Relay(Transcript(2))
+    other = AnswerDelta("先", 1)
+    assert short.write(other) == long.write(other)
+    for text in ("一", "二 🙂", "三"):
+        assert short.write_text(ANSWER, text) == long.write(AnswerDelta(text))
+
+
 def test_a_text_alone_is_written_as_its_delta_is() -> None:
     """Whatever the reply's head says by then, and whatever else is news with a text."""
     log = Transcript()
