@@ -82,7 +82,8 @@ async def test_a_body_is_fed_as_it_comes(
 
     server.reply = reply
     answer = await transport.send("POST", f"{server.root}/v1/chat", data=b"{}")
-    answer.feed(sink)
+    feed = answer.feed(sink)
+    assert isinstance(feed, TaskFeed) == (way != "at once")  # so that this aiohttp is known
     await sink.came.wait()
     assert (sink.body, sink.ends) == ("你".encode(), [])
     more.set()
